@@ -1,0 +1,33 @@
+/*
+ * crc.h - CRC-32C (Castagnoli), by isa-l, which chooses the widest instructions at run time.
+ *
+ * Owner: immutable. The only header that sees isa-l. "123456789" has the CRC 0xe3069283 (RFC 3720 B.4).
+ *
+ * A running value starts as CRC_INIT and is finished with crc_end; a prefix, a middle and an end give the
+ * same value as the whole, whatever the split.
+ */
+#ifndef MILLRACE_CRC_H
+#define MILLRACE_CRC_H
+
+#include <isa-l/crc.h>
+
+#include "base.h"
+
+#define CRC_INIT 0xffffffffu
+
+static inline uint32_t crc_more(uint32_t crc, const void *p, uint64_t n)
+{
+    return crc32_iscsi((unsigned char *)p, (int)n, crc);
+}
+
+static inline uint32_t crc_end(uint32_t crc)
+{
+    return crc ^ 0xffffffffu;
+}
+
+static inline uint32_t crc_of(const void *p, uint64_t n)
+{
+    return crc_end(crc_more(CRC_INIT, p, n));
+}
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * proto.h - the face of dataplane/proto: bytes <-> structs, for every message of Kafka 4.3 and every version.
+ *
+ * Owner: immutable. Pure functions over the caller's memory; tables generated from dataplane/proto/schema.
+ *
+ * Generated (build/gen/kafka.h, by tools/kgen.py), from Kafka's names in snake_case:
+ *   message MetadataRequest   -> struct metadata_request, struct metadata_response; descriptors
+ *                                proto_metadata_request, proto_metadata_response
+ *   array field `topics` of it-> struct metadata_request_topics *topics; int32_t topics_n  (-1 = null)
+ *                                descriptor proto_metadata_request_topics
+ *   stored record TopicRecord -> struct topic_record, proto_topic_record
+ *   bool -> bool, int8.. -> int8_t.., uint16 -> uint16_t, uint32 -> uint32_t, float64 -> double,
+ *   uuid -> struct uuid, string and bytes -> struct bytes (ptr NULL = null), records -> struct slices,
+ *   a struct field -> the struct itself, or a pointer (NULL = null) when it is nullable.
+ * Structs are free of versions: a field that the version does not have holds its default.
+ *
+ * Sources: Kafka protocol guide; KIP-482 (flexible versions, tagged fields); the message schemas of 4.3.
+ */
+#ifndef MILLRACE_PROTO_H
+#define MILLRACE_PROTO_H
+
+#include "arena.h"
+#include "bytes.h"
+#include "errors.h"
+#include "slice.h"
+
+struct proto_struct; /* fields of one struct: opaque rows */
+
+/* Owner: immutable. */
+struct proto_message {
+    const char *name;        /* "MetadataRequest" */
+    const struct proto_struct *fields;
+    int16_t api_key;         /* -1 for stored records and headers; the record type for metadata records */
+    int16_t version_min, version_max; /* of the schema */
+    int16_t flexible_min;    /* first flexible version; INT16_MAX for none */
+    uint32_t size;           /* of the C struct */
+};
+
+enum { PROTO_APIS_N = 93 }; /* keys 0-92; 4-7 have no message */
+
+/* The request or response message of an API; NULL for a key without one. */
+const struct proto_message *proto_request(int16_t api_key);
+const struct proto_message *proto_response(int16_t api_key);
+/* "Produce"; "?" for a key without a message. */
+const char *proto_api_name(int16_t api_key);
+/* Stored metadata record by its type number; NULL when unknown. */
+const struct proto_message *proto_metadata_record(uint32_t type);
+/* Every message there is, for tests and tools; *n set. */
+const struct proto_message *const *proto_all(uint32_t *n);
+
+/* n elements of a generated struct with every field at its default; NULL when the arena is used up. */
+void *proto_new(const struct proto_struct *type, struct arena *arena, uint32_t n);
+#define PROTO_NEW(arena, name, n) ((struct name *)proto_new(&proto_fields_##name, arena, (uint32_t)(n)))
+
+/* ── decoding ──
+ * Values are views into the input (strings, bytes, records); one that straddles two slices is copied into the
+ * arena. Lengths are checked against the bytes left before anything is allocated. Unknown tags are skipped.
+ * E_EOF (input too short), E_MALFORMED, E_NO_MEMORY (arena bound), E_UNSUPPORTED (version outside the schema).
+ */
+
+/* Owner: the caller. */
+struct proto_in {
+    const struct slices *from;
+    struct slices_at at;
+    uint64_t left;       /* bytes from `at` to the end of the message */
+    struct arena *arena;
+};
+
+static inline void proto_in_init(struct proto_in *in, const struct slices *from, struct arena *arena)
+{
+    *in = (struct proto_in){.from = from, .left = from->bytes, .arena = arena};
+}
+
+nodiscard int proto_decode(const struct proto_message *m, int16_t version, struct proto_in *in, void *out);
+/* From one piece of memory (stored records, tests). Bytes after the message are not an error; *used says how
+ * many were taken (may be NULL). */
+nodiscard int proto_decode_flat(const struct proto_message *m, int16_t version, struct bytes from,
+                                struct arena *arena, void *out, uint32_t *used);
+
+/* The request header, version 1 or 2 by key and version (trap 32: client_id is never compact). */
+struct proto_header {
+    int16_t api_key, api_version;
+    int32_t correlation_id;
+    struct bytes client_id;
+};
+/* E_UNSUPPORTED when the key or version has no schema: api_key, api_version and correlation_id are set then. */
+nodiscard int proto_decode_header(struct proto_in *in, struct proto_header *header);
+
+/* ── encoding ──
+ * Output goes into chunks of the arena and becomes slices; `records` fields are not copied: their slices are
+ * linked in and their references move to the output. Encoding is resumable: proto_encode_more does at most
+ * `budget` units (about one field each) and returns E_AGAIN until it is done, so a Metadata answer for 50,000
+ * partitions is spread over turns. Depth is bounded by the schemas (PROTO_DEPTH_MAX).
+ */
+enum { PROTO_DEPTH_MAX = 8 };
+
+/* Owner: the caller. */
+struct proto_out {
+    struct arena *arena;
+    struct slices out;       /* the bytes so far: v in the arena */
+    uint32_t out_max;        /* room in out.v */
+    uint8_t *at, *end;       /* free room behind the last slice */
+    uint8_t *length_at;      /* the 4 bytes of the frame's length */
+    const struct proto_message *message;
+    int16_t version;
+    uint8_t depth;
+    struct proto_frame {     /* one level of the walk */
+        const struct proto_struct *type;
+        const uint8_t *base; /* the struct, or the array's current element */
+        uint32_t elements_left, field_at;
+        uint8_t phase;
+    } frames[PROTO_DEPTH_MAX];
+};
+
+/* Begins a response frame: length prefix, response header (version 0 or 1; ApiVersions always 0), body. */
+nodiscard int proto_encode_response(struct proto_out *o, struct arena *arena, int16_t api_key, int16_t version,
+                                    int32_t correlation_id, const void *response);
+/* Begins a request frame (the command line and the load generator are clients of the same codec). */
+nodiscard int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_key, int16_t version,
+                                   int32_t correlation_id, struct bytes client_id, const void *request);
+/* 0 when done: o->out is the whole frame. E_AGAIN: call again. E_NO_MEMORY, E_INVALID (null where the version
+ * has no null, string too long). */
+nodiscard int proto_encode_more(struct proto_out *o, uint32_t budget);
+
+/* The client's side: skips a response's header (correlation id set). */
+nodiscard int proto_decode_response_header(struct proto_in *in, int16_t api_key, int16_t version,
+                                           int32_t *correlation_id);
+
+/* The exact number of bytes of a message, or a negative error. */
+nodiscard int64_t proto_size(const struct proto_message *m, int16_t version, const void *value);
+/* Encodes into one piece of memory of exactly proto_size bytes. */
+nodiscard int proto_encode_flat(const struct proto_message *m, int16_t version, const void *value, uint8_t *to,
+                                uint64_t n);
+
+#endif

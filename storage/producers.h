@@ -1,0 +1,59 @@
+/*
+ * producers.h - what a log remembers of its idempotent and transactional producers.
+ *
+ * Owner: home. Memory: a fixed pool per store (store_config.producers_max) shared by its logs; when it is full
+ * the entry idle longest over all logs is forgotten and counted.
+ *
+ * Rules: kafka-broker 2.3. Per (log, producer id): epoch, the last 5 batches, the open transaction's first
+ * offset, coordinator epoch, time of the last append. Sources: ProducerStateManager.java, ProducerAppendInfo.java,
+ * ProducerStateEntry.java (Kafka); KIP-98, KIP-360. Snapshot format: .snapshot, version 1.
+ */
+#ifndef MILLRACE_PRODUCERS_H
+#define MILLRACE_PRODUCERS_H
+
+#include "batch.h"
+
+enum { PRODUCER_BATCHES = 5, PRODUCER_SNAPSHOT_HEADER = 10, PRODUCER_SNAPSHOT_ENTRY = 46 };
+
+struct producer_pool;   /* of a store */
+struct producers;       /* of a log; 8 bytes when empty */
+
+nodiscard int producer_pool_init(struct producer_pool **out, uint32_t producers_max);
+void producer_pool_fini(struct producer_pool *pool);
+uint64_t producer_pool_forgotten(const struct producer_pool *pool);
+
+struct producers {
+    struct producer *first; /* hashed chains inside the pool */
+    uint32_t n;
+};
+
+enum producer_verdict { PRODUCER_APPEND, PRODUCER_DUPLICATE };
+struct producer_answer {
+    enum producer_verdict verdict;
+    int64_t base_offset, last_offset, timestamp; /* of the original, for a duplicate */
+};
+/* May this batch (with producer_id >= 0) be appended now? Changes nothing. E_OUT_OF_ORDER, E_BAD_EPOCH,
+ * E_BAD_TXN_STATE. */
+nodiscard int producers_check(struct producer_pool *pool, const struct producers *p, const struct batch *b,
+                              struct producer_answer *answer);
+/* It was appended at b->base_offset (also replay of a log: no checks; control batches end transactions). */
+nodiscard int producers_note(struct producer_pool *pool, struct producers *p, const struct batch *b,
+                             int64_t wall_ms);
+/* A control record (commit or abort marker) of this producer at `offset`. *first_offset = where its transaction
+ * began, -1 when none was open. */
+nodiscard int producers_end_txn(struct producer_pool *pool, struct producers *p, int64_t producer_id,
+                                int16_t producer_epoch, int32_t coordinator_epoch, int64_t offset, int64_t timestamp,
+                                int64_t *first_offset);
+/* First offset of the oldest open transaction, -1 for none: what holds the last stable offset. */
+int64_t producers_first_open(const struct producers *p);
+/* Forgets entries idle longer than expiration; at most `budget` looked at per call. Returns how many went. */
+uint32_t producers_expire(struct producer_pool *pool, struct producers *p, int64_t wall_ms, int64_t expiration_ms,
+                          uint32_t budget);
+void producers_clear(struct producer_pool *pool, struct producers *p);
+
+/* Snapshot file: size, encode, decode (E_CORRUPT: caller drops the file and goes on with an older one). */
+uint64_t producers_snapshot_bytes(const struct producers *p);
+void producers_snapshot_encode(const struct producers *p, uint8_t *to);
+nodiscard int producers_snapshot_decode(struct producer_pool *pool, struct producers *p, struct bytes from);
+
+#endif
