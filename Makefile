@@ -49,7 +49,7 @@ $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 $(B)/libgen.a: $(B)/gen/kafka.o
 	@rm -f $@ && ar rcs $@ $^
 $(B)/gen/kafka.o: build/gen/kafka.c
-	@mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	@mkdir -p $(@D) && $(CC) $(CFLAGS) -iquote dataplane/proto -MMD -MP -c $< -o $@
 build/gen/kafka.c build/gen/kafka.h &: $(SCHEMAS) $(wildcard tools/kgen.py)
 	@mkdir -p build/gen && $(PY) tools/kgen.py dataplane/proto/schema build/gen
 
