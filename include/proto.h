@@ -3,7 +3,7 @@
  *
  * Owner: immutable. Pure functions over the caller's memory; tables generated from dataplane/proto/schema.
  *
- * Generated (build/gen/kafka.h, by tools/kgen.py), from Kafka's names in snake_case:
+ * Generated (build/gen/messages.h, by tools/kgen.py), from Kafka's names in snake_case:
  *   message MetadataRequest   -> struct metadata_request, struct metadata_response; descriptors
  *                                proto_metadata_request, proto_metadata_response (struct proto_message)
  *   array field `topics` of it-> struct metadata_request_topics *topics; int32_t topics_n  (-1 = null);
