@@ -47,7 +47,7 @@ enum {
     POLL_COMPLETIONS_MAX = 4096, /* of one poll: a turn stays bounded */
     BUFFER_GROUP = 0,
     BUFFERS_MAX = 32768,
-    FIXED_N_MAX = 1024,          /* pieces of registered memory */
+    FIXED_N_MAX = 256,           /* pieces of registered memory */
 };
 #define FIXED_BYTES GIB(1) /* the kernel's limit of one piece */
 
