@@ -80,4 +80,12 @@ static inline bool proto_is_flexible(const struct proto_message *m, int16_t vers
     return version >= m->flexible_min;
 }
 
+/* A client does not know the broker's versions yet when it asks for them, so that answer's header is always
+ * version 0 (KIP-511). */
+static inline bool proto_response_header_is_flexible(const struct proto_message *m, int16_t version)
+{
+    enum { API_VERSIONS = 18 };
+    return m->api_key != API_VERSIONS && proto_is_flexible(m, version);
+}
+
 #endif
