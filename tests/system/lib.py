@@ -145,7 +145,7 @@ class Broker:
             'listeners': 'PLAINTEXT://127.0.0.1:%d' % self.port,
             'log.dirs': self.data,
             'dataplane.workers': str(workers),
-            'metrics.port': str(self.metrics_port),
+            'admin.listeners': '127.0.0.1:%d' % self.metrics_port,
         }
         self.settings.update({k: str(v) for k, v in (settings or {}).items()})
 
