@@ -1,8 +1,9 @@
 /*
- * bench_base.c - what the base costs: CRC, copy, ring, pages, timers, histogram, varints. One line each.
+ * bench_base.c - what the base costs: CRC, copy, ring, pages, timers, histogram, varints. One line
+ * each.
  *
- * Owner: the program. Numbers are nanoseconds per operation, the best of several rounds: the machine may be
- * shared, and the best round is the one least disturbed.
+ * Owner: the program. Numbers are nanoseconds per operation, the best of several rounds: the
+ * machine may be shared, and the best round is the one least disturbed.
  */
 #include <stdio.h>
 #include <stdlib.h>
