@@ -116,7 +116,6 @@ struct kafka_conn {
     uint64_t first_ns;        /* when its first byte was seen                               */
     uint64_t admitted_ns;
     bool is_admitted;         /* a large frame: its bytes are reserved                      */
-    bool needs_slot;          /* stopped because too many answers are open                  */
     struct timer slow;        /* of a large frame                                           */
 };
 
