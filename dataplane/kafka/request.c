@@ -254,7 +254,7 @@ static bool request_encode(struct request *r, uint32_t budget)
 
 static void request_times(struct request *r)
 {
-    struct api_times *times = &r->kafka->times[r->api->at];
+    struct api_times *times = &r->kafka->times[r->api - apis];
     uint64_t before = r->stages[STAGE_FIRST_BYTE];
     for (int i = STAGE_FIRST_BYTE + 1; i < STAGES_N; i++) {
         if (r->stages[i] == 0)
@@ -271,7 +271,7 @@ const struct histogram *kafka_histogram(const struct kafka *k, int16_t api_key, 
     check(to >= 0 && to <= STAGES_N);
     if (api == NULL)
         return NULL;
-    const struct api_times *times = &k->times[api->at];
+    const struct api_times *times = &k->times[api - apis];
     if (atomic_load_explicit(&times->stages[STAGES_N].n, memory_order_relaxed) == 0)
         return NULL;
     return &times->stages[to];

@@ -69,7 +69,6 @@ struct api {
     int16_t key;
     int16_t version_min, version_max; /* advertised */
     uint8_t where;
-    uint8_t at;                       /* its place in the table: index of its histograms */
     void (*start)(struct request *request, const struct view *view, struct now now);
     void (*release)(struct request *request, struct now now);
 };

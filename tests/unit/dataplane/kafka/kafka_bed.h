@@ -479,6 +479,13 @@ static void client_expect_end(struct client *c)
     assert_int_equal(c->in_n, 0);
 }
 
+/* The network takes every connection of a worker away, as a reset does. */
+static void bed_reset_conns(struct bed *bed, uint8_t worker)
+{
+    list_for_each(l, next, &bed->workers[worker].conns->open)
+        conn_close(list_entry(l, struct conn, link), CONN_END_RESET);
+}
+
 /* ── requests ── */
 
 /* A batch of n records of 10 bytes each; returns its slices, in the bed's arena. */
@@ -577,7 +584,7 @@ static inline void bed_unused(void)
 {
     (void)batch_of_bytes, (void)produce_to, (void)fetch_of, (void)produced, (void)fetched, (void)bed_stat;
     (void)client_ask, (void)client_expect_end, (void)client_close, (void)client_connect, (void)bed_new;
-    (void)bed_free, (void)fake_written, (void)fake_durable_all, (void)bed_log, (void)batch_of, (void)bed_turns;
+    (void)bed_reset_conns, (void)client_connect_to, (void)bed_free, (void)fake_written, (void)fake_durable_all, (void)bed_log, (void)batch_of, (void)bed_turns;
 }
 
 #endif
