@@ -82,7 +82,7 @@ $(B)/libgen.a: $(B)/gen/messages.o
 	@rm -f $@ && ar rcs $@ $^
 $(B)/gen/messages.o: build/gen/messages.c $(FLAGS)
 	@mkdir -p $(@D) && $(CC) $(CFLAGS) -iquote dataplane/proto -MMD -MP -c $< -o $@
-build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) $(wildcard tools/kgen.py)
+build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) tools/kgen.py dataplane/proto/digests.txt
 	@mkdir -p build/gen && $(PY) tools/kgen.py dataplane/proto/schema build/gen
 
 $(B)/%.o: %.c $(FLAGS) | $(GEN_H)
@@ -188,9 +188,14 @@ format: ## clang-format what you changed (since main), in place
 	  git ls-files -o --exclude-standard; } | grep -E '\.[ch]$$' | sort -u); \
 	  [ -z "$$files" ] || clang-format-14 -i $$files; echo "format: $$(echo $$files | wc -w) files"
 
-schema: $(GEN) ## compare our schemas with Kafka's own: KAFKA_SCHEMA=dir
-	@if [ -f tools/kcheck.py ]; then $(PY) tools/kcheck.py '$(KAFKA_SCHEMA)'; \
-	  else echo "schema: tools/kcheck.py is not here"; exit 1; fi
+schema: ## compare our schemas with their digests, and with Kafka's own: KAFKA_SCHEMA=dir
+	@$(PY) tools/kcheck.py '$(KAFKA_SCHEMA)'
+digests: ## after a schema was changed on purpose: write its digests anew
+	@$(PY) tools/kgen.py --digests dataplane/proto/schema > $(B)/digests.txt && \
+	  mv $(B)/digests.txt dataplane/proto/digests.txt && git diff --stat dataplane/proto/digests.txt
+
+budget: $(B)/bench-micro/bench_codec ## instructions per operation against tests/budgets (callgrind)
+	@$(PY) tools/budget.py tests/budgets/codec.txt $(B)/bench-micro/bench_codec
 
 check: ## before each commit: lint, unit, asan, 20 simulator seeds, 20 s of fuzzing per target
 	@$(MAKE) lint && $(MAKE) unit && $(MAKE) asan && $(if $(SIM),$(MAKE) sim SEEDS=20,true) \
@@ -206,6 +211,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench coverage coverage-run headers lint format schema check run help
+.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -297,8 +297,10 @@ def default_of(field):
     """The initializer of a field whose default is not all zero bytes; None otherwise."""
     if field.is_array:
         return f'.{field.name}_n = -1' if field.default == 'null' else None
+    if field.is_pointer():
+        return None if field.default == 'null' else f'.{field.name} = (void *)&present_{field.struct.name}'
     if field.base == 'struct':
-        if field.is_pointer() or not has_template(field.struct):
+        if not has_template(field.struct):
             return None
         return f'.{field.name} = DEFAULTS_{field.struct.name}'
     if field.base in ('string', 'bytes'):
@@ -351,6 +353,10 @@ def descriptor_text(struct, flexible):
     if rows:
         out += f'static const struct proto_row rows_{struct.name}[] = {{\n'
         out += ''.join(row_text(struct, f) for f in rows) + '};\n'
+    for f in struct.fields:
+        if f.is_pointer() and f.default != 'null':  # nullable, but there unless said otherwise
+            value = f'DEFAULTS_{f.struct.name}' if has_template(f.struct) else '{0}'
+            out += f'static const struct {f.struct.name} present_{f.struct.name} = {value};\n'
     if defaults:
         out += f'#define DEFAULTS_{struct.name} {{ \\\n    ' + ', \\\n    '.join(defaults) + '}\n'
         out += f'static const struct {struct.name} defaults_{struct.name} = DEFAULTS_{struct.name};\n'

@@ -27,7 +27,7 @@ BANNED = {
     "clock": (CALL.format("clock_gettime|gettimeofday|time|clock|timespec_get|ftime"),
               "time is the argument `now`; only clock.h reads it", PRODUCT, ("include/clock.h",)),
     "random": (CALL.format("rand|srand|random|srandom|drand48|rand_r|getrandom|getentropy|arc4random"),
-               "randomness is prng.h, seeded in main.c", ("",), ("dataplane/main.c",)),
+               "randomness is prng.h, seeded in machine.c", ("",), ("dataplane/machine.c",)),
     "sleep": (CALL.format("sleep|usleep|nanosleep|clock_nanosleep"),
               "nothing sleeps: threads wait in io_wait or on their event descriptor", PRODUCT, ()),
     "alloc": (CALL.format("malloc|calloc|realloc|free|strdup|strndup|aligned_alloc|posix_memalign|asprintf"),

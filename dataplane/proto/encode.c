@@ -247,7 +247,7 @@ static int encode_struct_ptr(struct proto_out *o, const struct proto_row *row, c
     if (proto_row_is_nullable(row, (uint8_t)o->version)) {
         if (!encode_room(o, 1))
             return o->rc;
-        *o->at++ = base == NULL ? 0xff : 1;
+        *o->at++ = base == NULL ? proto_row_null_byte(row) : 1;
     }
     return base == NULL ? 0 : encode_push(o, row->sub, base, 1, 0);
 }
