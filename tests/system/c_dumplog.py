@@ -10,7 +10,7 @@ import wire
 
 
 def dump(files, *options):
-    status, out, err = kafka_java.tool('kafka.tools.DumpLogSegments', '--files', ','.join(files), *options, ok=False)
+    status, out, err = kafka_java.tool('org.apache.kafka.tools.DumpLogSegments', '--files', ','.join(files), *options, ok=False)
     text = out.decode('utf-8', 'replace')
     lib.check(status == 0, 'kafka-dump-log %s: status %d: %s' % (files, status, err[-800:]))
     for word in ('Found timestamp mismatch', 'Mismatches in', 'Index sanity check failed', 'Exception',
