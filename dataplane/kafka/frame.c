@@ -79,7 +79,9 @@ static void frame_admit_large(struct kafka *k, struct kafka_conn *conn, struct n
     frame_reserve(k, conn->frame_bytes);
     conn->is_admitted = true;
     conn->admitted_ns = now.ns;
-    conn_want(conn->conn, conn->frame_bytes);
+    uint64_t here = min_u64(conn_unread(conn->conn), conn->frame_bytes);
+    if (here < conn->frame_bytes)
+        conn_want(conn->conn, conn->frame_bytes - here);
     if (k->config.frame_rate_min > 0)
         timer_set(k->timers, &conn->slow, now.ns + NS_PER_S);
 }
@@ -126,7 +128,6 @@ void frames_closing(struct kafka *k, struct kafka_conn *c, struct now now)
     timer_stop(k->timers, &c->slow);
     if (c->is_admitted)
         frame_place_give(k, c->frame_bytes, true);
-    c->needs_slot = false;
     conn_set_user(c->conn, NULL);
     /* The first drop that leaves the connection without slots may end its struct: nothing of it is used here. */
     for (struct list *l; !list_is_empty(&c->requests);) {

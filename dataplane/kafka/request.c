@@ -115,10 +115,8 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
     struct request *r = list_first(&k->free, struct request, run_link);
     check(r != NULL && r->state == REQUEST_FREE && conn->frame_bytes > 0);
     memset(&r->slot, 0, sizeof r->slot);
-    if (!conn_slot_open(conn->conn, &r->slot)) {
-        conn->needs_slot = true;
-        return false;
-    }
+    if (!conn_slot_open(conn->conn, &r->slot))
+        return false; /* the connection becomes ready again when a slot is free */
     list_del(&r->run_link);
     request_reset(r, conn);
     r->slot.sent = request_sent;
@@ -256,7 +254,7 @@ static bool request_encode(struct request *r, uint32_t budget)
 
 static void request_times(struct request *r)
 {
-    struct api_times *times = &r->kafka->times[r->api->at];
+    struct api_times *times = &r->kafka->times[r->api - apis];
     uint64_t before = r->stages[STAGE_FIRST_BYTE];
     for (int i = STAGE_FIRST_BYTE + 1; i < STAGES_N; i++) {
         if (r->stages[i] == 0)
@@ -273,7 +271,7 @@ const struct histogram *kafka_histogram(const struct kafka *k, int16_t api_key, 
     check(to >= 0 && to <= STAGES_N);
     if (api == NULL)
         return NULL;
-    const struct api_times *times = &k->times[api->at];
+    const struct api_times *times = &k->times[api - apis];
     if (atomic_load_explicit(&times->stages[STAGES_N].n, memory_order_relaxed) == 0)
         return NULL;
     return &times->stages[to];
@@ -298,15 +296,10 @@ static void request_end(struct request *r)
 void request_release(struct request *r, struct now now)
 {
     struct kafka *k = r->kafka;
-    struct kafka_conn *conn = r->conn;
     list_del(&r->run_link);
     list_del(&r->conn_link);
     timer_stop(k->timers, &r->timer);
     r->conn = NULL;
-    if (conn != NULL && conn->needs_slot) {
-        conn->needs_slot = false;
-        conn_ready_again(conn->conn);
-    }
     request_state_set(r, REQUEST_RELEASING);
     r->ops_n++; /* held here, so that what `release` ends cannot end the request under it */
     if (r->api != NULL && r->api->release != NULL)

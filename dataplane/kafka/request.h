@@ -69,7 +69,6 @@ struct api {
     int16_t key;
     int16_t version_min, version_max; /* advertised */
     uint8_t where;
-    uint8_t at;                       /* its place in the table: index of its histograms */
     void (*start)(struct request *request, const struct view *view, struct now now);
     void (*release)(struct request *request, struct now now);
 };
@@ -116,7 +115,6 @@ struct kafka_conn {
     uint64_t first_ns;        /* when its first byte was seen                               */
     uint64_t admitted_ns;
     bool is_admitted;         /* a large frame: its bytes are reserved                      */
-    bool needs_slot;          /* stopped because too many answers are open                  */
     struct timer slow;        /* of a large frame                                           */
 };
 
