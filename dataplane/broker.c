@@ -183,23 +183,27 @@ static void store_settings(const struct broker *b, struct store_config *s)
 
 nodiscard static int boot_control(struct broker *b)
 {
-    struct control_config c = {
-        .config = b->config,
-        .directory = b->directory,
-        .listeners_n = b->listeners_n,
-        .workers_n = b->workers_n,
-        .is_clean = b->is_clean,
-        .seed = b->seams.seed ^ 0x636f6e74726f6cull,
-    };
+    struct control_config *c = calloc(1, sizeof *c); /* too large for a stack frame */
+    int rc;
 
-    store_settings(b, &c.store);
-    c.store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
-    c.store.open_files_max = 64;
-    memcpy(c.listeners, b->listeners, sizeof c.listeners);
+    if (c == NULL)
+        return E_NO_MEMORY;
+    c->config = b->config;
+    c->directory = b->directory;
+    c->listeners_n = b->listeners_n;
+    c->workers_n = b->workers_n;
+    c->is_clean = b->is_clean;
+    c->seed = b->seams.seed ^ 0x636f6e74726f6cull;
+    store_settings(b, &c->store);
+    c->store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
+    c->store.open_files_max = 64;
+    memcpy(c->listeners, b->listeners, sizeof c->listeners);
     b->views.workers_n = b->workers_n;
-    return control_init(&b->control, &c, &b->views, b->control_io, b->seams.disk, &b->control_pages,
-                        &b->control_timers, &b->control_post, broker_files_thread(b), broker_bulk_thread(b), b->why,
-                        sizeof b->why);
+    rc = control_init(&b->control, c, &b->views, b->control_io, b->seams.disk, &b->control_pages,
+                      &b->control_timers, &b->control_post, broker_files_thread(b), broker_bulk_thread(b), b->why,
+                      sizeof b->why);
+    free(c);
+    return rc;
 }
 
 nodiscard static int boot_stores(struct broker *b)
