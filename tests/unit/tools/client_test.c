@@ -1,4 +1,5 @@
-/* client_test.c - client.h without a socket: which version is used, names of errors, addresses that are none. */
+/* client_test.c - client.h without a socket: which version is used, names of errors, addresses that
+ * are none. */
 #include "client.h"
 
 #include "unit.h"
@@ -38,7 +39,8 @@ static void error_known_has_its_name_and_unknown_its_number(void **state)
     assert_string_equal(kafka_error_name(0, buffer, sizeof buffer), "NONE");
     assert_string_equal(kafka_error_name(-1, buffer, sizeof buffer), "UNKNOWN_SERVER_ERROR");
     assert_string_equal(kafka_error_name(36, buffer, sizeof buffer), "TOPIC_ALREADY_EXISTS");
-    assert_string_equal(kafka_error_name(133, buffer, sizeof buffer), "SHARE_SESSION_LIMIT_REACHED");
+    assert_string_equal(kafka_error_name(133, buffer, sizeof buffer),
+                        "SHARE_SESSION_LIMIT_REACHED");
     assert_string_equal(kafka_error_name(999, buffer, sizeof buffer), "error 999");
 }
 

@@ -1,4 +1,5 @@
-/* parse_test.c - parse.h: numbers, times, addresses, positions, escapes, base64; right ones and wrong ones. */
+/* parse_test.c - parse.h: numbers, times, addresses, positions, escapes, base64; right ones and
+ * wrong ones. */
 #include "parse.h"
 
 #include <stdio.h>
@@ -136,13 +137,27 @@ static void position_of_each_kind_is_understood(void **state)
 
 static void position_wrong_is_refused(void **state)
 {
-    static const char *const wrong[] = {
-        "",          "start",        "-",           "1.5",
-        "@",         "@-1",          "@x",          "2023-02-29",
-        "2026-13-01", "2026-00-10",  "2026-01-32",  "1969-12-31",
-        "26-01-01",  "2026-01-31T25:00:00Z",        "2026-01-31T12:00",
-        "2026-01-31T12:00:61Z",      "2026-01-31T12:00:00.Z", "2026-01-31T12:00:00+2:00",
-        "2026-01-31T12:00:00Zx",     "2026-01-31x", "99999999999999999999"};
+    static const char *const wrong[] = {"",
+                                        "start",
+                                        "-",
+                                        "1.5",
+                                        "@",
+                                        "@-1",
+                                        "@x",
+                                        "2023-02-29",
+                                        "2026-13-01",
+                                        "2026-00-10",
+                                        "2026-01-32",
+                                        "1969-12-31",
+                                        "26-01-01",
+                                        "2026-01-31T25:00:00Z",
+                                        "2026-01-31T12:00",
+                                        "2026-01-31T12:00:61Z",
+                                        "2026-01-31T12:00:00.Z",
+                                        "2026-01-31T12:00:00+2:00",
+                                        "2026-01-31T12:00:00Zx",
+                                        "2026-01-31x",
+                                        "99999999999999999999"};
     (void)state;
     for (size_t i = 0; i < array_n(wrong); i++) {
         struct position p;
@@ -210,9 +225,9 @@ static void uuid_text_is_url_safe_and_unpadded(void **state)
 /* The vectors of RFC 4648, 10. */
 static void base64_of_each_remainder_is_padded(void **state)
 {
-    static const char *const rows[][2] = {{"", ""},           {"f", "Zg=="},
-                                          {"fo", "Zm8="},     {"foo", "Zm9v"},
-                                          {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+    static const char *const rows[][2] = {
+        {"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+        {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
     char text[16];
     (void)state;
     for (size_t i = 0; i < array_n(rows); i++) {
