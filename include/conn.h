@@ -125,6 +125,10 @@ nodiscard int conns_listen(struct conns *conns, const struct listener *listener,
  * set. E_IN_USE (port taken), E_DENIED, E_INVALID (address). */
 nodiscard int listener_open(const struct listener *listener, int *fd, uint16_t *port);
 
+/* Boot: is the address free, also of other processes that would share the port? Chooses *port when it is 0. The
+ * errors of listener_open. */
+nodiscard int listener_probe(const struct listener *listener, uint16_t *port);
+
 /* Stops accepting, then closes every connection: at once those without slots, the others when their answers
  * are out or at `deadline_ns`; turns go on meanwhile. conns_count is 0 when it is over. */
 void conns_stop(struct conns *conns, uint64_t deadline_ns);

@@ -39,13 +39,14 @@ static uint16_t port_of(int fd)
                                           : ((struct sockaddr_in *)&at)->sin_port);
 }
 
-static int socket_open(const struct addrinfo *at, int *out)
+/* is_shared: every worker has one of these. Not shared: only to learn whether the address is free. */
+static int socket_open(const struct addrinfo *at, bool is_shared, int *out)
 {
     int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return error_from_errno(errno);
-    bool is_set = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) && option_set(fd, SOL_SOCKET, SO_REUSEPORT, 1) &&
-                  option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    bool is_set = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) && option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+                  option_set(fd, SOL_SOCKET, SO_REUSEPORT, is_shared);
     /* One socket for both families when it listens on all addresses. */
     if (is_set && at->ai_family == AF_INET6)
         is_set = option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
@@ -58,7 +59,7 @@ static int socket_open(const struct addrinfo *at, int *out)
     return rc;
 }
 
-int listener_open(const struct listener *listener, int *fd, uint16_t *port)
+static int open_how(const struct listener *listener, bool is_shared, int *fd, uint16_t *port)
 {
     char service[8];
     bool is_any = listener->host[0] == '\0';
@@ -70,16 +71,32 @@ int listener_open(const struct listener *listener, int *fd, uint16_t *port)
         return E_INVALID;
     int rc = E_INVALID;
     for (const struct addrinfo *at = found; at != NULL && rc != 0; at = at->ai_next)
-        rc = socket_open(at, fd);
+        rc = socket_open(at, is_shared, fd);
     freeaddrinfo(found);
     if (rc == E_UNSUPPORTED && is_any) { /* a kernel without IPv6 */
         struct sockaddr_in any = {.sin_family = AF_INET,
                                   .sin_port = htons(*port != 0 ? *port : listener->port)};
         struct addrinfo at = {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&any, .ai_addrlen = sizeof any};
-        rc = socket_open(&at, fd);
+        rc = socket_open(&at, is_shared, fd);
     }
     if (rc == 0)
         *port = port_of(*fd);
+    return rc;
+}
+
+int listener_open(const struct listener *listener, int *fd, uint16_t *port)
+{
+    return open_how(listener, true, fd, port);
+}
+
+/* With SO_REUSEPORT a second broker of the same user could join our port and get half of the clients: an
+ * exclusive socket, closed again, finds out. */
+int listener_probe(const struct listener *listener, uint16_t *port)
+{
+    int fd = -1;
+    int rc = open_how(listener, false, &fd, port);
+    if (fd >= 0)
+        close(fd);
     return rc;
 }
 
