@@ -31,7 +31,7 @@ endif
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────
 FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control
 PROGRAM_C := dataplane/main.c
-GEN       := build/gen/kafka.h build/gen/kafka.c
+GEN       := build/gen/messages.h build/gen/messages.c
 SCHEMAS   := $(wildcard dataplane/proto/schema/*.k)
 
 lib        = $(B)/lib$(subst /,_,$(1)).a
@@ -46,11 +46,11 @@ $(call lib,$(1)): $(call obj,$(filter-out $(PROGRAM_C),$(wildcard $(1)/*.c)))
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 
-$(B)/libgen.a: $(B)/gen/kafka.o
+$(B)/libgen.a: $(B)/gen/messages.o
 	@rm -f $@ && ar rcs $@ $^
-$(B)/gen/kafka.o: build/gen/kafka.c
-	@mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
-build/gen/kafka.c build/gen/kafka.h &: $(SCHEMAS) $(wildcard tools/kgen.py)
+$(B)/gen/messages.o: build/gen/messages.c
+	@mkdir -p $(@D) && $(CC) $(CFLAGS) -iquote dataplane/proto -MMD -MP -c $< -o $@
+build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) $(wildcard tools/kgen.py)
 	@mkdir -p build/gen && $(PY) tools/kgen.py dataplane/proto/schema build/gen
 
 $(B)/%.o: %.c | $(if $(SCHEMAS),$(GEN))

@@ -20,7 +20,7 @@
 #define unused __attribute__((unused))
 
 /* The struct that holds `member`, from a pointer to the member. */
-#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 #define array_n(a) (sizeof(a) / sizeof((a)[0]))
 
 #define KIB(n) ((uint64_t)(n) << 10)

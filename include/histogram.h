@@ -92,8 +92,8 @@ static inline uint64_t histogram_quantile(const struct histogram *h, uint32_t pe
     uint64_t want = (uint64_t)(((unsigned __int128)n * per_million + 999999) / 1000000), seen = 0;
     for (uint32_t i = 0; n > 0 && i < HISTOGRAM_BUCKETS(h->bits); i++) {
         seen += atomic_load_explicit(&h->counts[i], memory_order_relaxed);
-        if (seen >= want && seen > 0)
-            return min_u64(histogram_value(i, h->bits), max);
+        if (seen >= want && seen > 0) /* the last bucket also holds what is beyond the scale: only max is known */
+            return i + 1 == HISTOGRAM_BUCKETS(h->bits) ? max : min_u64(histogram_value(i, h->bits), max);
     }
     return max;
 }

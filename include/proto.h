@@ -3,15 +3,16 @@
  *
  * Owner: immutable. Pure functions over the caller's memory; tables generated from dataplane/proto/schema.
  *
- * Generated (build/gen/kafka.h, by tools/kgen.py), from Kafka's names in snake_case:
+ * Generated (build/gen/messages.h, by tools/kgen.py), from Kafka's names in snake_case:
  *   message MetadataRequest   -> struct metadata_request, struct metadata_response; descriptors
- *                                proto_metadata_request, proto_metadata_response
- *   array field `topics` of it-> struct metadata_request_topics *topics; int32_t topics_n  (-1 = null)
- *                                descriptor proto_metadata_request_topics
+ *                                proto_metadata_request, proto_metadata_response (struct proto_message)
+ *   array field `topics` of it-> struct metadata_request_topics *topics; int32_t topics_n  (-1 = null);
+ *                                field list proto_fields_metadata_request_topics (struct proto_struct)
+ *   a struct several fields of a message share (`struct @topic` in the schema) -> struct <message>_topic
  *   stored record TopicRecord -> struct topic_record, proto_topic_record
  *   bool -> bool, int8.. -> int8_t.., uint16 -> uint16_t, uint32 -> uint32_t, float64 -> double,
- *   uuid -> struct uuid, string and bytes -> struct bytes (ptr NULL = null), records -> struct slices,
- *   a struct field -> the struct itself, or a pointer (NULL = null) when it is nullable.
+ *   uuid -> struct uuid, string and bytes -> struct bytes (ptr NULL = null), records -> struct slices (v NULL =
+ *   null), a struct field -> the struct itself, or a pointer (NULL = null) when it is nullable.
  * Structs are free of versions: a field that the version does not have holds its default.
  *
  * Sources: Kafka protocol guide; KIP-482 (flexible versions, tagged fields); the message schemas of 4.3.
@@ -30,7 +31,7 @@ struct proto_struct; /* fields of one struct: opaque rows */
 struct proto_message {
     const char *name;        /* "MetadataRequest" */
     const struct proto_struct *fields;
-    int16_t api_key;         /* -1 for stored records and headers; the record type for metadata records */
+    int16_t api_key;         /* the record type for stored records that have one; -1 without either */
     int16_t version_min, version_max; /* of the schema */
     int16_t flexible_min;    /* first flexible version; INT16_MAX for none */
     uint32_t size;           /* of the C struct */

@@ -141,7 +141,8 @@ static inline uint64_t timers_next_ns(const struct timers *w, struct now now, ui
         return ns_max;
     if (!list_is_empty(&w->due))
         return 0;
-    for (uint64_t i = 0; i < TIMER_LEVEL0_N; i++) {
+    /* Up to and including the next multiple of 256, where the level above comes down. */
+    for (uint64_t i = 0; i <= TIMER_LEVEL0_N; i++) {
         uint64_t tick = w->tick + i;
         if (!list_is_empty(&w->level0[tick % TIMER_LEVEL0_N]) || (tick % TIMER_LEVEL0_N == 0 && i > 0)) {
             uint64_t at = tick * TIMER_TICK_NS;

@@ -1,0 +1,79 @@
+/*
+ * broker.h - the whole broker minus the machine: everything between the seams, built, turned and taken down.
+ *
+ * Owner: main at boot and stop; each thread its own part in between.
+ *
+ * main.c gives it the real seams (io_uring, the file system, pthreads, sockets), tests/sim the simulated ones; the
+ * code in between is the same. broker_boot does in order: memory, posts, directory_take, control_init (replay of
+ * the metadata), stores, control_open_logs (recovery), kafka layers. Nothing runs before it has returned.
+ */
+#ifndef MILLRACE_BROKER_H
+#define MILLRACE_BROKER_H
+
+#include "config.h"
+#include "control.h"
+#include "disk.h"
+#include "worker.h"
+
+enum { BROKER_WORKERS_MAX = 64, BROKER_WHY_MAX = 512 };
+
+/* What a broker stands on. Owner: main or the simulator; outlives the broker. */
+struct broker_seams {
+    struct disk *disk;
+    /* The asynchronous io of thread number `thread` (workers, then control); NULL: refused, `why` says so. */
+    struct io *(*io_open)(void *context, uint8_t thread, char *why, size_t why_n);
+    void (*io_close)(void *context, uint8_t thread, struct io *io);
+    /* `bytes` (a multiple of 2 MiB) of zeroed memory aligned to 2 MiB; NULL: refused. */
+    void *(*memory_take)(void *context, uint64_t bytes);
+    void (*memory_put)(void *context, void *memory, uint64_t bytes);
+    void *context;
+    uint64_t seed;
+    bool is_single_threaded; /* the simulator: event descriptors are not made */
+};
+
+/* Owner: main. Threads are numbered: workers 0 .. workers_n-1, then control, files, bulk. */
+struct broker {
+    const struct config *config;
+    struct broker_seams seams;
+    uint8_t workers_n;
+    struct worker *workers[BROKER_WORKERS_MAX];
+    struct views views;
+    struct control *control;
+    struct io *control_io;
+    struct pages control_pages;
+    struct timers control_timers;
+    struct post control_post, files_post, bulk_post;
+    struct stats control_stats;
+    struct helper *files, *bulk;
+    struct directory_id directory;
+    struct recovery_report recovery;
+    struct listener listeners[LISTENERS_MAX];
+    uint32_t listeners_n;
+    int lock_fd;
+    bool is_clean;             /* the last stop was orderly */
+    char log_directory[DISK_PATH_MAX];
+    char why[BROKER_WHY_MAX];  /* one clear line after a failed boot */
+};
+
+static inline uint8_t broker_control_thread(const struct broker *b) { return b->workers_n; }
+static inline uint8_t broker_files_thread(const struct broker *b) { return (uint8_t)(b->workers_n + 1); }
+static inline uint8_t broker_bulk_thread(const struct broker *b) { return (uint8_t)(b->workers_n + 2); }
+static inline uint8_t broker_threads_n(const struct broker *b) { return (uint8_t)(b->workers_n + 3); }
+
+/* Builds and recovers everything; listeners are parsed but nothing is bound or accepted yet. On failure b->why says
+ * why, nothing is left open. `progress` may be NULL. */
+nodiscard int broker_boot(struct broker *b, const struct config *config, const struct broker_seams *seams,
+                          void (*progress)(void *context, uint64_t done_n, uint64_t all_n));
+/* One turn of thread `thread` (worker, control, files or bulk). Returns how much was done. */
+int broker_turn(struct broker *b, uint8_t thread, struct now now);
+/* Nothing is under way anywhere: a clean stop may close the logs. */
+bool broker_is_quiet(const struct broker *b);
+/* Clean stop, after the threads have stopped (or between turns in the simulator): closes every log, writes the
+ * checkpoints and .kafka_cleanshutdown. */
+nodiscard int broker_close(struct broker *b);
+/* Frees everything, also after a crash in the simulator (nothing is written). */
+void broker_fini(struct broker *b);
+/* The memory ledger, one line per bound with its formula (bounds.h). */
+void broker_ledger(const struct broker *b, FILE *to);
+
+#endif
