@@ -17,7 +17,7 @@
 #include "batch.h"
 #include "check.h"
 #include "crc.h"
-#include "kafka.h"
+#include "messages.h"
 #include "proto.h"
 #include "sim.h"
 
