@@ -133,7 +133,7 @@ static int sim_wait(struct io *io, uint64_t ns_max)
     return sim_poll(io);
 }
 
-static const struct io_functions sim_io_functions = {sim_submit, sim_poll, sim_wait};
+static const struct io_functions sim_io_functions = {.submit = sim_submit, .poll = sim_poll, .wait = sim_wait};
 
 struct io *sim_disk_io(struct sim_disk *d)
 {
