@@ -47,16 +47,16 @@ endif
 CFLAGS  += -iquote include -iquote build/gen $(MODE_CFLAGS)
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────
-FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control
+FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control tools
 PROGRAM_C := dataplane/main.c
-TOOL_C    := $(wildcard tools/millrace*.c)
+TOOL_C    := $(wildcard tools/millrace.c)
 SIM_C     := $(wildcard tests/sim/*.c)
 GEN       := build/gen/messages.h build/gen/messages.c
 SCHEMAS   := $(wildcard dataplane/proto/schema/*.k)
 GEN_H     := $(if $(SCHEMAS),build/gen/messages.h)
 
 lib        = $(B)/lib$(subst /,_,$(1)).a
-folder_c   = $(filter-out $(PROGRAM_C),$(wildcard $(1)/*.c))
+folder_c   = $(filter-out $(PROGRAM_C) $(TOOL_C),$(wildcard $(1)/*.c))
 LIBS      := $(foreach f,$(FOLDERS),$(if $(call folder_c,$(f)),$(call lib,$(f)))) \
              $(if $(SCHEMAS),$(B)/libgen.a)
 obj        = $(patsubst %.c,$(B)/%.o,$(1))
