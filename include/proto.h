@@ -13,7 +13,8 @@
  *   bool -> bool, int8.. -> int8_t.., uint16 -> uint16_t, uint32 -> uint32_t, float64 -> double,
  *   uuid -> struct uuid, string and bytes -> struct bytes (ptr NULL = null), records -> struct slices (v NULL =
  *   null), a struct field -> the struct itself, or a pointer (NULL = null) when it is nullable.
- * Structs are free of versions: a field that the version does not have holds its default.
+ * Structs are free of versions: a field that the version does not have holds its default. A pointer that is set by
+ * default points at a constant: it is replaced, never written through.
  *
  * Sources: Kafka protocol guide; KIP-482 (flexible versions, tagged fields); the message schemas of 4.3.
  */
@@ -107,6 +108,7 @@ struct proto_out {
     const struct proto_message *message;
     int16_t version;
     uint8_t depth;           /* frames in use; 0 when done */
+    uint32_t budget;         /* units left of this call */
     int rc;                  /* the answer of every further call once it is not E_AGAIN */
     struct proto_frame {     /* one level of the walk */
         const struct proto_struct *type; /* NULL: an array of scalars of kind `field_at` */

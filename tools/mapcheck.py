@@ -55,7 +55,8 @@ def check_folder(folder, here, faults):
         if not any(fnmatch.fnmatchcase(name, n) for n in names):
             faults.append(f"{readme} does not list {name}")
     for name in sorted(names):
-        if not any(fnmatch.fnmatchcase(n, name) for n in here):
+        is_folder = name.endswith("/") and os.path.isdir(f"{folder}/{name}")
+        if not is_folder and not any(fnmatch.fnmatchcase(n, name) for n in here):
             faults.append(f"{readme} lists {name}, which is not there")
 
 

@@ -41,13 +41,13 @@ static int decode_string_classic(struct cursor *c, const struct proto_row *row, 
 
 #define FLEXIBLE 0
 #define F(name) name##_classic_body
-#include "decode_body.h"
+#include "decode_body.inc"
 #undef FLEXIBLE
 #undef F
 
 #define FLEXIBLE 1
 #define F(name) name##_flexible_body
-#include "decode_body.h"
+#include "decode_body.inc"
 #undef FLEXIBLE
 #undef F
 

@@ -173,6 +173,16 @@ static bool size_pointer_is_like(const uint8_t *value, const uint8_t *standard)
     return (a == NULL) == (b == NULL);
 }
 
+/* The default is null, or a struct that is there with all its fields at their defaults. */
+static bool size_struct_ptr_is_default(const struct proto_row *row, const uint8_t *value,
+                                       const uint8_t *standard)
+{
+    const uint8_t *base;
+    memcpy(&base, value, sizeof base);
+    return size_pointer_is_like(value, standard) &&
+           (base == NULL || size_struct_is_default(row->sub, base));
+}
+
 bool size_is_default(const struct proto_struct *type, const struct proto_row *row, const uint8_t *base)
 {
     static const uint8_t zeros[sizeof(struct slices)];
@@ -186,9 +196,11 @@ bool size_is_default(const struct proto_struct *type, const struct proto_row *ro
     case PROTO_RECORDS:
         return ((const struct slices *)(const void *)value)->bytes == 0 && size_pointer_is_like(value, standard);
     case PROTO_STRUCT:
-        return size_struct_is_default(row->sub, value);
+        /* The outer default holds the inner one: nearly always the memory is the same. */
+        return (type->defaults != NULL && memcmp(value, standard, row->sub->size) == 0) ||
+               size_struct_is_default(row->sub, value);
     case PROTO_STRUCT_PTR:
-        return size_pointer_is_like(value, zeros);
+        return size_struct_ptr_is_default(row, value, standard);
     default:
         if (row->kind < PROTO_ARRAY)
             return memcmp(value, standard, scalar_size(row->kind)) == 0;
