@@ -344,12 +344,18 @@ static int ring_renew(struct uring *u)
     return 0;
 }
 
+/* liburing 2.3 declares io_uring_enable_rings but does not export it. */
+static int ring_enable(struct uring *u)
+{
+    return io_uring_register((unsigned)u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 int uring_enable(struct io *io, struct uring_report *report)
 {
     struct uring *u = uring_from(io);
     int rc = u->is_enabled ? ring_renew(u) : 0;
     if (rc == 0)
-        rc = io_uring_enable_rings(&u->ring);
+        rc = ring_enable(u);
     if (rc == 0)
         rc = ring_touch(u);
     if (rc < 0) {

@@ -108,6 +108,7 @@ struct proto_out {
     const struct proto_message *message;
     int16_t version;
     uint8_t depth;           /* frames in use; 0 when done */
+    uint32_t budget;         /* units left of this call */
     int rc;                  /* the answer of every further call once it is not E_AGAIN */
     struct proto_frame {     /* one level of the walk */
         const struct proto_struct *type; /* NULL: an array of scalars of kind `field_at` */

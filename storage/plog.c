@@ -236,7 +236,7 @@ bool plog_wait(struct plog *log, struct plog_wait *wait)
 
 void plog_wait_cancel(struct plog_wait *wait)
 {
-    if (list_is_linked(&wait->link))
+    if (wait->link.next != NULL && list_is_linked(&wait->link)) /* NULL: zeroed, it never waited */
         list_del(&wait->link);
 }
 

@@ -3,8 +3,9 @@
  *
  * Owner: the process, which has one thread.
  *
- * Exit status: 0 it worked, 1 it failed (the broker said no, could not be reached, the data are wrong), 2 the
- * command line was wrong. What a script reads goes to stdout, everything for people to stderr.
+ * Exit status: 0 it worked, 1 it failed (the broker said no, could not be reached, the data are
+ * wrong), 2 the command line was wrong. What a script reads goes to stdout, everything for people
+ * to stderr.
  */
 #include "cli.h"
 
@@ -55,31 +56,23 @@ static int take_global(struct cli *cli, int option, const char *value, int *stat
         fputs(cli->help, stdout);
         *status = cli_finish(cli);
         return CLI_OPTION_END;
-    case CLI_OPTION_BOOTSTRAP:
-        cli->bootstrap = value;
-        return 0;
-    case CLI_OPTION_JSON:
-        cli->is_json = true;
-        return 0;
+    case CLI_OPTION_BOOTSTRAP: cli->bootstrap = value; return 0;
+    case CLI_OPTION_JSON: cli->is_json = true; return 0;
     case CLI_OPTION_TIMEOUT:
         if (!parse_duration_ms(value, &cli->timeout_ms)) {
-            *status = cli_usage(cli, "--timeout %s: expected a time such as 500ms, 10s or 2m", value);
+            *status =
+                cli_usage(cli, "--timeout %s: expected a time such as 500ms, 10s or 2m", value);
             return CLI_OPTION_END;
         }
         return 0;
-    case ':':
-        *status = cli_usage(cli, "an option lacks its value");
-        return CLI_OPTION_END;
-    case '?':
-        *status = cli_usage(cli, "unknown option");
-        return CLI_OPTION_END;
-    default:
-        return option;
+    case ':': *status = cli_usage(cli, "an option lacks its value"); return CLI_OPTION_END;
+    case '?': *status = cli_usage(cli, "unknown option"); return CLI_OPTION_END;
+    default: return option;
     }
 }
 
-int cli_next_option(struct cli *cli, int argc, char **argv, const char *letters, const struct option *options,
-                    int *status)
+int cli_next_option(struct cli *cli, int argc, char **argv, const char *letters,
+                    const struct option *options, int *status)
 {
     opterr = 0;
     int option;
@@ -97,8 +90,8 @@ int cli_next_option(struct cli *cli, int argc, char **argv, const char *letters,
     return -1;
 }
 
-int cli_dispatch(struct cli *cli, const struct cli_command *commands, size_t n, const char *help, int argc,
-                 char **argv)
+int cli_dispatch(struct cli *cli, const struct cli_command *commands, size_t n, const char *help,
+                 int argc, char **argv)
 {
     if (argc < 2)
         return cli_usage(cli, "which of its commands?");

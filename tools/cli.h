@@ -1,5 +1,6 @@
 /*
- * cli.h - what every command of `millrace` shares: the global options, exit codes, errors, JSON output.
+ * cli.h - what every command of `millrace` shares: the global options, exit codes, errors, JSON
+ * output.
  *
  * Owner: the process, which has one thread.
  */
@@ -32,30 +33,34 @@ struct cli_command {
     const char *help;
 };
 
-/* Long options that every command takes; a command's own table ends with this. Values above 255 keep the short
- * letters free for the commands. */
+/* Long options that every command takes; a command's own table ends with this. Values above 255
+ * keep the short letters free for the commands. */
 enum { CLI_OPTION_BOOTSTRAP = 300, CLI_OPTION_JSON, CLI_OPTION_TIMEOUT, CLI_OPTION_OWN = 400 };
-#define CLI_OPTIONS                                                           \
-    {"bootstrap-server", required_argument, NULL, CLI_OPTION_BOOTSTRAP},      \
-    {"json", no_argument, NULL, CLI_OPTION_JSON},                             \
-    {"timeout", required_argument, NULL, CLI_OPTION_TIMEOUT},                 \
-    {"help", no_argument, NULL, 'h'},                                         \
-    {NULL, 0, NULL, 0}
+#define CLI_OPTIONS                                                                                \
+    {"bootstrap-server", required_argument, NULL, CLI_OPTION_BOOTSTRAP},                           \
+        {"json", no_argument, NULL, CLI_OPTION_JSON},                                              \
+        {"timeout", required_argument, NULL, CLI_OPTION_TIMEOUT},                                  \
+        {"help", no_argument, NULL, 'h'},                                                          \
+    {                                                                                              \
+        NULL, 0, NULL, 0                                                                           \
+    }
 
-/* The next option of the command itself; the global ones are taken on the way. -1 after the last. When it returns
- * CLI_OPTION_END the command ends with *status: --help was asked for, or an option was wrong (and said so). */
+/* The next option of the command itself; the global ones are taken on the way. -1 after the last.
+ * When it returns CLI_OPTION_END the command ends with *status: --help was asked for, or an option
+ * was wrong (and said so). */
 enum { CLI_OPTION_END = -2 };
-int cli_next_option(struct cli *cli, int argc, char **argv, const char *letters, const struct option *options,
-                    int *status);
+int cli_next_option(struct cli *cli, int argc, char **argv, const char *letters,
+                    const struct option *options, int *status);
 /* Runs the sub-command that argv[1] names. */
-int cli_dispatch(struct cli *cli, const struct cli_command *commands, size_t n, const char *help, int argc,
-                 char **argv);
+int cli_dispatch(struct cli *cli, const struct cli_command *commands, size_t n, const char *help,
+                 int argc, char **argv);
 
 /* "millrace topic: ..." on stderr; returns CLI_FAILED. */
 int cli_fail(const struct cli *cli, const char *format, ...) printf_like(2, 3);
 /* The same and where the help is; returns CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) printf_like(2, 3);
-/* After everything was printed: CLI_OK, or CLI_FAILED when stdout could not take it (full disk, closed pipe). */
+/* After everything was printed: CLI_OK, or CLI_FAILED when stdout could not take it (full disk,
+ * closed pipe). */
 int cli_finish(const struct cli *cli);
 
 /* Prints and frees a JSON value, with a newline. */
@@ -71,6 +76,7 @@ int cluster_command(struct cli *cli, int argc, char **argv);
 int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
 
-extern const char topic_help[], produce_help[], consume_help[], cluster_help[], api_help[], dump_help[];
+extern const char topic_help[], produce_help[], consume_help[], cluster_help[], api_help[],
+    dump_help[];
 
 #endif

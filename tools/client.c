@@ -3,9 +3,10 @@
  *
  * Owner: the caller, one thread.
  *
- * The socket is non-blocking and every wait is a poll() up to the request's deadline, so that a broker that accepts
- * and then says nothing costs the time-out and no more. Negotiation: ApiVersions 3 first; a broker that does not
- * know it answers error 35 in the form of version 0 (KIP-511), and is asked again with version 0.
+ * The socket is non-blocking and every wait is a poll() up to the request's deadline, so that a
+ * broker that accepts and then says nothing costs the time-out and no more. Negotiation:
+ * ApiVersions 3 first; a broker that does not know it answers error 35 in the form of version 0
+ * (KIP-511), and is asked again with version 0.
  */
 #include "client.h"
 
@@ -63,7 +64,8 @@ static int wait_for(struct client *c, short events, int64_t deadline_ms, const c
             return 0;
         if (n == 0)
             return fail(c, E_TIMED_OUT,
-                        "%s did not %s within %d ms.\n  Is it a Kafka broker, and not too busy? --timeout 30s waits longer.",
+                        "%s did not %s within %d ms.\n  Is it a Kafka broker, and not too busy? "
+                        "--timeout 30s waits longer.",
                         c->address, what, c->timeout_ms);
         if (errno != EINTR)
             return fail(c, E_IO, "%s: %s", c->address, strerror(errno));
@@ -88,8 +90,10 @@ static int connect_address(struct client *c, const struct addrinfo *a, int64_t d
     }
     if (error == ECONNREFUSED)
         return fail(c, E_CLOSED,
-                    "nothing listens on %s (connection refused).\n  Is the broker running? `millraced` starts one on "
-                    "127.0.0.1:9092; --bootstrap-server HOST:PORT names another.", c->address);
+                    "nothing listens on %s (connection refused).\n  Is the broker running? "
+                    "`millraced` starts one on "
+                    "127.0.0.1:9092; --bootstrap-server HOST:PORT names another.",
+                    c->address);
     if (error != 0)
         return fail(c, E_CLOSED, "no connection to %s: %s", c->address, strerror(error));
     int one = 1;
@@ -109,12 +113,14 @@ static int connect_host(struct client *c, const struct parse_address *to)
 {
     char port[8];
     snprintf(port, sizeof port, "%u", to->port);
-    snprintf(c->address, sizeof c->address, strchr(to->host, ':') ? "[%s]:%u" : "%s:%u", to->host, to->port);
+    snprintf(c->address, sizeof c->address, strchr(to->host, ':') ? "[%s]:%u" : "%s:%u", to->host,
+             to->port);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all = NULL;
     int rc = getaddrinfo(to->host, port, &hints, &all);
     if (rc != 0)
-        return fail(c, E_NOT_FOUND, "the name %s is not known: %s.\n  Check --bootstrap-server HOST:PORT.", to->host,
-                    gai_strerror(rc));
+        return fail(c, E_NOT_FOUND,
+                    "the name %s is not known: %s.\n  Check --bootstrap-server HOST:PORT.",
+                    to->host, gai_strerror(rc));
     int64_t deadline_ms = clock_ms() + c->timeout_ms;
     rc = E_NOT_FOUND;
     for (const struct addrinfo *a = all; a != NULL && rc != 0; a = a->ai_next) {
@@ -140,7 +146,8 @@ static int send_all(struct client *c, const struct slices *out, int64_t deadline
                 continue;
             }
             if (errno != EAGAIN && errno != EINTR)
-                return fail(c, E_CLOSED, "%s broke the connection: %s", c->address, strerror(errno));
+                return fail(c, E_CLOSED, "%s broke the connection: %s", c->address,
+                            strerror(errno));
             int rc = wait_for(c, POLLOUT, deadline_ms, "take the request");
             if (rc != 0)
                 return rc;
@@ -149,7 +156,8 @@ static int send_all(struct client *c, const struct slices *out, int64_t deadline
     return 0;
 }
 
-static int receive_all(struct client *c, uint8_t *to, size_t n, int64_t deadline_ms, const char *api)
+static int receive_all(struct client *c, uint8_t *to, size_t n, int64_t deadline_ms,
+                       const char *api)
 {
     while (n > 0) {
         ssize_t got = recv(c->fd, to, n, 0);
@@ -160,8 +168,10 @@ static int receive_all(struct client *c, uint8_t *to, size_t n, int64_t deadline
         }
         if (got == 0)
             return fail(c, E_CLOSED,
-                        "%s closed the connection instead of answering %s.\n  Is it a Kafka broker, on a listener "
-                        "without TLS or SASL?", c->address, api);
+                        "%s closed the connection instead of answering %s.\n  Is it a Kafka "
+                        "broker, on a listener "
+                        "without TLS or SASL?",
+                        c->address, api);
         if (errno != EAGAIN && errno != EINTR)
             return fail(c, E_CLOSED, "%s broke the connection: %s", c->address, strerror(errno));
         int rc = wait_for(c, POLLIN, deadline_ms, "answer");
@@ -179,7 +189,8 @@ static int receive_frame(struct client *c, int64_t deadline_ms, const char *api,
         return rc;
     int32_t n = load_i32(prefix);
     if (n < PREFIX_BYTES || n > CLIENT_FRAME_BYTES_MAX)
-        return fail(c, E_MALFORMED, "%s answers %s with a length of %d: that is no Kafka broker.", c->address, api, n);
+        return fail(c, E_MALFORMED, "%s answers %s with a length of %d: that is no Kafka broker.",
+                    c->address, api, n);
     struct frame *f = malloc(sizeof *f + (size_t)n);
     if (f == NULL)
         return fail(c, E_NO_MEMORY, "no memory for an answer of %d bytes", n);
@@ -189,7 +200,8 @@ static int receive_frame(struct client *c, int64_t deadline_ms, const char *api,
     return receive_all(c, f->bytes, (size_t)n, deadline_ms, api);
 }
 
-static int send_request(struct client *c, int16_t api_key, int16_t version, const void *request, int64_t deadline_ms)
+static int send_request(struct client *c, int16_t api_key, int16_t version, const void *request,
+                        int64_t deadline_ms)
 {
     struct proto_out out;
     int rc = proto_encode_request(&out, &c->arena, api_key, version, ++c->correlation_id,
@@ -197,12 +209,14 @@ static int send_request(struct client *c, int16_t api_key, int16_t version, cons
     while (rc == 0 && (rc = proto_encode_more(&out, ENCODE_BUDGET)) == E_AGAIN)
         rc = 0;
     if (rc != 0)
-        return fail(c, rc, "%s version %d cannot be written: %s", proto_api_name(api_key), version, error_text(rc));
+        return fail(c, rc, "%s version %d cannot be written: %s", proto_api_name(api_key), version,
+                    error_text(rc));
     return send_all(c, &out.out, deadline_ms);
 }
 
 /* Decodes the body of `f` as the API's answer in `version`. */
-static int read_answer(struct client *c, struct frame *f, int16_t api_key, int16_t version, const void **response)
+static int read_answer(struct client *c, struct frame *f, int16_t api_key, int16_t version,
+                       const void **response)
 {
     const struct proto_message *m = proto_response(api_key);
     struct slices from = {.v = &f->slice, .n = 1, .bytes = f->slice.n};
@@ -210,20 +224,22 @@ static int read_answer(struct client *c, struct frame *f, int16_t api_key, int16
     int32_t correlation_id = 0;
     proto_in_init(&in, &from, &c->arena);
     void *answer = arena_alloc(&c->arena, m->size);
-    int rc = answer == NULL ? E_NO_MEMORY : proto_decode_response_header(&in, api_key, version, &correlation_id);
+    int rc = answer == NULL ? E_NO_MEMORY
+                            : proto_decode_response_header(&in, api_key, version, &correlation_id);
     if (rc == 0 && correlation_id != c->correlation_id)
-        return fail(c, E_MALFORMED, "%s answers another request (correlation id %d instead of %d)", c->address,
-                    correlation_id, c->correlation_id);
+        return fail(c, E_MALFORMED, "%s answers another request (correlation id %d instead of %d)",
+                    c->address, correlation_id, c->correlation_id);
     if (rc == 0)
         rc = proto_decode(m, version, &in, answer);
     if (rc != 0)
-        return fail(c, rc, "the answer of %s to %s version %d cannot be read: %s", c->address, proto_api_name(api_key),
-                    version, error_text(rc));
+        return fail(c, rc, "the answer of %s to %s version %d cannot be read: %s", c->address,
+                    proto_api_name(api_key), version, error_text(rc));
     *response = answer;
     return 0;
 }
 
-static int exchange(struct client *c, int16_t api_key, int16_t version, const void *request, struct frame **f)
+static int exchange(struct client *c, int16_t api_key, int16_t version, const void *request,
+                    struct frame **f)
 {
     int64_t deadline_ms = clock_ms() + c->timeout_ms;
     int rc = send_request(c, api_key, version, request, deadline_ms);
@@ -239,13 +255,14 @@ int16_t client_version(const struct client *c, int16_t api_key, int16_t version_
     return max < m->version_min || max < c->apis[api_key].min ? -1 : (int16_t)max;
 }
 
-int client_call(struct client *c, int16_t api_key, int16_t version_max, const void *request, const void **response,
-                int16_t *version)
+int client_call(struct client *c, int16_t api_key, int16_t version_max, const void *request,
+                const void **response, int16_t *version)
 {
     int16_t v = client_version(c, api_key, version_max);
     if (v < 0)
         return fail(c, E_UNSUPPORTED,
-                    "%s does not serve %s in a version this program knows.\n  `millrace api` lists what it serves.",
+                    "%s does not serve %s in a version this program knows.\n  `millrace api` lists "
+                    "what it serves.",
                     c->address, proto_api_name(api_key));
     if (version != NULL)
         *version = v;
@@ -290,7 +307,8 @@ static int negotiate(struct client *c)
         if (key < 0 || key >= PROTO_APIS_N)
             c->unknown_apis_n++;
         else
-            c->apis[key] = (struct client_range){r->api_keys[i].min_version, r->api_keys[i].max_version};
+            c->apis[key] =
+                (struct client_range){r->api_keys[i].min_version, r->api_keys[i].max_version};
     }
     return 0;
 }
@@ -309,7 +327,8 @@ int client_open(struct client *c, const char *bootstrap, int timeout_ms)
             rc = negotiate(c);
     }
     if (rc != 0 && *list != 0)
-        rc = fail(c, E_INVALID, "--bootstrap-server %s: expected HOST:PORT, or several with commas", bootstrap);
+        rc = fail(c, E_INVALID, "--bootstrap-server %s: expected HOST:PORT, or several with commas",
+                  bootstrap);
     if (rc == E_INVALID && c->why[0] == 0)
         rc = fail(c, E_INVALID, "--bootstrap-server is empty: expected HOST:PORT");
     if (rc != 0)

@@ -1,5 +1,6 @@
 /*
- * cluster.c - `millrace cluster` (brokers, controller, id, features) and `millrace api` (versions of each API).
+ * cluster.c - `millrace cluster` (brokers, controller, id, features) and `millrace api` (versions
+ * of each API).
  *
  * Owner: the process, which has one thread.
  */
@@ -15,14 +16,16 @@ enum { API_VERSIONS = 18, API_VERSIONS_V = 4, API_DESCRIBE_CLUSTER = 60, DESCRIB
 enum { ENDPOINT_BROKERS = 1 };
 
 const char cluster_help[] =
-    "millrace cluster [--json]                   the cluster: its id, brokers, controller and features\n"
+    "millrace cluster [--json]                   the cluster: its id, brokers, controller and "
+    "features\n"
     "\n"
     "  millrace cluster\n"
     "  millrace cluster --bootstrap-server broker.example:9092 --json | jq .brokers\n";
 const char api_help[] =
     "millrace api [--json]                       the APIs a broker serves and their versions\n"
     "\n"
-    "  BROKER is what the broker lists, OURS what this program can speak, USED what both would use. An API that only\n"
+    "  BROKER is what the broker lists, OURS what this program can speak, USED what both would "
+    "use. An API that only\n"
     "  one side knows has '-' on the other.\n"
     "\n"
     "  millrace api\n"
@@ -72,7 +75,8 @@ static int level_of(const struct api_versions_response *versions, struct bytes n
     return -1;
 }
 
-static void cluster_print(const struct describe_cluster_response *cluster, const struct api_versions_response *versions)
+static void cluster_print(const struct describe_cluster_response *cluster,
+                          const struct api_versions_response *versions)
 {
     printf("cluster %.*s  controller %d\n\n", (int)cluster->cluster_id.n, cluster->cluster_id.ptr,
            cluster->controller_id);
@@ -82,7 +86,8 @@ static void cluster_print(const struct describe_cluster_response *cluster, const
         const struct describe_cluster_response_brokers *b = &cluster->brokers[i];
         table_cell(&table, "%d", b->broker_id);
         table_cell(&table, "%.*s:%d", (int)b->host.n, b->host.ptr, b->port);
-        table_cell(&table, "%.*s", (int)b->rack.n, b->rack.ptr == NULL ? (const uint8_t *)"" : b->rack.ptr);
+        table_cell(&table, "%.*s", (int)b->rack.n,
+                   b->rack.ptr == NULL ? (const uint8_t *)"" : b->rack.ptr);
         table_cell(&table, "%s", b->is_fenced ? "fenced" : "active");
     }
     table_print(&table, stdout);
@@ -102,23 +107,27 @@ static void cluster_print(const struct describe_cluster_response *cluster, const
     table_fini(&table);
 }
 
-static void cluster_json(const struct describe_cluster_response *cluster, const struct api_versions_response *versions)
+static void cluster_json(const struct describe_cluster_response *cluster,
+                         const struct api_versions_response *versions)
 {
     json_t *brokers = json_array(), *features = json_array();
     for (int32_t i = 0; i < cluster->brokers_n; i++) {
         const struct describe_cluster_response_brokers *b = &cluster->brokers[i];
-        json_array_append_new(brokers, json_pack("{s:i,s:o,s:i,s:o,s:b}", "id", b->broker_id, "host",
-                                                 cli_json_bytes(b->host), "port", b->port, "rack",
-                                                 cli_json_bytes(b->rack), "is_fenced", b->is_fenced));
+        json_array_append_new(brokers,
+                              json_pack("{s:i,s:o,s:i,s:o,s:b}", "id", b->broker_id, "host",
+                                        cli_json_bytes(b->host), "port", b->port, "rack",
+                                        cli_json_bytes(b->rack), "is_fenced", b->is_fenced));
     }
     for (int32_t i = 0; i < versions->supported_features_n; i++) {
         const struct api_versions_response_supported_features *f = &versions->supported_features[i];
-        json_array_append_new(features, json_pack("{s:o,s:i,s:i,s:i}", "name", cli_json_bytes(f->name), "level",
-                                                  level_of(versions, f->name), "min", f->min_version, "max",
-                                                  f->max_version));
+        json_array_append_new(features,
+                              json_pack("{s:o,s:i,s:i,s:i}", "name", cli_json_bytes(f->name),
+                                        "level", level_of(versions, f->name), "min", f->min_version,
+                                        "max", f->max_version));
     }
-    cli_json(json_pack("{s:o,s:i,s:o,s:o}", "cluster_id", cli_json_bytes(cluster->cluster_id), "controller",
-                       cluster->controller_id, "brokers", brokers, "features", features));
+    cli_json(json_pack("{s:o,s:i,s:o,s:o}", "cluster_id", cli_json_bytes(cluster->cluster_id),
+                       "controller", cluster->controller_id, "brokers", brokers, "features",
+                       features));
 }
 
 int cluster_command(struct cli *cli, int argc, char **argv)
@@ -130,7 +139,8 @@ int cluster_command(struct cli *cli, int argc, char **argv)
     const struct describe_cluster_response *cluster;
     const struct api_versions_response *versions;
     char error[32];
-    if (client_open(&c, cli->bootstrap, cli->timeout_ms) != 0 || ask(&c, &cluster, &versions) != 0) {
+    if (client_open(&c, cli->bootstrap, cli->timeout_ms) != 0 ||
+        ask(&c, &cluster, &versions) != 0) {
         status = cli_fail(cli, "%s", c.why);
     } else if (cluster->error_code != 0) {
         status = cli_fail(cli, "%s", kafka_error_name(cluster->error_code, error, sizeof error));
@@ -181,8 +191,9 @@ static void api_json(const struct client *c)
     json_t *all = json_array();
     for (int16_t key = 0; key < PROTO_APIS_N; key++)
         if (c->apis[key].max >= 0)
-            json_array_append_new(all, json_pack("{s:i,s:s,s:i,s:i,s:i}", "key", key, "name", proto_api_name(key), "min",
-                                                 c->apis[key].min, "max", c->apis[key].max, "used",
+            json_array_append_new(all, json_pack("{s:i,s:s,s:i,s:i,s:i}", "key", key, "name",
+                                                 proto_api_name(key), "min", c->apis[key].min,
+                                                 "max", c->apis[key].max, "used",
                                                  client_version(c, key, INT16_MAX)));
     cli_json(all);
 }

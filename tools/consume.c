@@ -1,11 +1,13 @@
 /*
- * consume.c - `millrace consume`: records to standard output, carried by librdkafka with assigned partitions.
+ * consume.c - `millrace consume`: records to standard output, carried by librdkafka with assigned
+ * partitions.
  *
  * Owner: the process, which has one thread.
  *
- * Without --follow it ends at the ends that the partitions had when it began: a partition is done when its next
- * offset has reached that end, or when the broker says that there is nothing more (an end may be a transaction's
- * marker, which is never delivered). No group is joined and no offset is committed.
+ * Without --follow it ends at the ends that the partitions had when it began: a partition is done
+ * when its next offset has reached that end, or when the broker says that there is nothing more (an
+ * end may be a transaction's marker, which is never delivered). No group is joined and no offset is
+ * committed.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,20 +21,26 @@
 enum { POLL_MS = 200, FORMAT_WHY = 128 };
 
 const char consume_help[] =
-    "millrace consume TOPIC [options]            records to standard output; ends where the topic ends now\n"
+    "millrace consume TOPIC [options]            records to standard output; ends where the topic "
+    "ends now\n"
     "\n"
-    "      --from POSITION     where to begin: beginning (default), end, an OFFSET, -N (the last N of each\n"
-    "                          partition), a time: 2026-01-31T12:00:00Z, 2026-01-31, @1769860800000\n"
+    "      --from POSITION     where to begin: beginning (default), end, an OFFSET, -N (the last N "
+    "of each\n"
+    "                          partition), a time: 2026-01-31T12:00:00Z, 2026-01-31, "
+    "@1769860800000\n"
     "  -p, --partition N       only this partition\n"
     "  -n, --count N           stop after N records\n"
     "  -f, --follow            go on with what arrives later\n"
     "  -F, --format TEXT       how a record is printed (default: '%s\\n')\n"
     "  -K, --key-delimiter D   short for -F '%kD%s\\n'\n"
-    "      --committed         leave out what belongs to transactions that are open or were aborted\n"
-    "      --json              one JSON object a line; bytes that are no UTF-8 as {\"base64\": ...}\n"
+    "      --committed         leave out what belongs to transactions that are open or were "
+    "aborted\n"
+    "      --json              one JSON object a line; bytes that are no UTF-8 as {\"base64\": "
+    "...}\n"
     "  -X NAME=VALUE           a setting of librdkafka\n"
     "\n"
-    "  In a format: %t topic, %p partition, %o offset, %k key, %s value, %K and %S their lengths, %T time in\n"
+    "  In a format: %t topic, %p partition, %o offset, %k key, %s value, %K and %S their lengths, "
+    "%T time in\n"
     "  milliseconds, %D time as a date, %h headers, %% a percent sign; \\n, \\t, \\0, \\x1f.\n"
     "\n"
     "  millrace consume greetings\n"
@@ -42,7 +50,7 @@ const char consume_help[] =
 /* One assigned partition. */
 struct consume_partition {
     int32_t number;
-    int64_t next, end;  /* the next offset expected; where it ends for us */
+    int64_t next, end; /* the next offset expected; where it ends for us */
     bool is_done;
 };
 
@@ -70,8 +78,10 @@ static int take_option(struct cli *cli, struct consume *o, int option)
     switch (option) {
     case FROM:
         if (!parse_position(optarg, &o->from))
-            return cli_usage(cli, "--from %s: expected beginning, end, an offset, -N or a time such as "
-                             "2026-01-31T12:00:00Z", optarg);
+            return cli_usage(cli,
+                             "--from %s: expected beginning, end, an offset, -N or a time such as "
+                             "2026-01-31T12:00:00Z",
+                             optarg);
         break;
     case 'p':
         if (!parse_number(optarg, 0, INT32_MAX, &o->partition))
@@ -81,8 +91,7 @@ static int take_option(struct cli *cli, struct consume *o, int option)
         if (!parse_number(optarg, 1, INT64_MAX, &o->count))
             return cli_usage(cli, "--count %s: expected a number from 1", optarg);
         break;
-    case 'X':
-        return librdkafka_set(cli, o->conf, optarg) ? CLI_OK : CLI_USAGE;
+    case 'X': return librdkafka_set(cli, o->conf, optarg) ? CLI_OK : CLI_USAGE;
     case 'f': o->is_follow = true; break;
     case 'F': o->format_text = optarg; break;
     case 'K': o->delimiter = optarg; break;
@@ -97,7 +106,8 @@ static int take_format(struct cli *cli, struct consume *o)
     char why[FORMAT_WHY], text[256];
     const char *given = o->format_text != NULL ? o->format_text : "%s\\n";
     if (o->delimiter != NULL) {
-        if (o->format_text != NULL || strlen(o->delimiter) > 64 || strchr(o->delimiter, '%') != NULL)
+        if (o->format_text != NULL || strlen(o->delimiter) > 64 ||
+            strchr(o->delimiter, '%') != NULL)
             return cli_usage(cli, "-K takes a short text without %%, and stands instead of -F");
         snprintf(text, sizeof text, "%%k%s%%s\\n", o->delimiter);
         given = text;
@@ -110,10 +120,14 @@ static int take_format(struct cli *cli, struct consume *o)
 static bool take_options(struct cli *cli, struct consume *o, int argc, char **argv, int *status)
 {
     static const struct option options[] = {
-        {"from", required_argument, NULL, FROM}, {"partition", required_argument, NULL, 'p'},
-        {"count", required_argument, NULL, 'n'}, {"follow", no_argument, NULL, 'f'},
-        {"format", required_argument, NULL, 'F'}, {"key-delimiter", required_argument, NULL, 'K'},
-        {"committed", no_argument, NULL, COMMITTED}, CLI_OPTIONS,
+        {"from", required_argument, NULL, FROM},
+        {"partition", required_argument, NULL, 'p'},
+        {"count", required_argument, NULL, 'n'},
+        {"follow", no_argument, NULL, 'f'},
+        {"format", required_argument, NULL, 'F'},
+        {"key-delimiter", required_argument, NULL, 'K'},
+        {"committed", no_argument, NULL, COMMITTED},
+        CLI_OPTIONS,
     };
     int option;
     while ((option = cli_next_option(cli, argc, argv, ":hfp:n:F:K:X:", options, status)) >= 0)
@@ -183,8 +197,8 @@ static rd_kafka_resp_err_t offset_of_time(struct consume *o, struct consume_part
 static int find_position(struct consume *o, struct consume_partition *p)
 {
     int64_t first;
-    rd_kafka_resp_err_t e =
-        rd_kafka_query_watermark_offsets(o->rk, o->topic, p->number, &first, &p->end, o->cli->timeout_ms);
+    rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(o->rk, o->topic, p->number, &first,
+                                                             &p->end, o->cli->timeout_ms);
     if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
         return failed(o, e);
     switch (o->from.kind) {
@@ -197,8 +211,8 @@ static int find_position(struct consume *o, struct consume_partition *p)
     if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
         return failed(o, e);
     if (p->next > p->end)
-        return cli_fail(o->cli, "%s partition %d ends at offset %" PRId64 ": there is no %" PRId64, o->topic, p->number,
-                        p->end, p->next);
+        return cli_fail(o->cli, "%s partition %d ends at offset %" PRId64 ": there is no %" PRId64,
+                        o->topic, p->number, p->end, p->next);
     p->is_done = p->next == p->end;
     o->done_n += p->is_done;
     return CLI_OK;
@@ -209,7 +223,8 @@ static int assign(struct consume *o)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)o->partitions_n);
     for (uint32_t i = 0; i < o->partitions_n; i++)
         if (o->is_follow || !o->partitions[i].is_done)
-            rd_kafka_topic_partition_list_add(list, o->topic, o->partitions[i].number)->offset = o->partitions[i].next;
+            rd_kafka_topic_partition_list_add(list, o->topic, o->partitions[i].number)->offset =
+                o->partitions[i].next;
     rd_kafka_resp_err_t e = rd_kafka_assign(o->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     return e == RD_KAFKA_RESP_ERR_NO_ERROR ? CLI_OK : failed(o, e);
@@ -221,8 +236,11 @@ static void record_of(const rd_kafka_message_t *m, struct format_record *r)
 {
     rd_kafka_timestamp_type_t type;
     *r = (struct format_record){
-        .topic = rd_kafka_topic_name(m->rkt), .partition = m->partition, .offset = m->offset,
-        .timestamp_ms = rd_kafka_message_timestamp(m, &type), .key = bytes_of(m->key, m->key_len),
+        .topic = rd_kafka_topic_name(m->rkt),
+        .partition = m->partition,
+        .offset = m->offset,
+        .timestamp_ms = rd_kafka_message_timestamp(m, &type),
+        .key = bytes_of(m->key, m->key_len),
         .value = bytes_of(m->payload, m->len),
     };
     rd_kafka_headers_t *headers;
@@ -232,7 +250,8 @@ static void record_of(const rd_kafka_message_t *m, struct format_record *r)
     const void *value;
     size_t n;
     while (r->headers_n < FORMAT_HEADERS_MAX &&
-           rd_kafka_header_get_all(headers, r->headers_n, &name, &value, &n) == RD_KAFKA_RESP_ERR_NO_ERROR)
+           rd_kafka_header_get_all(headers, r->headers_n, &name, &value, &n) ==
+               RD_KAFKA_RESP_ERR_NO_ERROR)
         r->headers[r->headers_n++] = (struct format_header){name, bytes_of(value, n)};
 }
 
@@ -242,9 +261,10 @@ static void print_json(const struct format_record *r)
     for (uint32_t i = 0; i < r->headers_n; i++)
         json_array_append_new(headers, json_pack("{s:s,s:o}", "name", r->headers[i].name, "value",
                                                  cli_json_bytes(r->headers[i].value)));
-    cli_json(json_pack("{s:s,s:i,s:I,s:I,s:o,s:o,s:o}", "topic", r->topic, "partition", r->partition, "offset",
-                       (json_int_t)r->offset, "timestamp", (json_int_t)r->timestamp_ms, "key", cli_json_bytes(r->key),
-                       "value", cli_json_bytes(r->value), "headers", headers));
+    cli_json(json_pack("{s:s,s:i,s:I,s:I,s:o,s:o,s:o}", "topic", r->topic, "partition",
+                       r->partition, "offset", (json_int_t)r->offset, "timestamp",
+                       (json_int_t)r->timestamp_ms, "key", cli_json_bytes(r->key), "value",
+                       cli_json_bytes(r->value), "headers", headers));
 }
 
 static struct consume_partition *partition_find(struct consume *o, int32_t number)
@@ -289,7 +309,8 @@ static int take_message(struct consume *o, const rd_kafka_message_t *m, struct f
 
 static bool is_finished(const struct consume *o)
 {
-    return (o->count >= 0 && o->printed_n >= o->count) || (!o->is_follow && o->done_n == o->partitions_n);
+    return (o->count >= 0 && o->printed_n >= o->count) ||
+           (!o->is_follow && o->done_n == o->partitions_n);
 }
 
 static int consume_all(struct consume *o)
@@ -305,7 +326,8 @@ static int consume_all(struct consume *o)
             fflush(stdout);
             silent_ms += POLL_MS;
             if (!o->is_follow && silent_ms > o->cli->timeout_ms)
-                status = cli_fail(o->cli, "%s: nothing came for %d ms before the end was reached", o->topic, silent_ms);
+                status = cli_fail(o->cli, "%s: nothing came for %d ms before the end was reached",
+                                  o->topic, silent_ms);
             continue;
         }
         silent_ms = 0;
@@ -336,17 +358,22 @@ static int run(struct consume *o)
 static void configure(struct consume *o)
 {
     librdkafka_must_set(o->conf, "bootstrap.servers", o->cli->bootstrap);
-    librdkafka_must_set(o->conf, "group.id", "millrace-cli"); /* required by librdkafka; never joined */
+    librdkafka_must_set(o->conf, "group.id",
+                        "millrace-cli"); /* required by librdkafka; never joined */
     librdkafka_must_set(o->conf, "enable.auto.commit", "false");
     librdkafka_must_set(o->conf, "enable.partition.eof", "true");
     librdkafka_must_set(o->conf, "check.crcs", "true");
     librdkafka_must_set(o->conf, "auto.offset.reset", "error");
-    librdkafka_must_set(o->conf, "isolation.level", o->is_committed ? "read_committed" : "read_uncommitted");
+    librdkafka_must_set(o->conf, "isolation.level",
+                        o->is_committed ? "read_committed" : "read_uncommitted");
 }
 
 int consume_command(struct cli *cli, int argc, char **argv)
 {
-    struct consume o = {.cli = cli, .partition = -1, .count = -1, .conf = librdkafka_conf(cli),
+    struct consume o = {.cli = cli,
+                        .partition = -1,
+                        .count = -1,
+                        .conf = librdkafka_conf(cli),
                         .from = {POSITION_BEGINNING, 0}};
     int status = CLI_OK;
     if (o.conf == NULL)

@@ -36,7 +36,8 @@ int format_init(struct format *f, const char *text, char *why, size_t why_n)
         if (percent != NULL) {
             char letter = at + 1 < n ? percent[1] : 0;
             if (letter == 0 || strchr("tpoksKSTDh%", letter) == NULL) {
-                snprintf(why, why_n, "%%%c is none of %%t %%p %%o %%k %%s %%K %%S %%T %%D %%h %%%%", letter);
+                snprintf(why, why_n, "%%%c is none of %%t %%p %%o %%k %%s %%K %%S %%T %%D %%h %%%%",
+                         letter);
                 goto err;
             }
             is_fitting = is_fitting && add(f, letter, bytes_of(NULL, 0));
@@ -88,7 +89,10 @@ static void print_part(char letter, const struct format_record *r, FILE *to)
     case 'p': fprintf(to, "%" PRId32, r->partition); break;
     case 'o': fprintf(to, "%" PRId64, r->offset); break;
     case 'T': fprintf(to, "%" PRId64, r->timestamp_ms); break;
-    case 'D': time_text(r->timestamp_ms, date); fputs(date, to); break;
+    case 'D':
+        time_text(r->timestamp_ms, date);
+        fputs(date, to);
+        break;
     case 'k': print_bytes(r->key, to); break;
     case 's': print_bytes(r->value, to); break;
     case 'K': print_length(r->key, to); break;

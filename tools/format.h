@@ -1,9 +1,10 @@
 /*
- * format.h - how a consumed record is printed: a format string, parsed once, rendered for each record.
+ * format.h - how a consumed record is printed: a format string, parsed once, rendered for each
+ * record.
  *
  *   %t topic   %p partition   %o offset   %k key   %s value   %K bytes of key   %S bytes of value
- *   %T timestamp in milliseconds   %D timestamp as a date   %h headers, name=value, comma separated   %% percent
- *   \n \t \r \0 \\ \xHH
+ *   %T timestamp in milliseconds   %D timestamp as a date   %h headers, name=value, comma separated
+ * %% percent \n \t \r \0 \\ \xHH
  *
  * Owner: the caller. Lengths of null are -1; null prints as nothing.
  */
@@ -18,10 +19,10 @@ enum { FORMAT_PARTS_MAX = 64, FORMAT_HEADERS_MAX = 256 };
 
 /* Owner: the caller. */
 struct format {
-    char *text;               /* escapes resolved; the literals point into it */
+    char *text; /* escapes resolved; the literals point into it */
     uint32_t parts_n;
     struct format_part {
-        char letter;          /* 0: literal */
+        char letter; /* 0: literal */
         struct bytes literal;
     } parts[FORMAT_PARTS_MAX];
 };

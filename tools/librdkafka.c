@@ -66,19 +66,21 @@ const char *librdkafka_text(rd_kafka_resp_err_t error)
     switch (error) {
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-        return "there is no such topic.\n  `millrace topic create NAME` makes it, `millrace topic list` shows those "
+        return "there is no such topic.\n  `millrace topic create NAME` makes it, `millrace topic "
+               "list` shows those "
                "there are.";
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-        return "there is no such partition.\n  `millrace topic describe NAME` shows those there are.";
+        return "there is no such partition.\n  `millrace topic describe NAME` shows those there "
+               "are.";
     case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT:
         return "the broker did not answer in time.\n  --timeout 30s waits longer.";
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
         return "a record is larger than the topic allows (max.message.bytes).";
     case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
-        return "the broker cannot write its log: look at its own messages, the disk may be full or failing.";
-    default:
-        return rd_kafka_err2str(error);
+        return "the broker cannot write its log: look at its own messages, the disk may be full or "
+               "failing.";
+    default: return rd_kafka_err2str(error);
     }
 }
 

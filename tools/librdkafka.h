@@ -1,7 +1,8 @@
 /*
  * librdkafka.h - what produce and consume share of librdkafka: configuration, errors.
  *
- * Owner: the process, which has one thread (librdkafka has its own, which call nothing of ours but through poll).
+ * Owner: the process, which has one thread (librdkafka has its own, which call nothing of ours but
+ * through poll).
  */
 #ifndef MILLRACE_LIBRDKAFKA_H
 #define MILLRACE_LIBRDKAFKA_H
@@ -21,8 +22,8 @@ rd_kafka_t *librdkafka_new(const struct cli *cli, rd_kafka_type_t type, rd_kafka
 
 /* The sentence of an error, with what to do about it where that is known. */
 const char *librdkafka_text(rd_kafka_resp_err_t error);
-/* True when a broker answers; else the reason was printed. librdkafka itself would try for ever. With a topic: it
- * is there too, or the broker made it by itself (auto.create.topics.enable). */
+/* True when a broker answers; else the reason was printed. librdkafka itself would try for ever.
+ * With a topic: it is there too, or the broker made it by itself (auto.create.topics.enable). */
 bool librdkafka_is_reachable(const struct cli *cli, const char *topic);
 
 #endif

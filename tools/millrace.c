@@ -1,5 +1,6 @@
 /*
- * millrace.c - the command line: `millrace COMMAND ...`. Commands stand in files of their own; see cli.h.
+ * millrace.c - the command line: `millrace COMMAND ...`. Commands stand in files of their own; see
+ * cli.h.
  *
  * Owner: the process, which has one thread.
  */
@@ -16,7 +17,8 @@ static const char main_help[] =
     "  millrace consume TOPIC        records to standard output\n"
     "  millrace cluster              brokers, controller, features\n"
     "  millrace api                  the APIs a broker serves and their versions\n"
-    "  millrace dump FILE            what stands in a segment, an index, a snapshot or a checkpoint\n"
+    "  millrace dump FILE            what stands in a segment, an index, a snapshot or a "
+    "checkpoint\n"
     "  millrace COMMAND --help       everything about a command, with examples\n"
     "\n"
     "For every command, before or behind its name:\n"
@@ -43,7 +45,9 @@ int main(int argc, char **argv)
     /* '+': global options before the command; the command's own parsing begins behind its name. */
     static const struct option options[] = {CLI_OPTIONS};
     const char *bootstrap = getenv("MILLRACE_BOOTSTRAP");
-    struct cli cli = {.command = "", .help = main_help, .timeout_ms = CLI_TIMEOUT_MS_DEFAULT,
+    struct cli cli = {.command = "",
+                      .help = main_help,
+                      .timeout_ms = CLI_TIMEOUT_MS_DEFAULT,
                       .bootstrap = bootstrap != NULL ? bootstrap : CLI_BOOTSTRAP_DEFAULT};
     int status = CLI_OK, option;
     while ((option = cli_next_option(&cli, argc, argv, "+:h", options, &status)) >= 0)
@@ -55,5 +59,6 @@ int main(int argc, char **argv)
         return CLI_USAGE;
     }
     int first = optind;
-    return cli_dispatch(&cli, commands, array_n(commands), main_help, argc - first + 1, argv + first - 1);
+    return cli_dispatch(&cli, commands, array_n(commands), main_help, argc - first + 1,
+                        argv + first - 1);
 }

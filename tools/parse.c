@@ -3,8 +3,8 @@
  *
  * Owner: immutable (pure functions).
  *
- * Dates are turned into days by the count of days from 1970-01-01 in the proleptic Gregorian calendar, with
- * years that begin in March, so that the leap day is the last of its year.
+ * Dates are turned into days by the count of days from 1970-01-01 in the proleptic Gregorian
+ * calendar, with years that begin in March, so that the leap day is the last of its year.
  */
 #include "parse.h"
 
@@ -137,8 +137,8 @@ static bool parse_zone(const char *p, int *minutes)
     if (*p == 0 || strcmp(p, "Z") == 0)
         return true;
     int h, m, n = 0;
-    if ((*p != '+' && *p != '-') || sscanf(p + 1, "%2d:%2d%n", &h, &m, &n) != 2 || n != 5 || p[1 + n] != 0 ||
-        h < 0 || h > 14 || m < 0 || m > 59)
+    if ((*p != '+' && *p != '-') || sscanf(p + 1, "%2d:%2d%n", &h, &m, &n) != 2 || n != 5 ||
+        p[1 + n] != 0 || h < 0 || h > 14 || m < 0 || m > 59)
         return false;
     *minutes = (h * 60 + m) * (*p == '-' ? -1 : 1);
     return true;
@@ -147,13 +147,14 @@ static bool parse_zone(const char *p, int *minutes)
 static bool parse_time_ms(const char *text, int64_t *out)
 {
     int year, month, day, n = 0, hour = 0, minute = 0, second = 0, ms = 0, zone = 0;
-    if (sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &n) != 3 || n != 10 || !is_date(year, month, day))
+    if (sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &n) != 3 || n != 10 ||
+        !is_date(year, month, day))
         return false;
     const char *p = text + n;
     if (*p == 'T' || *p == ' ') {
         n = 0;
-        if (sscanf(++p, "%2d:%2d:%2d%n", &hour, &minute, &second, &n) != 3 || n != 8 || hour < 0 || hour > 23 ||
-            minute < 0 || minute > 59 || second < 0 || second > 59)
+        if (sscanf(++p, "%2d:%2d:%2d%n", &hour, &minute, &second, &n) != 3 || n != 8 || hour < 0 ||
+            hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59)
             return false;
         p += n;
         if (!parse_fraction_ms(&p, &ms))
@@ -198,10 +199,12 @@ void time_text(int64_t ms, char to[TIME_TEXT_MAX])
     int64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     int month_at = (int)(5 * of_year + 2) / 153;
-    int day = (int)of_year - (153 * month_at + 2) / 5 + 1, month = month_at < 10 ? month_at + 3 : month_at - 9;
+    int day = (int)of_year - (153 * month_at + 2) / 5 + 1,
+        month = month_at < 10 ? month_at + 3 : month_at - 9;
     int year = (int)(year_of_era + era * 400) + (month <= 2);
-    snprintf(to, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year, month, day, (int)(of_day / 3600000),
-             (int)(of_day / 60000 % 60), (int)(of_day / 1000 % 60), (int)(of_day % 1000));
+    snprintf(to, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year, month, day,
+             (int)(of_day / 3600000), (int)(of_day / 60000 % 60), (int)(of_day / 1000 % 60),
+             (int)(of_day % 1000));
 }
 
 static int hex_value(char c)

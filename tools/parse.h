@@ -1,5 +1,6 @@
 /*
- * parse.h - the words of a command line and what they mean: numbers, times, positions, escapes. Pure functions.
+ * parse.h - the words of a command line and what they mean: numbers, times, positions, escapes.
+ * Pure functions.
  *
  * Owner: immutable.
  */
@@ -8,7 +9,8 @@
 
 #include "bytes.h"
 
-/* A whole decimal number within [low, high]; false for anything else, also for blanks and trailing letters. */
+/* A whole decimal number within [low, high]; false for anything else, also for blanks and trailing
+ * letters. */
 bool parse_number(const char *text, int64_t low, int64_t high, int64_t *out);
 /* "500ms", "10s", "2m", or a number of milliseconds; more than 0, at most a day. */
 bool parse_duration_ms(const char *text, int *out);
@@ -20,19 +22,26 @@ struct parse_address {
     char host[256];
     uint16_t port;
 };
-/* The next address of a comma-separated list; *list moves behind it. false at its end (**list == 0) and for an
- * address that is none (**list != 0). */
+/* The next address of a comma-separated list; *list moves behind it. false at its end (**list == 0)
+ * and for an address that is none (**list != 0). */
 bool parse_next_address(const char **list, struct parse_address *out);
 
 /* Where consuming begins. */
-enum position_kind { POSITION_BEGINNING, POSITION_END, POSITION_OFFSET, POSITION_TAIL, POSITION_TIME };
+enum position_kind {
+    POSITION_BEGINNING,
+    POSITION_END,
+    POSITION_OFFSET,
+    POSITION_TAIL,
+    POSITION_TIME
+};
 /* Owner: the caller. */
 struct position {
     enum position_kind kind;
     int64_t value; /* the offset; the number of records before the end; milliseconds since 1970 */
 };
 /* "beginning", "end", "123", "-10" (the last ten), "@1700000000000" (milliseconds), "2026-01-31",
- * "2026-01-31T12:00:00Z" (also with milliseconds and an offset such as +02:00; without one it is UTC). */
+ * "2026-01-31T12:00:00Z" (also with milliseconds and an offset such as +02:00; without one it is
+ * UTC). */
 bool parse_position(const char *text, struct position *out);
 /* An instant in words: "2026-01-31T12:00:00.000Z"; "-" for a negative one. */
 enum { TIME_TEXT_MAX = 96 };

@@ -1,9 +1,12 @@
 /*
- * produce.c - `millrace produce`: one record for each line of standard input, carried by librdkafka.
+ * produce.c - `millrace produce`: one record for each line of standard input, carried by
+ * librdkafka.
  *
- * Owner: the process, which has one thread: delivery reports are called from rd_kafka_poll and rd_kafka_flush.
+ * Owner: the process, which has one thread: delivery reports are called from rd_kafka_poll and
+ * rd_kafka_flush.
  *
- * The status is 0 only when the broker acknowledged every record (with --acks 0: when all were sent).
+ * The status is 0 only when the broker acknowledged every record (with --acks 0: when all were
+ * sent).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,12 +22,14 @@ enum { HEADERS_MAX = 64, FLUSH_MS = 100 };
 const char produce_help[] =
     "millrace produce TOPIC [options]            a record for each line of standard input\n"
     "\n"
-    "  -K, --key-delimiter D   a line is KEY D VALUE; without D in the line there is no key. \\t is a tab\n"
+    "  -K, --key-delimiter D   a line is KEY D VALUE; without D in the line there is no key. \\t "
+    "is a tab\n"
     "      --key KEY           the same key for every record\n"
     "  -H, --header NAME=VALUE a header for every record; again for more\n"
     "  -p, --partition N       to this partition (default: by key, else spread)\n"
     "      --null              an empty value is null: it deletes its key in a compacted topic\n"
-    "      --acks 0|1|all      wait for no answer, for the write, or until it is durable (default: all)\n"
+    "      --acks 0|1|all      wait for no answer, for the write, or until it is durable (default: "
+    "all)\n"
     "      --codec NAME        none (default), gzip, snappy, lz4, zstd\n"
     "      --idempotent        a retry never writes a record twice\n"
     "      --progress          how far it is, every second, on standard error\n"
@@ -101,7 +106,8 @@ static int take_option(struct cli *cli, struct produce *p, int option)
         break;
     case 'H':
         if (!parse_assignment(optarg, &name, &value) || p->headers_n == HEADERS_MAX)
-            return cli_usage(cli, "-H %s: expected NAME=VALUE, at most %d of them", optarg, HEADERS_MAX);
+            return cli_usage(cli, "-H %s: expected NAME=VALUE, at most %d of them", optarg,
+                             HEADERS_MAX);
         p->headers[p->headers_n++] = optarg;
         break;
     case 'p':
@@ -119,8 +125,7 @@ static int take_option(struct cli *cli, struct produce *p, int option)
             return cli_usage(cli, "--codec %s: expected none, gzip, snappy, lz4 or zstd", optarg);
         p->codec = optarg;
         break;
-    case 'X':
-        return librdkafka_set(cli, p->conf, optarg) ? CLI_OK : CLI_USAGE;
+    case 'X': return librdkafka_set(cli, p->conf, optarg) ? CLI_OK : CLI_USAGE;
     case KEY: p->key = optarg; break;
     case 'q': p->is_quiet = true; break;
     case NULLS: p->is_null = true; break;
@@ -133,11 +138,17 @@ static int take_option(struct cli *cli, struct produce *p, int option)
 static bool take_options(struct cli *cli, struct produce *p, int argc, char **argv, int *status)
 {
     static const struct option options[] = {
-        {"key-delimiter", required_argument, NULL, 'K'}, {"key", required_argument, NULL, KEY},
-        {"header", required_argument, NULL, 'H'}, {"partition", required_argument, NULL, 'p'},
-        {"null", no_argument, NULL, NULLS}, {"acks", required_argument, NULL, ACKS},
-        {"codec", required_argument, NULL, CODEC}, {"idempotent", no_argument, NULL, IDEMPOTENT},
-        {"progress", no_argument, NULL, PROGRESS}, {"quiet", no_argument, NULL, 'q'}, CLI_OPTIONS,
+        {"key-delimiter", required_argument, NULL, 'K'},
+        {"key", required_argument, NULL, KEY},
+        {"header", required_argument, NULL, 'H'},
+        {"partition", required_argument, NULL, 'p'},
+        {"null", no_argument, NULL, NULLS},
+        {"acks", required_argument, NULL, ACKS},
+        {"codec", required_argument, NULL, CODEC},
+        {"idempotent", no_argument, NULL, IDEMPOTENT},
+        {"progress", no_argument, NULL, PROGRESS},
+        {"quiet", no_argument, NULL, 'q'},
+        CLI_OPTIONS,
     };
     int option;
     while ((option = cli_next_option(cli, argc, argv, ":hqK:H:p:X:", options, status)) >= 0)
@@ -165,7 +176,8 @@ static rd_kafka_headers_t *headers_of(const struct produce *p)
     for (uint32_t i = 0; headers != NULL && i < p->headers_n; i++) {
         struct bytes name, value;
         if (parse_assignment(p->headers[i], &name, &value))
-            rd_kafka_header_add(headers, (const char *)name.ptr, (ssize_t)name.n, value.ptr, (ssize_t)value.n);
+            rd_kafka_header_add(headers, (const char *)name.ptr, (ssize_t)name.n, value.ptr,
+                                (ssize_t)value.n);
     }
     return headers;
 }
@@ -202,13 +214,16 @@ static void tell_progress(struct produce *p)
     if (!p->has_progress || now_ms - p->told_ms < every_ms)
         return;
     p->told_ms = now_ms;
-    fprintf(stderr, "%" PRIu64 " sent, %" PRIu64 " acknowledged, %" PRIu64 " failed, %.1f MB, %.0f records/s\n",
+    fprintf(stderr,
+            "%" PRIu64 " sent, %" PRIu64 " acknowledged, %" PRIu64
+            " failed, %.1f MB, %.0f records/s\n",
             p->sent_n, p->acknowledged_n, p->failed_n, (double)p->bytes_n / 1e6,
             (double)p->acknowledged_n * 1e3 / (double)max_i64(1, now_ms - p->began_ms));
 }
 
 /* A line without its newline, as key and value. */
-static void split_line(const struct produce *p, char *line, size_t n, struct bytes *key, struct bytes *value)
+static void split_line(const struct produce *p, char *line, size_t n, struct bytes *key,
+                       struct bytes *value)
 {
     *key = bytes_of_string(p->key);
     *value = bytes_of(line, n);
@@ -260,15 +275,19 @@ static int finish(struct produce *p, int status)
         status = cli_fail(p->cli, "%s: %" PRIu64 " records were refused: %s", p->topic, p->failed_n,
                           librdkafka_text(p->error));
     else if (open_n > 0)
-        status = cli_fail(p->cli, "%" PRIu64 " records were not acknowledged within %d ms.\n  --timeout 1m waits longer.",
-                          open_n, p->cli->timeout_ms);
+        status = cli_fail(
+            p->cli,
+            "%" PRIu64 " records were not acknowledged within %d ms.\n  --timeout 1m waits longer.",
+            open_n, p->cli->timeout_ms);
     if (p->cli->is_json)
-        cli_json(json_pack("{s:I,s:I,s:I,s:I,s:f}", "records", (json_int_t)p->sent_n, "acknowledged",
-                           (json_int_t)p->acknowledged_n, "failed", (json_int_t)p->failed_n, "bytes",
-                           (json_int_t)p->bytes_n, "seconds", seconds));
+        cli_json(json_pack("{s:I,s:I,s:I,s:I,s:f}", "records", (json_int_t)p->sent_n,
+                           "acknowledged", (json_int_t)p->acknowledged_n, "failed",
+                           (json_int_t)p->failed_n, "bytes", (json_int_t)p->bytes_n, "seconds",
+                           seconds));
     else if (!p->is_quiet)
-        fprintf(stderr, "%" PRIu64 " records, %" PRIu64 " bytes in %.2f s (%.0f records/s)\n", p->acknowledged_n,
-                p->bytes_n, seconds, (double)p->acknowledged_n / (seconds > 0.001 ? seconds : 0.001));
+        fprintf(stderr, "%" PRIu64 " records, %" PRIu64 " bytes in %.2f s (%.0f records/s)\n",
+                p->acknowledged_n, p->bytes_n, seconds,
+                (double)p->acknowledged_n / (seconds > 0.001 ? seconds : 0.001));
     return status;
 }
 
@@ -287,8 +306,13 @@ static void configure(struct produce *p)
 
 int produce_command(struct cli *cli, int argc, char **argv)
 {
-    struct produce p = {.cli = cli, .acks = "all", .codec = "none", .partition = RD_KAFKA_PARTITION_UA,
-                        .began_ms = clock_ms(), .told_ms = clock_ms(), .conf = librdkafka_conf(cli)};
+    struct produce p = {.cli = cli,
+                        .acks = "all",
+                        .codec = "none",
+                        .partition = RD_KAFKA_PARTITION_UA,
+                        .began_ms = clock_ms(),
+                        .told_ms = clock_ms(),
+                        .conf = librdkafka_conf(cli)};
     if (p.conf == NULL)
         return cli_fail(cli, "no memory");
     int status = CLI_OK;

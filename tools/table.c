@@ -106,7 +106,8 @@ void table_print(const struct table *t, FILE *to)
     }
     for (uint32_t i = 0; i < whole; i++) {
         uint32_t column = i % t->columns_n;
-        print_cell(t->cells[i], widths[column], (t->right_mask >> column & 1) != 0, column + 1 == t->columns_n, to);
+        print_cell(t->cells[i], widths[column], (t->right_mask >> column & 1) != 0,
+                   column + 1 == t->columns_n, to);
     }
     if (t->is_short)
         fputs("(memory ran out: the table is not complete)\n", to);

@@ -16,17 +16,19 @@ enum { TABLE_COLUMNS_MAX = 12 };
 struct table {
     uint32_t columns_n;
     uint32_t cells_n, cells_max;
-    char **cells;          /* row by row; the first row is the heading */
-    uint32_t right_mask;   /* bit i: column i is a number, aligned right */
-    bool is_short;         /* memory ran out: what is printed says so */
+    char **cells;        /* row by row; the first row is the heading */
+    uint32_t right_mask; /* bit i: column i is a number, aligned right */
+    bool is_short;       /* memory ran out: what is printed says so */
 };
 
-/* `heading` holds the columns' names, separated by '|'; one that begins with '>' is aligned right. */
+/* `heading` holds the columns' names, separated by '|'; one that begins with '>' is aligned right.
+ */
 void table_init(struct table *t, const char *heading);
 void table_fini(struct table *t);
 void table_cell(struct table *t, const char *format, ...) printf_like(2, 3);
 uint32_t table_rows(const struct table *t); /* without the heading */
-/* Two blanks between columns, none at the end of a line. Control characters in cells are shown as '?'. */
+/* Two blanks between columns, none at the end of a line. Control characters in cells are shown as
+ * '?'. */
 void table_print(const struct table *t, FILE *to);
 
 #endif

@@ -3,8 +3,8 @@
  *
  * Owner: the process, which has one thread.
  *
- * Answers are printed as tables, or with --json as one JSON value on one line. A request that names several topics
- * reports each; the status is 1 when one of them failed.
+ * Answers are printed as tables, or with --json as one JSON value on one line. A request that names
+ * several topics reports each; the status is 1 when one of them failed.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +16,13 @@
 #include "parse.h"
 #include "table.h"
 
-enum { API_LIST_OFFSETS = 2, API_METADATA = 3, API_CREATE = 19, API_DELETE = 20, API_DESCRIBE_CONFIGS = 32 };
+enum {
+    API_LIST_OFFSETS = 2,
+    API_METADATA = 3,
+    API_CREATE = 19,
+    API_DELETE = 20,
+    API_DESCRIBE_CONFIGS = 32
+};
 /* The versions whose meaning this file knows; newer ones may ask for other fields. */
 enum { LIST_OFFSETS_V = 7, METADATA_V = 12, CREATE_V = 7, DELETE_V = 6, DESCRIBE_CONFIGS_V = 4 };
 enum { RESOURCE_TOPIC = 2, SOURCE_TOPIC = 1, CONFIGS_MAX = 64 };
@@ -42,18 +48,19 @@ static const char list_help[] =
     "  millrace topic list\n"
     "  millrace topic list --json | jq -r '.[].name'\n";
 static const char describe_help[] =
-    "millrace topic describe NAME [--json]       partitions, leaders, offsets and settings of a topic\n"
+    "millrace topic describe NAME [--json]       partitions, leaders, offsets and settings of a "
+    "topic\n"
     "\n"
     "  --all                   also the settings that have their default value\n"
     "\n"
     "  millrace topic describe orders\n"
     "  millrace topic describe orders --all --json | jq .configs\n";
-static const char delete_help[] =
-    "millrace topic delete NAME...               delete topics with all their records; there is no way back\n"
-    "\n"
-    "  --if-exists             a missing topic is no error\n"
-    "\n"
-    "  millrace topic delete old-orders\n";
+static const char delete_help[] = "millrace topic delete NAME...               delete topics with "
+                                  "all their records; there is no way back\n"
+                                  "\n"
+                                  "  --if-exists             a missing topic is no error\n"
+                                  "\n"
+                                  "  millrace topic delete old-orders\n";
 const char topic_help[] =
     "millrace topic COMMAND                      topics: make, list, describe, delete\n"
     "\n"
@@ -66,15 +73,18 @@ const char topic_help[] =
     "  millrace topic describe --help\n";
 
 /* What went wrong with a topic, in one line: the broker's sentence, or the error's name. */
-static int topic_failed(const struct cli *cli, struct bytes name, int16_t code, struct bytes message)
+static int topic_failed(const struct cli *cli, struct bytes name, int16_t code,
+                        struct bytes message)
 {
     char buffer[32];
     const char *text = kafka_error_name(code, buffer, sizeof buffer);
     if (message.n > 0)
-        return cli_fail(cli, "%.*s: %.*s (%s)", (int)name.n, name.ptr, (int)message.n, message.ptr, text);
+        return cli_fail(cli, "%.*s: %.*s (%s)", (int)name.n, name.ptr, (int)message.n, message.ptr,
+                        text);
     if (code == ERROR_UNKNOWN_TOPIC)
-        return cli_fail(cli, "%.*s: there is no such topic.\n  `millrace topic list` shows those there are.",
-                        (int)name.n, name.ptr);
+        return cli_fail(
+            cli, "%.*s: there is no such topic.\n  `millrace topic list` shows those there are.",
+            (int)name.n, name.ptr);
     return cli_fail(cli, "%.*s: %s", (int)name.n, name.ptr, text);
 }
 
@@ -122,7 +132,8 @@ static int create_options(struct cli *cli, int argc, char **argv, struct create 
         }
         if (option == CONFIG) {
             if (!parse_assignment(optarg, &key, &value) || o->configs_n == CONFIGS_MAX) {
-                *status = cli_usage(cli, "--config %s: expected KEY=VALUE, at most %d of them", optarg, CONFIGS_MAX);
+                *status = cli_usage(cli, "--config %s: expected KEY=VALUE, at most %d of them",
+                                    optarg, CONFIGS_MAX);
                 return CLI_OPTION_END;
             }
             o->configs[o->configs_n++] = optarg;
@@ -133,11 +144,12 @@ static int create_options(struct cli *cli, int argc, char **argv, struct create 
     return option;
 }
 
-static int create_send(struct client *c, const struct cli *cli, const char *name, const struct create *o,
-                       const struct create_topics_response **answer)
+static int create_send(struct client *c, const struct cli *cli, const char *name,
+                       const struct create *o, const struct create_topics_response **answer)
 {
     struct create_topics_request *request = PROTO_NEW(&c->arena, create_topics_request, 1);
-    struct create_topics_request_topics *topic = PROTO_NEW(&c->arena, create_topics_request_topics, 1);
+    struct create_topics_request_topics *topic =
+        PROTO_NEW(&c->arena, create_topics_request_topics, 1);
     struct create_topics_request_topics_configs *configs =
         PROTO_NEW(&c->arena, create_topics_request_topics_configs, CONFIGS_MAX);
     if (request == NULL || topic == NULL || configs == NULL)
@@ -159,7 +171,8 @@ static int create_send(struct client *c, const struct cli *cli, const char *name
     return rc;
 }
 
-static int create_report(const struct cli *cli, const struct create *o, const struct create_topics_response *answer)
+static int create_report(const struct cli *cli, const struct create *o,
+                         const struct create_topics_response *answer)
 {
     if (answer->topics_n != 1)
         return cli_fail(cli, "the broker answers for %d topics instead of one", answer->topics_n);
@@ -171,12 +184,12 @@ static int create_report(const struct cli *cli, const struct create *o, const st
     char id[UUID_TEXT_MAX];
     uuid_text(&t->topic_id, id);
     if (cli->is_json)
-        cli_json(json_pack("{s:o,s:s,s:i,s:i,s:b}", "name", cli_json_bytes(t->name), "id", id, "partitions",
-                           t->num_partitions, "replication_factor", t->replication_factor, "validated_only",
-                           o->is_validate));
+        cli_json(json_pack("{s:o,s:s,s:i,s:i,s:b}", "name", cli_json_bytes(t->name), "id", id,
+                           "partitions", t->num_partitions, "replication_factor",
+                           t->replication_factor, "validated_only", o->is_validate));
     else
-        printf("%s %.*s: %d partitions\n", o->is_validate ? "could create" : "created", (int)t->name.n, t->name.ptr,
-               t->num_partitions);
+        printf("%s %.*s: %d partitions\n", o->is_validate ? "could create" : "created",
+               (int)t->name.n, t->name.ptr, t->num_partitions);
     return cli_finish(cli);
 }
 
@@ -225,7 +238,8 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : (x->name.n > y->name.n) - (x->name.n < y->name.n);
 }
 
-static void list_print(const struct cli *cli, const struct metadata_response_topics *topics, int32_t n, bool is_internal)
+static void list_print(const struct cli *cli, const struct metadata_response_topics *topics,
+                       int32_t n, bool is_internal)
 {
     struct table table;
     table_init(&table, "TOPIC|>PARTITIONS|>REPLICAS|ID");
@@ -241,9 +255,10 @@ static void list_print(const struct cli *cli, const struct metadata_response_top
         table_cell(&table, "%d", t->partitions_n);
         table_cell(&table, "%d", replicas_n);
         table_cell(&table, "%s", id);
-        json_array_append_new(all, json_pack("{s:o,s:i,s:i,s:s,s:b}", "name", cli_json_bytes(t->name), "partitions",
-                                             t->partitions_n, "replicas", replicas_n, "id", id, "is_internal",
-                                             t->is_internal));
+        json_array_append_new(all,
+                              json_pack("{s:o,s:i,s:i,s:s,s:b}", "name", cli_json_bytes(t->name),
+                                        "partitions", t->partitions_n, "replicas", replicas_n, "id",
+                                        id, "is_internal", t->is_internal));
     }
     if (cli->is_json)
         cli_json(json_incref(all));
@@ -266,7 +281,8 @@ static int topic_list(struct cli *cli, int argc, char **argv)
     if (option == CLI_OPTION_END)
         return status;
     if (argc != optind)
-        return cli_usage(cli, "takes no name; `millrace topic describe %s` shows one topic", argv[optind]);
+        return cli_usage(cli, "takes no name; `millrace topic describe %s` shows one topic",
+                         argv[optind]);
     struct client c;
     if (!connect_to(cli, &c))
         return CLI_FAILED;
@@ -285,11 +301,14 @@ static int topic_list(struct cli *cli, int argc, char **argv)
 
 /* ── describe ── */
 
-/* First and end offsets of a topic's partitions, -1 where they are not known (another broker leads it). */
-static int ask_offsets(struct client *c, const struct metadata_response_topics *t, int64_t timestamp, int64_t *offsets)
+/* First and end offsets of a topic's partitions, -1 where they are not known (another broker leads
+ * it). */
+static int ask_offsets(struct client *c, const struct metadata_response_topics *t,
+                       int64_t timestamp, int64_t *offsets)
 {
     struct list_offsets_request *request = PROTO_NEW(&c->arena, list_offsets_request, 1);
-    struct list_offsets_request_topics *topic = PROTO_NEW(&c->arena, list_offsets_request_topics, 1);
+    struct list_offsets_request_topics *topic =
+        PROTO_NEW(&c->arena, list_offsets_request_topics, 1);
     struct list_offsets_request_topics_partitions *partitions =
         PROTO_NEW(&c->arena, list_offsets_request_topics_partitions, t->partitions_n);
     if (request == NULL || topic == NULL || partitions == NULL)
@@ -312,7 +331,8 @@ static int ask_offsets(struct client *c, const struct metadata_response_topics *
     const struct list_offsets_response *answer = out;
     for (int32_t k = 0; k < answer->topics_n; k++)
         for (int32_t j = 0; j < answer->topics[k].partitions_n; j++) {
-            const struct list_offsets_response_topics_partitions *p = &answer->topics[k].partitions[j];
+            const struct list_offsets_response_topics_partitions *p =
+                &answer->topics[k].partitions[j];
             for (int32_t i = 0; i < t->partitions_n; i++)
                 if (p->error_code == 0 && t->partitions[i].partition_index == p->partition_index)
                     offsets[i] = p->offset;
@@ -320,10 +340,12 @@ static int ask_offsets(struct client *c, const struct metadata_response_topics *
     return 0;
 }
 
-static int ask_configs(struct client *c, struct bytes name, const struct describe_configs_response_results **result)
+static int ask_configs(struct client *c, struct bytes name,
+                       const struct describe_configs_response_results **result)
 {
     struct describe_configs_request *request = PROTO_NEW(&c->arena, describe_configs_request, 1);
-    struct describe_configs_request_resources *resource = PROTO_NEW(&c->arena, describe_configs_request_resources, 1);
+    struct describe_configs_request_resources *resource =
+        PROTO_NEW(&c->arena, describe_configs_request_resources, 1);
     if (request == NULL || resource == NULL)
         return E_NO_MEMORY;
     resource->resource_type = RESOURCE_TOPIC;
@@ -355,7 +377,8 @@ static void number_cell(struct table *table, int64_t n)
         table_cell(table, "%" PRId64, n);
 }
 
-static void describe_partitions(const struct metadata_response_topics *t, const int64_t *first, const int64_t *end)
+static void describe_partitions(const struct metadata_response_topics *t, const int64_t *first,
+                                const int64_t *end)
 {
     struct table table;
     table_init(&table, ">PARTITION|>LEADER|>EPOCH|REPLICAS|IN SYNC|>FIRST|>END|>RECORDS|STATE");
@@ -372,7 +395,9 @@ static void describe_partitions(const struct metadata_response_topics *t, const 
         number_cell(&table, first[i]);
         number_cell(&table, end[i]);
         number_cell(&table, first[i] < 0 || end[i] < 0 ? -1 : end[i] - first[i]);
-        table_cell(&table, "%s", p->error_code == 0 ? "ok" : kafka_error_name(p->error_code, error, sizeof error));
+        table_cell(&table, "%s",
+                   p->error_code == 0 ? "ok"
+                                      : kafka_error_name(p->error_code, error, sizeof error));
     }
     table_print(&table, stdout);
     table_fini(&table);
@@ -387,8 +412,12 @@ static void describe_configs(const struct describe_configs_response_results *con
         if (c->config_source != SOURCE_TOPIC && !is_all)
             continue;
         table_cell(&table, "%.*s", (int)c->name.n, c->name.ptr);
-        table_cell(&table, "%.*s", (int)c->value.n, c->value.ptr == NULL ? (const uint8_t *)"" : c->value.ptr);
-        table_cell(&table, "%s", c->config_source == SOURCE_TOPIC ? "topic" : c->config_source == 5 ? "default" : "broker");
+        table_cell(&table, "%.*s", (int)c->value.n,
+                   c->value.ptr == NULL ? (const uint8_t *)"" : c->value.ptr);
+        table_cell(&table, "%s",
+                   c->config_source == SOURCE_TOPIC ? "topic"
+                   : c->config_source == 5          ? "default"
+                                                    : "broker");
     }
     if (table_rows(&table) > 0) {
         putchar('\n');
@@ -405,18 +434,20 @@ static json_t *json_ids(const int32_t *ids, int32_t n)
     return out;
 }
 
-static void describe_json(const struct metadata_response_topics *t, const int64_t *first, const int64_t *end,
+static void describe_json(const struct metadata_response_topics *t, const int64_t *first,
+                          const int64_t *end,
                           const struct describe_configs_response_results *configs, bool is_all)
 {
     json_t *partitions = json_array(), *settings = json_object();
     for (int32_t i = 0; i < t->partitions_n; i++) {
         const struct metadata_response_topics_partitions *p = &t->partitions[i];
         json_array_append_new(
-            partitions, json_pack("{s:i,s:i,s:i,s:o,s:o,s:I,s:I,s:i}", "partition", p->partition_index, "leader",
-                                  p->leader_id, "leader_epoch", p->leader_epoch, "replicas",
-                                  json_ids(p->replica_nodes, p->replica_nodes_n), "isr",
-                                  json_ids(p->isr_nodes, p->isr_nodes_n), "first_offset", (json_int_t)first[i],
-                                  "end_offset", (json_int_t)end[i], "error_code", p->error_code));
+            partitions,
+            json_pack("{s:i,s:i,s:i,s:o,s:o,s:I,s:I,s:i}", "partition", p->partition_index,
+                      "leader", p->leader_id, "leader_epoch", p->leader_epoch, "replicas",
+                      json_ids(p->replica_nodes, p->replica_nodes_n), "isr",
+                      json_ids(p->isr_nodes, p->isr_nodes_n), "first_offset", (json_int_t)first[i],
+                      "end_offset", (json_int_t)end[i], "error_code", p->error_code));
     }
     for (int32_t i = 0; configs != NULL && i < configs->configs_n; i++) {
         const struct describe_configs_response_results_configs *c = &configs->configs[i];
@@ -427,8 +458,9 @@ static void describe_json(const struct metadata_response_topics *t, const int64_
     }
     char id[UUID_TEXT_MAX];
     uuid_text(&t->topic_id, id);
-    cli_json(json_pack("{s:o,s:s,s:b,s:o,s:o}", "name", cli_json_bytes(t->name), "id", id, "is_internal",
-                       t->is_internal, "partitions", partitions, "configs", settings));
+    cli_json(json_pack("{s:o,s:s,s:b,s:o,s:o}", "name", cli_json_bytes(t->name), "id", id,
+                       "is_internal", t->is_internal, "partitions", partitions, "configs",
+                       settings));
 }
 
 static int describe_one(const struct cli *cli, struct client *c, const char *name, bool is_all)
@@ -455,8 +487,8 @@ static int describe_one(const struct cli *cli, struct client *c, const char *nam
     }
     char id[UUID_TEXT_MAX];
     uuid_text(&t->topic_id, id);
-    printf("topic %.*s  id %s  %d partitions%s\n\n", (int)t->name.n, t->name.ptr, id, t->partitions_n,
-           t->is_internal ? "  (internal)" : "");
+    printf("topic %.*s  id %s  %d partitions%s\n\n", (int)t->name.n, t->name.ptr, id,
+           t->partitions_n, t->is_internal ? "  (internal)" : "");
     describe_partitions(t, first, end);
     describe_configs(configs, is_all);
     return cli_finish(cli);
@@ -488,7 +520,8 @@ static int delete_send(struct client *c, const struct cli *cli, char **names, in
                        const struct delete_topics_response **answer)
 {
     struct delete_topics_request *request = PROTO_NEW(&c->arena, delete_topics_request, 1);
-    struct delete_topics_request_topics *topics = PROTO_NEW(&c->arena, delete_topics_request_topics, n);
+    struct delete_topics_request_topics *topics =
+        PROTO_NEW(&c->arena, delete_topics_request_topics, n);
     struct bytes *old = arena_array(&c->arena, (uint64_t)n, sizeof *old);
     if (request == NULL || topics == NULL || old == NULL)
         return E_NO_MEMORY;
@@ -508,7 +541,8 @@ static int delete_send(struct client *c, const struct cli *cli, char **names, in
 static int topic_delete(struct cli *cli, int argc, char **argv)
 {
     enum { IF_EXISTS = CLI_OPTION_OWN };
-    static const struct option options[] = {{"if-exists", no_argument, NULL, IF_EXISTS}, CLI_OPTIONS};
+    static const struct option options[] = {{"if-exists", no_argument, NULL, IF_EXISTS},
+                                            CLI_OPTIONS};
     bool is_if_exists = false;
     int option, status = CLI_OK;
     while ((option = cli_next_option(cli, argc, argv, ":h", options, &status)) >= 0)

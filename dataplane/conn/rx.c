@@ -7,8 +7,8 @@
  * are only appended behind user_n, so slices of the front may be with a request meanwhile. The connection
  * holds one reference while the page is in `staged`; every slice taken holds one.
  *
- * When to copy: at the end of the turn, and at once while an admitted frame is arriving (conn_want) or when a
- * taker would need more pieces than it has room for. Page size: 64 KiB when that much is here or admitted,
+ * When to copy: at the end of the turn, and at once while an admitted frame is arriving (conn_want), when more
+ * than half of the receive buffers are out, or when a taker would need more pieces than it has room for. Page size: 64 KiB when that much is here or admitted,
  * 4 KiB otherwise: what was not admitted never costs a connection more than its bytes plus 4 KiB.
  *
  * When to read: OPEN, and (wanted > 0 or unread < CONN_RX_BYTES_MAX), and its bytes found memory. Once
@@ -57,6 +57,11 @@ void rx_fini(struct conns *conns)
     check(conns->stats.recv_buffers_out_n == 0);
     free(conns->buffers);
     conns->buffers = NULL;
+}
+
+static bool buffers_are_scarce(const struct conns *conns)
+{
+    return conns->stats.recv_buffers_out_n > conns->config.recv_buffers_n / 2;
 }
 
 /* ── staging pages ── */
@@ -203,7 +208,7 @@ void rx_settle(struct conn *conn)
         return;
     if (!rx_stage(conn)) {
         /* Its bytes keep receive buffers that others need: wait for memory while there are enough. */
-        if (conns->stats.recv_buffers_out_n > conns->config.recv_buffers_n / 2) {
+        if (buffers_are_scarce(conns)) {
             conn_close(conn, CONN_END_MEMORY);
             return;
         }
@@ -313,6 +318,9 @@ static struct slice piece_take(struct conn *conn, uint64_t n)
 int conn_take(struct conn *conn, uint64_t n, struct slice *v, uint32_t max)
 {
     check(n <= conn->unread);
+    /* Requests may keep what they take for long: not the last receive buffers. */
+    if (!list_is_empty(&conn->fresh) && buffers_are_scarce(conn->conns))
+        (void)rx_stage(conn);
     uint32_t pieces = pieces_n(conn, n);
     if (pieces > max && !list_is_empty(&conn->fresh) && rx_stage(conn))
         pieces = pieces_n(conn, n); /* many small pieces of one turn became few */

@@ -8,6 +8,10 @@
 
 #include "rows.h"
 
+/* The interpreters decide what stands in one function: the dispatch and its short cases together, the rest apart. */
+#define always_inline inline __attribute__((always_inline))
+#define noinline __attribute__((noinline))
+
 /* Bytes of a kind in memory. */
 static inline uint32_t scalar_size(uint32_t kind)
 {

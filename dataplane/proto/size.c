@@ -196,7 +196,9 @@ bool size_is_default(const struct proto_struct *type, const struct proto_row *ro
     case PROTO_RECORDS:
         return ((const struct slices *)(const void *)value)->bytes == 0 && size_pointer_is_like(value, standard);
     case PROTO_STRUCT:
-        return size_struct_is_default(row->sub, value);
+        /* The outer default holds the inner one: nearly always the memory is the same. */
+        return (type->defaults != NULL && memcmp(value, standard, row->sub->size) == 0) ||
+               size_struct_is_default(row->sub, value);
     case PROTO_STRUCT_PTR:
         return size_struct_ptr_is_default(row, value, standard);
     default:
