@@ -172,20 +172,28 @@ static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
 
 enum frame_step { FRAME_BEGUN, FRAME_INCOMPLETE, FRAME_REFUSED, FRAME_STOP };
 
-static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, const struct view *view, struct now now)
+/* Nobody may pass those that wait already; `has_turn`: it was the first of them. */
+static bool frame_may_go(const struct kafka *k, const struct kafka_conn *c, bool has_turn)
+{
+    const struct list *waiting = c->frame_bytes > FRAME_SMALL_MAX ? &k->wait_large : &k->wait_small;
+    return (has_turn || list_is_empty(waiting)) && frame_has_room(k, c->frame_bytes);
+}
+
+static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool has_turn, const struct view *view,
+                                  struct now now)
 {
     if (c->frame_bytes == 0 && !frame_prefix(k, c, now))
         return FRAME_INCOMPLETE;
     bool is_large = c->frame_bytes > FRAME_SMALL_MAX;
     bool is_whole = conn_unread(c->conn) >= c->frame_bytes;
     if (is_large && !c->is_admitted) {
-        if (!frame_has_room(k, c->frame_bytes))
+        if (!frame_may_go(k, c, has_turn))
             return FRAME_REFUSED;
         frame_admit_large(k, c, now);
     }
     if (!is_whole)
         return FRAME_INCOMPLETE;
-    if (list_is_empty(&k->free) || (!is_large && !frame_has_room(k, c->frame_bytes)))
+    if (list_is_empty(&k->free) || (!is_large && !frame_may_go(k, c, has_turn)))
         return FRAME_REFUSED;
     if (!is_large)
         frame_reserve(k, c->frame_bytes);
@@ -199,7 +207,7 @@ static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, const s
 }
 
 /* Begins what is there of one connection, in order. Returns how many. */
-static int frames_run(struct kafka *k, struct kafka_conn *c, const struct view *view, struct now now)
+static int frames_run(struct kafka *k, struct kafka_conn *c, bool has_turn, const struct view *view, struct now now)
 {
     int begun = 0;
     while (!conn_is_closing(c->conn)) {
@@ -207,7 +215,7 @@ static int frames_run(struct kafka *k, struct kafka_conn *c, const struct view *
             conn_ready_again(c->conn);
             break;
         }
-        enum frame_step step = frame_step(k, c, view, now);
+        enum frame_step step = frame_step(k, c, has_turn && begun == 0, view, now);
         if (step == FRAME_REFUSED) {
             stats_add(k->stats, STAT_NO_REQUEST_MEMORY, 1);
             list_append(c->frame_bytes > FRAME_SMALL_MAX ? &k->wait_large : &k->wait_small, &c->link);
@@ -229,7 +237,7 @@ static int frames_waiting(struct kafka *k, struct list *waiting, const struct vi
             (!c->is_admitted && !frame_has_room(k, c->frame_bytes)))
             break;
         list_del(&c->link);
-        begun += frames_run(k, c, view, now);
+        begun += frames_run(k, c, true, view, now);
     }
     return begun;
 }
@@ -253,7 +261,7 @@ int frames_turn(struct kafka *k, const struct view *view, struct now now)
         if (c == NULL)
             conn_close(conn, CONN_END_MEMORY);
         else if (!list_is_linked(&c->link)) /* one that waits keeps its place */
-            frames_run(k, c, view, now);
+            frames_run(k, c, false, view, now);
     }
     return done;
 }

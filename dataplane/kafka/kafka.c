@@ -125,7 +125,8 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     done += appends_turn(k, now);
     done += requests_turn(k, view, now);
     fetch_budget_turn(k);
-    done += frames_turn(k, view, now);
+    if (view != NULL)
+        done += frames_turn(k, view, now);
     done += requests_turn(k, view, now);
     return done;
 }
