@@ -162,7 +162,8 @@ static void trap_9_first_batch_comes_only_once(void **state)
         struct client c = client_connect(bed);
         bed_fill(bed, t, 3);
         bed_log(bed, t, 0)->o = (struct plog_offsets){0};
-        bed_log(bed, t, 0)->batches_n = 0; /* the first partition is empty */
+        while (bed_log(bed, t, 0)->batches_n > 0) /* the first partition is empty */
+            free(bed_log(bed, t, 0)->batches[--bed_log(bed, t, 0)->batches_n].data);
         uint64_t bytes = bed_log(bed, t, 1)->batches[0].bytes;
         for (int i = 0; i < 2; i++) {
             struct fetch_request *q = fetch_of(bed, t, 4, 0);

@@ -9,7 +9,14 @@
 #ifndef MILLRACE_KAFKA_BED_H
 #define MILLRACE_KAFKA_BED_H
 
+#ifdef KAFKA_BED_PLAIN /* the fuzz target: no cmocka */
+#define assert_true(x) check(x)
+#define assert_false(x) check(!(x))
+#define assert_int_equal(a, b) check((a) == (b))
+#define assert_non_null(x) check((x) != NULL)
+#else
 #include "unit.h"
+#endif
 
 #include <stdio.h>
 
@@ -21,7 +28,10 @@
 #include "kafka.h"
 #include "ops.h"
 
-enum { BED_WORKERS_MAX = 3, BED_TOPICS_MAX = 32, BED_REGION = 64 << 20, BED_TURNS = 200 };
+#ifndef BED_REGION
+#define BED_REGION (64 << 20)
+#endif
+enum { BED_WORKERS_MAX = 3, BED_TOPICS_MAX = 32, BED_TURNS = 200 };
 
 struct bed_worker {
     struct pages pages;
@@ -345,7 +355,7 @@ struct client {
 
 static struct client client_connect_to(struct bed *bed, uint8_t worker, int listener)
 {
-    struct client c = {.bed = bed, .in_max = 64 << 20};
+    struct client c = {.bed = bed, .in_max = BED_REGION};
     c.memory = conns_memory_connect(bed->workers[worker].conns, &bed->listeners[listener], bed->now);
     assert_non_null(c.memory);
     c.in = malloc(c.in_max);
