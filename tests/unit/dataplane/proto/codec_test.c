@@ -205,6 +205,82 @@ static void large_answer_is_spread_over_many_calls(void **state)
     bed_free(b);
 }
 
+/* ── memory that runs out at any allocation ── */
+
+/* An arena in which `left` bytes can still be had. */
+static void arena_nearly_full(struct arena *a, uint64_t left)
+{
+    arena_init(a, NULL, NULL, PAGE_SMALL);
+    assert_non_null(arena_alloc(a, PAGE_SMALL - left));
+}
+
+static void encode_in_little_memory(const struct proto_message *m, int16_t version,
+                                    const void *value, struct bytes whole, uint32_t *refused_n)
+{
+    for (uint64_t left = 0; left < PAGE_SMALL; left += ARENA_ALIGN) {
+        struct arena little;
+        arena_nearly_full(&little, left);
+        struct proto_out o;
+        int rc = frame_begin(&o, &little, m, version, value);
+        while (rc == 0 && (rc = proto_encode_more(&o, 3)) == E_AGAIN)
+            rc = 0;
+        if (rc == E_NO_MEMORY) {
+            ++*refused_n;
+            assert_int_equal(o.out.n, 0);
+            assert_int_equal(proto_encode_more(&o, 3), E_NO_MEMORY);
+        } else {
+            assert_int_equal(rc, 0);
+            assert_int_equal(o.out.bytes, whole.n);
+        }
+        arena_fini(&little);
+        if (rc == 0)
+            return;
+    }
+}
+
+static void decode_in_little_memory(const struct proto_message *m, int16_t version,
+                                    struct bytes flat, void *out, uint32_t *refused_n)
+{
+    for (uint64_t left = 0; left < PAGE_SMALL; left += ARENA_ALIGN) {
+        struct arena little;
+        arena_nearly_full(&little, left);
+        /* Cut in the middle, so that strings must be gathered. */
+        struct slice v[] = {{flat.ptr, flat.n / 2, NULL},
+                            {flat.ptr + flat.n / 2, flat.n - flat.n / 2, NULL}};
+        struct slices from = {v, 2, flat.n};
+        struct proto_in in;
+        proto_in_init(&in, &from, &little);
+        int rc = proto_decode(m, version, &in, out);
+        assert_true(rc == 0 || rc == E_NO_MEMORY);
+        *refused_n += rc != 0;
+        arena_fini(&little);
+        if (rc == 0)
+            return;
+    }
+}
+
+static void little_memory(struct bed *b, const struct proto_message *m, int16_t version,
+                          void *value)
+{
+    uint32_t refused_n = 0;
+    struct bytes flat = flat_of(&b->arena, m, version, value), frame;
+    if (flat.n > SMALL_BYTES)
+        return;
+    decode_in_little_memory(m, version, flat, room_for(&b->arena, m), &refused_n);
+    if (is_request(m) || is_response(m)) {
+        uint32_t before_n = refused_n;
+        frame_of(&b->arena, m, version, value, UINT32_MAX, &frame);
+        encode_in_little_memory(m, version, value, frame, &refused_n);
+        assert_true(refused_n > before_n);
+    }
+}
+
+static void every_allocation_that_fails_is_reported(void **state)
+{
+    (void)state;
+    every_message(500, little_memory);
+}
+
 /* ── records: linked, not copied ── */
 
 struct counted {
@@ -338,6 +414,7 @@ int main(void)
         TEST(every_message_in_slices_of_one_byte_decodes_the_same),
         TEST(every_frame_with_any_budget_is_the_same),
         TEST(large_answer_is_spread_over_many_calls),
+        TEST(every_allocation_that_fails_is_reported),
         TEST(records_encoded_are_linked_with_their_reference),
         TEST(records_of_a_failed_encoding_stay_with_the_value),
         TEST(records_decoded_name_their_owner_without_a_reference),
