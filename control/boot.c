@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 
 enum { METADATA_TAIL_BYTES = 8 << 20 };
 

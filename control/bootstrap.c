@@ -17,7 +17,7 @@
  * next, which finds uneven epochs and evens them out.
  */
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 #include "messages.h"
 
 enum { BOOT_BATCH_N = 1000, CONTROL_LEADER_CHANGE = 2, EPOCH_STEPS_MAX = 64 };

@@ -14,7 +14,7 @@
 
 #include "answers.h"
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 #include "messages.h"
 #include "settings_check.h"
 

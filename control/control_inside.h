@@ -1,5 +1,5 @@
 /*
- * inside.h - all that the control thread owns, for the files of control/.
+ * control_inside.h - all that the control thread owns, for the files of control/.
  *
  * Owner: control.
  *
@@ -16,8 +16,8 @@
  * topic of the same name is made only when the old one's logs are gone. A metadata log that failed ends it all:
  * nothing is published or changed any more (is_failed), requests that need it close their connection.
  */
-#ifndef MILLRACE_INSIDE_H
-#define MILLRACE_INSIDE_H
+#ifndef MILLRACE_CONTROL_INSIDE_H
+#define MILLRACE_CONTROL_INSIDE_H
 
 #include "control.h"
 #include "metadata_log.h"
