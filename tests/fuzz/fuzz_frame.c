@@ -1,15 +1,24 @@
 /*
- * fuzz_frame.c - any bytes, in any pieces, into connections of a whole Kafka layer (fake store, fake control).
+ * fuzz_frame.c - any bytes, in any pieces, into connections of a whole Kafka layer (fake store,
+ * fake control).
  *
- * The first byte chooses the weather: workers, a full store, a slow disk, a slow control, when it becomes durable.
- * The second is the size of the pieces. Afterwards everything must be given back (bed_free checks), whatever came.
+ * The first byte chooses the weather: workers, a full store, a slow disk, a slow control, when it
+ * becomes durable. The second is the size of the pieces. Afterwards everything must be given back
+ * (bed_free checks), whatever came.
  */
 #define KAFKA_BED_PLAIN
 #define BED_REGION (16 << 20)
 #include "fuzz.h"
 #include "unit/dataplane/kafka/kafka_bed.h"
 
-enum { WEATHER_WORKERS = 1, WEATHER_FULL = 2, WEATHER_DISK = 4, WEATHER_CONTROL = 8, WEATHER_LATE = 16, WEATHER_RESET = 32 };
+enum {
+    WEATHER_WORKERS = 1,
+    WEATHER_FULL = 2,
+    WEATHER_DISK = 4,
+    WEATHER_CONTROL = 8,
+    WEATHER_LATE = 16,
+    WEATHER_RESET = 32
+};
 
 static void fuzz_weather(struct bed *bed, uint8_t weather)
 {

@@ -1,5 +1,6 @@
 /*
- * local_test.c - what the view answers: Metadata, FindCoordinator, DescribeCluster (error-behaviour sections 4, 8).
+ * local_test.c - what the view answers: Metadata, FindCoordinator, DescribeCluster (error-behaviour
+ * sections 4, 8).
  */
 #include "kafka_bed.h"
 
@@ -47,7 +48,8 @@ static void metadata_of_every_version_names_leaders(void **state)
         for (int i = 0; i < 5; i++) {
             assert_int_equal(p->topics->partitions[i].partition_index, i);
             assert_int_equal(p->topics->partitions[i].leader_id, 1);
-            assert_int_equal(p->topics->partitions[i].leader_epoch, version >= 7 ? 4 : -1); /* trap 35 */
+            assert_int_equal(p->topics->partitions[i].leader_epoch,
+                             version >= 7 ? 4 : -1); /* trap 35 */
             assert_int_equal(p->topics->partitions[i].replica_nodes_n, 1);
             assert_int_equal(p->topics->partitions[i].isr_nodes[0], 1);
             assert_int_equal(p->topics->partitions[i].offline_replicas_n, 0);
@@ -99,7 +101,8 @@ static void refusals_carry_kafkas_codes(void **state)
     struct bed *bed = bed_new(1);
     struct view_topic *t = bed_topic(bed, "t", 1);
     struct client c = client_connect(bed);
-    const struct metadata_response *p = client_ask(&c, METADATA, 12, metadata_of_name(bed, "nosuch"));
+    const struct metadata_response *p =
+        client_ask(&c, METADATA, 12, metadata_of_name(bed, "nosuch"));
     assert_int_equal(p->topics->error_code, 3);
     p = client_ask(&c, METADATA, 12, metadata_of_name(bed, "a b"));
     assert_int_equal(p->topics->error_code, 17);
@@ -178,7 +181,8 @@ static void trap_12_unknown_topics_are_created_when_both_sides_allow(void **stat
         assert_int_equal(bed->view.topics_n, 2);
         p = client_ask(&c, METADATA, 12, q); /* now they are there */
         assert_int_equal(bed->control_n, 1);
-        bed->is_control_refusing = true; /* not created after all: unknown, and the connection stays */
+        bed->is_control_refusing =
+            true; /* not created after all: unknown, and the connection stays */
         p = client_ask(&c, METADATA, 1, metadata_of_name(bed, "more"));
         assert_int_equal(p->topics->error_code, 3);
         client_close(&c);
@@ -296,7 +300,10 @@ static void coordinator_of_a_group_is_this_node(void **state)
 static void coordinator_of_other_kinds_is_refused(void **state)
 {
     (void)state;
-    static const struct { int8_t type; int16_t code; } rows[] = {{1, 53}, {2, 42}, {9, 42}};
+    static const struct {
+        int8_t type;
+        int16_t code;
+    } rows[] = {{1, 53}, {2, 42}, {9, 42}};
     struct bed *bed = bed_new(1);
     struct client c = client_connect(bed);
     struct bytes key = bytes_of_string("k");
