@@ -328,7 +328,8 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
             for (uint32_t i = 0; i < q->records_n; i++) {
                 struct sim_record record = {c->number, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition,
                                             q->first_number + i};
-                if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record))
+                if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record,
+                                 sent->acks))
                     return false;
             }
             q->state = BATCH_FREE;
@@ -614,7 +615,7 @@ static bool client_talk(struct sim *s, struct sim_client *c)
     if (c->peer == NULL && !client_connect(s, c))
         return true;
     thread_self = c->worker;
-    if (!s->is_draining && prng_below(&s->prng, 2000) == 0) {
+    if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
         client_disconnect(c);
         return true;
     }
