@@ -24,6 +24,7 @@ struct rig {
     struct views views;
     struct post posts[RIG_WORKERS_MAX + 3];
     uint8_t workers_n, from_at[RIG_WORKERS_MAX];
+    struct control_config control_config;
     struct control *control;
     struct now now;
     uint64_t seed;
@@ -72,19 +73,22 @@ static inline void rig_posts_fini(struct rig *r)
 static inline int rig_start(struct rig *r)
 {
     static const struct io_functions functions = {.poll = rig_io_poll};
-    struct control_config config = {.config = r->config, .workers_n = r->workers_n, .is_clean = r->is_clean,
-                                    .seed = ++r->seed, .now = r->now, .listeners_n = 1};
-    config.directory.node_id = 1;
-    memset(config.directory.directory_id.b, 7, 16);
-    strcpy(config.directory.cluster_id, "MkU3OEVBNTcwNTJENDM2Qg");
-    strcpy(config.store.directory, "data");
-    config.listeners[0] = (struct listener){.name = "PLAINTEXT", .host = "127.0.0.1", .port = 9092,
+    struct control_config *config = &r->control_config;
+    *config = (struct control_config){.config = r->config, .workers_n = r->workers_n, .is_clean = r->is_clean};
+    config->seed = ++r->seed;
+    config->now = r->now;
+    config->listeners_n = 1;
+    config->directory.node_id = 1;
+    memset(config->directory.directory_id.b, 7, 16);
+    strcpy(config->directory.cluster_id, "MkU3OEVBNTcwNTJENDM2Qg");
+    strcpy(config->store.directory, "data");
+    config->listeners[0] = (struct listener){.name = "PLAINTEXT", .host = "127.0.0.1", .port = 9092,
                                             .advertised_host = "localhost", .advertised_port = 9092};
     r->io.functions = &functions;
     timers_init(&r->timers, r->now.ns);
     memset(&r->views, 0, sizeof r->views);
     rig_posts_init(r);
-    int e = control_init(&r->control, &config, &r->views, &r->io, &r->disk.disk, NULL, &r->timers,
+    int e = control_init(&r->control, config, &r->views, &r->io, &r->disk.disk, NULL, &r->timers,
                          &r->posts[r->workers_n], (uint8_t)(r->workers_n + 1), (uint8_t)(r->workers_n + 2), r->why,
                          sizeof r->why);
     if (e < 0)
