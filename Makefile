@@ -90,6 +90,7 @@ $(B)/%.o: %.c $(FLAGS) | $(GEN_H)
 	@$(CC) $(CFLAGS) -iquote $(<D) -MMD -MP -c $< -o $@
 $(B)/tests/%.o: CFLAGS += -DMILLRACE_SLOW_CHECKS -Wframe-larger-than=65536 $(IQUOTES)
 $(B)/bench/%.o: CFLAGS += $(IQUOTES)
+$(B)/tools/%.o: CFLAGS += -iquote storage
 
 # The version is compiled into main.o alone, and again only when it changed.
 $(shell echo '$(VERSION)' | cmp -s - $(B)/.version || echo '$(VERSION)' > $(B)/.version)
