@@ -388,9 +388,7 @@ bool broker_thread_is_quiet(const struct broker *b, uint8_t thread)
 
     if (thread < b->workers_n && !worker_is_quiet(b->workers[thread]))
         return false;
-    /* What control waits for is on the disk or in a ring; its wake operation alone is always under
-     * way. */
-    if (thread == broker_control_thread(b) && b->control_io->under_way > b->control_wakes_n)
+    if (thread == broker_control_thread(b) && !control_is_quiet(b->control))
         return false;
     return !mail_has_more(post);
 }

@@ -57,7 +57,6 @@ struct broker {
     struct timers control_timers;
     struct post control_post, files_post, bulk_post;
     struct stats control_stats;
-    uint32_t control_wakes_n; /* operations of control's io that only wake it (thread.c) */
     struct helper *files, *bulk;
     struct directory_id directory;
     struct recovery_report recovery;

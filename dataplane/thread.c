@@ -43,8 +43,6 @@ static void wake_begin(struct thread *t)
         return;
     io_op_init(&t->wake, IO_POLL, wake_done);
     t->wake.fd = broker_post(t->broker, t->number)->event_fd;
-    if (t->number == broker_control_thread(t->broker))
-        t->broker->control_wakes_n = 1;
     io_submit(io, &t->wake);
 }
 

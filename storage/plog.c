@@ -97,6 +97,7 @@ struct plog *plog_make(struct store *store, const struct log_id *id, const struc
     log->id = *id;
     log->id.topic = bytes_of(log->topic_name, id->topic.n);
     log->config = *config;
+    log->cleaner_offset = -1;
     list_init(&log->link);
     list_init(&log->dirty_link);
     list_init(&log->sync_link);

@@ -78,6 +78,7 @@ struct plog {
     uint8_t state;              /* enum plog_state; only plog_state_set writes it                      */
     bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind                                   */
     bool wants_sync;            /* a file had to be opened before its flush                            */
+    bool is_changed;            /* since it was opened: a clean stop has something to write            */
     struct store *store;
     struct list link;           /* store.logs or store.dropped                                         */
     struct list dirty_link, sync_link, pending_link;
@@ -86,6 +87,7 @@ struct plog {
     char *topic_name;
     struct log_config config;
 
+    int64_t cleaner_offset;     /* of cleaner-offset-checkpoint, handed on; -1 = none                  */
     int64_t start;              /* first offset a reader may ask for                                   */
     struct mark high, written, durable, end;
     struct segment **segments;  /* by base offset; the last one takes appends                          */
@@ -150,6 +152,7 @@ struct segment {
     bool is_closing;            /* its descriptor is being closed                                 */
     bool is_index_loaded;
     bool is_index_loading;
+    bool has_file;              /* while recovering */
     uint8_t seal_step;
     uint32_t refs;              /* the log, pages, reads, jobs, operations                        */
     uint32_t io_n;              /* operations on its descriptor                                   */
@@ -263,6 +266,7 @@ struct store {
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
     struct list fill_waits;     /* reads that wait for a free fill or page */
+    struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct list answers;        /* time queries that are answered without a search, or wait for a job */
 };
 

@@ -141,6 +141,8 @@ void store_fini(struct store *store)
     if (store->producers != NULL)
         producer_pool_fini(store->producers);
     free(store->table);
+    if (store->checkpoints != NULL)
+        checkpoints_free(store->checkpoints);
     store->magic = 0;
     free(store);
 }

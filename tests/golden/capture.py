@@ -6,7 +6,7 @@
 The broker advertises the LISTEN ports, so that its clients (and, for the controller's port, the broker itself) come
 through here. A line of FRAMES.txt is "key version request|response hex", the frame with its length; what the file
 already holds is kept and added to. Of several frames of a kind the largest below FRAME_BYTES_MAX is kept, because it
-has the most fields filled. Traffic that is no Kafka frame (SASL v0 tokens) ends the recording of its connection.
+has the most fields filled. A request counts once it was answered. Traffic that is no Kafka frame (SASL v0 tokens) ends the recording of its connection.
 """
 import asyncio
 import os
@@ -52,15 +52,16 @@ class Connection:
         if not 0 <= key < API_VERSIONS_N or not 0 <= version < 40:
             self.is_kafka = False
             return
-        self.waiting[correlation] = (key, version)
-        self.recorder.keep(key, version, 'request', frame)
+        self.waiting[correlation] = (key, version, frame)
         if key == 17 and version == 0:
             self.is_kafka = False
 
     def response(self, frame):
         sent = self.waiting.pop(struct.unpack('>i', frame[4:8])[0], None) if len(frame) >= 8 else None
         if sent is not None:
-            self.recorder.keep(*sent, 'response', frame)
+            key, version, request = sent
+            self.recorder.keep(key, version, 'request', request)
+            self.recorder.keep(key, version, 'response', frame)
 
 
 async def pump(reader, writer, connection, on_frame):
@@ -100,11 +101,11 @@ async def main(path, ports):
         await asyncio.start_server(lambda r, w, t=target: serve(recorder, t, r, w), '127.0.0.1', listen)
     await stop.wait()
     recorder.save()
-    print(f'{len(recorder.frames)} frames in {path}')
+    print(f'{len(recorder.frames)} frames in {path}', flush=True)
+    os._exit(0)  # connections are still open
 
 
 if __name__ == '__main__':
     if len(sys.argv) < 3:
         raise SystemExit(__doc__)
     asyncio.run(main(sys.argv[1], sys.argv[2:]))
-    os._exit(0)

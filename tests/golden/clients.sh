@@ -1,7 +1,7 @@
 #!/bin/bash
 # clients.sh - drives real clients against a real Apache Kafka behind tests/golden/capture.py.
 #
-#   clients.sh LIB BOOTSTRAP SASL_BOOTSTRAP CONTROLLER
+#   clients.sh LIB BOOTSTRAP SASL_BOOTSTRAP CONTROLLER     (PARTS="topics groups ..." for some only)
 #
 # LIB is a folder with Apache Kafka's jars; the ports are capture.py's. SASL user alice, password alice-secret. A step
 # that fails is named and the others go on: what counts is what passes the proxy.
@@ -65,7 +65,6 @@ groups() {
 }
 
 share_and_streams() {
-    tool ConfigCommand --alter --entity-type groups --entity-name shared --add-config share.auto.offset.reset=earliest
     java_tool kafka.admin.ConfigCommand --bootstrap-server "$bootstrap" --alter --entity-type groups \
         --entity-name shared --add-config share.auto.offset.reset=earliest
     (timeout 14 java -cp "$lib/*" org.apache.kafka.tools.consumer.ConsoleShareConsumer --bootstrap-server \
@@ -93,12 +92,9 @@ transactions() {
 }
 
 security() {
-    tool AclCommand --add --allow-principal User:bob --operation Read --topic golden
-    java_tool kafka.admin.AclCommand --bootstrap-server "$bootstrap" --add --allow-principal User:bob --operation Read \
-        --topic golden
-    java_tool kafka.admin.AclCommand --bootstrap-server "$bootstrap" --list
-    java_tool kafka.admin.AclCommand --bootstrap-server "$bootstrap" --remove --force --allow-principal User:bob \
-        --operation Read --topic golden
+    tool AclCommand --add --allow-principal User:bob --operation Read --topic guarded
+    tool AclCommand --list
+    tool AclCommand --remove --force --allow-principal User:bob --operation Read --topic guarded
     java_tool org.apache.kafka.tools.DelegationTokenCommand --bootstrap-server "$sasl" --command-config \
         "$dir/sasl.properties" --create --max-life-time-period -1 --renewer-principal User:alice
     hmac=$(awk 'NF>2 && $2 ~ /==?$/ {print $2}' "$dir/log" | head -1)
@@ -174,4 +170,28 @@ for version in ((0, 11, 0), (1, 0, 0), (2, 0, 0), (2, 5, 0)):
 P
 }
 
-topics; groups; share_and_streams; transactions; security; admin; old_clients
+# What librdkafka says and the Java tools do not: offsets in transactions, whole configs.
+librdkafka() {
+    /usr/bin/python3 - "$bootstrap" > "$dir/log" 2>&1 <<'P' || tail -3 "$dir/log" >&2
+import sys
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
+c = Consumer({'bootstrap.servers': sys.argv[1], 'group.id': 'in-txn', 'auto.offset.reset': 'earliest'})
+c.subscribe(['golden'])
+c.poll(15)
+p = Producer({'bootstrap.servers': sys.argv[1], 'transactional.id': 'in-txn'})
+p.init_transactions(15)
+p.begin_transaction()
+p.produce('golden', b'v')
+p.send_offsets_to_transaction([TopicPartition('golden', 0, 1)], c.consumer_group_metadata(), 15)
+p.commit_transaction(15)
+c.close()
+a = AdminClient({'bootstrap.servers': sys.argv[1]})
+for f in a.alter_configs([ConfigResource('topic', 'golden', {'retention.ms': '200000'})]).values():
+    f.result()
+P
+}
+
+for part in ${PARTS:-topics groups share_and_streams transactions security admin librdkafka old_clients}; do
+    $part
+done

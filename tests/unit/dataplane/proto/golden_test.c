@@ -1,8 +1,10 @@
 /*
  * golden_test.c - bytes that are not ours: decoded and encoded again they must be the same.
  *
- * tests/golden/messages.txt   "Name version hex": every message at every version, by Apache Kafka's serializers
- * tests/golden/frames.txt     "key version request|response hex": what real clients and Apache Kafka said
+ * tests/golden/messages.txt   "Name version hex": every message at every version, by Apache
+ *                             Kafka's serializers
+ * tests/golden/frames.txt     "key version request|response hex": what real clients and a real
+ *                             Apache Kafka said
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +73,8 @@ static const struct proto_message *message_named(const char *name)
     return NULL;
 }
 
-static void message_check(struct golden *g, const struct proto_message *m, int16_t version, struct bytes wire)
+static void message_check(struct golden *g, const struct proto_message *m, int16_t version,
+                          struct bytes wire)
 {
     void *value = arena_alloc(&g->arena, m->size);
     uint32_t used = 0;
@@ -107,10 +110,69 @@ static void every_message_of_kafka_is_encoded_the_same(void **state)
     golden_close(g);
 }
 
+/* The frame without its length, as the connection hands it up. */
+static struct slices frame_inside(struct slice *slice, struct bytes frame)
+{
+    assert_true(frame.n >= 8);
+    assert_int_equal(load_u32(frame.ptr), frame.n - 4);
+    *slice = (struct slice){frame.ptr + 4, frame.n - 4, NULL};
+    return (struct slices){slice, 1, frame.n - 4};
+}
+
+static void frame_check(struct golden *g, int16_t key, int16_t version, bool is_request,
+                        struct bytes frame)
+{
+    struct slice slice;
+    struct slices from = frame_inside(&slice, frame);
+    struct proto_in in;
+    struct proto_out o;
+    struct proto_header header = {.correlation_id = 0};
+    const struct proto_message *m = is_request ? proto_request(key) : proto_response(key);
+    assert_non_null(m);
+    void *value = arena_alloc(&g->arena, m->size);
+    proto_in_init(&in, &from, &g->arena);
+    int rc = is_request ? proto_decode_header(&in, &header)
+                        : proto_decode_response_header(&in, key, version, &header.correlation_id);
+    if (rc == 0)
+        rc = proto_decode(m, version, &in, value);
+    if (rc != 0 || in.left != 0)
+        fail_msg("%s v%d: decode %d, %u bytes left", m->name, version, rc, (unsigned)in.left);
+    rc = is_request
+             ? proto_encode_request(&o, &g->arena, key, version, header.correlation_id,
+                                    header.client_id, value)
+             : proto_encode_response(&o, &g->arena, key, version, header.correlation_id, value);
+    assert_int_equal(rc, 0);
+    assert_int_equal(proto_encode_more(&o, UINT32_MAX), 0);
+    uint8_t *again = arena_alloc(&g->arena, o.out.bytes);
+    struct slices_at at = {0, 0};
+    slices_copy(&o.out, &at, again, o.out.bytes);
+    if (o.out.bytes != frame.n || memcmp(again, frame.ptr, frame.n) != 0)
+        fail_msg("%s v%d: encoded again it is different", m->name, version);
+}
+
+static void every_captured_frame_is_encoded_the_same(void **state)
+{
+    (void)state;
+    struct golden *g = golden_open("tests/golden/frames.txt");
+    char kind[16];
+    int key, version, at;
+    uint32_t lines_n = 0;
+    for (; golden_next(g); lines_n++) {
+        assert_int_equal(sscanf(g->line, "%d %d %15s %n", &key, &version, kind, &at), 3);
+        struct bytes frame = golden_hex(g, g->line + at);
+        frame_check(g, (int16_t)key, (int16_t)version, strcmp(kind, "request") == 0, frame);
+        free((void *)(uintptr_t)frame.ptr);
+        arena_fini(&g->arena);
+    }
+    assert_true(lines_n > 400);
+    golden_close(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_message_of_kafka_is_encoded_the_same),
+        TEST(every_captured_frame_is_encoded_the_same),
     };
     return TESTS_RUN(tests);
 }
