@@ -41,6 +41,7 @@ int main(int argc, char **argv)
         {"consume", consume_command, "consume records", consume_help},
         {"cluster", cluster_command, "the cluster", cluster_help},
         {"api", api_command, "API versions", api_help},
+        {"dump", dump_command, "what stands in a file", dump_help},
     };
     /* '+': global options before the command; the command's own parsing begins behind its name. */
     static const struct option options[] = {CLI_OPTIONS};
