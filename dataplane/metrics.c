@@ -354,8 +354,9 @@ nodiscard static int metrics_listen(struct metrics *m)
 
     if (!address_parse(m->address, &at))
         return E_INVALID;
+    /* AUTO: epoll or poll. select() cannot see descriptors above 1023, and a broker has those. */
     m->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0, NULL,
+        MHD_USE_AUTO_INTERNAL_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0, NULL,
         NULL, answer, m, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at, MHD_OPTION_CONNECTION_LIMIT,
         16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
     return m->daemon != NULL ? 0 : E_IN_USE;
