@@ -185,7 +185,7 @@ void request_wait(struct request *r,
 
 /* ── answering ── */
 
-void request_close(struct request *r, enum conn_end why, enum stat stat)
+void request_close(struct request *r, enum conn_end why, enum stat_at stat)
 {
     stats_add(r->kafka->stats, stat, 1);
     /* The end comes back through the ready list and releases r. */

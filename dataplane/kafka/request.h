@@ -218,7 +218,7 @@ void request_answer(struct request *request, void *response);
 /* acks=0: no answer. */
 void request_skip(struct request *request);
 /* The request cannot be answered: closes the connection. */
-void request_close(struct request *request, enum conn_end why, enum stat stat);
+void request_close(struct request *request, enum conn_end why, enum stat_at stat);
 /* The connection is gone, or the answer was sent. */
 void request_release(struct request *request, struct now now);
 static inline void request_stamp(struct request *r, enum stage stage, uint64_t ns)
