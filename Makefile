@@ -5,82 +5,212 @@
 
 MODE    ?=
 B       := build$(if $(MODE),/$(MODE))
-CC      ?= gcc
 PY      ?= python3
+ifeq ($(MODE),fuzz)
+CC      := clang-14
+else
+CC      := gcc
+endif
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-print-directory
 
 CFLAGS  := -std=gnu17 -O2 -g -march=x86-64-v2 -fno-common -fno-strict-aliasing -fno-omit-frame-pointer \
-           -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla -Wundef -Wcast-align=strict \
-           -Wframe-larger-than=8192 -Werror -include assert.h -D_GNU_SOURCE
-CFLAGS  += -iquote include -iquote build/gen $(MODE_CFLAGS)
-LDFLAGS := -pthread $(MODE_LDFLAGS)
-LDLIBS  := -luring -lisal -llz4 -lzstd -lsnappy -lz -lmicrohttpd -lm
+           -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla -Wundef \
+           -Wframe-larger-than=8192 -include assert.h -D_GNU_SOURCE
+ifneq ($(MODE),fuzz)
+CFLAGS  += -Werror -Wcast-align=strict
+endif
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  = -pthread -rdynamic $(MODE_LDFLAGS)
+LDLIBS  := -Wl,--as-needed -luring -lisal -llz4 -lzstd -lsnappy -lz -lmicrohttpd -lpcre2-8 -lm
 
 ifeq ($(MODE),asan)
-MODE_CFLAGS  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -DMILLRACE_SLOW_CHECKS
+MODE_CFLAGS  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -DMILLRACE_SLOW_CHECKS \
+                -Wframe-larger-than=65536
 MODE_LDFLAGS := -fsanitize=address,undefined
 endif
 ifeq ($(MODE),tsan)
-MODE_CFLAGS  := -fsanitize=thread -DMILLRACE_SLOW_CHECKS
+MODE_CFLAGS  := -fsanitize=thread -DMILLRACE_SLOW_CHECKS -Wframe-larger-than=65536
 MODE_LDFLAGS := -fsanitize=thread
 endif
 ifeq ($(MODE),coverage)
-MODE_CFLAGS  := --coverage -O0
+MODE_CFLAGS  := --coverage -O0 -fprofile-update=atomic -Wframe-larger-than=65536
 MODE_LDFLAGS := --coverage
 endif
+ifeq ($(MODE),fuzz)
+MODE_CFLAGS  := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+                -DMILLRACE_SLOW_CHECKS -Wframe-larger-than=65536
+MODE_LDFLAGS := -fsanitize=fuzzer,address,undefined
+endif
+CFLAGS  += -iquote include -iquote build/gen $(MODE_CFLAGS)
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────
-FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control
+FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control tools
 PROGRAM_C := dataplane/main.c
+TOOL_C    := $(wildcard tools/millrace.c)
+SIM_C     := $(wildcard tests/sim/*.c)
 GEN       := build/gen/messages.h build/gen/messages.c
 SCHEMAS   := $(wildcard dataplane/proto/schema/*.k)
+GEN_H     := $(if $(SCHEMAS),build/gen/messages.h)
 
 lib        = $(B)/lib$(subst /,_,$(1)).a
-LIBS      := $(foreach f,$(FOLDERS),$(if $(wildcard $(f)/*.c),$(call lib,$(f)))) $(if $(SCHEMAS),$(B)/libgen.a)
+folder_c   = $(filter-out $(PROGRAM_C) $(TOOL_C),$(wildcard $(1)/*.c))
+LIBS      := $(foreach f,$(FOLDERS),$(if $(call folder_c,$(f)),$(call lib,$(f)))) \
+             $(if $(SCHEMAS),$(B)/libgen.a)
 obj        = $(patsubst %.c,$(B)/%.o,$(1))
+IQUOTES   := $(foreach f,$(FOLDERS) tests,-iquote $(f))
+PROGRAMS  := $(if $(wildcard $(PROGRAM_C)),$(B)/millraced) $(if $(TOOL_C),$(B)/millrace)
+link       = $(CC) $(LDFLAGS) $(1) -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
 
-all: $(B)/millraced $(B)/millrace tests-build ## build the broker, the command line and the unit tests
+all: $(PROGRAMS) tests-build ## build the broker, the command line and the tests (the default)
+	@echo "built $(strip $(PROGRAMS)) and $(words $(UNIT)) unit test programs; next: make test, make run, make help"
 
+# A change of flags rebuilds; a change of this file alone does not.
+FLAGS     := $(B)/.flags
+$(shell mkdir -p $(B); echo '$(CC) $(CFLAGS)' | cmp -s - $(FLAGS) || echo '$(CC) $(CFLAGS)' > $(FLAGS))
+
+# After an archive's member list shrank, the archive must be rebuilt too: it depends on its folder.
 define folder_rules
-$(call lib,$(1)): $(call obj,$(filter-out $(PROGRAM_C),$(wildcard $(1)/*.c)))
-	@mkdir -p $$(@D) && rm -f $$@ && ar rcs $$@ $$^
+$(call lib,$(1)): $(call obj,$(call folder_c,$(1))) $(1)
+	@rm -f $$@ && ar rcs $$@ $$(filter %.o,$$^)
 endef
-$(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
+$(foreach f,$(FOLDERS),$(if $(call folder_c,$(f)),$(eval $(call folder_rules,$(f)))))
 
 $(B)/libgen.a: $(B)/gen/messages.o
 	@rm -f $@ && ar rcs $@ $^
-$(B)/gen/messages.o: build/gen/messages.c
+$(B)/gen/messages.o: build/gen/messages.c $(FLAGS)
 	@mkdir -p $(@D) && $(CC) $(CFLAGS) -iquote dataplane/proto -MMD -MP -c $< -o $@
-build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) $(wildcard tools/kgen.py)
+build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) tools/kgen.py dataplane/proto/digests.txt
 	@mkdir -p build/gen && $(PY) tools/kgen.py dataplane/proto/schema build/gen
 
-$(B)/%.o: %.c | $(if $(SCHEMAS),$(GEN))
+$(B)/%.o: %.c $(FLAGS) | $(GEN_H)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -iquote $(<D) -MMD -MP -c $< -o $@
+$(B)/tests/%.o: CFLAGS += -DMILLRACE_SLOW_CHECKS $(IQUOTES)
+$(B)/bench/%.o: CFLAGS += $(IQUOTES)
 
-link = $(CC) $(LDFLAGS) $(1) -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -o $(2)
+# The version is compiled into main.o alone, and again only when it changed.
+$(shell echo '$(VERSION)' | cmp -s - $(B)/.version || echo '$(VERSION)' > $(B)/.version)
+$(B)/dataplane/main.o: CFLAGS += -DMILLRACE_VERSION='"$(VERSION)"'
+$(B)/dataplane/main.o: $(B)/.version
 
-$(B)/millraced: $(call obj,$(wildcard $(PROGRAM_C))) $(LIBS)
-	@$(call link,$(call obj,$(PROGRAM_C)),$@)
+$(B)/millraced: $(call obj,$(PROGRAM_C)) $(LIBS)
+	@$(call link,$<) -o $@
+$(B)/millrace: $(call obj,$(TOOL_C)) $(LIBS)
+	@$(call link,$(call obj,$(TOOL_C))) -lrdkafka -ljansson -o $@
 
-# ── unit tests: tests/unit/<path>_test.c, one program each ──────────────────────────────────────────────
+# ── tests: one program per tests/unit/<path>_test.c and per tests/fuzz/fuzz_<name>.c ──────────────────────
 UNIT_C   := $(shell find tests/unit -name '*_test.c' 2>/dev/null)
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_C))
+BUDGET   := $(patsubst tests/budgets/%.txt,%,$(wildcard tests/budgets/*.txt))
+BUDGETED := $(BUDGET:%=$(B)/bench-micro/bench_%)
+FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAY   := $(FUZZ:%=$(B)/replay/%)
+BENCH    := $(patsubst bench/micro/%.c,$(B)/bench-micro/%,$(wildcard bench/micro/bench_*.c))
+SIM      := $(if $(SIM_C),$(B)/sim)
+SYSTEM   := $(wildcard tests/system/run)
+SEEDS    ?= 20
+SIM_RUN   = $(if $(SEED),$(SIM) --seed=$(SEED),$(SIM) --seeds=$(SEEDS))
+T        ?=
+TESTRUN  := $(PY) tools/testrun.py --log $(B)/log --only '$(T)'
 
-tests-build: $(UNIT)
-$(B)/unit/%: tests/unit/%.c $(LIBS) | $(if $(SCHEMAS),$(GEN))
+tests-build: $(UNIT) $(BUDGETED) $(REPLAY) $(SIM)
+$(B)/unit/%: $(B)/tests/unit/%.o $(LIBS)
+	@mkdir -p $(@D) && $(call link,$<) -lcmocka -o $@
+$(B)/replay/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(LIBS)
+	@mkdir -p $(@D) && $(call link,$< $(B)/tests/fuzz/replay.o) -o $@
+$(B)/fuzzers/%: $(B)/tests/fuzz/fuzz_%.o $(LIBS)
+	@mkdir -p $(@D) && $(call link,$<) -o $@
+$(B)/bench-micro/%: $(B)/bench/micro/%.o $(LIBS)
+	@mkdir -p $(@D) && $(call link,$<) -o $@
+$(B)/sim: $(call obj,$(SIM_C)) $(LIBS)
+	@$(call link,$(call obj,$(SIM_C))) -o $@
+
+BUDGETS   = $(foreach b,$(BUDGET),"$(PY) tools/budget.py tests/budgets/$(b).txt $(B)/bench-micro/bench_$(b)")
+REPLAYS   = $(foreach f,$(FUZZ),"$(B)/replay/$(f) tests/fuzz/corpus/$(f)")
+
+unit: $(UNIT) $(REPLAY) ## run the unit tests and the saved fuzz inputs (T=name: only those whose path holds it)
+	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS)
+
+test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, budgets, simulator, real clients
+	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
+	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(SEEDS)") --stage system $(SYSTEM)
+
+sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
+	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
+
+asan: ## unit tests and 20 simulator seeds with AddressSanitizer and UBSan
+	@$(MAKE) MODE=asan unit T='$(T)' && $(if $(SIM),$(MAKE) MODE=asan sim SEEDS=20,true) \
+	  && echo "asan: clean" || { echo "asan: failed; again: make MODE=asan unit T=<name>"; exit 1; }
+
+tsan: ## unit tests with ThreadSanitizer
+	@$(MAKE) MODE=tsan unit T='$(T)' \
+	  && echo "tsan: clean" || { echo "tsan: failed; again: make MODE=tsan unit T=<name>"; exit 1; }
+
+F        ?=
+MINUTES  ?= 1
+FUZZ_S   ?= $(shell echo $$(($(MINUTES) * 60)))
+fuzz: ## fuzz every target (F=name: one) for MINUTES=1 each with libFuzzer, ASan and UBSan
+	@$(if $(FUZZ),$(MAKE) MODE=fuzz fuzzers && $(PY) tools/fuzz.py build/fuzz/fuzzers '$(F)' $(FUZZ_S),\
+	  echo "fuzz: no target here (tests/fuzz/fuzz_*.c)")
+fuzzers: $(FUZZ:%=$(B)/fuzzers/%)
+
+bench: $(BENCH) $(PROGRAMS) ## micro benchmarks, then bench/run when there
+	@for b in $(BENCH); do $$b || exit 1; done; if [ -x bench/run ]; then bench/run; fi
+
+coverage: ## lines reached by the unit tests, per folder and file (gcov)
+	@$(MAKE) MODE=coverage coverage-run
+coverage-run: $(UNIT) $(REPLAY)
+	@find $(B) -name '*.gcda' -delete
+	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) | tail -1
+	@$(PY) tools/coverage.py $(B)
+
+# ── checks of the code's own rules ───────────────────────────────────────────────────────────────────────
+HEADERS  := $(shell find include dataplane storage control tests bench tools -name '*.h' 2>/dev/null)
+HEADER_OK := $(HEADERS:%=$(B)/headers/%.ok)
+
+$(B)/headers/%.ok: % $(FLAGS) | $(GEN_H)
 	@mkdir -p $(@D)
-	@$(CC) $(CFLAGS) -DMILLRACE_SLOW_CHECKS $(foreach f,$(FOLDERS) tests,-iquote $(f)) -MMD -MP -MF $@.d \
-	  $(LDFLAGS) $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -lcmocka -o $@
+	@echo '#include "$*"' | $(CC) $(CFLAGS) -DMILLRACE_SLOW_CHECKS -iquote . -iquote $(dir $*) $(IQUOTES) -fsyntax-only \
+	  -MMD -MP -MF $@.d -MT $@ -x c - && touch $@
 
-unit: tests-build ## run the unit tests (T=name: only those whose path holds it)
-	@for t in $(filter %$(T)%,$(UNIT)) $(foreach u,$(UNIT),$(if $(findstring $(T),$(u)),$(u))); do echo $$t; done | sort -u | \
-	  xargs -r -n1 -P2 sh -c 'timeout 120 $$0 > $$0.log 2>&1 || { cat $$0.log; echo "FAILED $$0"; exit 1; }'
-	@cat $(addsuffix .log,$(UNIT)) 2>/dev/null | grep -E '^\[ +(PASSED|FAILED) +\]' | \
-	  awk '/PASSED/{p+=$$4} /FAILED/{f+=$$4} END{printf "%d passed, %d failed\n",p,f; exit f>0}'
+headers: $(HEADER_OK) ## every header compiles alone
+	@echo "headers: $(words $(HEADERS)) compile alone"
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+lint: headers $(LIBS) ## layers, rules of style, map of the code, every header alone, cppcheck
+	@$(PY) tools/layers.py $(B) && $(PY) tools/tidy.py && $(PY) tools/mapcheck.py && $(PY) tools/cppcheck.py $(B) \
+	  && echo "lint: clean"
+
+format: ## clang-format what you changed (since main), in place
+	@files=$$({ git diff --name-only --diff-filter=d $$(git merge-base HEAD main 2>/dev/null || echo HEAD); \
+	  git ls-files -o --exclude-standard; } | grep -E '\.[ch]$$' | sort -u); \
+	  [ -z "$$files" ] || clang-format-14 -i $$files; echo "format: $$(echo $$files | wc -w) files"
+
+schema: ## compare our schemas with their digests, and with Kafka's own: KAFKA_SCHEMA=dir
+	@$(PY) tools/kcheck.py '$(KAFKA_SCHEMA)'
+digests: ## after a schema was changed on purpose: write its digests anew
+	@$(PY) tools/kgen.py --digests dataplane/proto/schema > $(B)/digests.txt && \
+	  mv $(B)/digests.txt dataplane/proto/digests.txt && git diff --stat dataplane/proto/digests.txt
+
+budget: $(BUDGETED) ## instructions per operation against tests/budgets (callgrind)
+	@$(TESTRUN) --stage budget $(BUDGETS)
+
+check: ## before each commit: lint, unit, asan, 20 simulator seeds, 20 s of fuzzing per target
+	@$(MAKE) lint && $(MAKE) unit && $(MAKE) asan && $(if $(SIM),$(MAKE) sim SEEDS=20,true) \
+	  && $(MAKE) fuzz FUZZ_S=20 && echo "check: passed"
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────
+run: $(B)/millraced ## the broker in the foreground on 127.0.0.1:9092, data in ./data (ARGS=... for more)
+	@exec $(B)/millraced --hint $(ARGS)
 
 help: ## this list
-	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n",$$1,$$2}'
+	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-10s %s\n",$$1,$$2}'
 
-.PHONY: all unit tests-build help
+-include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
+                 -name '*.d' 2>/dev/null)
+
+.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench coverage coverage-run headers lint format schema digests budget check run help
+.SECONDARY:
+.DELETE_ON_ERROR:

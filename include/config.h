@@ -15,6 +15,7 @@
 
 #include "base.h"
 #include "errors.h"
+#include "listener.h"
 
 enum config_type { /* the numbers of DescribeConfigs v3+ (ConfigDef.Type) */
     CONFIG_UNKNOWN = 0, CONFIG_BOOLEAN = 1, CONFIG_STRING = 2, CONFIG_INT = 3, CONFIG_SHORT = 4, CONFIG_LONG = 5,
@@ -22,16 +23,22 @@ enum config_type { /* the numbers of DescribeConfigs v3+ (ConfigDef.Type) */
 };
 enum config_scope { CONFIG_BROKER, CONFIG_TOPIC, CONFIG_GROUP, CONFIG_CLIENT_METRICS };
 enum config_status { CONFIG_HONOURED, CONFIG_IGNORED, CONFIG_REFUSED };
-enum config_dynamic { CONFIG_READ_ONLY, CONFIG_PER_BROKER, CONFIG_CLUSTER_WIDE, CONFIG_PER_TOPIC, CONFIG_PER_GROUP };
+enum config_dynamic {
+    CONFIG_READ_ONLY, CONFIG_PER_BROKER, CONFIG_CLUSTER_WIDE, CONFIG_PER_TOPIC, CONFIG_PER_GROUP,
+    CONFIG_PER_SUBSCRIPTION,
+};
+enum { CONFIG_VALUE_MAX = 4096 }; /* bytes of one value in a file, with its end */
 
 /* One row. Owner: immutable. */
 struct config_row {
     const char *key;
     uint8_t scope, type, dynamic, status;
-    bool is_sensitive;
+    bool is_sensitive;           /* its value is never shown */
+    bool is_hidden;              /* DescribeConfigs lists it only when it is set */
     const char *default_value;   /* NULL = null */
     const char *valid;           /* "[1,...]", "[compact, delete]", "-" for anything; as the reference has it */
-    const char *synonyms;        /* "log.cleanup.policy": lower precedence names, comma separated; "" for none */
+    const char *synonyms;        /* topic, group: the broker setting that gives the default; broker: the names that
+                                    stand for one another, the strongest first; "" for none */
     const char *text;            /* one sentence; for IGNORED and REFUSED: why, and what to do */
 };
 
@@ -40,6 +47,10 @@ const struct config_row *config_rows(enum config_scope scope, uint32_t *n);
 const struct config_row *config_row_find(enum config_scope scope, const char *key);
 /* Is `value` acceptable for the row? 0, or E_INVALID with Kafka's sentence in `why`. */
 nodiscard int config_check_value(const struct config_row *row, const char *value, char *why, size_t why_n);
+/* The same, and writes the value as Kafka shows it ("+5 " becomes "5"); `to` may be `value`. E_TOO_LARGE when it
+ * does not fit. */
+nodiscard int config_canonical(const struct config_row *row, const char *value, char *to, size_t to_n, char *why,
+                               size_t why_n);
 /* The known key nearest to a misspelt one (edit distance <= 3); NULL when none is near. */
 const char *config_nearest(enum config_scope scope, const char *key);
 
@@ -53,6 +64,13 @@ void config_free(struct config *config);
 nodiscard int config_read_file(struct config *config, const char *path, FILE *report);
 /* "key=value", as given with --override; it stands over the file. */
 nodiscard int config_override(struct config *config, const char *assignment, FILE *report);
+
+/* After the file and the overrides: rules between settings (node.id and broker.id, directories, roles, voters,
+ * listeners). What breaks one is listed on `report`. E_INVALID. */
+nodiscard int config_check(const struct config *config, FILE *report);
+/* listeners, advertised.listeners and listener.security.protocol.map as structs; the controller's are left out.
+ * `out` has LISTENERS_MAX. E_INVALID with one line in `why`. */
+nodiscard int config_listeners(const struct config *config, struct listener *out, uint32_t *n, char *why, size_t why_n);
 
 /* Effective values (file, override, or default). The key must exist and have that type: check()ed. */
 const char *config_string(const struct config *config, const char *key); /* NULL = null */

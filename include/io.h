@@ -10,6 +10,10 @@
  *
  * Short transfers: IO_READ, IO_WRITE and IO_SEND may complete with fewer bytes than asked; the subject goes on.
  * A failed IO_SYNC is never repeated by anyone: the log it stands for fails.
+ *
+ * Multishot kinds (IO_ACCEPT, IO_RECV, IO_POLL) may end at any completion, also a good one: is_last says so and
+ * the subject submits again if it still wants news. IO_RECV with result 0 is the peer's end; -ENOBUFS means
+ * that all provided buffers are lent out: submit again when some came back (io_buffer_give).
  */
 #ifndef MILLRACE_IO_H
 #define MILLRACE_IO_H
@@ -25,7 +29,7 @@ enum io_kind {
     IO_SYNC,   /* fd: fdatasync; durable are all writes that completed before the submit              */
     IO_ACCEPT, /* fd: multishot; result = the new socket, is_last false while more may come           */
     IO_RECV,   /* fd, buffers: multishot into the io's provided buffers; buffer_at tells which        */
-    IO_SEND,   /* fd, iov, iov_n: sendmsg, MSG_NOSIGNAL                                               */
+    IO_SEND,   /* fd, iov, iov_n <= IOV_MAX: sendmsg, MSG_NOSIGNAL                                    */
     IO_POLL,   /* fd: multishot readability (an event descriptor)                                     */
     IO_CANCEL, /* target: the op to cancel; both ops complete (target with -ECANCELED)                */
     IO_CLOSE,  /* fd                                                                                  */
@@ -52,12 +56,18 @@ struct io_functions {
     void (*submit)(struct io *io, struct io_op *op);    /* queue it; the kernel sees it at the next poll or wait  */
     int (*poll)(struct io *io);                         /* give to the kernel, take completions, call done; n     */
     int (*wait)(struct io *io, uint64_t ns_max);        /* like poll, but sleeps until something completes or ns  */
+    /* The provided buffers of IO_RECV; NULL where there is no network. */
+    int (*buffers_open)(struct io *io, uint32_t n, uint32_t bytes); /* once, at boot; n a power of two. 0 or E_    */
+    void (*buffer_give)(struct io *io, uint32_t at);    /* the kernel may fill buffer `at` again                  */
 };
 
 /* Owner: its thread. */
 struct io {
     const struct io_functions *functions;
-    uint32_t under_way; /* ops between submit and their last done */
+    uint32_t under_way;    /* ops between submit and their last done */
+    uint8_t *buffers;      /* buffers_n provided buffers of buffer_bytes each; NULL before buffers_open */
+    uint32_t buffers_n;
+    uint32_t buffer_bytes;
 };
 
 static inline void io_op_init(struct io_op *op, uint8_t kind, void (*done)(struct io_op *))
@@ -83,6 +93,17 @@ static inline int io_poll(struct io *io)
 static inline int io_wait(struct io *io, uint64_t ns_max)
 {
     return io->functions->wait(io, ns_max);
+}
+
+/* The bytes of the provided buffer an IO_RECV completed into; ours until io_buffer_give. */
+static inline uint8_t *io_buffer_data(const struct io *io, uint32_t at)
+{
+    return io->buffers + (uint64_t)at * io->buffer_bytes;
+}
+
+static inline void io_buffer_give(struct io *io, uint32_t at)
+{
+    io->functions->buffer_give(io, at);
 }
 
 #endif

@@ -13,12 +13,18 @@
  *
  * Sleeping: a thread that found nothing to do sets `is_asleep`, looks at its rings once more and then waits
  * on its event descriptor together with its other events; mail_flush writes the descriptor of a receiver
- * that sleeps. (S1: store is_asleep, seq_cst, then look; S2: write ring, then load is_asleep, seq_cst.)
+ * that sleeps (S1, S2: mail.c).
+ *
+ *   if (mail_sleep_begin(post)) {
+ *       io_wait(io, ns_max);   // an IO_POLL of post->event_fd is under way
+ *       mail_sleep_end(post);
+ *   }
  */
 #ifndef MILLRACE_MAIL_H
 #define MILLRACE_MAIL_H
 
 #include "check.h"
+#include "errors.h"
 #include "list.h"
 #include "ring.h"
 
@@ -64,9 +70,14 @@ struct post {
     _Alignas(64) _Atomic bool is_asleep;
 };
 
-/* Joins posts[0..n) with rings of `capacity` slots each. Memory from the heap, at boot. 0 or E_NO_MEMORY. */
+/* Joins posts[0..n), whatever they held before, with rings of `capacity` slots each; event_fd becomes -1.
+ * Memory from the heap, at boot. 0 or E_NO_MEMORY. */
 nodiscard int posts_connect(struct post **posts, uint8_t n, uint32_t capacity);
 void posts_disconnect(struct post **posts, uint8_t n);
+
+/* The event descriptor of a thread that sleeps in the kernel; after posts_connect. 0 or E_. */
+nodiscard int post_event_open(struct post *post);
+void post_event_close(struct post *post);
 
 /* Sends `mail`, a kind of ours, to thread `to` (may be the sender itself: it arrives on the next read). */
 static inline void mail_send(struct post *post, uint8_t to, uint8_t kind, struct mail *mail)
@@ -95,5 +106,10 @@ struct mail *mail_read(struct post *post, uint8_t *from_at);
 
 /* Something waits in a ring or an outbox. */
 bool mail_has_more(struct post *post);
+
+/* Announces that this thread is about to wait; false when mail has come in between (then do not wait). */
+nodiscard bool mail_sleep_begin(struct post *post);
+/* After waiting, whatever ended it; empties the event descriptor. */
+void mail_sleep_end(struct post *post);
 
 #endif

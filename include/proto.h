@@ -13,7 +13,8 @@
  *   bool -> bool, int8.. -> int8_t.., uint16 -> uint16_t, uint32 -> uint32_t, float64 -> double,
  *   uuid -> struct uuid, string and bytes -> struct bytes (ptr NULL = null), records -> struct slices (v NULL =
  *   null), a struct field -> the struct itself, or a pointer (NULL = null) when it is nullable.
- * Structs are free of versions: a field that the version does not have holds its default.
+ * Structs are free of versions: a field that the version does not have holds its default. A pointer that is set by
+ * default points at a constant: it is replaced, never written through.
  *
  * Sources: Kafka protocol guide; KIP-482 (flexible versions, tagged fields); the message schemas of 4.3.
  */
@@ -56,6 +57,7 @@ void *proto_new(const struct proto_struct *type, struct arena *arena, uint32_t n
 /* ── decoding ──
  * Values are views into the input (strings, bytes, records); one that straddles two slices is copied into the
  * arena. Lengths are checked against the bytes left before anything is allocated. Unknown tags are skipped.
+ * Decoded `records` name the owners of their slices without a reference: slice_get what outlives the input.
  * E_EOF (input too short), E_MALFORMED, E_NO_MEMORY (arena bound), E_UNSUPPORTED (version outside the schema).
  */
 
@@ -97,19 +99,22 @@ enum { PROTO_DEPTH_MAX = 8 };
 
 /* Owner: the caller. */
 struct proto_out {
-    struct arena *arena;
+    struct arena *arena;     /* NULL: flat, into the caller's memory */
     struct slices out;       /* the bytes so far: v in the arena */
     uint32_t out_max;        /* room in out.v */
-    uint8_t *at, *end;       /* free room behind the last slice */
+    uint8_t *begin;          /* of the slice being written; NULL before the first chunk */
+    uint8_t *at, *end;       /* free room behind it */
     uint8_t *length_at;      /* the 4 bytes of the frame's length */
     const struct proto_message *message;
     int16_t version;
-    uint8_t depth;
+    uint8_t depth;           /* frames in use; 0 when done */
+    uint32_t budget;         /* units left of this call */
+    int rc;                  /* the answer of every further call once it is not E_AGAIN */
     struct proto_frame {     /* one level of the walk */
-        const struct proto_struct *type;
+        const struct proto_struct *type; /* NULL: an array of scalars of kind `field_at` */
         const uint8_t *base; /* the struct, or the array's current element */
         uint32_t elements_left, field_at;
-        uint8_t phase;
+        bool is_tags;        /* the plain fields and the number of tags are written */
     } frames[PROTO_DEPTH_MAX];
 };
 
@@ -120,7 +125,9 @@ nodiscard int proto_encode_response(struct proto_out *o, struct arena *arena, in
 nodiscard int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_key, int16_t version,
                                    int32_t correlation_id, struct bytes client_id, const void *request);
 /* 0 when done: o->out is the whole frame. E_AGAIN: call again. E_NO_MEMORY, E_INVALID (null where the version
- * has no null, string too long). */
+ * has no null, string too long), E_TOO_LARGE (a frame beyond 2 GiB). The value must not change in between.
+ * References of `records` belong to the value until 0 was returned, and to o->out from then on: after an error,
+ * or when the caller gives up, the value's slices are put and o->out is empty. */
 nodiscard int proto_encode_more(struct proto_out *o, uint32_t budget);
 
 /* The client's side: skips a response's header (correlation id set). */

@@ -27,7 +27,7 @@ enum proto_kind {
     PROTO_BYTES,
     PROTO_RECORDS,
     PROTO_STRUCT,         /* stands in the outer struct */
-    PROTO_STRUCT_PTR,     /* may be null: one byte -1 or 1 in front, a pointer in memory */
+    PROTO_STRUCT_PTR,     /* may be null: a byte in front (-1 or 1; tagged: 0 or 1), a pointer in memory */
     PROTO_ARRAY = 32,     /* | kind of the elements */
 };
 
@@ -78,6 +78,20 @@ static inline bool proto_row_is_nullable(const struct proto_row *row, uint8_t ve
 static inline bool proto_is_flexible(const struct proto_message *m, int16_t version)
 {
     return version >= m->flexible_min;
+}
+
+/* A client does not know the broker's versions yet when it asks for them, so that answer's header is always
+ * version 0 (KIP-511). */
+static inline bool proto_response_header_is_flexible(const struct proto_message *m, int16_t version)
+{
+    enum { API_VERSIONS = 18 };
+    return m->api_key != API_VERSIONS && proto_is_flexible(m, version);
+}
+
+/* The byte in front of a null struct: Apache Kafka writes int8 -1, but an unsigned varint 0 in a tagged field. */
+static inline uint8_t proto_row_null_byte(const struct proto_row *row)
+{
+    return row->tag == PROTO_TAG_NONE ? 0xff : 0;
 }
 
 #endif

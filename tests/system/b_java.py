@@ -1,0 +1,67 @@
+"""Apache Kafka 4.3's own clients and tools: topics, configs, console producer and consumer, the perf test."""
+import re
+
+import kafka_java
+import lib
+
+
+def topics(broker, *arguments, **options):
+    return kafka_java.tool('org.apache.kafka.tools.TopicCommand', '--bootstrap-server', broker.bootstrap, *arguments,
+                           **options)
+
+
+def test_topics(broker, topic):
+    topics(broker, '--create', '--topic', topic, '--partitions', '3', '--config', 'retention.ms=7200000')
+    _, out, _ = topics(broker, '--describe', '--topic', topic)
+    text = out.decode()
+    lib.check('PartitionCount: 3' in text and 'retention.ms=7200000' in text, 'describe prints: %s' % text)
+    status, out, err = topics(broker, '--create', '--topic', topic, ok=False)
+    lib.check(status != 0 and 'already exists' in out.decode() + err, 'create twice: %s %s' % (out, err))
+
+
+def test_console(broker, topic):
+    """Every line comes back; the Java producer is idempotent by default."""
+    lines = b''.join(b'key%d:value %d \xc3\xa9\n' % (i, i) for i in range(500))
+    kafka_java.tool('org.apache.kafka.tools.ConsoleProducer', '--bootstrap-server', broker.bootstrap, '--topic', topic,
+                    '--reader-property', 'parse.key=true', '--reader-property', 'key.separator=:',
+                    '--compression-codec', 'zstd', stdin=lines)
+    got = b''
+    for partition in range(3):
+        _, out, _ = kafka_java.tool(
+            'org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server', broker.bootstrap, '--topic', topic,
+            '--partition', str(partition), '--offset', 'earliest', '--timeout-ms', '3000',
+            '--formatter-property', 'print.key=true', '--formatter-property', 'key.separator=:', ok=False)
+        got += out
+    lib.equal(sorted(got.splitlines()), sorted(lines.splitlines()), 'lines through the console tools')
+
+
+def test_perf(t, broker, topic):
+    _, out, _ = kafka_java.tool(
+        'org.apache.kafka.tools.ProducerPerformance', '--topic', topic, '--num-records', '50000', '--record-size', '1024',
+        '--throughput', '-1', '--producer-props', 'bootstrap.servers=' + broker.bootstrap, 'acks=all')
+    last = out.decode().splitlines()[-1]
+    lib.check(re.match(r'50000 records sent', last), 'the perf test prints: %s' % last)
+    t.say(last)
+    _, out, _ = kafka_java.tool('org.apache.kafka.tools.GetOffsetShell', '--bootstrap-server', broker.bootstrap,
+                                '--topic', topic, '--time', 'latest')
+    ends = [int(line.split(b':')[2]) for line in out.split()]
+    lib.equal(sum(ends), 50500, 'end offsets after the perf test')
+
+
+def test_versions(broker):
+    _, out, _ = kafka_java.tool('org.apache.kafka.tools.BrokerApiVersionsCommand', '--bootstrap-server', broker.bootstrap)
+    text = out.decode()
+    lib.check('Produce(0): 0 to 13' in text and 'Fetch(1): 4 to 18' in text, 'api versions: %s' % text)
+
+
+def test(t):
+    kafka_java.want(t)
+    broker, topic = t.broker(workers=3), t.topic('java')
+    test_topics(broker, topic)
+    test_console(broker, topic)
+    test_perf(t, broker, topic)
+    test_versions(broker)
+    topics(broker, '--delete', '--topic', topic)
+
+
+lib.main(test)

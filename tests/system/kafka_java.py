@@ -1,0 +1,61 @@
+"""kafka_java.py - Apache Kafka's own tools, for the tests that want them: fetched once with mvn into build/kafka-java.
+
+    KAFKA_LIB=dir   a folder of jars that is there already (an Apache Kafka's libs/)
+Without java, or when the jars cannot be had, tests that ask with want() skip.
+"""
+import fcntl
+import glob
+import os
+import subprocess
+
+import lib
+
+VERSION = '4.3.1'
+FETCHED = os.path.join(lib.ROOT, 'build', 'kafka-java', VERSION)
+POM = os.path.join(lib.HERE, 'java', 'pom.xml')
+LOG4J = os.path.join(lib.HERE, 'java', 'log4j2.properties')
+
+
+def library():
+    """The folder of jars, or None."""
+    for folder in (os.environ.get('KAFKA_LIB'), FETCHED):
+        if folder and glob.glob(os.path.join(folder, 'kafka_2.13-*.jar')):
+            return folder
+    return None
+
+
+def fetch(t):
+    """Brings the jars here; tests that run at the same time wait for the one that does it."""
+    os.makedirs(FETCHED, exist_ok=True)
+    with open(os.path.join(FETCHED, '.lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if library():
+            return
+        lib.want('mvn')
+        t.say('fetching Apache Kafka %s with mvn into %s' % (VERSION, FETCHED))
+        command = ['mvn', '-B', '-q', '-f', POM, '-Dkafka.version=' + VERSION, 'dependency:copy-dependencies',
+                   '-DincludeScope=runtime', '-DoutputDirectory=' + FETCHED]
+        try:
+            p = subprocess.run(command, capture_output=True, timeout=120)
+        except subprocess.TimeoutExpired:
+            lib.skip('mvn did not bring Apache Kafka within 120 s')
+        if p.returncode != 0:
+            lib.skip('mvn could not bring Apache Kafka: %s' % lib.tail(p.stdout, 2))
+
+
+def want(t):
+    lib.want('java')
+    if not library():
+        fetch(t)
+    if not library():
+        lib.skip('no Apache Kafka jars in %s' % FETCHED)
+
+
+def command(main_class, *arguments):
+    return ['java', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dlog4j2.configurationFile=file:' + LOG4J,
+            '-cp', os.path.join(library(), '*'), main_class, *arguments]
+
+
+def tool(main_class, *arguments, **options):
+    """Runs a tool's main class -> (status, stdout bytes, stderr text)."""
+    return lib.run(*command(main_class, *arguments), **{'timeout': 90, **options})
