@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "cli.h"
 #include "load.h"
 
 static void pin(int cpu)
@@ -41,10 +42,11 @@ static int report(const struct load_options *o, const struct load_host *host, co
 
 static int run(const struct load_options *o, const struct load_host *host)
 {
-    struct load_result results[LOAD_STEPS_MAX];
-    struct load *l;
+    static_assert(sizeof(struct load_result) * LOAD_STEPS_MAX < 64 * 1024, "the results fit a small piece");
+    struct load_result *results = calloc(LOAD_STEPS_MAX, sizeof *results);
+    struct load *l = NULL;
     uint32_t n = 0;
-    int rc = load_new(&l, o);
+    int rc = results == NULL ? E_NO_MEMORY : load_new(&l, o);
     for (; rc == 0 && n < o->rates_n; n++)
         rc = load_run_step(l, o->rates[n], o->warmup_s, o->duration_s, &results[n]);
     int code = 1;
@@ -53,20 +55,40 @@ static int run(const struct load_options *o, const struct load_host *host)
     else
         fprintf(stderr, "millrace bench: %s; no result is reported\n", error_text(rc));
     results_free(results, n);
+    free(results);
     load_free(l);
     if (!o->keep_topic)
         load_teardown(o);
     return code;
 }
 
-int bench_main(int argc, char **argv)
+/* The generator against a server that does nothing: what it can reach on one core. */
+static int ceiling(struct load_options *o, const struct load_host *host)
+{
+    char address[32];
+    uint16_t port;
+    int pid;
+    if (null_server_start(&port, &pid, o->cpu == 0 ? 1 : 0) != 0) {
+        fprintf(stderr, "millrace bench: the null server does not start\n");
+        return 1;
+    }
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    o->bootstrap = address;
+    o->keep_topic = true;
+    int code = run(o, host);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return code;
+}
+
+int bench_command(struct cli *cli, int argc, char **argv)
 {
     struct load_options o;
     struct load_host host;
-    int rc = load_options_parse(&o, argc, argv);
+    int rc = load_options_parse(&o, cli->bootstrap, argc, argv);
     if (rc != 0)
         return rc < 0 ? 0 : rc;
     pin(o.cpu);
     load_host_read(&host);
-    return run(&o, &host);
+    return o.is_ceiling ? ceiling(&o, &host) : run(&o, &host);
 }

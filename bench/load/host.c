@@ -51,7 +51,7 @@ void load_host_read(struct load_host *host)
     *host = (struct load_host){.cores = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     read_line("/proc/cpuinfo", "model name", host->cpu, sizeof host->cpu);
     if (uname(&u) == 0)
-        snprintf(host->kernel, sizeof host->kernel, "%s %s", u.sysname, u.release);
+        snprintf(host->kernel, sizeof host->kernel, "%.30s %.90s", u.sysname, u.release);
     if (statfs(".", &fs) == 0)
         snprintf(host->file_system, sizeof host->file_system, "%s", file_system_name((long)fs.f_type));
     if (gmtime_r(&now, &tm) != NULL)

@@ -54,7 +54,7 @@ struct load_options {
     uint32_t window;             /* requests of one connection under way */
     double entropy;              /* 0 .. 1: share of random bytes in the payload */
     bool keep_topic;             /* do not delete it afterwards */
-    bool is_catch_up;            /* consumers begin at offset 0 after the load */
+    bool is_ceiling;             /* against the null server instead of a broker */
     bool is_quiet;
     int broker_pid;              /* 0 = unknown: CPU and memory of it are reported */
     int cpu;                     /* pin the generator, -1 = do not */
@@ -96,7 +96,7 @@ struct load_host {
 };
 
 /* options.c: 0, or an exit code after a message. */
-int load_options_parse(struct load_options *o, int argc, char **argv);
+int load_options_parse(struct load_options *o, const char *bootstrap, int argc, char **argv);
 
 /* payload.c: encoded batches. */
 struct load_payload {
@@ -132,8 +132,5 @@ nodiscard int load_report_html(const char *path, const struct load_options *o, c
 
 /* null_server.c: answers Produce at once and does nothing else; a process of its own. Returns its pid and port. */
 nodiscard int null_server_start(uint16_t *port, int *pid, int cpu);
-
-/* `millrace bench ...` */
-int bench_main(int argc, char **argv);
 
 #endif

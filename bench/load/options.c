@@ -6,9 +6,10 @@
 #include <getopt.h>
 #include <stdlib.h>
 
+#include "cli.h"
 #include "load.h"
 
-static const char *const help_text =
+const char bench_help[] =
     "millrace bench - measure any Kafka-protocol broker, open loop\n"
     "\n"
     "  millrace bench --rate 50000 --duration 30            50,000 records/s for 30 s, latency from the schedule\n"
@@ -34,7 +35,7 @@ static const char *const help_text =
     "  --rate R[,R...]         records/s over all producers, 'max', steps by comma (max)\n"
     "  --window N              requests of a connection under way                (8; 1,000 with a rate)\n"
     "  --duration S --warmup S                                                   (30, 5)\n"
-    "  --catch-up              load first, then let the consumers read it all\n"
+    "  --ceiling               against a server of its own that does nothing\n"
     "  --seed N                of the payload                                    (1)\n"
     "  --cpu N                 pin the generator to this core\n"
     "what comes out\n"
@@ -45,7 +46,7 @@ static const char *const help_text =
     "Latencies count from the intended send time when a rate is given, from the real one with 'max'.\n";
 
 enum { O_TOPICS = 256, O_PARTITIONS, O_RECORD, O_BATCH, O_CODEC, O_ENTROPY, O_ACKS, O_PRODUCERS, O_CONSUMERS,
-       O_READERS, O_RATE, O_WINDOW, O_DURATION, O_WARMUP, O_CATCH_UP, O_SEED, O_CPU, O_JSON, O_HTML, O_LABEL,
+       O_READERS, O_RATE, O_WINDOW, O_DURATION, O_WARMUP, O_CEILING, O_SEED, O_CPU, O_JSON, O_HTML, O_LABEL,
        O_QUIET, O_PID, O_KEEP, O_TOPIC, O_BOOTSTRAP, O_HELP };
 
 static const struct option longs[] = {
@@ -53,7 +54,7 @@ static const struct option longs[] = {
     {"batch-size", 1, NULL, O_BATCH}, {"codec", 1, NULL, O_CODEC}, {"entropy", 1, NULL, O_ENTROPY},
     {"acks", 1, NULL, O_ACKS}, {"producers", 1, NULL, O_PRODUCERS}, {"consumers", 1, NULL, O_CONSUMERS},
     {"readers", 1, NULL, O_READERS}, {"rate", 1, NULL, O_RATE}, {"window", 1, NULL, O_WINDOW},
-    {"duration", 1, NULL, O_DURATION}, {"warmup", 1, NULL, O_WARMUP}, {"catch-up", 0, NULL, O_CATCH_UP},
+    {"duration", 1, NULL, O_DURATION}, {"warmup", 1, NULL, O_WARMUP}, {"ceiling", 0, NULL, O_CEILING},
     {"seed", 1, NULL, O_SEED}, {"cpu", 1, NULL, O_CPU}, {"json", 1, NULL, O_JSON}, {"html", 1, NULL, O_HTML},
     {"label", 1, NULL, O_LABEL}, {"quiet", 0, NULL, O_QUIET}, {"broker-pid", 1, NULL, O_PID},
     {"keep-topic", 0, NULL, O_KEEP}, {"topic", 1, NULL, O_TOPIC}, {"bootstrap-server", 1, NULL, O_BOOTSTRAP},
@@ -144,7 +145,7 @@ static int parse_seconds(const char *name, const char *text, double min, double 
 static int parse_flag(struct load_options *o, int c, const char *arg)
 {
     switch (c) {
-    case O_CATCH_UP: o->is_catch_up = true; return 0;
+    case O_CEILING: o->is_ceiling = true; return 0;
     case O_QUIET: o->is_quiet = true; return 0;
     case O_KEEP: o->keep_topic = true; return 0;
     case O_JSON: o->json_path = arg; return 0;
@@ -180,17 +181,17 @@ static int parse_one(struct load_options *o, int c, const char *arg)
     }
 }
 
-int load_options_parse(struct load_options *o, int argc, char **argv)
+int load_options_parse(struct load_options *o, const char *bootstrap, int argc, char **argv)
 {
     *o = (struct load_options){
-        .bootstrap = "127.0.0.1:9092", .topic = "millrace-bench", .topics_n = 1, .partitions_n = 1,
+        .bootstrap = bootstrap, .topic = "millrace-bench", .topics_n = 1, .partitions_n = 1,
         .producers_n = 1, .groups_n = 1, .rates_n = 1, .duration_s = 30, .warmup_s = 5, .record_bytes = 1024,
         .batch_bytes = 16384, .acks = -1, .entropy = 1, .cpu = -1, .seed = 1, .label = "",
     };
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (c == O_HELP) {
-            fputs(help_text, stdout);
+            fputs(bench_help, stdout);
             return -1;
         }
         int rc = parse_one(o, c, optarg);

@@ -23,15 +23,16 @@ static void value_fill(uint8_t *value, const struct load_options *o, struct prng
 /* Compresses the records behind the header and rewrites length, codec and CRC. */
 static int batch_compress(struct load_payload *p, uint8_t codec)
 {
-    uint64_t max = compress_bound(codec, p->bytes), n = 0;
+    uint32_t max = p->bytes + p->bytes / 8 + 65536; /* more than any codec adds */
     uint8_t *to = malloc(BATCH_HEADER + max);
     if (to == NULL)
         return E_NO_MEMORY;
     memcpy(to, p->ptr, BATCH_HEADER);
-    int rc = compress_block(codec, bytes_of(p->ptr + BATCH_HEADER, p->bytes - BATCH_HEADER), to + BATCH_HEADER, max, &n);
-    if (rc != 0) {
+    int64_t n = codec_compress(codec, -1, bytes_of(p->ptr + BATCH_HEADER, p->bytes - BATCH_HEADER),
+                               to + BATCH_HEADER, max);
+    if (n < 0) {
         free(to);
-        return rc;
+        return (int)n;
     }
     free(p->ptr);
     p->ptr = to;
