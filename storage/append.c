@@ -201,12 +201,12 @@ static int append_judge(struct plog *log, struct append *append, struct batch *b
                         int64_t wall_ms)
 {
     if (append->bytes < BATCH_HEADER)
-        return refuse(append, E_CORRUPT, "The record batch is shorter than its header.");
+        return refuse(append, E_INVALID_RECORD, "The record batch is shorter than its header.");
     int rc = batch_header(header, b);
     if (rc != 0)
         return batch_header_refused(header, rc, append);
     if (b->bytes > append->bytes)
-        return refuse(append, E_CORRUPT, "The record batch is longer than what was sent.");
+        return refuse(append, E_INVALID_RECORD, "The record batch is longer than what was sent.");
     if (b->bytes < append->bytes)
         return refuse(append, E_INVALID_RECORD, "Exactly one record batch per partition is allowed.");
     rc = batch_check_produced(b, &log->config, append, wall_ms);

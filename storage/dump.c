@@ -55,16 +55,20 @@ static void show_headers(struct dump *d, struct bytes headers)
     const uint8_t *p = headers.ptr, *end = headers.ptr + headers.n;
     int64_t n = 0, length = 0;
     p += load_varint(p, end, 5, &n);
-    if (n > 0)
-        row_int(d, "headers", n);
-    for (; n > 0; n--) {
+    if (n == 0)
+        return;
+    row_pairs_begin(d, "headers");
+    for (int64_t i = 0; i < n; i++) {
         p += load_varint(p, end, 5, &length);
-        row_bytes(d, "header_key", bytes_of(p, (size_t)length));
+        struct bytes key = bytes_of(p, (size_t)length), value = {NULL, 0};
         p += length;
         p += load_varint(p, end, 5, &length);
-        row_bytes(d, "header_value", length < 0 ? (struct bytes){NULL, 0} : bytes_of(p, (size_t)length));
-        p += length < 0 ? 0 : length;
+        if (length >= 0)
+            value = bytes_of(p, (size_t)length);
+        p += value.n;
+        row_pair(d, i == 0, key, value);
     }
+    row_pairs_end(d);
 }
 
 static void show_record(struct dump *d, const struct batch *b, const struct record *r)

@@ -5,7 +5,8 @@
  *
  * A row is one line: in text "batch pos 0 bytes 163 first 0 last 2 ...", with --json {"row":"batch","pos":0,...}.
  * Damage is a row too ("damage pos N what ..."): it is counted and the dump goes on behind it where that is
- * possible. Bytes that are not UTF-8 are shown as \xNN in text, and in JSON as "<name>_hex".
+ * possible. Bytes that are not UTF-8 are shown as \xNN in text, and in JSON as "<name>_hex"; headers as
+ * "headers":[["key","value"],...], where {"hex":"ff"} stands for what is not UTF-8.
  *
  *   00000000000000000000.log          batches, records; CRC, counts, rising offsets
  *   .index, .timeindex                entries; against the .log beside them, when it is there

@@ -121,6 +121,9 @@ struct kafka_conn {
     uint64_t admitted_ns;
     bool is_admitted;  /* a large frame: its bytes are reserved                      */
     struct timer slow; /* of a large frame                                           */
+    bool is_ending;    /* no further frame begins; it is closed for end_why behind   */
+    uint8_t end_why;   /* the answers to the requests before end_at (NULL: to all)   */
+    const struct request *end_at;
 };
 
 /* Counts of one API. Owner: worker; read by the metrics thread. */
@@ -177,6 +180,11 @@ int16_t api_version_min(const struct api *api);
 
 /* ── frame.c: connections to frames ── */
 void frames_closing(struct kafka *kafka, struct kafka_conn *conn, struct now now);
+/* The client broke the protocol at request `at` (NULL: in a frame's length): no further frame begins, and the
+ * connection is closed when the answers to all earlier requests were sent. */
+void frames_end(struct kafka_conn *conn, const struct request *at, enum conn_end why);
+/* A request of the connection has ended: is it time to close? */
+void frames_end_more(struct kafka_conn *conn);
 int frames_turn(struct kafka *kafka, const struct view *view, struct now now);
 /* A frame's bytes are no longer held. */
 void frame_budget_give(struct kafka *kafka, struct request *request);
@@ -210,7 +218,7 @@ void request_answer(struct request *request, void *response);
 /* acks=0: no answer. */
 void request_skip(struct request *request);
 /* The request cannot be answered: closes the connection. */
-void request_close(struct request *request, enum conn_end why, enum stat stat);
+void request_close(struct request *request, enum conn_end why, enum stat_at stat);
 /* The connection is gone, or the answer was sent. */
 void request_release(struct request *request, struct now now);
 static inline void request_stamp(struct request *r, enum stage stage, uint64_t ns)

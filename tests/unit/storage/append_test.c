@@ -146,11 +146,11 @@ static void append_of_no_or_two_batches_is_refused(void **state)
     uint32_t one = rig_batch(batch, 1000, 1, 10, 'x', RIG_WALL_MS);
     memcpy(batch + one, batch, one);
     assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 2 * one, 100, &out), E_INVALID_RECORD);
-    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, one - 1, 100, &out), E_CORRUPT);
-    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 60, 100, &out), E_CORRUPT);
-    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 0, 100, &out), E_CORRUPT);
+    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, one - 1, 100, &out), E_INVALID_RECORD);
+    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 60, 100, &out), E_INVALID_RECORD);
+    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 0, 100, &out), E_INVALID_RECORD);
     assert_int_equal(rig_offsets(rig.log).end, 0);
-    assert_int_equal(store_stats(rig.store)->refused[-E_CORRUPT], 3);
+    assert_int_equal(store_stats(rig.store)->refused[-E_INVALID_RECORD], 4);
 }
 
 static void append_above_its_limits_is_refused(void **state)

@@ -59,6 +59,47 @@ static void metadata_of_every_version_names_leaders(void **state)
     bed_free(bed);
 }
 
+/* Trap 34: an id is its 16 bytes, as they are, in questions and answers. */
+static void trap_34_topic_ids_are_raw_bytes(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", 1);
+    struct client c = client_connect(bed);
+    for (int i = 0; i < 16; i++)
+        t->id.b[i] = (uint8_t)(0xf0 + i);
+    struct metadata_request *q = metadata_of(bed, 1);
+    q->topics->topic_id = t->id;
+    const struct metadata_response *p = client_ask(&c, METADATA, 13, q);
+    assert_int_equal(p->topics->error_code, 0);
+    assert_memory_equal(p->topics->topic_id.b, t->id.b, 16);
+    client_close(&c);
+    bed_free(bed);
+}
+
+/* Trap 35: Metadata tells the epoch that Fetch then checks. */
+static void trap_35_epoch_of_metadata_is_accepted_by_fetch(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", 1);
+    struct client c = client_connect(bed);
+    for (int32_t epoch = 4; epoch < 7; epoch++) {
+        t->partitions[0].leader_epoch = epoch; /* as after an unclean start */
+        const struct metadata_response *p = client_ask(&c, METADATA, 9, metadata_of_name(bed, "t"));
+        assert_int_equal(p->topics->partitions->leader_epoch, epoch);
+        struct fetch_request *q = fetch_of(bed, t, 1, 0);
+        q->topics->partitions->current_leader_epoch = p->topics->partitions->leader_epoch;
+        const struct fetch_response *f = client_ask(&c, 1, 12, q);
+        assert_int_equal(fetched(f, 0)->error_code, 0);
+        q->topics->partitions->current_leader_epoch = epoch - 1;
+        f = client_ask(&c, 1, 12, q);
+        assert_int_equal(fetched(f, 0)->error_code, 74);
+    }
+    client_close(&c);
+    bed_free(bed);
+}
+
 /* Trap 36. */
 static void trap_36_address_is_that_of_the_listener_used(void **state)
 {
@@ -352,6 +393,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(metadata_of_every_version_names_leaders),
+        TEST(trap_34_topic_ids_are_raw_bytes),
+        TEST(trap_35_epoch_of_metadata_is_accepted_by_fetch),
         TEST(trap_36_address_is_that_of_the_listener_used),
         TEST(null_is_everything_and_so_is_empty_in_v0),
         TEST(refusals_carry_kafkas_codes),
