@@ -135,7 +135,7 @@ static void checkpoints_look(struct recovery *r)
     const struct checkpoints *c = r->store->checkpoints;
     const struct log_id *id = &r->log->id;
     int64_t offset;
-    bool is_ours = checkpoint_is_younger(r);
+    bool is_ours = r->is_clean || checkpoint_is_younger(r); /* a clean stop wrote them for just these logs */
     r->log->cleaner_offset = -1;
     if (is_ours && checkpoint_get(c, CHECKPOINT_LOG_START, id->topic, id->partition, &offset))
         r->log_start = offset;

@@ -419,6 +419,7 @@ int main(int argc, char **argv)
         {.conns_n = 1000, .depth = 1, .frame_bytes = 100},
         {.conns_n = 1, .depth = 4, .frame_bytes = 65532},
         {.conns_n = 64, .depth = 1, .frame_bytes = 65532},
+        {.conns_n = 1, .depth = 1, .frame_bytes = 1 << 20},
         {.conns_n = 4, .depth = 2, .frame_bytes = 1 << 20},
     };
     double seconds = argc > 1 ? atof(argv[1]) : 1.0;

@@ -229,7 +229,7 @@ static void conn_release(struct conn *conn)
 {
     struct conns *conns = conn->conns;
     check(conn->state == CONN_CLOSING && conn->is_told && conn->slots_n == 0 && conn->unread == 0);
-    check(!conn->is_sending && !list_is_linked(&conn->ready));
+    check(!conn->is_sending && conn->room == NULL && !list_is_linked(&conn->ready));
     peers_remove(&conns->peers, conn->ip);
     if (list_is_linked(&conn->attend))
         list_del(&conn->attend);

@@ -27,6 +27,7 @@
 enum {
     CONN_MAGIC = 0x636f6e6e,  /* "conn" */
     CONNS_MAGIC = 0x636f6e73, /* "cons" */
+    CONN_DIRECT_MIN = 65536,  /* admitted bytes to come that are received in place */
     CONN_IOV_N = 8,           /* pieces of a send without a page for them */
     CONN_PEER_TEXT_MAX = 56,  /* "[ipv6]:port" */
 };
@@ -57,6 +58,7 @@ struct conn_sock {
     bool is_reading;
     bool is_shut;
     struct list starved; /* waits for receive buffers */
+    struct iovec room;   /* of a receive in place */
     struct io_op recv, send, cancel;
 };
 
@@ -104,6 +106,7 @@ struct conn {
     uint64_t last_rx_ns, last_tx_ns;
 
     struct list staged, fresh;
+    struct page *room; /* bytes of a frame are being received into its end */
     uint64_t unread;
     uint64_t wanted; /* bytes of an admitted frame still to come  */
 
@@ -190,6 +193,10 @@ void rx_fini(struct conns *conns);
 void rx_arrived(struct conn *conn, uint32_t buffer_at, uint32_t n);
 /* Copies arriving bytes; returns how many there was memory for. */
 uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n);
+/* Room for at most the wanted bytes, behind all others; false without memory. One at a time. */
+bool rx_room_take(struct conn *conn, struct iovec *room);
+/* n bytes arrived there; 0: none will. */
+void rx_room_give(struct conn *conn, uint32_t n);
 /* End of turn: unread bytes out of receive buffers; reading on or off. */
 void rx_settle(struct conn *conn);
 void rx_drop(struct conn *conn);

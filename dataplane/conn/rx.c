@@ -16,6 +16,10 @@
  * out: a request may keep what it took. Page size: 64 KiB when that much is here or admitted, 4 KiB
  * otherwise: what was not admitted never costs a connection more than its bytes plus 4 KiB.
  *
+ * An admitted frame of CONN_DIRECT_MIN or more to come is received in place: the transport asks for
+ * room at the end of `staged` (rx_room_take) and the kernel's copy is the only one. The page is
+ * held by a reference of its own meanwhile, because a taker may take all that is before.
+ *
  * When to read: OPEN, and (wanted > 0 or unread < CONN_RX_BYTES_MAX), and its bytes found memory.
  * Once stopped, reading goes on when half of the bound is free.
  */
@@ -23,6 +27,7 @@
 
 #include <stdlib.h>
 
+enum { ROOM_MIN = 8192 /* less left in a page is not worth a receive of its own */ };
 static_assert(sizeof(struct slice_owner) <= 2 * sizeof(uint64_t),
               "an owner fits into page->user[0..1]");
 
@@ -86,16 +91,19 @@ static void page_release(struct slice_owner *owner)
     page_put(page);
 }
 
-/* A page with room at the end of `staged`; NULL when there is no memory. `more`: bytes known to
- * come. */
-static struct page *stage_room(struct conn *conn, uint64_t more)
+/* The last page of `staged` when it has room; else NULL. */
+static struct page *stage_last(const struct conn *conn)
+{
+    if (list_is_empty(&conn->staged))
+        return NULL;
+    struct page *last = list_entry(conn->staged.prev, struct page, link);
+    return last->user_n < last->size ? last : NULL;
+}
+
+/* A page in no list, with one reference; NULL when there is no memory. `more`: bytes to come. */
+static struct page *stage_new(struct conn *conn, uint64_t more)
 {
     struct conns *conns = conn->conns;
-    if (!list_is_empty(&conn->staged)) {
-        struct page *last = list_entry(conn->staged.prev, struct page, link);
-        if (last->user_n < last->size)
-            return last;
-    }
     struct page *page = more >= PAGE_LARGE / 4 ? pages_take(conns->pages, PAGE_LARGE) : NULL;
     if (page == NULL)
         page = pages_take(conns->pages, PAGE_SMALL);
@@ -106,7 +114,6 @@ static struct page *stage_room(struct conn *conn, uint64_t more)
     *page_owner(page) = (struct slice_owner){.refs = 1, .release = page_release};
     page->user[2] = (uintptr_t)conns;
     conns->stats.staging_bytes += page->size;
-    list_append(&conn->staged, &page->link);
     return page;
 }
 
@@ -114,10 +121,15 @@ static struct page *stage_room(struct conn *conn, uint64_t more)
 static uint64_t stage_copy(struct conn *conn, const uint8_t *from, uint64_t n, uint64_t more)
 {
     uint64_t left = n;
+    check(conn->room == NULL); /* what arrives there would come behind */
     while (left > 0) {
-        struct page *page = stage_room(conn, left + more);
-        if (page == NULL)
-            break;
+        struct page *page = stage_last(conn);
+        if (page == NULL) {
+            page = stage_new(conn, left + more);
+            if (page == NULL)
+                break;
+            list_append(&conn->staged, &page->link);
+        }
         uint64_t part = min_u64(left, page->size - page->user_n);
         memcpy(page_data(page) + page->user_n, from, part);
         page->user_n += (uint32_t)part;
@@ -210,6 +222,53 @@ uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n)
         rx_count(conn, done);
     return done;
 }
+
+/* ── arriving in place ── */
+
+static void room_put(struct page *page)
+{
+    struct slice s = {NULL, 0, page_owner(page)};
+    slice_put(&s);
+}
+
+bool rx_room_take(struct conn *conn, struct iovec *room)
+{
+    check(conn->room == NULL && conn->wanted > 0);
+    if (!rx_stage(conn))
+        return false;
+    struct page *page = stage_last(conn);
+    if (page != NULL && page->size - page->user_n >= min_u64(conn->wanted, ROOM_MIN))
+        page_owner(page)->refs++;
+    else if ((page = stage_new(conn, conn->wanted)) == NULL)
+        return false;
+    conn->room = page;
+    *room = (struct iovec){page_data(page) + page->user_n,
+                           min_u64(conn->wanted, page->size - page->user_n)};
+    return true;
+}
+
+void rx_room_give(struct conn *conn, uint32_t n)
+{
+    struct page *page = conn->room;
+    check(page != NULL && n <= page->size - page->user_n);
+    conn->room = NULL;
+    if (n == 0 || conn->state != CONN_OPEN) {
+        room_put(page);
+        return;
+    }
+    if (list_is_linked(&page->link)) { /* still the last of `staged` */
+        page->user_n += n;
+        room_put(page);
+    } else { /* new, or all of it was taken meanwhile: our reference becomes the list's */
+        page->user_at = page->user_n;
+        page->user_n += n;
+        list_append(&conn->staged, &page->link);
+    }
+    conn->conns->stats.direct_bytes += n;
+    rx_count(conn, n);
+}
+
+/* ── reading or not ── */
 
 bool rx_has_room(const struct conn *conn)
 {

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "checkpoint.h"
 #include "fake_disk.h"
 #include "fake_io.h"
 #include "plog.h"
