@@ -255,6 +255,7 @@ void forward_send(struct request *request, int16_t key, int16_t version, const v
                   void (*more)(struct request *, const struct view *, struct now));
 void *forward_response(struct request *request);
 void forward_end(struct request *request); /* the response's memory; safe more than once */
+void forward_fini(struct request *request);
 void forward_back(struct mail *mail);
 /* A request left control: the next one that waits may go. */
 void forward_next(struct kafka *kafka);

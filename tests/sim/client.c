@@ -54,6 +54,7 @@ struct sim_client {
     enum sim_role role;
     uint32_t number;
     struct conn_memory *peer;
+    const void *worker; /* whose connection it is */
     int32_t correlation_id;
     struct sent flight[SIM_FLIGHT];
     uint32_t flight_n;
@@ -149,6 +150,7 @@ static bool client_connect(struct sim *s, struct sim_client *c)
     uint8_t worker = (uint8_t)prng_below(&s->prng, s->broker->workers_n);
     struct worker *w = s->broker->workers[worker];
     thread_self = w;
+    c->worker = w;
     c->peer = conns_memory_connect(w->conns, &s->broker->listeners[0], s->now);
     thread_self = NULL;
     return c->peer != NULL;
@@ -156,8 +158,10 @@ static bool client_connect(struct sim *s, struct sim_client *c)
 
 static void client_disconnect(struct sim_client *c)
 {
+    thread_self = c->worker;
     if (c->peer != NULL)
         conn_memory_close(c->peer);
+    thread_self = NULL;
     c->peer = NULL;
     flight_lost(c);
 }
@@ -348,8 +352,8 @@ static void client_create(struct sim *s, struct sim_client *c, uint32_t topic)
     r->topics[0].replication_factor = 1;
     r->topics[0].configs = PROTO_NEW(&arena, create_topics_request_topics_configs, 1);
     r->topics[0].configs_n = 1;
-    r->topics[0].configs[0].name = bytes_of_string("segment.bytes");
-    r->topics[0].configs[0].value = bytes_of_string(topic == 0 ? "1048576" : "65536");
+    r->topics[0].configs[0].name = bytes_of_string(topic == 1 ? "segment.ms" : "segment.bytes");
+    r->topics[0].configs[0].value = bytes_of_string(topic == 1 ? "40" : "1048576");
     r->timeout_ms = 30000;
     client_queue(c, 19, 5, r, &arena);
     arena_fini(&arena);
@@ -602,10 +606,11 @@ static void client_ask(struct sim *s, struct sim_client *c)
     client_produce(s, c);
 }
 
-bool client_turn(struct sim *s, struct sim_client *c)
+static bool client_talk(struct sim *s, struct sim_client *c)
 {
     if (c->peer == NULL && !client_connect(s, c))
         return true;
+    thread_self = c->worker;
     if (!s->is_draining && prng_below(&s->prng, 2000) == 0) {
         client_disconnect(c);
         return true;
@@ -625,4 +630,11 @@ bool client_turn(struct sim *s, struct sim_client *c)
             c->tx_at = c->tx_n = 0;
     }
     return client_receive(s, c);
+}
+
+bool client_turn(struct sim *s, struct sim_client *c)
+{
+    bool ok = client_talk(s, c);
+    thread_self = NULL;
+    return ok;
 }
