@@ -46,7 +46,8 @@ void request_invariants(const struct request *r)
     case REQUEST_RUNNING:
     case REQUEST_WAITING: check(r->conn != NULL && !r->slot.is_finished); break;
     case REQUEST_PARKED:
-        check(r->conn != NULL && r->frame.n == 0 && r->frame_bytes == 0 && r->answer_bytes == 0);
+        check(r->conn != NULL && r->arena.used_bytes == 0 && r->frame.n == 0 &&
+              r->frame_bytes == 0 && r->answer_bytes == 0);
         break;
     case REQUEST_ENCODING: check(r->conn != NULL && r->ops_n == 0); break;
     case REQUEST_SENDING: check(r->frame_bytes == 0 && r->ops_n == 0); break;
@@ -81,6 +82,8 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
     r->encoded = NULL;
     timer_init(&r->timer, request_timer_unset);
     arena_init(&r->arena, k->pages, k->owner, REQUEST_ARENA_MAX);
+    list_init(&r->lasting);
+    r->lasting_at = r->lasting_end = NULL;
     memset(r->stages, 0, sizeof r->stages);
 }
 
@@ -133,8 +136,28 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
 void request_drop_frame(struct request *r)
 {
     slices_put_all(&r->frame);
+    r->frame.v = NULL;
     frame_budget_give(r->kafka, r);
     r->client_id = (struct bytes){NULL, 0};
+}
+
+void *request_lasting(struct request *r, uint32_t n)
+{
+    n = (uint32_t)align_up(n == 0 ? 1 : n, ARENA_ALIGN);
+    if (n > (uint64_t)(r->lasting_end - r->lasting_at)) {
+        struct page *page =
+            n > PAGE_LARGE ? NULL
+                           : pages_take(r->kafka->pages, n > PAGE_SMALL ? PAGE_LARGE : PAGE_SMALL);
+        if (page == NULL)
+            return NULL;
+        list_push(&r->lasting, &page->link);
+        r->lasting_at = page_data(page);
+        r->lasting_end = r->lasting_at + page->size;
+    }
+    void *p = r->lasting_at;
+    r->lasting_at += n;
+    memset(p, 0, n);
+    return p;
 }
 
 struct bytes request_keep(struct request *r, struct bytes text)
@@ -286,6 +309,8 @@ static void request_end(struct request *r)
     timer_stop(k->timers, &r->timer);
     list_del(&r->run_link);
     arena_fini(&r->arena);
+    for (struct list *l; (l = list_pop(&r->lasting)) != NULL;)
+        page_put(list_entry(l, struct page, link));
     request_state_set(r, REQUEST_FREE);
     list_push(&k->free, &r->run_link);
     stats_set(k->stats, STAT_REQUESTS_OPEN, stats_get(k->stats, STAT_REQUESTS_OPEN) - 1);
