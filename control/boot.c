@@ -173,8 +173,16 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean, s
 
 int control_close(struct control *c, struct checkpoints *checkpoints)
 {
+    (void)checkpoints; /* Apache Kafka keeps the metadata log out of them: it is recovered at every start */
     int e = c->is_failed ? E_STORAGE : bootstrap_stop(c, c->now);
-    return e < 0 ? e : store_close(c->store, checkpoints);
+    if (e < 0)
+        return e;
+    struct checkpoints *own = checkpoints_new();
+    if (own == NULL)
+        return E_NO_MEMORY;
+    e = store_close(c->store, own);
+    checkpoints_free(own);
+    return e;
 }
 
 void control_fini(struct control *c)
