@@ -3,9 +3,10 @@
  *
  * Owner: main (or the simulator) while no thread runs; broker_turn: the thread it is called for.
  *
- * Boot is a list of steps, each of which leaves what it made in struct broker; the first that fails ends the
- * boot, and broker_fini gives back whatever is there. A boot that failed has changed nothing on disk that
- * the next start would not sort out: the data directory stays locked by us until broker_fini.
+ * Boot is a list of steps, each of which leaves what it made in struct broker; the first that fails
+ * ends the boot, and broker_fini gives back whatever is there. A boot that failed has changed
+ * nothing on disk that the next start would not sort out: the data directory stays locked by us
+ * until broker_fini.
  *
  * What it does not do: it binds no socket, starts no thread and reads no clock.
  */
@@ -69,14 +70,16 @@ nodiscard static int boot_settings(struct broker *b)
     if (dirs == NULL || dirs[0] == 0)
         dirs = config_string(b->config, "log.dir");
     if (strlen(dirs) >= sizeof b->log_directory || strchr(dirs, ',') != NULL)
-        return refuse(b, E_INVALID, "log.dirs=%.200s: exactly one directory is served, of at most %zu bytes", dirs,
-                      sizeof b->log_directory - 1);
+        return refuse(b, E_INVALID,
+                      "log.dirs=%.200s: exactly one directory is served, of at most %zu bytes",
+                      dirs, sizeof b->log_directory - 1);
     memcpy(b->log_directory, dirs, strlen(dirs) + 1);
     if (config_listeners(b->config, b->listeners, &b->listeners_n, why, sizeof why) != 0)
         return refuse(b, E_INVALID, "listeners: %s", why);
     if (b->seams.listeners_check == NULL)
         return 0;
-    return b->seams.listeners_check(b->seams.context, b->listeners, b->listeners_n, b->why, sizeof b->why);
+    return b->seams.listeners_check(b->seams.context, b->listeners, b->listeners_n, b->why,
+                                    sizeof b->why);
 }
 
 /* ── boot: memory ── */
@@ -90,7 +93,8 @@ nodiscard static int pages_open(struct broker *b, struct pages *pages, uint64_t 
     if (headers == NULL) {
         if (memory != NULL)
             b->seams.memory_put(b->seams.context, memory, bytes);
-        return refuse(b, E_NO_MEMORY, "no memory for %llu MiB of pages", (unsigned long long)(bytes >> 20));
+        return refuse(b, E_NO_MEMORY, "no memory for %llu MiB of pages",
+                      (unsigned long long)(bytes >> 20));
     }
     pages_init(pages, memory, bytes, headers);
     return 0;
@@ -165,8 +169,8 @@ nodiscard static int boot_directory(struct broker *b)
 {
     int32_t node_id = (int32_t)config_int(b->config, "node.id");
 
-    return directory_take(b->seams.disk, b->log_directory, node_id, "", b->seams.seed, &b->directory, &b->is_clean,
-                          &b->lock_fd, b->why, sizeof b->why);
+    return directory_take(b->seams.disk, b->log_directory, node_id, "", b->seams.seed,
+                          &b->directory, &b->is_clean, &b->lock_fd, b->why, sizeof b->why);
 }
 
 static void store_settings(const struct broker *b, struct store_config *s)
@@ -200,8 +204,8 @@ nodiscard static int boot_control(struct broker *b)
     memcpy(c->listeners, b->listeners, sizeof c->listeners);
     b->views.workers_n = b->workers_n;
     rc = control_init(&b->control, c, &b->views, b->control_io, b->seams.disk, &b->control_pages,
-                      &b->control_timers, &b->control_post, broker_files_thread(b), broker_bulk_thread(b), b->why,
-                      sizeof b->why);
+                      &b->control_timers, &b->control_post, broker_files_thread(b),
+                      broker_bulk_thread(b), b->why, sizeof b->why);
     free(c);
     return rc;
 }
@@ -235,12 +239,15 @@ nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64
 
     for (uint8_t i = 0; i < b->workers_n; i++)
         stores[i] = b->workers[i]->store;
-    rc = directory_sweep(b->seams.disk, b->log_directory, control_knows_log, b->control, &removed_n, &stray_n);
+    rc = directory_sweep(b->seams.disk, b->log_directory, control_knows_log, b->control, &removed_n,
+                         &stray_n);
     if (rc != 0)
         return refuse(b, rc, "%s: cannot be sorted: %s", b->log_directory, error_text(rc));
-    rc = control_open_logs(b->control, stores, b->is_clean, &b->recovery, progress, b->seams.context);
+    rc = control_open_logs(b->control, stores, b->is_clean, &b->recovery, progress,
+                           b->seams.context);
     if (rc != 0)
-        return refuse(b, rc, "the partition logs in %s cannot be opened: %s", b->log_directory, error_text(rc));
+        return refuse(b, rc, "the partition logs in %s cannot be opened: %s", b->log_directory,
+                      error_text(rc));
     b->has_open_logs = true;
     return 0;
 }
@@ -257,7 +264,8 @@ nodiscard static int boot_kafka(struct broker *b, struct worker *w)
         .recv_buffer_bytes = BOUNDS_RECV_BUFFER_BYTES,
         .recv_buffers_n = BOUNDS_RECV_BUFFERS_N,
         .socket_send_bytes = (uint32_t)positive(config_int(b->config, "socket.send.buffer.bytes")),
-        .socket_recv_bytes = (uint32_t)positive(config_int(b->config, "socket.receive.buffer.bytes")),
+        .socket_recv_bytes =
+            (uint32_t)positive(config_int(b->config, "socket.receive.buffer.bytes")),
         .seed = prng_next(&w->prng),
     };
     struct kafka_config k = {
@@ -277,7 +285,8 @@ nodiscard static int boot_kafka(struct broker *b, struct worker *w)
 
     if (rc != 0)
         return refuse(b, rc, "the connections of worker %d: %s", w->number, error_text(rc));
-    rc = kafka_init(&w->kafka, &k, w->conns, w->store, &w->request_pages, &w->timers, &w->post, &w->prng, &w->stats);
+    rc = kafka_init(&w->kafka, &k, w->conns, w->store, &w->request_pages, &w->timers, &w->post,
+                    &w->prng, &w->stats);
     return rc == 0 ? 0 : refuse(b, rc, "the requests of worker %d: %s", w->number, error_text(rc));
 }
 
@@ -369,7 +378,8 @@ int broker_turn(struct broker *b, uint8_t thread, struct now now)
         return worker_turn(b->workers[thread], now);
     if (thread == broker_control_thread(b))
         return control_turn(b->control, now);
-    return helper_turn(thread == broker_files_thread(b) ? b->files : b->bulk, now, HELPER_JOBS_PER_TURN);
+    return helper_turn(thread == broker_files_thread(b) ? b->files : b->bulk, now,
+                       HELPER_JOBS_PER_TURN);
 }
 
 bool broker_thread_is_quiet(const struct broker *b, uint8_t thread)
@@ -378,8 +388,7 @@ bool broker_thread_is_quiet(const struct broker *b, uint8_t thread)
 
     if (thread < b->workers_n && !worker_is_quiet(b->workers[thread]))
         return false;
-    /* What control waits for is on the disk or in a ring; its wake operation alone is always under way. */
-    if (thread == broker_control_thread(b) && b->control_io->under_way > b->control_wakes_n)
+    if (thread == broker_control_thread(b) && !control_is_quiet(b->control))
         return false;
     return !mail_has_more(post);
 }
@@ -410,7 +419,8 @@ int broker_close(struct broker *b)
     }
     if (checkpoints != NULL)
         checkpoints_free(checkpoints);
-    return rc == 0 ? 0 : refuse(b, rc, "%s: not closed cleanly: %s", b->log_directory, error_text(rc));
+    return rc == 0 ? 0
+                   : refuse(b, rc, "%s: not closed cleanly: %s", b->log_directory, error_text(rc));
 }
 
 static void worker_fini(struct broker *b, struct worker *w, uint8_t number)

@@ -3,8 +3,8 @@
  *
  * Owner: diag_write: the thread of the struct diag; diag_read and diag_format: main.
  *
- * The limit is per cause and second of the monotonic clock: a burst gives its first five lines at once, and
- * the next second tells how many were left out.
+ * The limit is per cause and second of the monotonic clock: a burst gives its first five lines at
+ * once, and the next second tells how many were left out.
  */
 #include "diag.h"
 
@@ -34,10 +34,12 @@ static bool diag_is_allowed(struct diag *d, struct now now, enum diag_id id)
     return d->causes[id].n++ < DIAG_PER_SECOND_MAX;
 }
 
-void diag_write(struct diag *d, struct now now, enum diag_id id, const char *text, int64_t n, int64_t m)
+void diag_write(struct diag *d, struct now now, enum diag_id id, const char *text, int64_t n,
+                int64_t m)
 {
     uint32_t tail = atomic_load_explicit(&d->tail, memory_order_relaxed);
-    uint32_t head = atomic_load_explicit(&d->head, memory_order_acquire); /* R2: pairs with A2 in diag_read */
+    uint32_t head =
+        atomic_load_explicit(&d->head, memory_order_acquire); /* R2: pairs with A2 in diag_read */
     struct diag_event *slot = &d->slots[tail % DIAG_SLOTS_N];
 
     check(id < DIAGS_N);
@@ -51,7 +53,8 @@ void diag_write(struct diag *d, struct now now, enum diag_id id, const char *tex
     d->causes[id].dropped_n = 0;
     if (text != NULL)
         memccpy(slot->text, text, 0, DIAG_TEXT_MAX - 1);
-    atomic_store_explicit(&d->tail, tail + 1, memory_order_release); /* A1: pairs with R1 in diag_read */
+    atomic_store_explicit(&d->tail, tail + 1,
+                          memory_order_release); /* A1: pairs with R1 in diag_read */
 }
 
 /* ── reading ── */
@@ -59,12 +62,14 @@ void diag_write(struct diag *d, struct now now, enum diag_id id, const char *tex
 bool diag_read(struct diag *d, struct diag_event *out)
 {
     uint32_t head = atomic_load_explicit(&d->head, memory_order_relaxed);
-    uint32_t tail = atomic_load_explicit(&d->tail, memory_order_acquire); /* R1: pairs with A1 in diag_write */
+    uint32_t tail =
+        atomic_load_explicit(&d->tail, memory_order_acquire); /* R1: pairs with A1 in diag_write */
 
     if (head == tail)
         return false;
     *out = d->slots[head % DIAG_SLOTS_N];
-    atomic_store_explicit(&d->head, head + 1, memory_order_release); /* A2: pairs with R2 in diag_write */
+    atomic_store_explicit(&d->head, head + 1,
+                          memory_order_release); /* A2: pairs with R2 in diag_write */
     return true;
 }
 
@@ -100,9 +105,9 @@ int diag_format(const struct diag_event *e, const char *thread, char *to, size_t
     if (f == NULL)
         return 0;
     gmtime_r(&seconds, &tm);
-    fprintf(f, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %s: ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-            tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(e->wall_ms % 1000), row->level == DIAG_ERROR ? "error" : "note",
-            thread);
+    fprintf(f, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %s: ", tm.tm_year + 1900, tm.tm_mon + 1,
+            tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(e->wall_ms % 1000),
+            row->level == DIAG_ERROR ? "error" : "note", thread);
     put_sentence(f, row, e);
     fprintf(f, " (%s)", row->help);
     if (e->dropped_n > 0)

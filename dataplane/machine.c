@@ -3,9 +3,9 @@
  *
  * Owner: main.
  *
- * Memory is reserved at boot and touched when it is used, so a broker with little to do is small. With
- * dataplane.poll=always (a machine of its own) it is touched at boot, in huge pages where the kernel has them,
- * and registered with io_uring: no page fault and no pinning on the data path.
+ * Memory is reserved at boot and touched when it is used, so a broker with little to do is small.
+ * With dataplane.poll=always (a machine of its own) it is touched at boot, in huge pages where the
+ * kernel has them, and registered with io_uring: no page fault and no pinning on the data path.
  */
 #include "machine.h"
 
@@ -24,7 +24,8 @@ static void *memory_take(void *context, uint64_t bytes)
 {
     const struct machine *m = context;
     uint64_t room = bytes + PAGE_BLOCK;
-    uint8_t *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *p = mmap(NULL, room, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uint8_t *base;
 
     if (p == MAP_FAILED)
@@ -34,7 +35,8 @@ static void *memory_take(void *context, uint64_t bytes)
         munmap(p, (size_t)(base - p));
     if (p + room > base + bytes)
         munmap(base + bytes, (size_t)(p + room - (base + bytes)));
-    if (m->is_pinned_memory) { /* both are wishes: without them the same memory is merely slower at first */
+    if (m->is_pinned_memory) { /* both are wishes: without them the same memory is merely slower at
+                                  first */
         madvise(base, bytes, MADV_HUGEPAGE);
         madvise(base, bytes, MADV_POPULATE_WRITE);
     }
@@ -104,7 +106,8 @@ static const char *listener_fault(int rc)
     return rc == E_INVALID ? "the host is not an address of this machine" : error_text(rc);
 }
 
-static int listeners_check(void *context, struct listener *listeners, uint32_t n, char *why, size_t why_n)
+static int listeners_check(void *context, struct listener *listeners, uint32_t n, char *why,
+                           size_t why_n)
 {
     (void)context;
     for (uint32_t i = 0; i < n; i++) {
@@ -112,7 +115,8 @@ static int listeners_check(void *context, struct listener *listeners, uint32_t n
         uint16_t port = l->port;
         int rc = listener_probe(l, &port);
         if (rc != 0) {
-            snprintf(why, why_n, "cannot listen on %s://%s:%u: %s", l->name, l->host, l->port, listener_fault(rc));
+            snprintf(why, why_n, "cannot listen on %s://%s:%u: %s", l->name, l->host, l->port,
+                     listener_fault(rc));
             return rc;
         }
         if (l->advertised_port == 0)
@@ -133,8 +137,8 @@ int machine_listen(struct broker *b)
                 rc = conns_listen(b->workers[k]->conns, l, fd);
             if (rc == 0)
                 continue;
-            snprintf(b->why, sizeof b->why, "cannot listen on %s://%s:%u: %s", l->name, l->host, l->port,
-                     listener_fault(rc));
+            snprintf(b->why, sizeof b->why, "cannot listen on %s://%s:%u: %s", l->name, l->host,
+                     l->port, listener_fault(rc));
             return rc;
         }
     }
@@ -192,7 +196,8 @@ void machine_seams(struct machine *m, struct broker_seams *seams)
         .now = clock_read(),
         .cpus_n = cpus_usable(),
         .descriptors_max = descriptors_raise(),
-        .memory_bytes = pages_n > 0 && page_bytes > 0 ? (uint64_t)pages_n * (uint64_t)page_bytes : 0,
+        .memory_bytes =
+            pages_n > 0 && page_bytes > 0 ? (uint64_t)pages_n * (uint64_t)page_bytes : 0,
     };
 }
 
@@ -200,10 +205,15 @@ void machine_print(const struct machine *m, FILE *to)
 {
     const struct uring_report *r = &m->report;
 
-    fprintf(to, "transport kernel sockets through io_uring (%u rings): single issuer %s, deferred work %s, "
-            "registered memory %s, io workers pinned %s\n", m->rings_n, r->has_single_issuer ? "yes" : "no",
-            r->has_defer_taskrun ? "yes" : "no", r->has_memory ? "yes" : m->is_pinned_memory ? "refused" : "not asked",
-            m->has_helper_cpus ? "yes" : "not asked");
+    fprintf(
+        to,
+        "transport kernel sockets through io_uring (%u rings): single issuer %s, deferred work %s, "
+        "registered memory %s, io workers pinned %s\n",
+        m->rings_n, r->has_single_issuer ? "yes" : "no", r->has_defer_taskrun ? "yes" : "no",
+        r->has_memory         ? "yes"
+        : m->is_pinned_memory ? "refused"
+                              : "not asked",
+        m->has_helper_cpus ? "yes" : "not asked");
     if (r->text[0] != 0)
         fprintf(to, "transport %s\n", r->text);
 }

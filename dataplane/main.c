@@ -1,13 +1,16 @@
 /*
- * main.c - build/millraced: settings, boot, start lines, waiting for a signal, stop in reverse order.
+ * main.c - build/millraced: settings, boot, start lines, waiting for a signal, stop in reverse
+ * order.
  *
- * Owner: main. After the threads run, main only formats what they tell (diag.h) and waits for signals.
+ * Owner: main. After the threads run, main only formats what they tell (diag.h) and waits for
+ * signals.
  *
  * Start:  settings -> ledger -> directory, metadata, recovery (broker_boot) -> threads -> ports
- * Stop:   first SIGTERM or SIGINT: accept nobody, finish, flush, close the logs; second: out at once.
+ * Stop:   first SIGTERM or SIGINT: accept nobody, finish, flush, close the logs; second: out at
+ * once.
  *
- * Whatever prevents a start is one line on stderr and exit code 1; wrong usage is exit code 2. A stop that
- * could not be clean is exit code 1 too: the next start then recovers.
+ * Whatever prevents a start is one line on stderr and exit code 1; wrong usage is exit code 2. A
+ * stop that could not be clean is exit code 1 too: the next start then recovers.
  */
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +27,7 @@
 
 enum {
     EXIT_USAGE = 2,
-    WAIT_MS = 50,              /* between looks at what the threads tell */
+    WAIT_MS = 50, /* between looks at what the threads tell */
     STOP_WAIT_MS = 2,
     STOP_CONNECTIONS_MS = 1000, /* for answers under way */
     STOP_MS_MAX = 30000,
@@ -36,21 +39,22 @@ struct options {
     const char *properties; /* NULL: none */
     const char *overrides[OVERRIDES_MAX];
     int overrides_n;
-    bool has_hint;          /* print what to try */
+    bool has_hint; /* print what to try */
 };
 
-static const char usage[] =
-    "millraced: a broker that speaks the Kafka protocol\n"
-    "\n"
-    "  millraced [server.properties] [--override key=value]... [--hint]\n"
-    "\n"
-    "  --override key=value  stands over the file; may be repeated\n"
-    "  --hint                print commands to try when ready\n"
-    "  --version             print the version\n"
-    "  --help                print this\n"
-    "\n"
-    "Without a file: PLAINTEXT://127.0.0.1:9092, data in ./data. Settings have Kafka's names, every one is\n"
-    "reported as honoured, ignored or refused. Signals: SIGTERM or SIGINT stops cleanly, a second one at once.\n";
+static const char usage[] = "millraced: a broker that speaks the Kafka protocol\n"
+                            "\n"
+                            "  millraced [server.properties] [--override key=value]... [--hint]\n"
+                            "\n"
+                            "  --override key=value  stands over the file; may be repeated\n"
+                            "  --hint                print commands to try when ready\n"
+                            "  --version             print the version\n"
+                            "  --help                print this\n"
+                            "\n"
+                            "Without a file: PLAINTEXT://127.0.0.1:9092, data in ./data. Settings "
+                            "have Kafka's names, every one is\n"
+                            "reported as honoured, ignored or refused. Signals: SIGTERM or SIGINT "
+                            "stops cleanly, a second one at once.\n";
 
 /* ── the command line and the settings ── */
 
@@ -105,7 +109,8 @@ nodiscard static int settings_read(const struct options *o, struct config **out)
         return rc;
     rc = o->properties == NULL ? settings_default(c) : config_read_file(c, o->properties, stderr);
     if (rc == E_NOT_FOUND || rc == E_DENIED)
-        fprintf(stderr, "millraced: %s: %s\n", o->properties, rc == E_DENIED ? "not readable" : "no such file");
+        fprintf(stderr, "millraced: %s: %s\n", o->properties,
+                rc == E_DENIED ? "not readable" : "no such file");
     for (int i = 0; i < o->overrides_n && rc == 0; i++)
         rc = config_override(c, o->overrides[i], stderr);
     if (rc == 0)
@@ -130,9 +135,11 @@ static void print_directory(const struct broker *b)
 {
     const struct recovery_report *r = &b->recovery;
 
-    printf("data     %s: cluster %s, node %d, last stop %s\n", b->log_directory, b->directory.cluster_id,
-           b->directory.node_id, b->is_clean ? "clean" : "not clean or first start");
-    printf("recovery %llu logs, %llu segments, %.1f MiB scanned, %llu logs cut by %llu bytes, %llu indexes rebuilt\n",
+    printf("data     %s: cluster %s, node %d, last stop %s\n", b->log_directory,
+           b->directory.cluster_id, b->directory.node_id,
+           b->is_clean ? "clean" : "not clean or first start");
+    printf("recovery %llu logs, %llu segments, %.1f MiB scanned, %llu logs cut by %llu bytes, %llu "
+           "indexes rebuilt\n",
            (unsigned long long)r->logs_n, (unsigned long long)r->segments_n,
            (double)r->scanned_bytes / (double)MIB(1), (unsigned long long)r->logs_cut_n,
            (unsigned long long)r->cut_bytes, (unsigned long long)r->rebuilt_indexes_n);
@@ -143,21 +150,26 @@ static void print_durability(const struct config *c)
     const char *mode = config_string(c, "storage.durability");
 
     if (strcmp(mode, "group") == 0)
-        printf("durable  storage.durability=group: acks=all is answered when flushed to the device; a flush begins "
-               "at most %lld ms after the first byte\n", (long long)config_int(c, "storage.group.max.ms"));
+        printf("durable  storage.durability=group: acks=all is answered when flushed to the "
+               "device; a flush begins "
+               "at most %lld ms after the first byte\n",
+               (long long)config_int(c, "storage.group.max.ms"));
     else
-        printf("durable  storage.durability=%s: acks=all is answered when WRITTEN, not flushed; a power failure can "
-               "lose acknowledged records\n", mode);
+        printf("durable  storage.durability=%s: acks=all is answered when WRITTEN, not flushed; a "
+               "power failure can "
+               "lose acknowledged records\n",
+               mode);
 }
 
 static void print_ready(const struct broker *b, const struct options *o)
 {
     for (uint32_t i = 0; i < b->listeners_n; i++) {
         const struct listener *l = &b->listeners[i];
-        printf("listens  %s://%s:%u, advertised as %s:%u\n", l->name, l->host[0] != 0 ? l->host : "*", l->port,
-               l->advertised_host, l->advertised_port);
+        printf("listens  %s://%s:%u, advertised as %s:%u\n", l->name,
+               l->host[0] != 0 ? l->host : "*", l->port, l->advertised_host, l->advertised_port);
     }
-    printf("ready    millraced " MILLRACE_VERSION ", %u workers, pid %d\n", b->workers_n, (int)getpid());
+    printf("ready    millraced " MILLRACE_VERSION ", %u workers, pid %d\n", b->workers_n,
+           (int)getpid());
     if (o->has_hint && b->listeners_n > 0) {
         const struct listener *l = &b->listeners[0];
         printf("try      echo hello | kcat -b %s:%u -P -t demo && kcat -b %s:%u -C -t demo -e\n",
@@ -235,8 +247,11 @@ static int stop(struct broker *b, struct threads *threads, const sigset_t *set, 
     threads_end(threads);
     diag_drain(b);
     if (!is_quiet) {
-        fprintf(stderr, "millraced: work under way did not end in %d s; stopped without closing the logs, the next "
-                "start recovers\n", STOP_MS_MAX / 1000);
+        fprintf(stderr,
+                "millraced: work under way did not end in %d s; stopped without closing the logs, "
+                "the next "
+                "start recovers\n",
+                STOP_MS_MAX / 1000);
         return 1;
     }
     if (broker_close(b) != 0) {
@@ -249,7 +264,8 @@ static int stop(struct broker *b, struct threads *threads, const sigset_t *set, 
 
 /* ── running ── */
 
-static int serve(struct broker *b, const struct options *o, const int *cpus, int cpus_n, const sigset_t *set)
+static int serve(struct broker *b, const struct options *o, const int *cpus, int cpus_n,
+                 const sigset_t *set)
 {
     struct threads *threads = calloc(1, sizeof *threads);
     struct metrics *metrics = NULL;
@@ -262,6 +278,8 @@ static int serve(struct broker *b, const struct options *o, const int *cpus, int
         rc = threads_start(threads, b, cpus, cpus_n, is_polling);
     if (rc != 0) {
         fprintf(stderr, "millraced: %s\n", b->why[0] != 0 ? b->why : error_text(rc));
+        if (broker_close(b) != 0) /* nothing was served: the directory stays clean */
+            fprintf(stderr, "millraced: %s\n", b->why);
         metrics_close(metrics);
         free(threads);
         return 1;
@@ -287,7 +305,8 @@ static int run(const struct options *o, const struct config *config)
     int rc;
 
     if (b == NULL || cpus_n < 0) {
-        fprintf(stderr, "millraced: %s\n", b == NULL ? "no memory" : "dataplane.cpus: a list such as 2,3,8-11");
+        fprintf(stderr, "millraced: %s\n",
+                b == NULL ? "no memory" : "dataplane.cpus: a list such as 2,3,8-11");
         free(b);
         return 1;
     }
@@ -310,7 +329,8 @@ static int run(const struct options *o, const struct config *config)
     print_directory(b);
     print_durability(config);
     rc = serve(b, o, cpus, cpus_n, &set);
-    broker_fini(b);
+    if (rc == 0) /* else requests or sockets are still open, and the end of the process frees them */
+        broker_fini(b);
     free(b);
     return rc;
 }

@@ -3,11 +3,12 @@
  *
  * Owner: main opens and closes; the answers are made on the library's thread (metrics.h).
  *
- * Histograms inside are log-linear with thousands of buckets; outside they become METRICS_BUCKETS_N cumulative
- * ones, because every bucket is a time series that somebody stores. A value on the edge of an inner bucket is
- * counted where the inner bucket ends, an error of at most 2 %.
+ * Histograms inside are log-linear with thousands of buckets; outside they become METRICS_BUCKETS_N
+ * cumulative ones, because every bucket is a time series that somebody stores. A value on the edge
+ * of an inner bucket is counted where the inner bucket ends, an error of at most 2 %.
  *
- * It knows nothing of topics, partitions, groups or clients: no name a client chose can become a series.
+ * It knows nothing of topics, partitions, groups or clients: no name a client chose can become a
+ * series.
  */
 #include "metrics.h"
 
@@ -38,8 +39,8 @@ struct stat_row {
 };
 
 static const struct stat_row stat_rows[] = {
-#define COUNTER true
-#define GAUGE false
+#define COUNTER                        true
+#define GAUGE                          false
 #define STAT(name, type, metric, text) {metric, text, type},
 #include "stats.def"
 #undef STAT
@@ -48,8 +49,8 @@ static const struct stat_row stat_rows[] = {
 };
 
 /* Upper edges in microseconds; the last bucket is +Inf. */
-static const uint32_t edges_us[METRICS_BUCKETS_N - 1] = {50,    100,   250,   500,    1000,   2500,
-                                                         5000, 10000, 25000, 100000, 500000, 2500000};
+static const uint32_t edges_us[METRICS_BUCKETS_N - 1] = {
+    50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 100000, 500000, 2500000};
 
 static void head_write(FILE *to, const char *metric, const char *type, const char *text)
 {
@@ -132,7 +133,8 @@ static void outer_write(FILE *to, const char *metric, const char *labels, const 
 
     for (int i = 0; i < METRICS_BUCKETS_N - 1; i++) {
         n += o->counts[i];
-        fprintf(to, "%s_bucket{%s,le=\"%g\"} %llu\n", metric, labels, edges_us[i] / 1e6, (unsigned long long)n);
+        fprintf(to, "%s_bucket{%s,le=\"%g\"} %llu\n", metric, labels, edges_us[i] / 1e6,
+                (unsigned long long)n);
     }
     fprintf(to, "%s_bucket{%s,le=\"+Inf\"} %llu\n", metric, labels, (unsigned long long)o->n);
     fprintf(to, "%s_sum{%s} %.9f\n", metric, labels, (double)o->sum_ns / 1e9);
@@ -144,8 +146,9 @@ static void requests_write(const struct broker *b, FILE *to)
     struct outer o;
     char labels[96];
 
-    head_write(to, "millrace_request_seconds", "histogram",
-               "Time of a request from its last byte received to its answer handed to the transport.");
+    head_write(
+        to, "millrace_request_seconds", "histogram",
+        "Time of a request from its last byte received to its answer handed to the transport.");
     for (int16_t api = 0; api < METRICS_APIS_MAX; api++) {
         if (!outer_of(b, api, STAGES_N, &o))
             continue;
@@ -171,7 +174,8 @@ static void stages_write(const struct broker *b, FILE *to)
         for (int stage = 0; stage < STAGES_N; stage++) {
             if (!outer_of(b, apis[i], stage, &o))
                 continue;
-            snprintf(labels, sizeof labels, "api=\"%s\",stage=\"%s\"", proto_api_name(apis[i]), names[stage]);
+            snprintf(labels, sizeof labels, "api=\"%s\",stage=\"%s\"", proto_api_name(apis[i]),
+                     names[stage]);
             outer_write(to, "millrace_stage_seconds", labels, &o);
         }
     }
@@ -210,10 +214,13 @@ static void process_write(const struct broker *b, const char *version, FILE *to)
     head_write(to, "millrace_workers", "gauge", "Worker threads.");
     fprintf(to, "millrace_workers %u\n", b->workers_n);
     head_write(to, "millrace_memory_bound_bytes", "gauge", "The sum of the memory ledger.");
-    fprintf(to, "millrace_memory_bound_bytes %llu\n", (unsigned long long)bounds_process_bytes(&b->bounds));
-    head_write(to, "millrace_last_stop_clean", "gauge", "1 when the stop before this start was clean.");
+    fprintf(to, "millrace_memory_bound_bytes %llu\n",
+            (unsigned long long)bounds_process_bytes(&b->bounds));
+    head_write(to, "millrace_last_stop_clean", "gauge",
+               "1 when the stop before this start was clean.");
     fprintf(to, "millrace_last_stop_clean %d\n", b->is_clean);
-    head_write(to, "millrace_recovery_cut_bytes", "gauge", "Bytes cut from logs by recovery at this start.");
+    head_write(to, "millrace_recovery_cut_bytes", "gauge",
+               "Bytes cut from logs by recovery at this start.");
     fprintf(to, "millrace_recovery_cut_bytes %llu\n", (unsigned long long)b->recovery.cut_bytes);
 }
 
@@ -261,7 +268,8 @@ static unsigned health_write(struct metrics *m, FILE *to)
 
 /* ── HTTP ── */
 
-static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, char *text, size_t n)
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, char *text,
+                                   size_t n)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE);
     enum MHD_Result rc;
@@ -276,8 +284,9 @@ static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned s
     return rc;
 }
 
-static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *url, const char *method,
-                              const char *version, const char *upload, size_t *upload_n, void **user)
+static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *upload,
+                              size_t *upload_n, void **user)
 {
     struct metrics *m = context;
     char *text = NULL;
@@ -346,14 +355,15 @@ nodiscard static int metrics_listen(struct metrics *m)
 
     if (!address_parse(m->address, &at))
         return E_INVALID;
-    m->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0,
-                                 NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at,
-                                 MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u,
-                                 MHD_OPTION_END);
+    m->daemon = MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0, NULL,
+        NULL, answer, m, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at, MHD_OPTION_CONNECTION_LIMIT,
+        16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
     return m->daemon != NULL ? 0 : E_IN_USE;
 }
 
-int metrics_open(struct metrics **out, struct broker *b, const char *version, char *why, size_t why_n)
+int metrics_open(struct metrics **out, struct broker *b, const char *version, char *why,
+                 size_t why_n)
 {
     const char *address = config_string(b->config, "admin.listeners");
     struct metrics *m;
@@ -375,7 +385,8 @@ int metrics_open(struct metrics **out, struct broker *b, const char *version, ch
         return 0;
     }
     snprintf(why, why_n, "admin.listeners=%s: %s", address,
-             rc == E_INVALID ? "not HOST:PORT with a numeric host" : "the address is in use or not ours");
+             rc == E_INVALID ? "not HOST:PORT with a numeric host"
+                             : "the address is in use or not ours");
     free(m);
     return rc;
 }

@@ -1,8 +1,9 @@
 /*
  * metrics.h - /metrics and /healthz over HTTP, on admin.listeners.
  *
- * Owner: main; requests are answered by the HTTP library's own thread, which only reads: struct stats and
- * histograms of each thread (relaxed), and the settings, which do not change what it prints after boot.
+ * Owner: main; requests are answered by the HTTP library's own thread, which only reads: struct
+ * stats and histograms of each thread (relaxed), and the settings, which do not change what it
+ * prints after boot.
  *
  * Bound: the number of time series depends on the number of workers and on nothing a client does:
  *
@@ -26,18 +27,19 @@ enum {
 
 static inline uint32_t metrics_series_max(uint32_t workers_n)
 {
-    return STATS_N * (workers_n + 1)                     /* counters */
-           + METRICS_APIS_MAX * (METRICS_BUCKETS_N + 2)  /* requests */
-           + 2 * STAGES_N * (METRICS_BUCKETS_N + 2)      /* stages   */
+    return STATS_N * (workers_n + 1)                    /* counters */
+           + METRICS_APIS_MAX * (METRICS_BUCKETS_N + 2) /* requests */
+           + 2 * STAGES_N * (METRICS_BUCKETS_N + 2)     /* stages   */
            + METRICS_SETTINGS_MAX + METRICS_PROCESS_MAX;
 }
 
 struct metrics;
 
-/* Serves admin.listeners; *out is NULL when that is empty. An address that was not set explicitly and is taken
- * is left out (metrics_print says so); one that was set is an error, with one line in `why`. */
-nodiscard int metrics_open(struct metrics **out, struct broker *broker, const char *version, char *why,
-                           size_t why_n);
+/* Serves admin.listeners; *out is NULL when that is empty. An address that was not set explicitly
+ * and is taken is left out (metrics_print says so); one that was set is an error, with one line in
+ * `why`. */
+nodiscard int metrics_open(struct metrics **out, struct broker *broker, const char *version,
+                           char *why, size_t why_n);
 void metrics_close(struct metrics *metrics); /* NULL is fine */
 void metrics_print(const struct metrics *metrics, FILE *to);
 

@@ -3,14 +3,15 @@
  *
  * Owner: main starts and ends threads; thread_loop runs in each.
  *
- * A thread turns as long as there is something to do. After IDLE_TURNS_MAX turns in a row that did nothing it
- * announces that it sleeps (mail_sleep_begin, which looks at the rings once more) and waits in the kernel:
- * workers and control in io_wait, where completions, the wake descriptor and the next timer end it; helpers,
- * which have no ring, in poll() on their descriptor. With dataplane.poll=always workers never sleep.
+ * A thread turns as long as there is something to do. After IDLE_TURNS_MAX turns in a row that did
+ * nothing it announces that it sleeps (mail_sleep_begin, which looks at the rings once more) and
+ * waits in the kernel: workers and control in io_wait, where completions, the wake descriptor and
+ * the next timer end it; helpers, which have no ring, in poll() on their descriptor. With
+ * dataplane.poll=always workers never sleep.
  *
- * The few idle turns before sleeping are worth it: an answer that comes within microseconds (a flush on a fast
- * device, mail from a thread that is running) needs no trip through the scheduler. More of them would take the
- * core from the other threads of a small machine.
+ * The few idle turns before sleeping are worth it: an answer that comes within microseconds (a
+ * flush on a fast device, mail from a thread that is running) needs no trip through the scheduler.
+ * More of them would take the core from the other threads of a small machine.
  */
 #include "thread.h"
 
@@ -42,8 +43,6 @@ static void wake_begin(struct thread *t)
         return;
     io_op_init(&t->wake, IO_POLL, wake_done);
     t->wake.fd = broker_post(t->broker, t->number)->event_fd;
-    if (t->number == broker_control_thread(t->broker))
-        t->broker->control_wakes_n = 1;
     io_submit(io, &t->wake);
 }
 
@@ -197,7 +196,8 @@ nodiscard static int thread_start(struct thread *t, const int *cpus, int cpus_n)
     return 0;
 }
 
-int threads_start(struct threads *threads, struct broker *b, const int *cpus, int cpus_n, bool is_polling)
+int threads_start(struct threads *threads, struct broker *b, const int *cpus, int cpus_n,
+                  bool is_polling)
 {
     sigset_t all, before;
     int rc = 0;

@@ -3,15 +3,16 @@
  *
  * Owner: worker.
  *
- * Batching and group commit fall out of this shape: all appends of a turn leave in one write and one flush,
- * all answers of a turn in one system call. Three lists join the stages and no others: ready (connections
- * with bytes), dirty (logs with unwritten bytes), send (connections with answers).
+ * Batching and group commit fall out of this shape: all appends of a turn leave in one write and
+ * one flush, all answers of a turn in one system call. Three lists join the stages and no others:
+ * ready (connections with bytes), dirty (logs with unwritten bytes), send (connections with
+ * answers).
  *
- * The view is loaded after the mail was read, so what control said by mail (LOG_OPEN) has been done before a
- * view that knows of it is used, and it is used to the end of this turn and no longer.
+ * The view is loaded after the mail was read, so what control said by mail (LOG_OPEN) has been done
+ * before a view that knows of it is used, and it is used to the end of this turn and no longer.
  *
- * What it does not do: it reads no clock, waits for nothing, and frees nobody's memory. The loop around it
- * (thread.c, or the simulator) decides when the next turn is.
+ * What it does not do: it reads no clock, waits for nothing, and frees nobody's memory. The loop
+ * around it (thread.c, or the simulator) decides when the next turn is.
  */
 #include "worker.h"
 
@@ -45,19 +46,12 @@ static void worker_mail(struct worker *w, struct mail *mail)
     case MAIL_READ:
     case MAIL_RELEASE:
     case MAIL_QUERY:
-    case MAIL_REQUEST:
-        kafka_mail(w->kafka, w->view, mail, w->now);
-        return;
-    case MAIL_LOG:
-        worker_log_order(w, container_of(mail, struct log_op, mail));
-        return;
+    case MAIL_REQUEST: kafka_mail(w->kafka, w->view, mail, w->now); return;
+    case MAIL_LOG: worker_log_order(w, container_of(mail, struct log_op, mail)); return;
     case MAIL_FILE:
-    case MAIL_BULK:
-        store_mail(w->store, mail, w->now);
-        return;
+    case MAIL_BULK: store_mail(w->store, mail, w->now); return;
     case MAIL_STOP:
-    case MAIL_KINDS_N:
-        break;
+    case MAIL_KINDS_N: break;
     }
     check(false); /* a kind that no worker is ever sent */
 }
@@ -83,17 +77,17 @@ int worker_turn(struct worker *w, struct now now)
     own(w);
     w->now = now;
 
-    n += io_poll(w->io);                                     /* in: what the kernel has finished   */
-    n += worker_mail_read(w);                                /*     what other threads ask or answer */
-    n += timers_run(&w->timers, now, WORKER_TIMERS_MAX);     /*     what time it is                */
+    n += io_poll(w->io);                                 /* in: what the kernel has finished   */
+    n += worker_mail_read(w);                            /*     what other threads ask or answer */
+    n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
 
     w->view = view_load(w->views, w->number);
-    n += kafka_turn(w->kafka, w->view, now);                 /* decide: frames, requests, answers  */
+    n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
 
-    n += store_flush(w->store, now);                         /* out: one write per dirty log       */
-    n += conns_send_ready(w->conns, now);                    /*      answers, in request order     */
-    n += io_poll(w->io);                                     /*      hand all of it to the kernel  */
-    sent = mail_flush(&w->post);                             /*      and to the other threads      */
+    n += store_flush(w->store, now);      /* out: one write per dirty log       */
+    n += conns_send_ready(w->conns, now); /*      answers, in request order     */
+    n += io_poll(w->io);                  /*      hand all of it to the kernel  */
+    sent = mail_flush(&w->post);          /*      and to the other threads      */
     stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);
     return n + sent;
 }

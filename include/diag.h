@@ -1,12 +1,14 @@
 /*
- * diag.h - what operators read: events from one table (diag.def), written to a ring, formatted elsewhere.
+ * diag.h - what operators read: events from one table (diag.def), written to a ring, formatted
+ * elsewhere.
  *
- * Owner: each thread has a struct diag and is its only writer; main reads the rings and formats (diag_drain).
+ * Owner: each thread has a struct diag and is its only writer; main reads the rings and formats
+ * (diag_drain).
  *
  * A thread writes numbers and a short text, never a formatted line, and never waits: at most
- * DIAG_PER_SECOND_MAX events a second and cause reach the ring, the others are counted, and the count goes out
- * with the next event of that cause. A full ring drops and counts too. So nothing a peer does can fill a disk
- * with lines or stop a worker.
+ * DIAG_PER_SECOND_MAX events a second and cause reach the ring, the others are counted, and the
+ * count goes out with the next event of that cause. A full ring drops and counts too. So nothing a
+ * peer does can fill a disk with lines or stop a worker.
  *
  *   writer  A1 fill slot, store tail (release)     reader  R1 load tail (acquire), slot
  *           R2 load head (acquire)                         A2 store head (release)
@@ -51,11 +53,13 @@ struct diag {
 };
 
 /* `text` is copied, may be NULL, and is cut at DIAG_TEXT_MAX - 1. */
-void diag_write(struct diag *diag, struct now now, enum diag_id id, const char *text, int64_t n, int64_t m);
+void diag_write(struct diag *diag, struct now now, enum diag_id id, const char *text, int64_t n,
+                int64_t m);
 
 /* The reader: takes the next event; false when there is none. */
 bool diag_read(struct diag *diag, struct diag_event *out);
-/* One line: "2026-01-31T12:00:00.123Z note worker-0: 3 appends refused: ... (what to do)". Returns its length. */
+/* One line: "2026-01-31T12:00:00.123Z note worker-0: 3 appends refused: ... (what to do)". Returns
+ * its length. */
 int diag_format(const struct diag_event *event, const char *thread, char *to, size_t to_n);
 
 #endif

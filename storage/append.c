@@ -348,6 +348,7 @@ static void append_commit(struct plog *log, struct place *place, struct segment 
     segment_note(segment, &log->config, b, pos);
     log->end.offset = batch_last_offset(b) + 1;
     log->end.bytes += b->bytes;
+    log->is_changed = true;
     plog_charge(log);
     plog_mark_dirty(log);
     store->stats.appended_batches++;

@@ -309,6 +309,10 @@ int store_flush(struct store *store, struct now now)
     store->now = now;
     uint64_t writes_before = store->stats.write_ops;
     struct list *l;
+    if (unlikely(store->checkpoints != NULL)) {
+        checkpoints_free(store->checkpoints);
+        store->checkpoints = NULL;
+    }
     while ((l = list_pop(&store->completed)) != NULL) {
         struct store_op *op = container_of(l, struct store_op, op.link);
         op->finish(op, now);

@@ -94,6 +94,7 @@ static void load_finish(struct store_op *op, struct now now)
     if (op->op.result >= 0)
         load_take(segment, load);
     load_close(segment->store, load->job);
+    list_del(&load->link);
     free(load);
     load_end(segment, now);
 }
@@ -115,6 +116,8 @@ static void load_opened(struct job *job, struct now now)
         return;
     }
     store_op_init(&load->op, IO_READ);
+    list_init(&load->link);
+    list_append(&store->loads, &load->link);
     load->segment = segment;
     load->job = job;
     load->bytes = bytes;

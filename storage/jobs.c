@@ -50,6 +50,7 @@ void store_job_send(struct store *store, struct job *job, void (*done)(struct jo
 
 void store_job_give(struct store *store, struct job *job)
 {
+    job->done = NULL;
     list_push(&store->jobs_free, &job->mail.link);
 }
 
@@ -97,6 +98,14 @@ static bool step_epochs(struct plog *log)
     log->jobs_n++;
     store_job_send(log->store, job, epochs_written, log);
     return true;
+}
+
+void store_jobs_fini(struct store *store)
+{
+    for (int i = 0; store->jobs != NULL && i < JOBS_MAX; i++) {
+        if (store->jobs[i].done == epochs_written)
+            free((void *)(uintptr_t)store->jobs[i].data.ptr);
+    }
 }
 
 /* ── sealing ── */

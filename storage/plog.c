@@ -97,6 +97,7 @@ struct plog *plog_make(struct store *store, const struct log_id *id, const struc
     log->id = *id;
     log->id.topic = bytes_of(log->topic_name, id->topic.n);
     log->config = *config;
+    log->cleaner_offset = -1;
     list_init(&log->link);
     list_init(&log->dirty_link);
     list_init(&log->sync_link);
@@ -236,7 +237,7 @@ bool plog_wait(struct plog *log, struct plog_wait *wait)
 
 void plog_wait_cancel(struct plog_wait *wait)
 {
-    if (list_is_linked(&wait->link))
+    if (wait->link.next != NULL && list_is_linked(&wait->link)) /* NULL: zeroed, it never waited */
         list_del(&wait->link);
 }
 

@@ -78,6 +78,7 @@ struct plog {
     uint8_t state;              /* enum plog_state; only plog_state_set writes it                      */
     bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind                                   */
     bool wants_sync;            /* a file had to be opened before its flush                            */
+    bool is_changed;            /* since it was opened: a clean stop has something to write            */
     struct store *store;
     struct list link;           /* store.logs or store.dropped                                         */
     struct list dirty_link, sync_link, pending_link;
@@ -86,6 +87,7 @@ struct plog {
     char *topic_name;
     struct log_config config;
 
+    int64_t cleaner_offset;     /* of cleaner-offset-checkpoint, handed on; -1 = none                  */
     int64_t start;              /* first offset a reader may ask for                                   */
     struct mark high, written, durable, end;
     struct segment **segments;  /* by base offset; the last one takes appends                          */
@@ -141,14 +143,16 @@ struct index_buffer {
 
 /* Owner: home. */
 struct segment {
-    struct plog *log;           /* NULL when GONE and the log is freed                            */
+    struct plog *log;           /* NULL when GONE                                                 */
     struct store *store;
+    struct list store_link;     /* store.segments                                                 */
     uint8_t state;              /* enum segment_state                                             */
     bool is_rolled;             /* a later segment takes the appends                              */
     bool is_opening;            /* a job opens its file                                           */
     bool is_closing;            /* its descriptor is being closed                                 */
     bool is_index_loaded;
     bool is_index_loading;
+    bool has_file;              /* while recovering */
     uint8_t seal_step;
     uint32_t refs;              /* the log, pages, reads, jobs, operations                        */
     uint32_t io_n;              /* operations on its descriptor                                   */
@@ -209,6 +213,7 @@ struct fill {
 
 /* A sealed segment's .index being read. Owner: store; io while busy. Heap, with the bytes behind it. */
 struct index_load {
+    struct list link;           /* store.loads */
     struct store_op op;
     struct iovec iov;
     struct segment *segment;
@@ -246,7 +251,8 @@ struct store {
     struct list open_files, indexes;
     uint64_t index_bytes;
     uint64_t tail_bytes;        /* not yet safe, over all logs */
-    uint32_t segments_n;        /* structs alive */
+    struct list segments;       /* all structs alive */
+    struct list loads;          /* indexes being read */
 
     uint64_t dirty_since_ns;    /* first byte that no flush round covers; 0 = none */
     uint64_t round_ns;          /* when the round under way began */
@@ -260,6 +266,7 @@ struct store {
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
     struct list fill_waits;     /* reads that wait for a free fill or page */
+    struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct list answers;        /* time queries that are answered without a search, or wait for a job */
 };
 
@@ -315,6 +322,8 @@ void plog_mark_pending(struct plog *log);
 /* Written and wants a flush: into the next round. */
 void plog_mark_unsynced(struct plog *log);
 
+void store_jobs_fini(struct store *store); /* memory of jobs that never came back */
+
 /* segment.c: segments, their index entries, rolling, descriptors */
 nodiscard int segment_add(struct plog *log, int64_t base_offset, int64_t wall_ms, struct segment **out);
 struct segment *segment_make(struct store *store, int64_t base_offset, int64_t wall_ms);
@@ -322,6 +331,7 @@ nodiscard int segment_room(struct plog *log);      /* for one more in log->segme
 void segment_attach(struct plog *log, struct segment *segment);
 void segment_get(struct segment *segment);
 void segment_put(struct segment *segment);
+void segment_free(struct segment *segment); /* whoever still points to it: the store is being taken apart */
 /* Takes the oldest segment out of its log. The caller has a reference. */
 void segment_detach_first(struct plog *log);
 /* Which segment may hold `offset`: the last with base_offset <= offset; index into log->segments. */

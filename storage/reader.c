@@ -62,7 +62,8 @@ static int slices_room(struct read *read)
     struct page *page = read_page(read, used + sizeof(struct slice));
     if (page == NULL)
         return E_NO_MEMORY;
-    memcpy(page_data(page), read->data.v, used);
+    if (used > 0)
+        memcpy(page_data(page), read->data.v, used);
     read->data.v = (struct slice *)(void *)page_data(page);
     in->slices_page = page;
     if (old != NULL)

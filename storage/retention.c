@@ -63,7 +63,7 @@ static void tick_delete(struct plog *log, struct now now)
     log->start = max_i64(log->start, next->base_offset);
     epochs_truncate_start(&log->epochs, log->start);
     aborted_truncate_start(&log->aborted, log->start);
-    log->has_epochs_to_write = true;
+    log->has_epochs_to_write = log->is_changed = true;
     plog_mark_pending(log);
 }
 
@@ -82,6 +82,7 @@ static void tick_roll(struct plog *log, struct now now)
         return;
     segment_snapshot(log, active);
     segment_roll(log, next);
+    log->is_changed = true;
 }
 
 static void tick_flush(struct plog *log, struct now now)

@@ -36,7 +36,7 @@ struct segment *segment_make(struct store *store, int64_t base_offset, int64_t w
     list_init(&segment->delete_link);
     list_init(&segment->want_link);
     list_init(&segment->waits);
-    store->segments_n++;
+    list_append(&store->segments, &segment->store_link);
     return segment;
 }
 
@@ -87,11 +87,16 @@ void segment_put(struct segment *segment)
         return;
     check(segment->pages_n == 0 && segment->io_n == 0 && segment->fd < 0);
     check(!list_is_linked(&segment->open_link) && !list_is_linked(&segment->delete_link));
+    segment_free(segment);
+}
+
+void segment_free(struct segment *segment)
+{
     segment_index_drop(segment);
     index_clear(&segment->time_index);
     free(segment->snapshot);
     free(segment->file);
-    segment->store->segments_n--;
+    list_del(&segment->store_link);
     free(segment);
 }
 

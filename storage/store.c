@@ -18,6 +18,7 @@ static void store_lists_init(struct store *store)
         &store->logs, &store->dirty, &store->unsynced, &store->round, &store->pending, &store->completed,
         &store->wants, &store->dropped, &store->deleting, &store->open_files, &store->indexes, &store->writes_free,
         &store->fills_free, &store->fills, &store->jobs_free, &store->fill_waits, &store->answers,
+        &store->segments, &store->loads,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -73,59 +74,75 @@ int store_init(struct store **out, const struct store_config *config, struct io 
     return 0;
 }
 
-/* Takes a log apart without asking anybody: the threads have stopped. */
-static void store_log_fini(struct plog *log)
+/* Takes logs apart without asking anybody: the threads have stopped. */
+static void store_logs_fini(struct list *logs)
 {
-    struct list *const links[] = {&log->link, &log->dirty_link, &log->sync_link, &log->pending_link};
-    for (size_t i = 0; i < array_n(links); i++) {
-        if (list_is_linked(links[i]))
-            list_del(links[i]);
-    }
-    log->write = NULL;
-    log->syncs_n = log->jobs_n = 0;
-    while (log->segments_n > 0) {
-        struct segment *segment = log->segments[0];
-        segment_get(segment);
-        segment_detach_first(log);
-        segment->io_n = 0;
-        if (segment->fd >= 0) {
-            list_del(&segment->open_link);
-            disk_close(log->store->disk, segment->fd);
-            segment->fd = -1;
+    struct list *l;
+    while ((l = list_pop(logs)) != NULL) {
+        struct plog *log = list_entry(l, struct plog, link);
+        struct list *const links[] = {&log->dirty_link, &log->sync_link, &log->pending_link};
+        for (size_t i = 0; i < array_n(links); i++) {
+            if (list_is_linked(links[i]))
+                list_del(links[i]);
         }
-        segment_put(segment);
+        log->write = NULL;
+        log->syncs_n = log->jobs_n = log->segments_n = 0;
+        plog_free(log);
     }
-    plog_free(log);
+}
+
+static void store_segments_fini(struct store *store)
+{
+    struct segment *segment;
+    while ((segment = list_first(&store->segments, struct segment, store_link)) != NULL) {
+        if (segment->fd >= 0)
+            disk_close(store->disk, segment->fd);
+        segment_free(segment);
+    }
+}
+
+/* Operations that never completed: their pages and memory. */
+static void store_operations_fini(struct store *store)
+{
+    struct list *l;
+    for (int i = 0; store->writes != NULL && i < WRITES_MAX; i++) {
+        struct write_op *write = &store->writes[i];
+        for (uint32_t at = 0; write->log != NULL && at < write->op.op.iov_n; at++)
+            page_put(write->pages[at]);
+    }
+    while ((l = list_pop(&store->loads)) != NULL)
+        free(list_entry(l, struct index_load, link));
+    store_jobs_fini(store);
+    free(store->writes);
+    free(store->fill_ops);
+    free(store->jobs);
 }
 
 static void store_pages_fini(struct store *store)
 {
     for (uint64_t i = 0; i <= store->cache.mask; i++) {
-        while (store->cache.table[i] != NULL)
-            cache_remove(&store->cache, store->cache.table[i]);
+        while (store->cache.table[i] != NULL) {
+            struct page *page = store->cache.table[i];
+            segment_get(cache_page_segment(page)); /* so that segments go last, all at once */
+            cache_remove(&store->cache, page);
+        }
     }
 }
 
 void store_fini(struct store *store)
 {
-    struct list *l;
+    store_operations_fini(store);
     if (store->cache.table != NULL)
         store_pages_fini(store);
-    while ((l = list_pop(&store->deleting)) != NULL)
-        segment_put(list_entry(l, struct segment, delete_link));
-    while ((l = list_pop(&store->wants)) != NULL)
-        segment_put(list_entry(l, struct segment, want_link));
-    while ((l = list_pop(&store->logs)) != NULL)
-        store_log_fini(list_entry(l, struct plog, link));
-    while ((l = list_pop(&store->dropped)) != NULL)
-        store_log_fini(list_entry(l, struct plog, link));
+    store_logs_fini(&store->logs);
+    store_logs_fini(&store->dropped);
+    store_segments_fini(store);
     cache_fini(&store->cache);
     if (store->producers != NULL)
         producer_pool_fini(store->producers);
     free(store->table);
-    free(store->writes);
-    free(store->fill_ops);
-    free(store->jobs);
+    if (store->checkpoints != NULL)
+        checkpoints_free(store->checkpoints);
     store->magic = 0;
     free(store);
 }

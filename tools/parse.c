@@ -240,8 +240,9 @@ bool parse_escapes(char *text, size_t *n)
     return true;
 }
 
-static void base64_with(struct bytes b, const char *digits, bool has_padding, char *to)
+void base64_encode(struct bytes b, char *to)
 {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t bits = 0;
     int bits_n = 0;
     for (uint32_t i = 0; i < b.n; i++) {
@@ -251,19 +252,7 @@ static void base64_with(struct bytes b, const char *digits, bool has_padding, ch
     }
     if (bits_n > 0)
         *to++ = digits[bits << (6 - bits_n) & 63];
-    for (uint32_t i = b.n; has_padding && i % 3 != 0; i++)
+    for (uint32_t i = b.n; i % 3 != 0; i++)
         *to++ = '=';
     *to = 0;
-}
-
-#define BASE64_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-void uuid_text(const struct uuid *id, char to[UUID_TEXT_MAX])
-{
-    base64_with(bytes_of(id->b, sizeof id->b), BASE64_LETTERS "-_", false, to);
-}
-
-void base64_encode(struct bytes b, char *to)
-{
-    base64_with(b, BASE64_LETTERS "+/", true, to);
 }

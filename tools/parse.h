@@ -50,9 +50,6 @@ void time_text(int64_t ms, char to[TIME_TEXT_MAX]);
 /* Resolves \n \t \r \0 \\ \xHH in place; false for an unknown escape. Returns the length in *n. */
 bool parse_escapes(char *text, size_t *n);
 
-/* 16 bytes as Kafka prints them: URL-safe base64 without padding, 22 characters and a zero. */
-enum { UUID_TEXT_MAX = 23 };
-void uuid_text(const struct uuid *id, char to[UUID_TEXT_MAX]);
 /* Standard base64 with padding and a closing zero; `to` has room for (b.n + 2) / 3 * 4 + 1. */
 void base64_encode(struct bytes b, char *to);
 

@@ -15,6 +15,7 @@
 #include "messages.h"
 #include "parse.h"
 #include "table.h"
+#include "uuid_text.h"
 
 enum {
     API_LIST_OFFSETS = 2,

@@ -1,14 +1,17 @@
 /*
- * transport_sock.c - connections over kernel sockets, by io_op: multishot receive, one send at a time.
+ * transport_sock.c - connections over kernel sockets, by io_op: multishot receive, one send at a
+ * time.
  *
  * Owner: worker.
  *
- * One multishot IO_RECV per connection delivers into the io's provided buffers until it ends: because we
- * cancel it (not reading), because no buffer is free (ENOBUFS: the connection waits on conns.starved, first
- * come first served), because the kernel feels like it (submitted again at once), or because the peer did.
+ * One multishot IO_RECV per connection delivers into the io's provided buffers until it ends:
+ * because we cancel it (not reading), because no buffer is free (ENOBUFS: the connection waits on
+ * conns.starved, first come first served), because the kernel feels like it (submitted again at
+ * once), or because the peer did.
  *
- * The end: shutdown(2) makes what is under way return, the last completion closes the descriptor. Both are
- * plain calls: neither blocks on a socket, and an operation each would only be one more thing under way.
+ * The end: shutdown(2) makes what is under way return, the last completion closes the descriptor.
+ * Both are plain calls: neither blocks on a socket, and an operation each would only be one more
+ * thing under way.
  */
 #include "inside.h"
 
@@ -27,7 +30,8 @@ static struct conn *conn_of_recv(struct io_op *op)
 static void recv_submit(struct conn *conn)
 {
     struct conn_sock *sock = &conn->sock;
-    if (sock->recv.is_busy || list_is_linked(&sock->starved) || !sock->is_reading || conn->state != CONN_OPEN)
+    if (sock->recv.is_busy || list_is_linked(&sock->starved) || !sock->is_reading ||
+        conn->state != CONN_OPEN)
         return;
     io_submit(conn->conns->io, &sock->recv);
 }
@@ -37,9 +41,7 @@ static void recv_ended(struct conn *conn, int32_t result)
     struct conns *conns = conn->conns;
     conn_attend(conn); /* it may be the last thing under way */
     switch (-result) {
-    case 0:
-        conn_ended(conn);
-        break;
+    case 0: conn_ended(conn); break;
     case ENOBUFS:
         conns->stats.starved_n++;
         if (conn->state == CONN_OPEN)
@@ -47,9 +49,7 @@ static void recv_ended(struct conn *conn, int32_t result)
         break;
     case ECANCELED:
     case EINTR:
-    case EAGAIN:
-        recv_submit(conn);
-        break;
+    case EAGAIN: recv_submit(conn); break;
     default:
         if (conn->state != CONN_CLOSING)
             conn_close(conn, CONN_END_RESET);

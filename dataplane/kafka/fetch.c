@@ -1,23 +1,27 @@
 /*
- * fetch.c - Fetch, versions 4-18: read each partition at its home, wait for enough, answer with slices of log pages.
+ * fetch.c - Fetch, versions 4-18: read each partition at its home, wait for enough, answer with
+ * slices of log pages.
  *
  * Owner: worker.
  *
- *   fetch_start --> fetch_read --one op per home--> fetch_more --enough--> fetch_finish --> request_answer
- *                       ^                              |
- *                       '------ news or time <-- fetch_park (park.c)
+ *   fetch_start --> fetch_read --one op per home--> fetch_more --enough--> fetch_finish
+ *                       ^                              |                        |
+ *                       '-- news or time -- fetch_park (park.c)          request_answer
  *
- * Budgets. max_bytes is split over the homes by their number of partitions; the answer then takes partitions in
- * the order of the request while they fit, the first one with data in any case (KIP-74, trap 9). All answers of
- * a worker together hold at most answer_budget_bytes (and one batch each beyond it); fetches that find it used
- * up wait in order of arrival.
+ * Budgets. max_bytes is split over the homes by their number of partitions; the answer then takes
+ * partitions in the order of the request while they fit, the first one with data in any case
+ * (KIP-74, trap 9). All answers of a worker together hold at most answer_budget_bytes (and one
+ * batch each beyond it); fetches that find it used up wait in order of arrival.
  *
- * Answered at once (trap 10): max_wait_ms <= 0, no partition, min_bytes there, any error, a diverging epoch.
+ * Answered at once (trap 10): max_wait_ms <= 0, no partition, min_bytes there, any error, a
+ * diverging epoch.
  *
- * Sessions (KIP-227): none is ever created, every answer says session id 0, which clients take as "send the full
- * list again". A request inside a session we do not know gets FETCH_SESSION_ID_NOT_FOUND. So trap 26 cannot arise.
+ * Sessions (KIP-227): none is ever created, every answer says session id 0, which clients take as
+ * "send the full list again". A request inside a session we do not know gets
+ * FETCH_SESSION_ID_NOT_FOUND. So trap 26 cannot arise.
  *
- * Not here: rack-aware replicas (one node: RackId is ignored), followers (a replica id gets NOT_LEADER_OR_FOLLOWER).
+ * Not here: rack-aware replicas (one node: RackId is ignored), followers (a replica id gets
+ * NOT_LEADER_OR_FOLLOWER).
  */
 #include "fetch.h"
 
@@ -52,7 +56,8 @@ static struct read_op *fetch_op(struct request *r, struct fetch *f, uint8_t home
 }
 
 static bool fetch_add(struct request *r, struct fetch *f, const struct view *view,
-                      const struct fetch_request_topics *topic, const struct fetch_request_topics_partitions *asked,
+                      const struct fetch_request_topics *topic,
+                      const struct fetch_request_topics_partitions *asked,
                       struct fetch_response_responses_partitions *response)
 {
     const struct fetch_request *q = r->body;
@@ -65,8 +70,8 @@ static bool fetch_add(struct request *r, struct fetch *f, const struct view *vie
     f->tail = &part->next_asked;
     part->response = response;
     part->partition = response->partition_index = asked->partition;
-    part->code = partition_find(view, topic->topic, &topic->topic_id, r->version >= 13, asked->partition,
-                                &found_topic, &found);
+    part->code = partition_find(view, topic->topic, &topic->topic_id, r->version >= 13,
+                                asked->partition, &found_topic, &found);
     int32_t replica = r->version >= 15 ? q->replica_state.replica_id : q->replica_id;
     if (part->code == 0 && replica >= 0)
         part->code = KAFKA_NOT_LEADER_OR_FOLLOWER;
@@ -102,7 +107,8 @@ static bool fetch_plan(struct request *r, struct fetch *f, const struct view *vi
     const struct fetch_request *q = r->body;
     int32_t topics_n = q->topics_n > 0 ? q->topics_n : 0;
     f->response = PROTO_NEW(&r->arena, fetch_response, 1);
-    struct fetch_response_responses *topics = PROTO_NEW(&r->arena, fetch_response_responses, topics_n);
+    struct fetch_response_responses *topics =
+        PROTO_NEW(&r->arena, fetch_response_responses, topics_n);
     if (f->response == NULL || topics == NULL)
         return false;
     f->response->responses = topics;
@@ -163,7 +169,8 @@ void fetch_start(struct request *r, const struct view *view, struct now now)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
-    request_drop_frame(r); /* everything kept was copied: a fetch that waits holds no receive memory */
+    request_drop_frame(
+        r); /* everything kept was copied: a fetch that waits holds no receive memory */
     r->body = NULL;
     fetch_read(r, view, now);
 }
@@ -172,7 +179,9 @@ void fetch_start(struct request *r, const struct view *view, struct now now)
 
 static uint64_t fetch_budget_left(const struct kafka *k)
 {
-    return k->config.answer_budget_bytes > k->answer_bytes ? k->config.answer_budget_bytes - k->answer_bytes : 0;
+    return k->config.answer_budget_bytes > k->answer_bytes
+               ? k->config.answer_budget_bytes - k->answer_bytes
+               : 0;
 }
 
 /* Room for a useful answer, or nothing else under way. */
@@ -231,8 +240,9 @@ void fetch_read(struct request *r, const struct view *view, struct now now)
         list_append(&r->kafka->wait_answer, &r->run_link);
         return;
     }
-    uint64_t budget = r->kafka->answer_bytes == 0 ? f->max_bytes
-                                                  : min_u64(f->max_bytes, fetch_budget_left(r->kafka));
+    uint64_t budget = r->kafka->answer_bytes == 0
+                          ? f->max_bytes
+                          : min_u64(f->max_bytes, fetch_budget_left(r->kafka));
     fetch_reserve(r, f->parts_n > 0 ? budget : 0);
     for (struct read_op *op = f->ops; op != NULL; op = op->next)
         op->bytes_max = budget * op->parts_n / f->parts_n;
@@ -281,7 +291,8 @@ void release_mail_back(struct mail *mail)
 
 /* ── enough? ── */
 
-/* Decides what the answer carries: in the order of the request while it fits, the first data in any case. */
+/* Decides what the answer carries: in the order of the request while it fits, the first data in any
+ * case. */
 static void fetch_judge(struct fetch *f)
 {
     f->bytes = 0;
@@ -310,8 +321,8 @@ static void fetch_more(struct request *r, const struct view *view, struct now no
     for (struct read_op *op = f->ops; op != NULL; op = op->next)
         request_stamp(r, STAGE_PLACED, op->done_ns);
     fetch_judge(f);
-    if (f->is_last || f->parts_n == 0 || f->has_error || f->bytes >= min_u64(f->min_bytes, r->answer_bytes) ||
-        now.ns >= f->deadline_ns)
+    if (f->is_last || f->parts_n == 0 || f->has_error ||
+        f->bytes >= min_u64(f->min_bytes, r->answer_bytes) || now.ns >= f->deadline_ns)
         fetch_finish(r);
     else
         fetch_park(r, now);
@@ -350,7 +361,8 @@ static bool fetch_part_fill(struct request *r, struct fetch *f, struct read_part
     if (p->records.bytes == 0 || part->read.aborted_n == 0)
         return true;
     uint32_t n = part->read.aborted_n;
-    p->aborted_transactions = PROTO_NEW(&r->arena, fetch_response_responses_partitions_aborted_transactions, n);
+    p->aborted_transactions =
+        PROTO_NEW(&r->arena, fetch_response_responses_partitions_aborted_transactions, n);
     if (p->aborted_transactions == NULL)
         return false;
     p->aborted_transactions_n = (int32_t)n;
@@ -366,7 +378,8 @@ static bool fetch_endpoints(struct request *r, struct fetch *f)
 {
     if (!f->shows_leader)
         return true;
-    struct fetch_response_node_endpoints *node = PROTO_NEW(&r->arena, fetch_response_node_endpoints, 1);
+    struct fetch_response_node_endpoints *node =
+        PROTO_NEW(&r->arena, fetch_response_node_endpoints, 1);
     if (node == NULL)
         return false;
     node->node_id = f->node_id;

@@ -16,14 +16,14 @@ struct fetch {
     uint32_t parts_n;                /* asked of logs               */
     uint64_t deadline_ns;            /* of max_wait_ms              */
     uint64_t min_bytes, max_bytes;
-    uint64_t bytes;                  /* that the answer would carry */
-    bool has_error;                  /* answered at once (trap 10)  */
-    bool is_last;                    /* the time is up: this read is answered, whatever it finds */
+    uint64_t bytes; /* that the answer would carry */
+    bool has_error; /* answered at once (trap 10)  */
+    bool is_last;   /* the time is up: this read is answered, whatever it finds */
     bool is_committed;
-    struct bytes host;               /* of this node, for NodeEndpoints */
+    struct bytes host; /* of this node, for NodeEndpoints */
     int32_t port;
     int32_t node_id;
-    bool shows_leader;               /* some partition names the current leader (KIP-951) */
+    bool shows_leader; /* some partition names the current leader (KIP-951) */
 };
 
 /* (Re)reads everything. */

@@ -3,18 +3,20 @@
  *
  * Owner: worker.
  *
- *   prefix  i32 length, big-endian; <= 0 or > frame_bytes_max closes the connection (HTTP and TLS hellos end
- *           here, too). A frame of exactly frame_bytes_max is waited for.
+ *   prefix  i32 length, big-endian; <= 0 or > frame_bytes_max closes the connection (HTTP and TLS
+ *           hellos end here, too). A frame of exactly frame_bytes_max is waited for.
  *
- * Admission. request_budget_bytes bounds the bytes of frames received and not yet placed. A frame of at most
- * FRAME_SMALL_MAX waits in its connection (bounded there) and reserves its length when it is whole, so a half
- * frame holds nothing of the budget. A larger one reserves when its prefix is read and streams into staging
- * pages (conn_want); at most LARGE_FRAMES_MAX at once, in the order they asked, and never from the small
- * frames' half of the budget - but the first one is always let in, however long, or it never would be. It
- * loses its place, and its connection, when it arrives slower than frame_rate_min.
+ * Admission. request_budget_bytes bounds the bytes of frames received and not yet placed. A frame
+ * of at most FRAME_SMALL_MAX waits in its connection (bounded there) and reserves its length when
+ * it is whole, so a half frame holds nothing of the budget. A larger one reserves when its prefix
+ * is read and streams into staging pages (conn_want); at most LARGE_FRAMES_MAX at once, in the
+ * order they asked, and never from the small frames' half of the budget - but the first one is
+ * always let in, however long, or it never would be. It loses its place, and its connection, when
+ * it arrives slower than frame_rate_min.
  *
- * What is refused waits in `wait_small` or `wait_large`, its bytes stay unread and the peer's window closes.
- * Nobody polls: a waiting connection is looked at when a budget or a request came back.
+ * What is refused waits in `wait_small` or `wait_large`, its bytes stay unread and the peer's
+ * window closes. Nobody polls: a waiting connection is looked at when a budget or a request came
+ * back.
  */
 #include "request.h"
 
@@ -42,7 +44,8 @@ static bool frame_has_room(const struct kafka *k, uint64_t n)
 {
     uint64_t budget = k->config.request_budget_bytes, share = budget / 2;
     if (n > FRAME_SMALL_MAX)
-        return k->large_n == 0 || (k->large_n < LARGE_FRAMES_MAX && k->large_bytes + n <= budget - share);
+        return k->large_n == 0 ||
+               (k->large_n < LARGE_FRAMES_MAX && k->large_bytes + n <= budget - share);
     uint64_t large = min_u64(k->large_bytes, budget - share);
     return k->small_bytes == 0 || k->small_bytes + large + n <= budget;
 }
@@ -129,7 +132,8 @@ void frames_closing(struct kafka *k, struct kafka_conn *c, struct now now)
     if (c->is_admitted)
         frame_place_give(k, c->frame_bytes, true);
     conn_set_user(c->conn, NULL);
-    /* The first drop that leaves the connection without slots may end its struct: nothing of it is used here. */
+    /* The first drop that leaves the connection without slots may end its struct: nothing of it is
+     * used here. */
     for (struct list *l; !list_is_empty(&c->requests);) {
         l = c->requests.next;
         struct request *r = list_entry(l, struct request, conn_link);
@@ -172,20 +176,28 @@ static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
 
 enum frame_step { FRAME_BEGUN, FRAME_INCOMPLETE, FRAME_REFUSED, FRAME_STOP };
 
-static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, const struct view *view, struct now now)
+/* Nobody may pass those that wait already; `has_turn`: it was the first of them. */
+static bool frame_may_go(const struct kafka *k, const struct kafka_conn *c, bool has_turn)
+{
+    const struct list *waiting = c->frame_bytes > FRAME_SMALL_MAX ? &k->wait_large : &k->wait_small;
+    return (has_turn || list_is_empty(waiting)) && frame_has_room(k, c->frame_bytes);
+}
+
+static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool has_turn,
+                                  const struct view *view, struct now now)
 {
     if (c->frame_bytes == 0 && !frame_prefix(k, c, now))
         return FRAME_INCOMPLETE;
     bool is_large = c->frame_bytes > FRAME_SMALL_MAX;
     bool is_whole = conn_unread(c->conn) >= c->frame_bytes;
     if (is_large && !c->is_admitted) {
-        if (!frame_has_room(k, c->frame_bytes))
+        if (!frame_may_go(k, c, has_turn))
             return FRAME_REFUSED;
         frame_admit_large(k, c, now);
     }
     if (!is_whole)
         return FRAME_INCOMPLETE;
-    if (list_is_empty(&k->free) || (!is_large && !frame_has_room(k, c->frame_bytes)))
+    if (list_is_empty(&k->free) || (!is_large && !frame_may_go(k, c, has_turn)))
         return FRAME_REFUSED;
     if (!is_large)
         frame_reserve(k, c->frame_bytes);
@@ -199,7 +211,8 @@ static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, const s
 }
 
 /* Begins what is there of one connection, in order. Returns how many. */
-static int frames_run(struct kafka *k, struct kafka_conn *c, const struct view *view, struct now now)
+static int frames_run(struct kafka *k, struct kafka_conn *c, bool has_turn, const struct view *view,
+                      struct now now)
 {
     int begun = 0;
     while (!conn_is_closing(c->conn)) {
@@ -207,10 +220,11 @@ static int frames_run(struct kafka *k, struct kafka_conn *c, const struct view *
             conn_ready_again(c->conn);
             break;
         }
-        enum frame_step step = frame_step(k, c, view, now);
+        enum frame_step step = frame_step(k, c, has_turn && begun == 0, view, now);
         if (step == FRAME_REFUSED) {
             stats_add(k->stats, STAT_NO_REQUEST_MEMORY, 1);
-            list_append(c->frame_bytes > FRAME_SMALL_MAX ? &k->wait_large : &k->wait_small, &c->link);
+            list_append(c->frame_bytes > FRAME_SMALL_MAX ? &k->wait_large : &k->wait_small,
+                        &c->link);
         }
         if (step != FRAME_BEGUN)
             break;
@@ -220,16 +234,18 @@ static int frames_run(struct kafka *k, struct kafka_conn *c, const struct view *
 }
 
 /* Connections that wait, oldest first, as long as the first of them has room. */
-static int frames_waiting(struct kafka *k, struct list *waiting, const struct view *view, struct now now)
+static int frames_waiting(struct kafka *k, struct list *waiting, const struct view *view,
+                          struct now now)
 {
     int begun = 0;
-    for (uint32_t budget = k->config.requests_max; budget > 0 && !list_is_empty(waiting); budget--) {
+    for (uint32_t budget = k->config.requests_max; budget > 0 && !list_is_empty(waiting);
+         budget--) {
         struct kafka_conn *c = list_first(waiting, struct kafka_conn, link);
         if (list_is_empty(&k->free) || k->begun_n >= k->config.requests_per_turn ||
             (!c->is_admitted && !frame_has_room(k, c->frame_bytes)))
             break;
         list_del(&c->link);
-        begun += frames_run(k, c, view, now);
+        begun += frames_run(k, c, true, view, now);
     }
     return begun;
 }
@@ -253,7 +269,7 @@ int frames_turn(struct kafka *k, const struct view *view, struct now now)
         if (c == NULL)
             conn_close(conn, CONN_END_MEMORY);
         else if (!list_is_linked(&c->link)) /* one that waits keeps its place */
-            frames_run(k, c, view, now);
+            frames_run(k, c, false, view, now);
     }
     return done;
 }

@@ -1,51 +1,56 @@
 /*
- * metadata.c - Metadata, versions 0-13: which topics there are and who leads their partitions, from the view.
+ * metadata.c - Metadata, versions 0-13: which topics there are and who leads their partitions, from
+ * the view.
  *
  * Owner: worker.
  *
- *   metadata_start --names to create--> control (CreateTopics) --\
- *          '-----------------------------------------------------+--> metadata_build --> request_answer
- *                                                                       ^    |
- *                                                                       '----' next turn, when the share is used up
+ *   metadata_start --names to create--> control (CreateTopics) --.
+ *          |                                                     v
+ *          '----------------------------------------------> metadata_build --> request_answer
+ *                                                             ^    |
+ *                         next turn, when the share is used up'----'
  *
- * Names, ids (v12; ids in v10 and v11 are refused, trap 23) or everything (null; in v0 the empty list). Unknown
- * names are created through control first when the client and auto.create.topics.enable allow it (trap 12): the
- * answer then knows the topic, where Apache Kafka answers 3 once and lets the client ask again.
+ * Names, ids (v12; ids in v10 and v11 are refused, trap 23) or everything (null; in v0 the empty
+ * list). Unknown names are created through control first when the client and
+ * auto.create.topics.enable allow it (trap 12): the answer then knows the topic, where Apache Kafka
+ * answers 3 once and lets the client ask again.
  *
- * The view may be another one in the next turn. So what comes from it is copied, and "everything" goes on behind
- * the last name it copied; a topic that appeared behind the room counted at the beginning is left for the next request.
+ * The view may be another one in the next turn. So what comes from it is copied, and "everything"
+ * goes on behind the last name it copied; a topic that appeared behind the room counted at the
+ * beginning is left for the next request.
  *
- * Bounds: the structs of one topic's partitions and of all topics are one piece of memory each (at most 2 MiB): some
- * 32,000 partitions of one topic, 29,000 topics in one answer; beyond it the connection is closed (counted).
+ * Bounds: the structs of one topic's partitions and of all topics are one piece of memory each (at
+ * most 2 MiB): some 32,000 partitions of one topic, 29,000 topics in one answer; beyond it the
+ * connection is closed (counted).
  */
 #include "control.h"
 #include "request.h"
 
 enum {
     METADATA_PARTITIONS_TURN = 4096,
-    METADATA_CREATE_MAX = 64,      /* topics created by one request; the others are answered 3 and asked for again */
+    METADATA_CREATE_MAX = 64, /* topics created by one request; clients ask again for the others */
     METADATA_CREATE_TIMEOUT_MS = 30000,
-    TOPIC_OPERATIONS = 0x0df8,     /* read, write, create, delete, alter, describe, describe and alter configs:
-                                      all there are for a topic, since there are no ACLs */
+    TOPIC_OPERATIONS = 0x0df8, /* read, write, create, delete, alter, describe, describe and alter
+                                  configs: all there are for a topic, since there are no ACLs */
     CLUSTER_OPERATIONS = 0x1fa0,
 };
 
 /* One Metadata. Stands in the request's arena. */
 struct metadata {
     struct metadata_response *response;
-    int32_t *replicas;        /* one node: every partition's replicas and in-sync replicas */
-    int32_t next;             /* topic of the request that comes next */
-    int32_t room;             /* of response->topics */
+    int32_t *replicas; /* one node: every partition's replicas and in-sync replicas */
+    int32_t next;      /* topic of the request that comes next */
+    int32_t room;      /* of response->topics */
     bool is_all, by_id;
-    struct bytes last;        /* name of the last topic copied; ptr NULL at first */
+    struct bytes last; /* name of the last topic copied; ptr NULL at first */
 };
 
 static void metadata_build(struct request *r, const struct view *view, struct now now);
 
 /* ── one topic ── */
 
-static bool metadata_partitions(struct request *r, struct metadata *m, const struct view_topic *from,
-                                struct metadata_response_topics *to)
+static bool metadata_partitions(struct request *r, struct metadata *m,
+                                const struct view_topic *from, struct metadata_response_topics *to)
 {
     to->partitions = PROTO_NEW(&r->arena, metadata_response_topics_partitions, from->partitions_n);
     if (to->partitions == NULL)
@@ -81,21 +86,23 @@ static bool metadata_topic(struct request *r, struct metadata *m, const struct v
 static int16_t metadata_name_code(struct bytes name)
 {
     char why[256];
-    return topic_name_fault(name, why, sizeof why) != NULL ? KAFKA_INVALID_TOPIC : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    return topic_name_fault(name, why, sizeof why) != NULL ? KAFKA_INVALID_TOPIC
+                                                           : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 /* ── the two ways through the topics ── */
 
-static bool metadata_asked(struct request *r, struct metadata *m, const struct view *view, int32_t *left)
+static bool metadata_asked(struct request *r, struct metadata *m, const struct view *view,
+                           int32_t *left)
 {
     const struct metadata_request *q = r->body;
-    for (; m->next < q->topics_n && *left > 0; m->next++) {
+    for (; m->next<q->topics_n && * left> 0; m->next++) {
         const struct metadata_request_topics *asked = &q->topics[m->next];
         struct metadata_response_topics *to = &m->response->topics[m->response->topics_n];
         if (m->by_id && uuid_is_zero(&asked->topic_id))
             continue;
-        const struct view_topic *topic =
-            m->by_id ? view_topic_by_id(view, &asked->topic_id) : view_topic_by_name(view, asked->name);
+        const struct view_topic *topic = m->by_id ? view_topic_by_id(view, &asked->topic_id)
+                                                  : view_topic_by_name(view, asked->name);
         m->response->topics_n++;
         if (topic != NULL) {
             if (!metadata_topic(r, m, topic, to))
@@ -132,10 +139,11 @@ static uint32_t metadata_position(const struct metadata *m, const struct view *v
 }
 
 /* True with *left > 0: all of them. */
-static bool metadata_all(struct request *r, struct metadata *m, const struct view *view, int32_t *left)
+static bool metadata_all(struct request *r, struct metadata *m, const struct view *view,
+                         int32_t *left)
 {
     uint32_t i = metadata_position(m, view);
-    for (; i < view->topics_n && m->response->topics_n < m->room && *left > 0; i++) {
+    for (; i < view->topics_n && m->response->topics_n<m->room && * left> 0; i++) {
         struct metadata_response_topics *to = &m->response->topics[m->response->topics_n++];
         if (!metadata_topic(r, m, view->topics[i], to))
             return false;
@@ -182,12 +190,14 @@ static struct create_topics_request *metadata_to_create(struct request *r, const
         return NULL;
     for (int32_t i = 0; i < q->topics_n; i++) {
         struct bytes name = q->topics[i].name;
-        if (view_topic_by_name(view, name) != NULL || metadata_name_code(name) == KAFKA_INVALID_TOPIC)
+        if (view_topic_by_name(view, name) != NULL ||
+            metadata_name_code(name) == KAFKA_INVALID_TOPIC)
             continue;
         if (c == NULL) {
             c = PROTO_NEW(&r->arena, create_topics_request, 1);
             struct create_topics_request_topics *topics =
-                c == NULL ? NULL : PROTO_NEW(&r->arena, create_topics_request_topics, METADATA_CREATE_MAX);
+                c == NULL ? NULL
+                          : PROTO_NEW(&r->arena, create_topics_request_topics, METADATA_CREATE_MAX);
             if (topics == NULL)
                 return NULL; /* answered as unknown; the client asks again */
             c->topics = topics;
@@ -207,12 +217,14 @@ static struct create_topics_request *metadata_to_create(struct request *r, const
 
 /* ── start ── */
 
-/* A request that is wrong as a whole: each of its topics gets the code, the rest of the answer is empty. */
+/* A request that is wrong as a whole: each of its topics gets the code, the rest of the answer is
+ * empty. */
 static int16_t metadata_fault(const struct request *r, const struct metadata *m)
 {
     const struct metadata_request *q = r->body;
     for (int32_t i = 0; i < q->topics_n; i++) {
-        if (r->version < 12 && (q->topics[i].name.ptr == NULL || !uuid_is_zero(&q->topics[i].topic_id)))
+        if (r->version < 12 &&
+            (q->topics[i].name.ptr == NULL || !uuid_is_zero(&q->topics[i].topic_id)))
             return KAFKA_INVALID_REQUEST;
         if (q->topics[i].name.ptr == NULL && !m->by_id)
             return KAFKA_UNKNOWN_SERVER_ERROR; /* neither name nor id: as Apache Kafka answers */
@@ -283,6 +295,6 @@ void metadata_start(struct request *r, const struct view *view, struct now now)
     if (create == NULL)
         metadata_build(r, view, now);
     else
-        forward_send(r, proto_create_topics_request.api_key, proto_create_topics_request.version_max, create,
-                     metadata_build);
+        forward_send(r, proto_create_topics_request.api_key,
+                     proto_create_topics_request.version_max, create, metadata_build);
 }

@@ -3,12 +3,14 @@
  *
  * Owner: worker.
  *
- * What waits gives back what it can: all pages (read again when it wakes: they are in memory, they were just
- * written), its share of the answer budget, its frame. It keeps its arena: one plog_wait per partition stands there.
+ * What waits gives back what it can: all pages (read again when it wakes: they are in memory, they
+ * were just written), its share of the answer budget, its frame. It keeps its arena: one plog_wait
+ * per partition stands there.
  *
- * min_bytes over n partitions: a wait ends when one log has (min_bytes - found) / n new bytes. If the sum is
- * there, some log has that much (pigeonhole), so nothing is missed; if it was too early, the fetch parks again
- * with a smaller rest. With the usual min_bytes = 1 the first new batch wakes it (trap 10).
+ * min_bytes over n partitions: a wait ends when one log has (min_bytes - found) / n new bytes. If
+ * the sum is there, some log has that much (pigeonhole), so nothing is missed; if it was too early,
+ * the fetch parks again with a smaller rest. With the usual min_bytes = 1 the first new batch wakes
+ * it (trap 10).
  */
 #include "fetch.h"
 

@@ -1,12 +1,13 @@
 /*
- * read.c - reads at the home worker: batches of several logs within a budget, lent until they were sent; and
- * waiting for news.
+ * read.c - reads at the home worker: batches of several logs within a budget, lent until they were
+ * sent; and waiting for news.
  *
  * Owner: home worker.
  *
- * A step READ_NOW goes through its partitions in the order of the request. Each gets what is left of the op's
- * budget, at most its own maximum; the first one with data gets a whole batch in any case (trap 9, KIP-74). A
- * read that goes to the disk stops the walk until it is back; appends and other ops go on meanwhile.
+ * A step READ_NOW goes through its partitions in the order of the request. Each gets what is left
+ * of the op's budget, at most its own maximum; the first one with data gets a whole batch in any
+ * case (trap 9, KIP-74). A read that goes to the disk stops the walk until it is back; appends and
+ * other ops go on meanwhile.
  *
  * A step READ_WAIT gives all pages back and registers one wait per log. The first wake ends it.
  */
@@ -174,7 +175,8 @@ static void read_wake(struct plog_wait *wait, int error, struct now now)
     read_op_over(part->op, now);
 }
 
-/* True: there are news already. Between the read and this step records may have come (another worker's op). */
+/* True: there are news already. Between the read and this step records may have come (another
+ * worker's op). */
 static bool read_part_wait(struct read_part *part)
 {
     struct read_op *op = part->op;
@@ -183,10 +185,13 @@ static bool read_part_wait(struct read_part *part)
     if (log == NULL)
         return true;
     plog_offsets(log, &offsets);
-    if (offsets.high != part->offsets.high || (op->is_committed && offsets.stable != part->offsets.stable))
+    if (offsets.high != part->offsets.high ||
+        (op->is_committed && offsets.stable != part->offsets.stable))
         return true;
-    part->wait = (struct plog_wait){
-        .mark = PLOG_HIGH, .offset = offsets.high + 1, .bytes_min = op->wait_bytes, .wake = read_wake};
+    part->wait = (struct plog_wait){.mark = PLOG_HIGH,
+                                    .offset = offsets.high + 1,
+                                    .bytes_min = op->wait_bytes,
+                                    .wake = read_wake};
     list_init(&part->wait.link);
     if (plog_wait(log, &part->wait))
         return true;

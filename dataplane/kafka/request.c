@@ -1,10 +1,11 @@
 /*
- * request.c - the life of a request: begin, wait, answer, send, end (request.h has the states and the rules).
+ * request.c - the life of a request: begin, wait, answer, send, end (request.h has the states and
+ * the rules).
  *
  * Owner: worker.
  *
- * Three lists make the turn: `run` (what came back or woke), `encode` (answers not yet bytes) and `sent`
- * (answers the transport is done with). A request is in at most one list.
+ * Three lists make the turn: `run` (what came back or woke), `encode` (answers not yet bytes) and
+ * `sent` (answers the transport is done with). A request is in at most one list.
  */
 #include "request.h"
 
@@ -43,23 +44,14 @@ void request_invariants(const struct request *r)
         check(r->arena.used_bytes == 0 && r->frame.n == 0);
         break;
     case REQUEST_RUNNING:
-    case REQUEST_WAITING:
-        check(r->conn != NULL && !r->slot.is_finished);
-        break;
+    case REQUEST_WAITING: check(r->conn != NULL && !r->slot.is_finished); break;
     case REQUEST_PARKED:
         check(r->conn != NULL && r->frame.n == 0 && r->frame_bytes == 0 && r->answer_bytes == 0);
         break;
-    case REQUEST_ENCODING:
-        check(r->conn != NULL && r->ops_n == 0);
-        break;
-    case REQUEST_SENDING:
-        check(r->frame_bytes == 0 && r->ops_n == 0);
-        break;
-    case REQUEST_RELEASING:
-        check(r->ops_n > 0);
-        break;
-    case REQUEST_STATES_N:
-        check(false);
+    case REQUEST_ENCODING: check(r->conn != NULL && r->ops_n == 0); break;
+    case REQUEST_SENDING: check(r->frame_bytes == 0 && r->ops_n == 0); break;
+    case REQUEST_RELEASING: check(r->ops_n > 0); break;
+    case REQUEST_STATES_N: check(false);
     }
 }
 
@@ -110,7 +102,8 @@ static int request_take(struct request *r, uint64_t n)
 
 static void request_sent(struct conn_slot *slot);
 
-bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *view, struct now now)
+bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *view,
+                   struct now now)
 {
     struct request *r = list_first(&k->free, struct request, run_link);
     check(r != NULL && r->state == REQUEST_FREE && conn->frame_bytes > 0);
@@ -181,7 +174,8 @@ void request_op_end(struct request *r)
         request_run(r);
 }
 
-void request_wait(struct request *r, void (*more)(struct request *, const struct view *, struct now))
+void request_wait(struct request *r,
+                  void (*more)(struct request *, const struct view *, struct now))
 {
     r->more = more;
     request_state_set(r, REQUEST_WAITING);
@@ -195,7 +189,8 @@ void request_close(struct request *r, enum conn_end why, enum stat stat)
 {
     stats_add(r->kafka->stats, stat, 1);
     if (r->conn != NULL)
-        conn_close(r->conn->conn, why); /* the end comes back through the ready list and releases r */
+        conn_close(r->conn->conn,
+                   why); /* the end comes back through the ready list and releases r */
 }
 
 void request_answer(struct request *r, void *response)
@@ -221,7 +216,8 @@ void request_skip(struct request *r)
     conn_slot_skip(&r->slot);
 }
 
-/* The transport is done with the answer, or the connection ended with it: the turn does the rest. */
+/* The transport is done with the answer, or the connection ended with it: the turn does the rest.
+ */
 static void request_sent(struct conn_slot *slot)
 {
     struct request *r = container_of(slot, struct request, slot);
@@ -327,7 +323,8 @@ static int requests_sent(struct kafka *k, struct now now)
 static int requests_run(struct kafka *k, const struct view *view, struct now now)
 {
     int done = 0;
-    uint32_t budget = k->config.requests_max; /* what runs now may put itself back for the next turn */
+    uint32_t budget =
+        k->config.requests_max; /* what runs now may put itself back for the next turn */
     struct list now_list;
     list_init(&now_list);
     list_splice(&now_list, &k->run);
@@ -346,7 +343,8 @@ static int requests_encode(struct kafka *k)
     int done = 0;
     for (uint32_t units = ENCODE_UNITS_TURN; units > 0 && !list_is_empty(&k->encode); done++) {
         struct request *r = list_first(&k->encode, struct request, run_link);
-        /* Most answers are small: each gets up to a quarter, so that a huge one does not hold the others. */
+        /* Most answers are small: each gets up to a quarter, so that a huge one does not hold the
+         * others. */
         uint32_t part = (uint32_t)min_u64(units, ENCODE_UNITS_TURN / 4);
         if (!request_encode(r, part)) {
             list_del(&r->run_link);

@@ -1,4 +1,5 @@
-/* diag_test.c - diag.c: at most five events a second and cause, nothing lost uncounted, text made harmless. */
+/* diag_test.c - diag.c: at most five events a second and cause, nothing lost uncounted, text made
+ * harmless. */
 #include "diag.h"
 
 #include <stdlib.h>
@@ -73,13 +74,15 @@ static void diag_full_ring_drops_and_counts(void **state)
 
 static void diag_line_has_time_level_thread_numbers_and_help(void **state)
 {
-    struct diag_event e = {.id = DIAG_APPENDS_REFUSED, .wall_ms = 1700000000123, .n = 42, .dropped_n = 3};
+    struct diag_event e = {
+        .id = DIAG_APPENDS_REFUSED, .wall_ms = 1700000000123, .n = 42, .dropped_n = 3};
     char line[512];
     (void)state;
     snprintf(e.text, sizeof e.text, "no space");
     int n = diag_format(&e, "worker-1", line, sizeof line);
     assert_int_equal(n, (int)strlen(line));
-    assert_non_null(strstr(line, "2023-11-14T22:13:20.123Z note worker-1: 42 appends refused: no space"));
+    assert_non_null(
+        strstr(line, "2023-11-14T22:13:20.123Z note worker-1: 42 appends refused: no space"));
     assert_non_null(strstr(line, "[3 more like this were not written]"));
 }
 

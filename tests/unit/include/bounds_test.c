@@ -1,4 +1,5 @@
-/* bounds_test.c - bounds.h: the ledger adds up, defaults fit every machine, contradictions are named. */
+/* bounds_test.c - bounds.h: the ledger adds up, defaults fit every machine, contradictions are
+ * named. */
 #include "bounds.h"
 
 #include <stdlib.h>
@@ -57,17 +58,22 @@ static void bounds_random_settings_that_are_accepted_add_up(void **state)
         accepted_n++;
         /* The largest frame fits, and so do small ones beside it. */
         assert_true(bounds_queued_bytes(&b) >= b.frame_bytes);
-        assert_true(bounds_queued_bytes(&b) + BOUNDS_FRAME_ROOM / 2 <= bounds_request_pages_bytes(&b));
+        assert_true(bounds_queued_bytes(&b) + BOUNDS_FRAME_ROOM / 2 <=
+                    bounds_request_pages_bytes(&b));
         /* Tail, answers and at least one block of read cache fit into the log pages. */
-        assert_true(bounds_tail_bytes(&b) + 2 * bounds_answer_bytes(&b) <= bounds_log_pages_bytes(&b));
+        assert_true(bounds_tail_bytes(&b) + 2 * bounds_answer_bytes(&b) <=
+                    bounds_log_pages_bytes(&b));
         assert_true(bounds_answer_bytes(&b) >= PAGE_BLOCK / 2);
         assert_true(is_aligned(bounds_log_pages_bytes(&b), PAGE_BLOCK));
         assert_true(is_aligned(bounds_request_pages_bytes(&b), PAGE_BLOCK));
-        /* Descriptors: files, connections and the reserve together are what the process may have. */
+        /* Descriptors: files, connections and the reserve together are what the process may have.
+         */
         assert_true(bounds_open_files(&b) + bounds_connections(&b) + BOUNDS_DESCRIPTORS_RESERVE +
-                        bounds_threads(&b) * 4ull <= b.descriptors);
+                        bounds_threads(&b) * 4ull <=
+                    b.descriptors);
         assert_true(bounds_rings_bytes(&b) <= BOUNDS_RING_BYTES_MAX || bounds_ring_slots(&b) == 64);
-        assert_true(bounds_requests(&b) >= BOUNDS_REQUESTS_MIN && bounds_requests(&b) <= BOUNDS_REQUESTS_MAX);
+        assert_true(bounds_requests(&b) >= BOUNDS_REQUESTS_MIN &&
+                    bounds_requests(&b) <= BOUNDS_REQUESTS_MAX);
     }
     assert_true(accepted_n > 1000);
 }
@@ -101,8 +107,9 @@ static void bounds_contradiction_names_its_settings(void **state)
 
 static void bounds_print_tells_every_part(void **state)
 {
-    static const char *const words[] = {"log pages", "request pages", "receive", "page headers", "mail rings",
-                                        "requests", "descriptors", "storage.cache.bytes / workers"};
+    static const char *const words[] = {
+        "log pages",  "request pages", "receive",     "page headers",
+        "mail rings", "requests",      "descriptors", "storage.cache.bytes / workers"};
     struct bounds b = defaults(3);
     char *text = NULL;
     size_t n = 0;

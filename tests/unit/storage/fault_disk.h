@@ -175,7 +175,7 @@ static inline void fault_disk_arm(struct fault_disk *f, uint64_t n, int error, b
 
 /* ── directories for tests, in memory where the machine has that ── */
 
-static inline void test_directory(char path[DISK_PATH_MAX])
+unused __attribute__((noinline)) static void test_directory(char path[DISK_PATH_MAX])
 {
     const char *root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(path, DISK_PATH_MAX, "%s/files-XXXXXX", root);
@@ -183,13 +183,13 @@ static inline void test_directory(char path[DISK_PATH_MAX])
         abort();
 }
 
-static inline void test_path(char path[DISK_PATH_MAX], const char *directory, const char *name)
+unused __attribute__((noinline)) static void test_path(char path[DISK_PATH_MAX], const char *directory, const char *name)
 {
     if ((size_t)snprintf(path, DISK_PATH_MAX, "%s/%s", directory, name) >= DISK_PATH_MAX)
         abort();
 }
 
-static inline int test_remove_name(void *context, const char *name)
+unused __attribute__((noinline)) static int test_remove_name(void *context, const char *name)
 {
     char path[DISK_PATH_MAX];
     struct disk_stat s;
@@ -206,14 +206,14 @@ static inline int test_remove_name(void *context, const char *name)
     return 0;
 }
 
-static inline void test_directory_remove(char *path)
+unused __attribute__((noinline)) static void test_directory_remove(char *path)
 {
     (void)!disk_list(disk_posix(), path, test_remove_name, path);
     (void)!disk_remove_directory(disk_posix(), path);
 }
 
 /* Makes a file with these bytes. */
-static inline void test_file(const char *directory, const char *name, const void *from, size_t n)
+unused __attribute__((noinline)) static void test_file(const char *directory, const char *name, const void *from, size_t n)
 {
     char path[DISK_PATH_MAX];
     test_path(path, directory, name);
@@ -224,7 +224,7 @@ static inline void test_file(const char *directory, const char *name, const void
 }
 
 /* The bytes of a file, -1 when there is none. */
-static inline int64_t test_file_read(const char *directory, const char *name, void *to, size_t max)
+unused __attribute__((noinline)) static int64_t test_file_read(const char *directory, const char *name, void *to, size_t max)
 {
     char path[DISK_PATH_MAX];
     test_path(path, directory, name);
@@ -236,13 +236,13 @@ static inline int64_t test_file_read(const char *directory, const char *name, vo
     return n;
 }
 
-static inline bool test_file_is(const char *directory, const char *name, const void *bytes, size_t n)
+unused __attribute__((noinline)) static bool test_file_is(const char *directory, const char *name, const void *bytes, size_t n)
 {
     static uint8_t room[1 << 16];
     return test_file_read(directory, name, room, sizeof room) == (int64_t)n && memcmp(room, bytes, n) == 0;
 }
 
-static inline bool test_exists(const char *directory, const char *name)
+unused __attribute__((noinline)) static bool test_exists(const char *directory, const char *name)
 {
     char path[DISK_PATH_MAX];
     struct disk_stat s;

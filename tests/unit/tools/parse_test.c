@@ -211,17 +211,6 @@ static void escapes_unknown_are_refused(void **state)
     }
 }
 
-static void uuid_text_is_url_safe_and_unpadded(void **state)
-{
-    struct uuid id = {{0xfb, 0xff, 0xbf, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}};
-    char text[UUID_TEXT_MAX];
-    (void)state;
-    uuid_text(&id, text);
-    assert_string_equal(text, "-_-_AQIDBAUGBwgJCgsMDQ");
-    uuid_text(&(struct uuid){{0}}, text);
-    assert_string_equal(text, "AAAAAAAAAAAAAAAAAAAAAA");
-}
-
 /* The vectors of RFC 4648, 10. */
 static void base64_of_each_remainder_is_padded(void **state)
 {
@@ -251,7 +240,6 @@ int main(void)
         TEST(time_text_and_position_agree_on_every_day),
         TEST(escapes_known_are_resolved_in_place),
         TEST(escapes_unknown_are_refused),
-        TEST(uuid_text_is_url_safe_and_unpadded),
         TEST(base64_of_each_remainder_is_padded),
     };
     return TESTS_RUN(tests);
