@@ -88,7 +88,7 @@ build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) tools/kgen.py dataplane/
 $(B)/%.o: %.c $(FLAGS) | $(GEN_H)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -iquote $(<D) -MMD -MP -c $< -o $@
-$(B)/tests/%.o: CFLAGS += -DMILLRACE_SLOW_CHECKS $(IQUOTES)
+$(B)/tests/%.o: CFLAGS += -DMILLRACE_SLOW_CHECKS -Wframe-larger-than=65536 $(IQUOTES)
 $(B)/bench/%.o: CFLAGS += $(IQUOTES)
 
 # The version is compiled into main.o alone, and again only when it changed.

@@ -171,9 +171,8 @@ static void stages_write(const struct broker *b, FILE *to)
     head_write(to, "millrace_stage_seconds", "histogram",
                "Time until a stage was reached, since the stage before it.");
     for (size_t i = 0; i < array_n(apis); i++) {
-        for (int stage = 0; stage < STAGES_N; stage++) {
-            if (!outer_of(b, apis[i], stage, &o))
-                continue;
+        for (int stage = 1; stage < STAGES_N; stage++) { /* before the first there is nothing */
+            outer_of(b, apis[i], stage, &o); /* also when it never came: series do not come and go */
             snprintf(labels, sizeof labels, "api=\"%s\",stage=\"%s\"", proto_api_name(apis[i]),
                      names[stage]);
             outer_write(to, "millrace_stage_seconds", labels, &o);

@@ -108,6 +108,7 @@ struct plog {
     uint32_t jobs_n;            /* jobs under way                                                      */
     bool has_epochs_job, has_drop_job;
     uint8_t drop_step;          /* dropped logs: what is done                                          */
+    uint64_t retention_at_ns;   /* by age and size not before; 0: the first look is not planned yet    */
     uint64_t drop_ns;           /* when the renamed directory may be removed                           */
     char drop_name[DISK_NAME_MAX + 1]; /* its name after the rename                                    */
 

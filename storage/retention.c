@@ -28,11 +28,12 @@ static bool is_too_old(const struct plog *log, const struct segment *segment, in
     return log->config.retention_ms >= 0 && wall_ms - newest > log->config.retention_ms;
 }
 
-static bool may_go(const struct plog *log, const struct segment *first, int64_t wall_ms)
+/* What is below the log's start goes at once; age and size are looked at once per interval. */
+static bool may_go(const struct plog *log, const struct segment *first, bool is_time, int64_t wall_ms)
 {
     if (log->segments[1]->base_offset <= log->start)
         return true;
-    if (!log->config.is_deleted)
+    if (!log->config.is_deleted || !is_time)
         return false;
     if (is_too_old(log, first, wall_ms))
         return true;
@@ -41,20 +42,20 @@ static bool may_go(const struct plog *log, const struct segment *first, int64_t 
     return (int64_t)log_bytes(log) - log->config.retention_bytes >= (int64_t)first->end_pos;
 }
 
-/* The oldest segment goes, if it may. */
-static void tick_delete(struct plog *log, struct now now)
+/* The oldest segment goes, if it may. True: come back in the next tick, there may be more. */
+static bool tick_delete(struct plog *log, bool is_time, struct now now)
 {
     struct segment *first = log->segments[0];
     if (log->segments_n < 2 || first->state != SEGMENT_SEALED)
-        return;
+        return log->segments_n >= 2;
+    if (first->end.offset > log->high.offset || !may_go(log, first, is_time, now.wall_ms))
+        return false;
     if (first->io_n > 0 || first->is_opening || first->is_index_loading || !list_is_empty(&first->waits))
-        return; /* in use; a later tick takes it */
-    if (first->end.offset > log->high.offset || !may_go(log, first, now.wall_ms))
-        return;
+        return true; /* in use; a later tick takes it */
     struct segment *next = log->segments[1];
     if (next->state == SEGMENT_NEW || next->state == SEGMENT_CREATING) {
         (void)segment_open(next);
-        return;
+        return true;
     }
     segment_get(first);
     segment_detach_first(log);
@@ -65,15 +66,17 @@ static void tick_delete(struct plog *log, struct now now)
     aborted_truncate_start(&log->aborted, log->start);
     log->has_epochs_to_write = log->is_changed = true;
     plog_mark_pending(log);
+    return true;
 }
 
-static void tick_roll(struct plog *log, struct now now)
+static void tick_roll(struct plog *log, bool is_time, struct now now)
 {
     struct segment *active = plog_active(log);
     if (active->end_pos == 0)
         return;
     bool is_due = now.wall_ms - active->created_ms > log->config.segment_ms - log->config.segment_jitter_ms;
-    if (!is_due && !(log->config.is_deleted && is_too_old(log, active, now.wall_ms)))
+    bool is_old = is_time && log->config.is_deleted && is_too_old(log, active, now.wall_ms);
+    if (!is_due && !is_old)
         return;
     if (segment_room(log) != 0)
         return;
@@ -97,9 +100,14 @@ void plog_tick(struct plog *log, struct now now)
 {
     if (log->state != PLOG_OPEN)
         return;
+    if (log->retention_at_ns == 0)
+        log->retention_at_ns = now.ns + log->store->config.retention_first_ns;
+    bool is_time = now.ns >= log->retention_at_ns;
     tick_flush(log, now);
-    tick_roll(log, now);
-    tick_delete(log, now);
+    tick_roll(log, is_time, now);
+    bool has_more = tick_delete(log, is_time, now);
+    if (is_time && !has_more)
+        log->retention_at_ns = now.ns + log->store->config.retention_ns;
     producers_expire(log->store->producers, &log->producers, now.wall_ms, log->store->config.producer_expiration_ms,
                      TICK_PRODUCERS_MAX);
 }
