@@ -45,6 +45,7 @@ struct sent {
     uint8_t kind;
     int16_t version;
     int16_t acks;
+    bool is_stale;                  /* SENT_FETCH: asked before a rewind */
     uint32_t topic;                 /* SENT_CREATE */
     struct queued *batches[SIM_TOPICS_MAX * SIM_PARTITIONS_MAX];
     uint32_t batches_n;
@@ -105,6 +106,8 @@ int64_t client_position(const struct sim_client *c, uint32_t topic, int32_t part
 
 void client_rewind(struct sim_client *c)
 {
+    for (uint32_t i = 0; i < c->flight_n; i++)
+        c->flight[i].is_stale = true;
     memset(c->position, 0, sizeof c->position);
     for (int t = 0; t < SIM_TOPICS_MAX; t++)
         for (int p = 0; p < SIM_PARTITIONS_MAX; p++)
@@ -325,7 +328,8 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
             for (uint32_t i = 0; i < q->records_n; i++) {
                 struct sim_record record = {c->number, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition,
                                             q->first_number + i};
-                if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record))
+                if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record,
+                                 sent->acks))
                     return false;
             }
             q->state = BATCH_FREE;
@@ -493,13 +497,13 @@ static bool fetch_answer(struct sim *s, struct sim_client *c, struct sent *sent,
             return sim_fail(s, "client %u: Fetch answers an unknown topic", c->number);
         for (int32_t j = 0; j < r.responses[i].partitions_n; j++) {
             struct fetch_response_responses_partitions *p = &r.responses[i].partitions[j];
-            if (p->error_code == 1)
+            if (p->error_code == 1 && !sent->is_stale)
                 return sim_fail(s, "%s-%d: offset %" PRId64 " is out of range; the log is %" PRId64 "..%" PRId64,
                                 s->topics[t].name, p->partition_index, c->position[t][p->partition_index],
                                 p->log_start_offset, p->high_watermark);
             if (p->error_code == 3 && s->topics[t].is_created)
                 return sim_fail(s, "%s-%d: a created topic is unknown", s->topics[t].name, p->partition_index);
-            if (p->error_code != 0)
+            if (p->error_code != 0 || sent->is_stale)
                 continue;
             c->high[t][p->partition_index] = p->high_watermark;
             if (!consume(s, c, t, p->partition_index, &p->records))
@@ -611,7 +615,7 @@ static bool client_talk(struct sim *s, struct sim_client *c)
     if (c->peer == NULL && !client_connect(s, c))
         return true;
     thread_self = c->worker;
-    if (!s->is_draining && prng_below(&s->prng, 2000) == 0) {
+    if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
         client_disconnect(c);
         return true;
     }
