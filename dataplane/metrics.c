@@ -356,8 +356,8 @@ nodiscard static int metrics_listen(struct metrics *m)
 
     if (!address_parse(m->address, &at))
         return E_INVALID;
-    /* AUTO: epoll or poll. select() cannot see descriptors above 1023, and a broker has those. */
-    flags = MHD_USE_AUTO_INTERNAL_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+    /* epoll: with select a descriptor above 1023, as busy brokers have them, would be refused. */
+    flags = MHD_USE_EPOLL_INTERNAL_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     m->daemon = MHD_start_daemon(flags, 0, NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR,
                                  (struct sockaddr *)&at, MHD_OPTION_CONNECTION_LIMIT, 64u,
                                  MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
