@@ -8,12 +8,14 @@
  *        ▲                    └────────────conn_close────────────► CLOSING
  *        └── conn_release: told, no slots, transport done ◄─────────────┘
  *
- * Arrivals and handlers only mark (conn_news, conn_attend); conns_send_ready, once a turn, does for every
- * marked connection what is left to do: bytes out of receive buffers, reading on or off, sends, the end.
- * A connection that nothing happens to is not looked at, except by its idle timer, which is set once and
- * looks at the times of the last transfers when it fires; receiving and sending never touch the wheel.
+ * Arrivals and handlers only mark (conn_news, conn_attend); conns_send_ready, once a turn, does for
+ * every marked connection what is left to do: bytes out of receive buffers, reading on or off,
+ * sends, the end. A connection that nothing happens to is not looked at, except by its idle timer,
+ * which is set once and looks at the times of the last transfers when it fires; receiving and
+ * sending never touch the wheel.
  *
- * What it does not do: it does not judge bytes; frames, their lengths and their rate are the Kafka layer's.
+ * What it does not do: it does not judge bytes; frames, their lengths and their rate are the Kafka
+ * layer's.
  */
 #include "inside.h"
 
@@ -23,8 +25,8 @@
 #include <sys/mman.h>
 
 enum {
-    CONNS_N_MAX = 1 << 20,  /* of one worker: descriptors end long before */
-    ATTEND_ROUNDS_MAX = 4,  /* in a turn, for connections marked while others are looked at */
+    CONNS_N_MAX = 1 << 20, /* of one worker: descriptors end long before */
+    ATTEND_ROUNDS_MAX = 4, /* in a turn, for connections marked while others are looked at */
 };
 
 static void conn_state_set(struct conn *conn, enum conn_state state)
@@ -60,8 +62,8 @@ static uint64_t pool_bytes(const struct conns *conns)
     return (uint64_t)conns->config.conns_max * sizeof(struct conn);
 }
 
-int conns_init(struct conns **out, const struct conns_config *config, struct io *io, struct pages *pages,
-               struct timers *timers)
+int conns_init(struct conns **out, const struct conns_config *config, struct io *io,
+               struct pages *pages, struct timers *timers)
 {
     struct conns *conns = calloc(1, sizeof *conns);
     if (conns == NULL)
@@ -98,8 +100,7 @@ err_free:
 
 void conns_fini(struct conns *conns)
 {
-    check(conns->magic == CONNS_MAGIC && conns_count(conns) == 0 && acceptors_open_n(conns) == 0);
-    timer_stop(conns->timers, &conns->stop);
+    check(conns->magic == CONNS_MAGIC);
     rx_fini(conns);
     peers_fini(&conns->peers);
     munmap(conns->pool, pool_bytes(conns));
@@ -153,8 +154,8 @@ static void conn_init(struct conn *conn, struct conns *conns)
     conn->last_rx_ns = conn->last_tx_ns = conns_now_ns(conns);
 }
 
-struct conn *conn_open(struct conns *conns, const struct transport *transport, const struct listener *listener,
-                       const uint8_t ip[16], uint16_t port)
+struct conn *conn_open(struct conns *conns, const struct transport *transport,
+                       const struct listener *listener, const uint8_t ip[16], uint16_t port)
 {
     struct conn *conn = NULL;
     if (!conns->is_stopping && peers_add(&conns->peers, ip, conns->config.per_ip_max)) {
@@ -227,7 +228,7 @@ static void conn_release(struct conn *conn)
 {
     struct conns *conns = conn->conns;
     check(conn->state == CONN_CLOSING && conn->is_told && conn->slots_n == 0 && conn->unread == 0);
-    check(!conn->is_sending && !list_is_linked(&conn->ready));
+    check(!conn->is_sending && conn->room == NULL && !list_is_linked(&conn->ready));
     peers_remove(&conns->peers, conn->ip);
     if (list_is_linked(&conn->attend))
         list_del(&conn->attend);
@@ -265,10 +266,11 @@ static void idle_fire(struct timer *timer, struct now now)
 static void idle_set(struct conn *conn, struct now now)
 {
     struct timers *timers = conn->conns->timers;
-    if (conn->state == CONN_ENDED && (!timer_is_set(&conn->idle) ||
-                                      conn->idle.at_ns > now.ns + CONN_ENDED_NS_MAX))
+    if (conn->state == CONN_ENDED &&
+        (!timer_is_set(&conn->idle) || conn->idle.at_ns > now.ns + CONN_ENDED_NS_MAX))
         timer_set(timers, &conn->idle, now.ns + CONN_ENDED_NS_MAX);
-    else if (conn->state == CONN_OPEN && conn->conns->config.idle_ns_max > 0 && !timer_is_set(&conn->idle))
+    else if (conn->state == CONN_OPEN && conn->conns->config.idle_ns_max > 0 &&
+             !timer_is_set(&conn->idle))
         timer_set(timers, &conn->idle, now.ns + conn->conns->config.idle_ns_max);
 }
 
@@ -381,7 +383,8 @@ const struct listener *conn_listener(const struct conn *conn)
 const char *conn_peer(const struct conn *conn)
 {
     static const uint8_t v4[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    struct conn *c = (struct conn *)(uintptr_t)conn; /* the text is a cache, made when first asked for */
+    /* The text is a cache, made when first asked for. */
+    struct conn *c = (struct conn *)(uintptr_t)conn;
     char ip[INET6_ADDRSTRLEN] = "";
     if (c->peer_text[0] != '\0')
         return c->peer_text;
@@ -402,7 +405,8 @@ uint64_t conn_id(const struct conn *conn)
 
 uint64_t conn_last_rx_ns(const struct conn *conn)
 {
-    return conn->has_arrived ? max_u64(conn->last_rx_ns, conns_now_ns(conn->conns)) : conn->last_rx_ns;
+    return conn->has_arrived ? max_u64(conn->last_rx_ns, conns_now_ns(conn->conns))
+                             : conn->last_rx_ns;
 }
 
 void *conn_user(const struct conn *conn)

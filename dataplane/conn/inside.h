@@ -1,5 +1,6 @@
 /*
- * inside.h - what the files of conn/ share: the connection, all connections of a worker, the transports.
+ * inside.h - what the files of conn/ share: the connection, all connections of a worker, the
+ * transports.
  *
  * Owner: worker.
  *
@@ -8,12 +9,14 @@
  *   staged  staging pages (4 KiB or 64 KiB of the worker's `pages`), filled by copying
  *   fresh   receive buffers of the io, as they arrived
  *
- * A whole request usually arrives and is taken within one turn, straight out of receive buffers. What is
- * still unread when the turn ends is copied to staging pages, so a slow or stalled client holds no receive
- * buffer. Invariants (conn_invariants):
+ * A whole request usually arrives and is taken within one turn, straight out of receive buffers.
+ * What is still unread when the turn ends is copied to staging pages (rx.c says when), so a slow or
+ * stalled client holds no receive buffer.
+ *
+ * Invariants (conn_invariants):
  *   (1) unread is the number of bytes in staged and fresh;
  *   (2) state FREE: in no list but the free one, no slot, no bytes;
- *   (3) is_sending: the slots before and at tx_at are finished and stay until conn_sent;
+ *   (3) is_sending: the oldest slot is finished; what is being sent stays until conn_sent;
  *   (4) CLOSING: on the ready list, or is_told.
  */
 #ifndef MILLRACE_CONN_INSIDE_H
@@ -22,21 +25,22 @@
 #include "conn.h"
 
 enum {
-    CONN_MAGIC = 0x636f6e6e,   /* "conn" */
-    CONNS_MAGIC = 0x636f6e73,  /* "cons" */
-    CONN_IOV_N = 8,            /* pieces of a send without a page for them */
-    CONN_PEER_TEXT_MAX = 56,   /* "[ipv6]:port" */
+    CONN_MAGIC = 0x636f6e6e,  /* "conn" */
+    CONNS_MAGIC = 0x636f6e73, /* "cons" */
+    CONN_DIRECT_MIN = 65536,  /* admitted bytes to come that are received in place */
+    CONN_IOV_N = 8,           /* pieces of a send without a page for them */
+    CONN_PEER_TEXT_MAX = 56,  /* "[ipv6]:port" */
 };
 
 enum conn_state {
-    CONN_FREE,    /* in the pool; or gone, but its simulated peer still looks at it */
+    CONN_FREE, /* in the pool; or gone, but its simulated peer still looks at it */
     CONN_OPEN,
-    CONN_ENDED,   /* the peer ended its side; what it sent is still answered        */
+    CONN_ENDED, /* the peer ended its side; what it sent is still answered        */
     CONN_CLOSING,
 };
 
-/* How bytes leave and arrive. net/, kernel sockets and memory each have one. Calls down never call back up at
- * once; the news comes in a later io_poll, or in `turn`. Owner: immutable. */
+/* How bytes leave and arrive. net/, kernel sockets and memory each have one. Calls down never call
+ * back up at once; the news comes in a later io_poll, or in `turn`. Owner: immutable. */
 struct transport {
     const char *name;
     void (*read_set)(struct conn *conn, bool is_on);
@@ -45,7 +49,7 @@ struct transport {
     /* Ends it: what is under way returns. */
     void (*close)(struct conn *conn);
     bool (*is_done)(const struct conn *conn); /* closed, and nothing is under way */
-    void (*turn)(struct conn *conn);          /* before the rest of the connection's turn; may be NULL */
+    void (*turn)(struct conn *conn); /* before the rest of the connection's turn; may be NULL */
 };
 
 /* A connection over a kernel socket. Owner: worker. */
@@ -54,6 +58,7 @@ struct conn_sock {
     bool is_reading;
     bool is_shut;
     struct list starved; /* waits for receive buffers */
+    struct iovec room;   /* of a receive in place */
     struct io_op recv, send, cancel;
 };
 
@@ -66,8 +71,8 @@ struct conn_memory {
     bool is_gone;      /* the connection is over; only the handle is left */
     struct iovec *iov; /* of the send under way    */
     uint32_t iov_n, iov_i;
-    uint64_t iov_at;   /* bytes of iov[iov_i] that were read   */
-    uint64_t read_n;   /* read since the last turn             */
+    uint64_t iov_at; /* bytes of iov[iov_i] that were read   */
+    uint64_t read_n; /* read since the last turn             */
 };
 
 /* One provided buffer while it is ours. Owner: worker. */
@@ -85,33 +90,34 @@ struct conn {
     uint8_t state; /* enum conn_state, changed by conn_state_set */
     bool is_told;  /* the Kafka layer has heard of the end      */
     bool is_sending;
-    bool is_paused;      /* not reading: bytes wait, or no memory     */
-    bool has_arrived;    /* bytes since the last turn                 */
-    bool is_hungry;      /* linked in conns.hungry                    */
+    bool is_paused;   /* not reading: bytes wait, or no memory     */
+    bool has_arrived; /* bytes since the last turn                 */
+    bool is_hungry;   /* linked in conns.hungry                    */
     bool was_slot_refused;
     struct conns *conns;
     const struct listener *listener;
     const struct transport *transport;
-    struct list link;    /* conns.open or conns.free                  */
-    struct list ready;   /* conns.ready or conns.ready_later          */
-    struct list attend;  /* conns.attend or .hungry: something for "out" */
+    struct list link;   /* conns.open or conns.free                  */
+    struct list ready;  /* conns.ready or conns.ready_later          */
+    struct list attend; /* conns.attend or .hungry: something for "out" */
     uint64_t id;
     void *user;
     struct timer idle;
     uint64_t last_rx_ns, last_tx_ns;
 
     struct list staged, fresh;
+    struct page *room; /* bytes of a frame are being received into its end */
     uint64_t unread;
-    uint64_t wanted;     /* bytes of an admitted frame still to come  */
+    uint64_t wanted; /* bytes of an admitted frame still to come  */
 
-    struct list slots;   /* oldest first                              */
-    uint32_t slots_n;    /* with the skipped ones whose sent is due   */
+    struct list slots;      /* oldest first                              */
+    uint32_t slots_n;       /* with the skipped ones whose sent is due   */
     struct slices_at tx_at; /* in the oldest slot: the next byte      */
     uint64_t tx_bytes;      /* of the oldest slot that were sent      */
     struct page *iov_page;  /* of the send under way; NULL: `iov`     */
     struct iovec iov[CONN_IOV_N];
 
-    uint8_t ip[16];      /* IPv4 as ::ffff:a.b.c.d                    */
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d                    */
     uint16_t port;
     char peer_text[CONN_PEER_TEXT_MAX]; /* made when asked for        */
     union {
@@ -149,7 +155,7 @@ struct conns {
     struct timers *timers;
     uint64_t now_ns; /* of the last turn */
     bool is_stopping;
-    bool has_news;   /* a connection became ready since conns_ready_next last gave NULL */
+    bool has_news; /* a connection became ready since conns_ready_next last gave NULL */
     struct timer stop;
     struct list open, free;
     struct list ready, ready_later, attend;
@@ -169,13 +175,14 @@ struct conns {
 /* ── conn.c: called by transports ── */
 
 /* A connection on state OPEN, reading; NULL over a limit (counted). */
-struct conn *conn_open(struct conns *conns, const struct transport *transport, const struct listener *listener,
-                       const uint8_t ip[16], uint16_t port);
-void conn_ended(struct conn *conn);   /* the peer's clean end */
-void conn_attend(struct conn *conn);  /* the turn's "out" looks at it */
-void conn_news(struct conn *conn);    /* onto the ready list */
-void conn_put(struct conn *conn);     /* back to the pool: state FREE and nobody looks at it */
-void memory_gone(struct conn *conn);  /* transport_memory.c: FREE, back to the pool when the client leaves */
+struct conn *conn_open(struct conns *conns, const struct transport *transport,
+                       const struct listener *listener, const uint8_t ip[16], uint16_t port);
+void conn_ended(struct conn *conn);  /* the peer's clean end */
+void conn_attend(struct conn *conn); /* the turn's "out" looks at it */
+void conn_news(struct conn *conn);   /* onto the ready list */
+void conn_put(struct conn *conn);    /* back to the pool: state FREE and nobody looks at it */
+void memory_gone(
+    struct conn *conn); /* transport_memory.c: FREE, back to the pool when the client leaves */
 uint64_t conns_now_ns(const struct conns *conns);
 
 /* ── rx.c ── */
@@ -186,6 +193,10 @@ void rx_fini(struct conns *conns);
 void rx_arrived(struct conn *conn, uint32_t buffer_at, uint32_t n);
 /* Copies arriving bytes; returns how many there was memory for. */
 uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n);
+/* Room for at most the wanted bytes, behind all others; false without memory. One at a time. */
+bool rx_room_take(struct conn *conn, struct iovec *room);
+/* n bytes arrived there; 0: none will. */
+void rx_room_give(struct conn *conn, uint32_t n);
 /* End of turn: unread bytes out of receive buffers; reading on or off. */
 void rx_settle(struct conn *conn);
 void rx_drop(struct conn *conn);

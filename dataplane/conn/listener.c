@@ -1,14 +1,16 @@
 /*
- * listener.c - listening sockets: opening them, accepting from them, pausing when the process is out of room.
+ * listener.c - listening sockets: opening them, accepting from them, pausing when the process is
+ * out of room.
  *
  * Owner: listener_open: main at boot; the rest: worker.
  *
- * Every worker has a socket of its own for each listener (SO_REUSEPORT): the kernel spreads connections, no
- * descriptor travels between threads. What every connection needs (TCP_NODELAY, buffer sizes) is set on the
- * listening socket, from which the kernel copies it, and costs no call per connection.
+ * Every worker has a socket of its own for each listener (SO_REUSEPORT): the kernel spreads
+ * connections, no descriptor travels between threads. What every connection needs (TCP_NODELAY,
+ * buffer sizes) is set on the listening socket, from which the kernel copies it, and costs no call
+ * per connection.
  *
- * A multishot accept ends with its first error. Out of descriptors or memory: accepting pauses and a timer
- * tries again; the clients meanwhile wait in the kernel's queue. Nothing makes it give up.
+ * A multishot accept ends with its first error. Out of descriptors or memory: accepting pauses and
+ * a timer tries again; the clients meanwhile wait in the kernel's queue. Nothing makes it give up.
  */
 #include "inside.h"
 
@@ -39,13 +41,15 @@ static uint16_t port_of(int fd)
                                           : ((struct sockaddr_in *)&at)->sin_port);
 }
 
-/* is_shared: every worker has one of these. Not shared: only to learn whether the address is free. */
+/* is_shared: every worker has one of these. Not shared: only to learn whether the address is free.
+ */
 static int socket_open(const struct addrinfo *at, bool is_shared, int *out)
 {
     int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return error_from_errno(errno);
-    bool is_set = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) && option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+    bool is_set = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+                  option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
                   option_set(fd, SOL_SOCKET, SO_REUSEPORT, is_shared);
     /* One socket for both families when it listens on all addresses. */
     if (is_set && at->ai_family == AF_INET6)
@@ -63,7 +67,8 @@ static int open_how(const struct listener *listener, bool is_shared, int *fd, ui
 {
     char service[8];
     bool is_any = listener->host[0] == '\0';
-    struct addrinfo hints = {.ai_family = is_any ? AF_INET6 : AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+    struct addrinfo hints = {.ai_family = is_any ? AF_INET6 : AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     snprintf(service, sizeof service, "%u", *port != 0 ? *port : listener->port);
@@ -76,7 +81,8 @@ static int open_how(const struct listener *listener, bool is_shared, int *fd, ui
     if (rc == E_UNSUPPORTED && is_any) { /* a kernel without IPv6 */
         struct sockaddr_in any = {.sin_family = AF_INET,
                                   .sin_port = htons(*port != 0 ? *port : listener->port)};
-        struct addrinfo at = {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&any, .ai_addrlen = sizeof any};
+        struct addrinfo at = {
+            .ai_family = AF_INET, .ai_addr = (struct sockaddr *)&any, .ai_addrlen = sizeof any};
         rc = socket_open(&at, is_shared, fd);
     }
     if (rc == 0)
@@ -89,8 +95,8 @@ int listener_open(const struct listener *listener, int *fd, uint16_t *port)
     return open_how(listener, true, fd, port);
 }
 
-/* With SO_REUSEPORT a second broker of the same user could join our port and get half of the clients: an
- * exclusive socket, closed again, finds out. */
+/* With SO_REUSEPORT a second broker of the same user could join our port and get half of the
+ * clients: an exclusive socket, closed again, finds out. */
 int listener_probe(const struct listener *listener, uint16_t *port)
 {
     int fd = -1;
@@ -152,9 +158,11 @@ int conns_listen(struct conns *conns, const struct listener *listener, int fd)
     if (conns->acceptors_n == LISTENERS_MAX)
         return E_TOO_LARGE;
     const struct conns_config *config = &conns->config;
-    if (config->socket_send_bytes > 0 && !option_set(fd, SOL_SOCKET, SO_SNDBUF, (int)config->socket_send_bytes))
+    if (config->socket_send_bytes > 0 &&
+        !option_set(fd, SOL_SOCKET, SO_SNDBUF, (int)config->socket_send_bytes))
         return error_from_errno(errno);
-    if (config->socket_recv_bytes > 0 && !option_set(fd, SOL_SOCKET, SO_RCVBUF, (int)config->socket_recv_bytes))
+    if (config->socket_recv_bytes > 0 &&
+        !option_set(fd, SOL_SOCKET, SO_RCVBUF, (int)config->socket_recv_bytes))
         return error_from_errno(errno);
     struct acceptor *a = &conns->acceptors[conns->acceptors_n++];
     a->conns = conns;

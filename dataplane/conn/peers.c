@@ -3,9 +3,10 @@
  *
  * Owner: worker.
  *
- * A hash table with open addressing and linear probing; at most half full, because it has at least twice as
- * many places as there may be connections. Removing moves later members of the run back (no tombstones), so
- * the table does not age. The hash is seeded: a peer chooses its address, not its place.
+ * A hash table with open addressing and linear probing; at most half full, because it has at least
+ * twice as many places as there may be connections. Removing moves later members of the run back
+ * (no tombstones), so the table does not age. The hash is seeded: a peer chooses its address, not
+ * its place.
  */
 #include "inside.h"
 

@@ -1,24 +1,35 @@
 /*
- * rx.c - received bytes: receive buffers, staging pages, peeking and taking, when to read and when to stop.
+ * rx.c - received bytes: receive buffers, staging pages, peeking and taking, when to read and when
+ * to stop.
  *
  * Owner: worker.
  *
- * A staging page carries its slice_owner in page->user[0..1]; user_at and user_n bound its unread bytes. Bytes
- * are only appended behind user_n, so slices of the front may be with a request meanwhile. The connection
- * holds one reference while the page is in `staged`; every slice taken holds one.
+ * A staging page carries its slice_owner in page->user[0..1]; user_at and user_n bound its unread
+ * bytes. Bytes are only appended behind user_n, so slices of the front may be with a request
+ * meanwhile. The connection holds one reference while the page is in `staged`; every slice taken
+ * holds one.
  *
- * When to copy: at the end of the turn, and at once while an admitted frame is arriving (conn_want), when more
- * than half of the receive buffers are out, or when a taker would need more pieces than it has room for. Page size: 64 KiB when that much is here or admitted,
- * 4 KiB otherwise: what was not admitted never costs a connection more than its bytes plus 4 KiB.
+ * When to copy: at the end of the turn, unless the buffers are at least half full and at most a
+ * quarter of all is out (a frame that arrives over several turns at full speed is not copied at
+ * all). And at once while an admitted frame is arriving (conn_want), when a taker would need more
+ * pieces than it has room for, or when something is taken while more than half of all buffers are
+ * out: a request may keep what it took. Page size: 64 KiB when that much is here or admitted, 4 KiB
+ * otherwise: what was not admitted never costs a connection more than its bytes plus 4 KiB.
  *
- * When to read: OPEN, and (wanted > 0 or unread < CONN_RX_BYTES_MAX), and its bytes found memory. Once
- * stopped, reading goes on when half of the bound is free.
+ * An admitted frame of CONN_DIRECT_MIN or more to come is received in place: the transport asks for
+ * room at the end of `staged` (rx_room_take) and the kernel's copy is the only one. The page is
+ * held by a reference of its own meanwhile, because a taker may take all that is before.
+ *
+ * When to read: OPEN, and (wanted > 0 or unread < CONN_RX_BYTES_MAX), and its bytes found memory.
+ * Once stopped, reading goes on when half of the bound is free.
  */
 #include "inside.h"
 
 #include <stdlib.h>
 
-static_assert(sizeof(struct slice_owner) <= 2 * sizeof(uint64_t), "an owner fits into page->user[0..1]");
+enum { ROOM_MIN = 8192 /* less left in a page is not worth a receive of its own */ };
+static_assert(sizeof(struct slice_owner) <= 2 * sizeof(uint64_t),
+              "an owner fits into page->user[0..1]");
 
 /* ── receive buffers ── */
 
@@ -80,15 +91,19 @@ static void page_release(struct slice_owner *owner)
     page_put(page);
 }
 
-/* A page with room at the end of `staged`; NULL when there is no memory. `more`: bytes known to come. */
-static struct page *stage_room(struct conn *conn, uint64_t more)
+/* The last page of `staged` when it has room; else NULL. */
+static struct page *stage_last(const struct conn *conn)
+{
+    if (list_is_empty(&conn->staged))
+        return NULL;
+    struct page *last = list_entry(conn->staged.prev, struct page, link);
+    return last->user_n < last->size ? last : NULL;
+}
+
+/* A page in no list, with one reference; NULL when there is no memory. `more`: bytes to come. */
+static struct page *stage_new(struct conn *conn, uint64_t more)
 {
     struct conns *conns = conn->conns;
-    if (!list_is_empty(&conn->staged)) {
-        struct page *last = list_entry(conn->staged.prev, struct page, link);
-        if (last->user_n < last->size)
-            return last;
-    }
     struct page *page = more >= PAGE_LARGE / 4 ? pages_take(conns->pages, PAGE_LARGE) : NULL;
     if (page == NULL)
         page = pages_take(conns->pages, PAGE_SMALL);
@@ -99,7 +114,6 @@ static struct page *stage_room(struct conn *conn, uint64_t more)
     *page_owner(page) = (struct slice_owner){.refs = 1, .release = page_release};
     page->user[2] = (uintptr_t)conns;
     conns->stats.staging_bytes += page->size;
-    list_append(&conn->staged, &page->link);
     return page;
 }
 
@@ -107,10 +121,15 @@ static struct page *stage_room(struct conn *conn, uint64_t more)
 static uint64_t stage_copy(struct conn *conn, const uint8_t *from, uint64_t n, uint64_t more)
 {
     uint64_t left = n;
+    check(conn->room == NULL); /* what arrives there would come behind */
     while (left > 0) {
-        struct page *page = stage_room(conn, left + more);
-        if (page == NULL)
-            break;
+        struct page *page = stage_last(conn);
+        if (page == NULL) {
+            page = stage_new(conn, left + more);
+            if (page == NULL)
+                break;
+            list_append(&conn->staged, &page->link);
+        }
         uint64_t part = min_u64(left, page->size - page->user_n);
         memcpy(page_data(page) + page->user_n, from, part);
         page->user_n += (uint32_t)part;
@@ -120,7 +139,8 @@ static uint64_t stage_copy(struct conn *conn, const uint8_t *from, uint64_t n, u
     return n - left;
 }
 
-/* Moves what lies in receive buffers to staging pages; false when memory was refused (the rest stays). */
+/* Moves what lies in receive buffers to staging pages; false when memory was refused (the rest
+ * stays). */
 static bool rx_stage(struct conn *conn)
 {
     uint64_t fresh = 0;
@@ -132,8 +152,8 @@ static bool rx_stage(struct conn *conn)
         struct recv_buffer *b = list_first(&conn->fresh, struct recv_buffer, link);
         uint32_t n = b->n - b->at;
         fresh -= n;
-        uint32_t done = (uint32_t)stage_copy(conn, io_buffer_data(conn->conns->io, b->buffer_at) + b->at, n,
-                                             fresh + conn->wanted);
+        uint32_t done = (uint32_t)stage_copy(
+            conn, io_buffer_data(conn->conns->io, b->buffer_at) + b->at, n, fresh + conn->wanted);
         conn->conns->stats.staged_bytes += done;
         b->at += done;
         if (done < n)
@@ -143,6 +163,22 @@ static bool rx_stage(struct conn *conn)
         slice_put(&s);
     }
     return true;
+}
+
+/* At the end of a turn: whether its receive buffers may stay, because they are full and there are
+ * plenty. */
+static bool fresh_may_stay(const struct conn *conn)
+{
+    const struct conns *conns = conn->conns;
+    uint64_t bytes = 0, room = 0;
+    if (conns->stats.recv_buffers_out_n > conns->config.recv_buffers_n / 4)
+        return false;
+    list_for_each(l, next, &conn->fresh) {
+        const struct recv_buffer *b = list_entry(l, struct recv_buffer, link);
+        bytes += b->n - b->at;
+        room += conns->config.recv_buffer_bytes;
+    }
+    return 2 * bytes >= room;
 }
 
 /* ── arriving ── */
@@ -187,6 +223,53 @@ uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n)
     return done;
 }
 
+/* ── arriving in place ── */
+
+static void room_put(struct page *page)
+{
+    struct slice s = {NULL, 0, page_owner(page)};
+    slice_put(&s);
+}
+
+bool rx_room_take(struct conn *conn, struct iovec *room)
+{
+    check(conn->room == NULL && conn->wanted > 0);
+    if (!rx_stage(conn))
+        return false;
+    struct page *page = stage_last(conn);
+    if (page != NULL && page->size - page->user_n >= min_u64(conn->wanted, ROOM_MIN))
+        page_owner(page)->refs++;
+    else if ((page = stage_new(conn, conn->wanted)) == NULL)
+        return false;
+    conn->room = page;
+    *room = (struct iovec){page_data(page) + page->user_n,
+                           min_u64(conn->wanted, page->size - page->user_n)};
+    return true;
+}
+
+void rx_room_give(struct conn *conn, uint32_t n)
+{
+    struct page *page = conn->room;
+    check(page != NULL && n <= page->size - page->user_n);
+    conn->room = NULL;
+    if (n == 0 || conn->state != CONN_OPEN) {
+        room_put(page);
+        return;
+    }
+    if (list_is_linked(&page->link)) { /* still the last of `staged` */
+        page->user_n += n;
+        room_put(page);
+    } else { /* new, or all of it was taken meanwhile: our reference becomes the list's */
+        page->user_at = page->user_n;
+        page->user_n += n;
+        list_append(&conn->staged, &page->link);
+    }
+    conn->conns->stats.direct_bytes += n;
+    rx_count(conn, n);
+}
+
+/* ── reading or not ── */
+
 bool rx_has_room(const struct conn *conn)
 {
     return conn->wanted > 0 || conn->unread < CONN_RX_BYTES_MAX;
@@ -206,8 +289,9 @@ void rx_settle(struct conn *conn)
     struct conns *conns = conn->conns;
     if (conn->state != CONN_OPEN && conn->state != CONN_ENDED)
         return;
-    if (!rx_stage(conn)) {
-        /* Its bytes keep receive buffers that others need: wait for memory while there are enough. */
+    if (!fresh_may_stay(conn) && !rx_stage(conn)) {
+        /* Its bytes keep receive buffers that others need: wait for memory while there are enough.
+         */
         if (buffers_are_scarce(conns)) {
             conn_close(conn, CONN_END_MEMORY);
             return;
@@ -288,7 +372,8 @@ static uint32_t pieces_n(const struct conn *conn, uint64_t n)
     return pieces;
 }
 
-/* The next at most n bytes as a slice, which gets a reference; an emptied piece leaves its queue. */
+/* The next at most n bytes as a slice, which gets a reference; an emptied piece leaves its queue.
+ */
 static struct slice piece_take(struct conn *conn, uint64_t n)
 {
     struct slice s;
@@ -305,8 +390,8 @@ static struct slice piece_take(struct conn *conn, uint64_t n)
     }
     struct recv_buffer *b = list_first(&conn->fresh, struct recv_buffer, link);
     check(b != NULL);
-    s = (struct slice){io_buffer_data(conn->conns->io, b->buffer_at) + b->at, (uint32_t)min_u64(n, b->n - b->at),
-                       &b->owner};
+    s = (struct slice){io_buffer_data(conn->conns->io, b->buffer_at) + b->at,
+                       (uint32_t)min_u64(n, b->n - b->at), &b->owner};
     b->at += s.n;
     if (b->at < b->n)
         slice_get(&s);

@@ -3,14 +3,15 @@
  *
  * Owner: worker.
  *
- *   open ──conn_slot_finish──► finished ──sent (all bytes, in order) or the end──► released: slot->sent
- *     ├────conn_slot_skip────► skipped: out of the order at once, slot->sent in the next "out"
- *     └────conn_slot_drop────► released without sent (only when the connection is closing)
+ *   open ──conn_slot_finish──► finished ──sent (all bytes, in order) or the end──► released:
+ * slot->sent ├────conn_slot_skip────► skipped: out of the order at once, slot->sent in the next
+ * "out" └────conn_slot_drop────► released without sent (only when the connection is closing)
  *
- * A send takes the answers of all finished slots at the front, up to CONN_SEND_BYTES_MAX and the room for
- * pieces: CONN_IOV_N of the connection's own, or a 4 KiB page of them when there are more. The transport may
- * send less; the next send goes on at (tx_at, tx_bytes). Slices are let go as soon as their last byte is sent,
- * not when the whole answer is: a long answer to a slow reader holds only what is still to come.
+ * A send takes the answers of all finished slots at the front, up to CONN_SEND_BYTES_MAX and the
+ * room for pieces: CONN_IOV_N of the connection's own, or a 4 KiB page of them when there are more.
+ * The transport may send less; the next send goes on at (tx_at, tx_bytes). Slices are let go as
+ * soon as their last byte is sent, not when the whole answer is: a long answer to a slow reader
+ * holds only what is still to come.
  */
 #include "inside.h"
 
@@ -97,8 +98,10 @@ int slots_release_skipped(struct conns *conns)
 
 /* ── sending ── */
 
-/* The pieces of finished answers from (tx_at, tx_bytes) on; returns how many, and whether more wait. */
-static uint32_t pieces_gather(const struct conn *conn, struct iovec *iov, uint32_t max, bool *has_more)
+/* The pieces of finished answers from (tx_at, tx_bytes) on; returns how many, and whether more
+ * wait. */
+static uint32_t pieces_gather(const struct conn *conn, struct iovec *iov, uint32_t max,
+                              bool *has_more)
 {
     struct slices_at at = conn->tx_at;
     uint64_t bytes = 0;
@@ -152,7 +155,8 @@ bool tx_start(struct conn *conn)
     if (n == 0)
         return false;
     if (has_more && n == CONN_IOV_N)
-        conn->iov_page = pages_take(conns->pages, PAGE_SMALL); /* without one it is a shorter send */
+        conn->iov_page =
+            pages_take(conns->pages, PAGE_SMALL); /* without one it is a shorter send */
     if (conn->iov_page != NULL) {
         iov = (struct iovec *)(void *)page_data(conn->iov_page);
         n = pieces_gather(conn, iov, PAGE_IOV_N, &has_more);

@@ -3,13 +3,13 @@
  *
  * Owner: worker (in the simulator and unit tests everything is one thread).
  *
- * Client to broker: conn_memory_write copies into the connection's staging pages, as much as may wait there.
- * Broker to client: conn_memory_read copies straight out of the send under way. What was read is told to the
- * connection in the next "out", as a partial send if need be; so a client that reads a byte at a time walks
- * the same paths as a slow socket.
+ * Client to broker: conn_memory_write copies into the connection's staging pages, as much as may
+ * wait there. Broker to client: conn_memory_read copies straight out of the send under way. What
+ * was read is told to the connection in the next "out", as a partial send if need be; so a client
+ * that reads a byte at a time walks the same paths as a slow socket.
  *
- * The client's handle lives in the connection. When the connection is over first, the struct stays out of the
- * pool (state FREE, is_gone) until conn_memory_close.
+ * The client's handle lives in the connection. When the connection is over first, the struct stays
+ * out of the pool (state FREE, is_gone) until conn_memory_close.
  */
 #include "inside.h"
 
@@ -81,10 +81,12 @@ void memory_gone(struct conn *conn)
 
 /* ── the client's side ── */
 
-struct conn_memory *conns_memory_connect(struct conns *conns, const struct listener *listener, struct now now)
+struct conn_memory *conns_memory_connect(struct conns *conns, const struct listener *listener,
+                                         struct now now)
 {
     uint8_t ip[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
-    struct conn *conn = conn_open(conns, &transport_memory, listener, ip, (uint16_t)(conns->id_next + 1));
+    struct conn *conn =
+        conn_open(conns, &transport_memory, listener, ip, (uint16_t)(conns->id_next + 1));
     if (conn == NULL)
         return NULL;
     conn->last_rx_ns = conn->last_tx_ns = now.ns;

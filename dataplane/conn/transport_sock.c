@@ -1,14 +1,21 @@
 /*
- * transport_sock.c - connections over kernel sockets, by io_op: multishot receive, one send at a time.
+ * transport_sock.c - connections over kernel sockets, by io_op: multishot receive, one send at a
+ * time.
  *
  * Owner: worker.
  *
- * One multishot IO_RECV per connection delivers into the io's provided buffers until it ends: because we
- * cancel it (not reading), because no buffer is free (ENOBUFS: the connection waits on conns.starved, first
- * come first served), because the kernel feels like it (submitted again at once), or because the peer did.
+ * One multishot IO_RECV per connection delivers into the io's provided buffers until it ends:
+ * because we cancel it (not reading), because no buffer is free (ENOBUFS: the connection waits on
+ * conns.starved, first come first served), because the kernel feels like it (submitted again at
+ * once), or because the peer did.
  *
- * The end: shutdown(2) makes what is under way return, the last completion closes the descriptor. Both are
- * plain calls: neither blocks on a socket, and an operation each would only be one more thing under way.
+ * While an admitted frame is long (CONN_DIRECT_MIN), the multishot receive is cancelled and the
+ * frame received piece by piece into the staging page it is gathered in, so that its bytes are
+ * copied once, by the kernel.
+ *
+ * The end: shutdown(2) makes what is under way return, the last completion closes the descriptor.
+ * Both are plain calls: neither blocks on a socket, and an operation each would only be one more
+ * thing under way.
  */
 #include "inside.h"
 
@@ -24,12 +31,33 @@ static struct conn *conn_of_recv(struct io_op *op)
 
 /* ── receiving ── */
 
+static bool is_direct(const struct conn *conn)
+{
+    return conn->sock.recv.iov_n == 1;
+}
+
+/* Whether the next receive goes straight to where the frame is gathered. Once begun, to its end. */
+static bool wants_direct(const struct conn *conn)
+{
+    return conn->wanted >= CONN_DIRECT_MIN || (conn->wanted > 0 && is_direct(conn));
+}
+
 static void recv_submit(struct conn *conn)
 {
     struct conn_sock *sock = &conn->sock;
-    if (sock->recv.is_busy || list_is_linked(&sock->starved) || !sock->is_reading || conn->state != CONN_OPEN)
+    if (sock->recv.is_busy || list_is_linked(&sock->starved) || !sock->is_reading ||
+        conn->state != CONN_OPEN)
         return;
+    /* Without memory for it the receive buffers take over, and rx_settle decides. */
+    sock->recv.iov_n = wants_direct(conn) && rx_room_take(conn, &sock->room) ? 1 : 0;
     io_submit(conn->conns->io, &sock->recv);
+}
+
+static void recv_cancel(struct conn *conn)
+{
+    struct conn_sock *sock = &conn->sock;
+    if (sock->recv.is_busy && !sock->cancel.is_busy)
+        io_submit(conn->conns->io, &sock->cancel);
 }
 
 static void recv_ended(struct conn *conn, int32_t result)
@@ -37,9 +65,7 @@ static void recv_ended(struct conn *conn, int32_t result)
     struct conns *conns = conn->conns;
     conn_attend(conn); /* it may be the last thing under way */
     switch (-result) {
-    case 0:
-        conn_ended(conn);
-        break;
+    case 0: conn_ended(conn); break;
     case ENOBUFS:
         conns->stats.starved_n++;
         if (conn->state == CONN_OPEN)
@@ -47,9 +73,7 @@ static void recv_ended(struct conn *conn, int32_t result)
         break;
     case ECANCELED:
     case EINTR:
-    case EAGAIN:
-        recv_submit(conn);
-        break;
+    case EAGAIN: recv_submit(conn); break;
     default:
         if (conn->state != CONN_CLOSING)
             conn_close(conn, CONN_END_RESET);
@@ -60,6 +84,14 @@ static void recv_ended(struct conn *conn, int32_t result)
 static void recv_done(struct io_op *op)
 {
     struct conn *conn = conn_of_recv(op);
+    if (is_direct(conn)) {
+        rx_room_give(conn, op->result > 0 ? (uint32_t)op->result : 0);
+        if (op->result > 0)
+            recv_submit(conn);
+        else
+            recv_ended(conn, op->result);
+        return;
+    }
     if (op->result > 0) {
         rx_arrived(conn, op->buffer_at, (uint32_t)op->result);
         if (op->is_last) {
@@ -88,8 +120,7 @@ static void sock_read_set(struct conn *conn, bool is_on)
     }
     if (list_is_linked(&sock->starved))
         list_del(&sock->starved);
-    if (sock->recv.is_busy && !sock->cancel.is_busy)
-        io_submit(conn->conns->io, &sock->cancel);
+    recv_cancel(conn);
 }
 
 void sock_feed_starved(struct conns *conns)
@@ -155,6 +186,8 @@ static void sock_turn(struct conn *conn)
 {
     if (conn->state == CONN_CLOSING)
         sock_close_now(conn);
+    else if (wants_direct(conn) && !is_direct(conn))
+        recv_cancel(conn); /* its end submits the receive in place */
 }
 
 const struct transport transport_sock = {
@@ -210,6 +243,7 @@ void sock_accepted(struct conns *conns, const struct listener *listener, int fd)
     io_op_init(&sock->send, IO_SEND, send_done);
     io_op_init(&sock->cancel, IO_CANCEL, cancel_done);
     sock->recv.fd = sock->send.fd = fd;
+    sock->recv.iov = &sock->room;
     sock->cancel.target = &sock->recv;
     sock_read_set(conn, true);
 }

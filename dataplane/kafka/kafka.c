@@ -96,8 +96,8 @@ int kafka_init(struct kafka **out, const struct kafka_config *config, struct con
 void kafka_fini(struct kafka *k)
 {
     struct list *l;
-    check(k->requests == NULL || k->states_n[REQUEST_FREE] == k->config.requests_max);
-    check(list_is_empty(&k->conns));
+    for (uint32_t i = 0; k->requests != NULL && i < k->config.requests_max; i++)
+        forward_fini(&k->requests[i]);
     while ((l = list_pop(&k->conn_pages)) != NULL)
         page_put(list_entry(l, struct page, link));
     free(k->requests);

@@ -211,9 +211,11 @@ void request_wait(struct request *r,
 void request_close(struct request *r, enum conn_end why, enum stat_at stat)
 {
     stats_add(r->kafka->stats, stat, 1);
-    if (r->conn != NULL)
-        conn_close(r->conn->conn,
-                   why); /* the end comes back through the ready list and releases r */
+    /* The end comes back through the ready list and releases r. */
+    if (r->conn != NULL && why == CONN_END_PROTOCOL)
+        frames_end(r->conn, r, why);
+    else if (r->conn != NULL)
+        conn_close(r->conn->conn, why);
 }
 
 void request_answer(struct request *r, void *response)
@@ -352,7 +354,10 @@ static int requests_sent(struct kafka *k, struct now now)
         struct request *r = list_entry(l, struct request, run_link);
         r->stages[STAGE_SENT] = now.ns;
         request_times(r);
+        struct kafka_conn *c = r->conn;
         request_release(r, now);
+        if (c != NULL)
+            frames_end_more(c);
     }
     return done;
 }

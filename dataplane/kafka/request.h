@@ -123,6 +123,9 @@ struct kafka_conn {
     uint64_t admitted_ns;
     bool is_admitted;  /* a large frame: its bytes are reserved                      */
     struct timer slow; /* of a large frame                                           */
+    bool is_ending;    /* no further frame begins; it is closed for end_why behind   */
+    uint8_t end_why;   /* the answers to the requests before end_at (NULL: to all)   */
+    const struct request *end_at;
 };
 
 /* Counts of one API. Owner: worker; read by the metrics thread. */
@@ -179,6 +182,11 @@ int16_t api_version_min(const struct api *api);
 
 /* ── frame.c: connections to frames ── */
 void frames_closing(struct kafka *kafka, struct kafka_conn *conn, struct now now);
+/* The client broke the protocol at request `at` (NULL: in a frame's length): no further frame begins, and the
+ * connection is closed when the answers to all earlier requests were sent. */
+void frames_end(struct kafka_conn *conn, const struct request *at, enum conn_end why);
+/* A request of the connection has ended: is it time to close? */
+void frames_end_more(struct kafka_conn *conn);
 int frames_turn(struct kafka *kafka, const struct view *view, struct now now);
 /* A frame's bytes are no longer held. */
 void frame_budget_give(struct kafka *kafka, struct request *request);
@@ -254,6 +262,7 @@ void forward_send(struct request *request, int16_t key, int16_t version, const v
                   void (*more)(struct request *, const struct view *, struct now));
 void *forward_response(struct request *request);
 void forward_end(struct request *request); /* the response's memory; safe more than once */
+void forward_fini(struct request *request);
 void forward_back(struct mail *mail);
 /* A request left control: the next one that waits may go. */
 void forward_next(struct kafka *kafka);

@@ -1,5 +1,6 @@
 /*
- * mail_test.c - mail between threads: there and back, full rings, fairness, and a sleeper that is never missed.
+ * mail_test.c - mail between threads: there and back, full rings, fairness, and a sleeper that is
+ * never missed.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -136,7 +137,8 @@ static void thread_sleep(struct post *post, uint64_t *sleeps)
     if (!mail_sleep_begin(post))
         return;
     (*sleeps)++;
-    /* A lost wake would leave both sides waiting: ten seconds say so instead of hanging for ever. */
+    /* A lost wake would leave both sides waiting: ten seconds say so instead of hanging for ever.
+     */
     if (poll(&p, 1, 10000) == 0)
         abort();
     mail_sleep_end(post);
@@ -192,7 +194,8 @@ static void ping(struct post *post, uint32_t n, uint32_t under_way, uint64_t *sl
         }
         for (; mail != NULL; mail = mail_read(post, &at)) {
             if (((struct letter *)(void *)mail)->number != back)
-                fail_msg("letter %u came back as %u", back, ((struct letter *)(void *)mail)->number);
+                fail_msg("letter %u came back as %u", back,
+                         ((struct letter *)(void *)mail)->number);
             back++;
         }
     }

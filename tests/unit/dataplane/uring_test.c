@@ -1,6 +1,6 @@
 /*
- * uring_test.c - the asynchronous seam on io_uring: files, errors, cancelling, multishot kinds, full queues,
- * threads, and what it says when the kernel refuses.
+ * uring_test.c - the asynchronous seam on io_uring: files, errors, cancelling, multishot kinds,
+ * full queues, threads, and what it says when the kernel refuses.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -60,7 +60,10 @@ static void heard_piece(struct heard *h, void *ptr, size_t n)
     h->iov[h->op.iov_n++] = (struct iovec){ptr, n};
 }
 
-static struct io *io_of(void **state) { return *state; }
+static struct io *io_of(void **state)
+{
+    return *state;
+}
 
 /* Polls until the op has been heard n times; a test that fails does not hang. */
 static void until_heard(struct io *io, const struct heard *h, uint32_t n)
@@ -431,7 +434,8 @@ static void accept_gives_every_connection(void **state)
 {
     struct io *io = io_of(state);
     struct heard accept, cancel;
-    struct sockaddr_un at = {.sun_family = AF_UNIX}; /* no path: the kernel picks an abstract name */
+    struct sockaddr_un at = {.sun_family =
+                                 AF_UNIX}; /* no path: the kernel picks an abstract name */
     socklen_t n = sizeof at;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), client[3];
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at.sun_family), 0);
@@ -518,7 +522,8 @@ static void forbid(int call, int err)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {array_n(code), code};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
         _exit(77);
 }
 
@@ -541,7 +546,10 @@ static int open_expect(int rc, const char *word)
     struct io *io;
     if (uring_open(&io, ENTRIES, &report) != rc)
         return 1;
-    return report.error != 0 && strstr(report.text, word) != NULL && strchr(report.text, '\n') == NULL ? 0 : 2;
+    return report.error != 0 && strstr(report.text, word) != NULL &&
+                   strchr(report.text, '\n') == NULL
+               ? 0
+               : 2;
 }
 
 static int child_eperm(void)
@@ -587,11 +595,13 @@ static int child_register(void)
     if (uring_open(&io, ENTRIES, &report) != 0)
         return 1;
     forbid(SYS_io_uring_register, ENOMEM);
-    if (uring_memory_register(io, memory, sizeof memory, &report) != E_NO_MEMORY || report.has_memory)
+    if (uring_memory_register(io, memory, sizeof memory, &report) != E_NO_MEMORY ||
+        report.has_memory)
         return 2;
     if (strstr(report.text, "RLIMIT_MEMLOCK") == NULL)
         return 3;
-    if (io->functions->buffers_open(io, BUFFERS_N, BUFFER_BYTES) != E_NO_MEMORY || io->buffers != NULL)
+    if (io->functions->buffers_open(io, BUFFERS_N, BUFFER_BYTES) != E_NO_MEMORY ||
+        io->buffers != NULL)
         return 4;
     if (uring_enable(io, &report) == 0) /* it cannot be enabled either, and says so */
         return 5;

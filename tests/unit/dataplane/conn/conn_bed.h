@@ -1,9 +1,10 @@
 /*
- * conn_bed.h - what the tests of connections stand on: conns with an io, pages, timers, a small application
- * (frames with a 4 byte length, answered with themselves) and clients over either transport.
+ * conn_bed.h - what the tests of connections stand on: conns with an io, pages, timers, a small
+ * application (frames with a 4 byte length, answered with themselves) and clients over either
+ * transport.
  *
- * Owner: one test. Time is a number; a turn is a millisecond. With sockets a turn waits at most 50 us
- * in the kernel, so a test that expects something gives it turns, never a sleep.
+ * Owner: one test. Time is a number; a turn is a millisecond. With sockets a turn waits at most 50
+ * us in the kernel, so a test that expects something gives it turns, never a sleep.
  */
 #ifndef MILLRACE_CONN_BED_H
 #define MILLRACE_CONN_BED_H
@@ -53,9 +54,9 @@ struct bed {
     struct conns_config config;
     struct conns *conns;
     /* the application */
-    bool is_holding;  /* requests wait in `held` instead of being answered */
-    bool is_blind;    /* leaves bytes where they are                       */
-    bool has_want;    /* admits frames                                     */
+    bool is_holding; /* requests wait in `held` instead of being answered */
+    bool is_blind;   /* leaves bytes where they are                       */
+    bool has_want;   /* admits frames                                     */
     struct list held;
     struct conn *last; /* the connection that was ready last */
     uint32_t frames_n, sent_n, told_n, too_many_n;
@@ -67,7 +68,10 @@ struct client {
     struct conn_memory *memory;
 };
 
-static struct bed *bed_of(void **state) { return *state; }
+static struct bed *bed_of(void **state)
+{
+    return *state;
+}
 
 /* ── the bed ── */
 
@@ -91,7 +95,8 @@ static int nothing_wait(struct io *io, uint64_t ns_max)
     return 0;
 }
 
-static const struct io_functions nothing_functions = {nothing_submit, nothing_poll, nothing_wait, NULL, NULL};
+static const struct io_functions nothing_functions = {nothing_submit, nothing_poll, nothing_wait,
+                                                      NULL, NULL};
 
 static void bed_pages_make(struct bed *bed, uint64_t bytes)
 {
@@ -368,7 +373,8 @@ static int64_t client_write_some(struct client *c, const void *from, uint64_t n)
     return rc;
 }
 
-/* Writes the frame again and again without reading, as much as fits now; `at` is the place in the stream. */
+/* Writes the frame again and again without reading, as much as fits now; `at` is the place in the
+ * stream. */
 static int64_t client_flood(struct client *c, const uint8_t *frame, uint64_t n, uint64_t *at)
 {
     int64_t rc = client_write_some(c, frame + *at % n, n - *at % n);

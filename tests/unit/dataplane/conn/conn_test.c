@@ -1,5 +1,6 @@
 /*
- * conn_test.c - connections over the memory transport: the cases every transport shares, and peers.c.
+ * conn_test.c - connections over the memory transport: the cases every transport shares, and
+ * peers.c.
  */
 #include "conn_cases.h"
 

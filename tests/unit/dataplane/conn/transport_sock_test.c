@@ -1,6 +1,6 @@
 /*
- * transport_sock_test.c - connections over loopback sockets and io_uring: the shared cases, and what only
- * sockets do.
+ * transport_sock_test.c - connections over loopback sockets and io_uring: the shared cases, and
+ * what only sockets do.
  */
 #include "conn_cases.h"
 
