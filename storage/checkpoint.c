@@ -194,14 +194,27 @@ int checkpoint_text(const struct checkpoints *c, enum checkpoint_kind kind, stru
     return 0;
 }
 
+/* Letters, digits, '.', '_', '-': what Kafka lets a topic be called. */
+static bool is_topic(struct bytes topic)
+{
+    for (uint32_t i = 0; i < topic.n; i++) {
+        uint8_t c = topic.ptr[i], letter = c | 0x20;
+        if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
+            return false;
+    }
+    return topic.n > 0 && topic.n <= TOPIC_MAX;
+}
+
 /* "topic partition offset". */
 static int parse_line(struct checkpoints *c, enum checkpoint_kind kind, struct bytes line)
 {
     const uint8_t *space = line.n == 0 ? NULL : memchr(line.ptr, ' ', line.n);
     int64_t partition, offset;
-    if (space == NULL || space == line.ptr || space - line.ptr > TOPIC_MAX)
+    if (space == NULL)
         return E_CORRUPT;
     struct bytes topic = bytes_of(line.ptr, (size_t)(space - line.ptr));
+    if (!is_topic(topic))
+        return E_CORRUPT;
     line = bytes_of(space, line.n - topic.n);
     if (!text_char(&line, ' ') || !text_number(&line, 0, INT32_MAX, &partition) || !text_char(&line, ' ') ||
         !text_number(&line, 0, INT64_MAX, &offset) || line.n > 0)

@@ -316,7 +316,7 @@ int directory_sweep(struct disk *disk, const char *path,
     struct names names;
     int error = names_list(disk, path, &names);
     /* New names need only differ from those that are there, so those are the seed. */
-    prng_init(&s.prng, hash_bytes(names.text, names.text_n, 0));
+    prng_init(&s.prng, names.n == 0 ? 0 : hash_bytes(names.text, names.text_n, 0));
     for (uint32_t i = 0; error == 0 && i < names.n; i++)
         error = sweep_name(&s, names.v[i]);
     names_free(&names);

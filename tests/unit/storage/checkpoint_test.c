@@ -102,6 +102,8 @@ static void text_malformed_is_corrupt(void **state)
     (void)state;
     for (size_t i = 0; i < array_n(bad); i++)
         assert_int_equal(checkpoint_parse(c, CHECKPOINT_HIGH, text(bad[i])), E_CORRUPT);
+    assert_int_equal(checkpoint_parse(c, CHECKPOINT_HIGH, bytes_of("0\n1\n\0 3 7\n", 10)), E_CORRUPT);
+    assert_int_equal(checkpoint_parse(c, CHECKPOINT_HIGH, text("0\n1\na/b 3 7\n")), E_CORRUPT);
     char long_topic[300] = "0\n1\n";
     memset(long_topic + 4, 't', 250);
     strcpy(long_topic + 254, " 0 5\n");

@@ -35,7 +35,7 @@ static void world_fini(struct world *w)
 static struct batch batch_of(int64_t producer_id, int16_t epoch, int32_t sequence, int32_t n)
 {
     return (struct batch){.producer_id = producer_id, .producer_epoch = epoch, .base_sequence = sequence,
-                          .last_delta = n - 1, .records_n = n, .max_timestamp = 1000 + sequence};
+                          .last_delta = n - 1, .records_n = n, .max_timestamp = 1000ll + sequence};
 }
 
 /* Checks, and appends when that is the verdict. */

@@ -1,4 +1,5 @@
-/* reader_test.c - reader.c, fill.c, index_load.c: bounds, whole batches, memory and disk, what ends a read. */
+/* reader_test.c - reader.c, fill.c, index_load.c: bounds, whole batches, memory and disk, what ends
+ * a read. */
 #include "rig.h"
 
 static struct rig rig;
@@ -72,7 +73,8 @@ static void read_gives_whole_batches_and_at_least_one(void **state)
         uint64_t whole = max / bytes > 0 ? max / bytes : 1;
         assert_int_equal(rr.read.data.bytes, whole * bytes);
         uint8_t *flat = rig_flat(&rr.read);
-        rig_check_batches(flat, rr.read.data.bytes, 5); /* the batch that holds offset 5 begins at 4 */
+        rig_check_batches(flat, rr.read.data.bytes,
+                          5); /* the batch that holds offset 5 begins at 4 */
         free(flat);
         read_release(&rr.read);
     }
@@ -84,7 +86,8 @@ static void read_gives_whole_batches_and_at_least_one(void **state)
 
 static void read_from_disk_waits_and_ends_in_a_later_turn(void **state)
 {
-    struct rig_read rr = {.read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
+    struct rig_read rr = {
+        .read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
     (void)state;
     uint32_t bytes = fill_log(10);
     rig_forget_pages(&rig);
@@ -104,7 +107,10 @@ static void read_from_disk_waits_and_ends_in_a_later_turn(void **state)
 
 static void read_without_waiting_touches_only_memory(void **state)
 {
-    struct rig_read rr = {.read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .no_wait = true,
+    struct rig_read rr = {.read = {.offset = 0,
+                                   .bytes_max = 5000,
+                                   .at_least_one = true,
+                                   .no_wait = true,
                                    .done = rig_read_done}};
     (void)state;
     fill_log(10);
@@ -127,8 +133,8 @@ static void read_many_wait_for_one_fill(void **state)
     rig_forget_pages(&rig);
     rig.is_io_held = true;
     for (int i = 0; i < READS_N; i++) {
-        rr[i] = (struct rig_read){.read = {.offset = i, .bytes_max = 5000, .at_least_one = true,
-                                           .done = rig_read_done}};
+        rr[i] = (struct rig_read){
+            .read = {.offset = i, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
         assert_int_equal(plog_read(rig.log, &rr[i].read, rig.now), E_AGAIN);
     }
     assert_int_equal(rig.io.io.under_way, 1);
@@ -147,8 +153,8 @@ static void read_released_under_way_is_never_done(void **state)
     fill_log(10);
     rig_forget_pages(&rig);
     for (int i = 0; i < 2; i++) {
-        rr[i] = (struct rig_read){.read = {.offset = 0, .bytes_max = 5000, .at_least_one = true,
-                                           .done = rig_read_done}};
+        rr[i] = (struct rig_read){
+            .read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
         assert_int_equal(plog_read(rig.log, &rr[i].read, rig.now), E_AGAIN);
     }
     read_release(&rr[0].read);
@@ -219,7 +225,8 @@ static void read_lent_pages_survive_eviction_and_drop(void **state)
 
 static void read_under_way_of_a_dropped_log_ends(void **state)
 {
-    struct rig_read rr = {.read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
+    struct rig_read rr = {
+        .read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
     (void)state;
     fill_log(10);
     rig_forget_pages(&rig);
@@ -269,7 +276,8 @@ static void read_many_small_slices_fit(void **state)
 {
     struct rig_read rr;
     (void)state;
-    for (int i = 0; i < 700; i++) { /* slowly, so that all pages are small: several hundred slices */
+    for (int i = 0; i < 700;
+         i++) { /* slowly, so that all pages are small: several hundred slices */
         rig_append(&rig, 1, 2000, (uint8_t)i);
         rig.now.ns += 2 * NS_PER_S;
         rig_turn(&rig);
@@ -315,9 +323,11 @@ static void read_with_a_lost_or_damaged_index_scans(void **state)
     rig_settle(&rig);
     while (!list_is_empty(&rig.store->indexes))
         segment_index_drop(list_first(&rig.store->indexes, struct segment, index_link));
-    snprintf(path, sizeof path, "%s/topic-0/%020lld.index", rig.directory, (long long)rig.log->segments[0]->base_offset);
+    snprintf(path, sizeof path, "%s/topic-0/%020lld.index", rig.directory,
+             (long long)rig.log->segments[0]->base_offset);
     assert_int_equal(unlink(path), 0);
-    snprintf(path, sizeof path, "%s/topic-0/%020lld.index", rig.directory, (long long)rig.log->segments[1]->base_offset);
+    snprintf(path, sizeof path, "%s/topic-0/%020lld.index", rig.directory,
+             (long long)rig.log->segments[1]->base_offset);
     FILE *f = fopen(path, "w");
     static const uint8_t wild[] = {0, 0, 0, 1, 0x7f, 0, 0, 0}; /* a position beyond the segment */
     assert_int_equal(fwrite(wild, 1, sizeof wild, f), sizeof wild);

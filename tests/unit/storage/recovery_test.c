@@ -1,4 +1,5 @@
-/* recovery_test.c - recovery*.c, close.c: what a start finds after a clean stop, a crash, and damage. */
+/* recovery_test.c - recovery*.c, close.c: what a start finds after a clean stop, a crash, and
+ * damage. */
 #include "rig.h"
 
 #include <dirent.h>
@@ -131,7 +132,8 @@ static void clean_stop_leaves_files_as_kafka_wants_them(void **state)
     assert_int_equal(fseek(f, -TIME_INDEX_ENTRY, SEEK_END), 0);
     assert_int_equal(fread(entry, 1, sizeof entry, f), sizeof entry);
     fclose(f);
-    assert_int_equal(load_i64(entry), rig.now.wall_ms); /* the last entry is the segment's largest timestamp */
+    assert_int_equal(load_i64(entry),
+                     rig.now.wall_ms); /* the last entry is the segment's largest timestamp */
     assert_int_equal(load_i32(entry + 8), 39);
 }
 
@@ -147,7 +149,8 @@ static void clean_stop_with_a_torn_end_is_scanned_after_all(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log), 0);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+                     0);
     check_goes_on(0, 18);
 }
 
@@ -249,7 +252,8 @@ static void crash_with_a_hole_between_segments_cuts_at_the_hole(void **state)
     (void)state;
     four_segments();
     uint64_t batch = rig.log->segments[1]->end_pos / 5;
-    assert_int_equal(truncate(file_path(5, ".log"), (off_t)(3 * batch)), 0); /* whole batches, but two are missing */
+    assert_int_equal(truncate(file_path(5, ".log"), (off_t)(3 * batch)),
+                     0); /* whole batches, but two are missing */
     assert_int_equal(crash_and_recover(), 0);
     check_goes_on(0, 8);
 }
@@ -313,7 +317,8 @@ static void start_without_a_sealed_index_scans_that_segment(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log), 0);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+                     0);
     assert_true(file_bytes(5, ".index") >= 0);
     check_goes_on(0, 17);
 }
@@ -325,7 +330,8 @@ static void start_without_a_directory_makes_an_empty_log(void **state)
     (void)state;
     assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &log), 0);
     assert_int_equal(rig_offsets(log).end, 0);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &log), E_EXISTS);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &log),
+                     E_EXISTS);
     struct append out;
     assert_int_equal(rig_append_to(&rig, log, 1, 10, 'a', &out), 0);
     rig_settle(&rig);
@@ -398,7 +404,8 @@ static void damaged_snapshot_is_dropped_and_producers_replayed(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log), 0);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+                     0);
     assert_int_equal(rig.log->producers.n, 1);
     assert_int_equal(file_bytes(10, ".snapshot"), -1);
     append_producer(10);
@@ -441,7 +448,8 @@ static void epochs_are_kept_and_rebuilt(void **state)
     }
 }
 
-static void every_disk_operation_of_a_recovery_failing_is_reported_and_the_next_start_works(void **state)
+static void every_disk_operation_of_a_recovery_failing_is_reported_and_the_next_start_works(
+    void **state)
 {
     (void)state;
     four_segments();
@@ -507,7 +515,8 @@ static void stop_writes_what_the_turns_have_left(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log), 0);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+                     0);
     check_goes_on(0, 13);
 }
 

@@ -1,4 +1,5 @@
-/* store_test.c - store.c, retention.c, jobs.c, segment_files.c, time_query.c: what happens to logs as a whole. */
+/* store_test.c - store.c, retention.c, jobs.c, segment_files.c, time_query.c: what happens to logs
+ * as a whole. */
 #include "rig.h"
 
 #include <dirent.h>
@@ -154,7 +155,7 @@ static void waits_of_a_dropped_log_end_with_not_found(void **state)
     struct plog_wait wait = {.mark = PLOG_HIGH, .offset = 5};
     static int woken;
     woken = 0;
-    void wake(struct plog_wait *w, int error, struct now now)
+    void wake(struct plog_wait * w, int error, struct now now)
     {
         (void)w;
         (void)now;
@@ -265,7 +266,8 @@ static void sealed_segment_has_its_indexes_and_a_snapshot(void **state)
     segments(12);
     assert_int_equal(rig.log->sealed_n, 2);
     assert_int_equal(file_bytes(0, ".index"), 4 * INDEX_ENTRY);
-    assert_int_equal(file_bytes(0, ".timeindex"), TIME_INDEX_ENTRY); /* all timestamps are the same */
+    assert_int_equal(file_bytes(0, ".timeindex"),
+                     TIME_INDEX_ENTRY); /* all timestamps are the same */
     assert_int_equal(file_bytes(5, ".snapshot"), PRODUCER_SNAPSHOT_HEADER);
     assert_int_equal(file_bytes(10, ".snapshot"), PRODUCER_SNAPSHOT_HEADER);
 }
@@ -377,7 +379,8 @@ static void append_transactional(int64_t producer_id, int32_t sequence)
     struct batch_builder b;
     struct append out;
     batch_begin(&b, batch, sizeof batch);
-    assert_int_equal(batch_add(&b, rig.now.wall_ms, bytes_of("k", 1), bytes_of(batch + 1000, 500)), 0);
+    assert_int_equal(batch_add(&b, rig.now.wall_ms, bytes_of("k", 1), bytes_of(batch + 1000, 500)),
+                     0);
     uint32_t bytes = batch_end(&b, BATCH_TRANSACTIONAL, -1);
     batch_stamp_producer(batch, producer_id, 0, sequence);
     assert_int_equal(rig_append_bytes(&rig, rig.log, batch, bytes, 100, &out), 0);
@@ -385,7 +388,10 @@ static void append_transactional(int64_t producer_id, int32_t sequence)
 
 static void check_aborted(void)
 {
-    struct rig_read rr = {.read = {.offset = 0, .bytes_max = 100000, .at_least_one = true, .is_committed = true,
+    struct rig_read rr = {.read = {.offset = 0,
+                                   .bytes_max = 100000,
+                                   .at_least_one = true,
+                                   .is_committed = true,
                                    .done = rig_read_done}};
     assert_int_equal(rig_offsets(rig.log).stable, 6);
     int rc = plog_read(rig.log, &rr.read, rig.now);
@@ -414,10 +420,10 @@ static void transactions_hold_the_stable_offset_and_aborted_ones_are_listed(void
     rig_settle(&rig);
     assert_int_equal(rig_offsets(rig.log).high, 3);
     assert_int_equal(rig_offsets(rig.log).stable, 0);
-    append_marker(12, 0);        /* 3: abort, second to begin, first to end */
-    append_marker(13, 1);        /* 4: commit */
+    append_marker(12, 0); /* 3: abort, second to begin, first to end */
+    append_marker(13, 1); /* 4: commit */
     rig.is_io_held = true;
-    append_marker(11, 0);        /* 5: abort */
+    append_marker(11, 0); /* 5: abort */
     rig_turn(&rig);
     assert_int_equal(rig_offsets(rig.log).stable, 0); /* its marker is not below the watermark */
     rig.is_io_held = false;
@@ -431,7 +437,8 @@ static void transactions_hold_the_stable_offset_and_aborted_ones_are_listed(void
     struct log_id id = rig_id(0);
     rig_stop(&rig); /* a crash: by replay */
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log), 0);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log),
+                     0);
     check_aborted();
     rig.log->is_changed = true;
     struct checkpoints *c = checkpoints_new();
@@ -440,14 +447,16 @@ static void transactions_hold_the_stable_offset_and_aborted_ones_are_listed(void
     assert_int_equal(file_bytes(0, ".txnindex"), 2 * TXN_INDEX_ENTRY);
     rig_stop(&rig); /* a clean stop: by .txnindex and snapshot */
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log), 0);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+                     0);
     check_aborted();
     rig_stop(&rig);
     rig_start(&rig);
     char path[DISK_PATH_MAX];
     snprintf(path, sizeof path, "%s/topic-0/%020d.txnindex", rig.directory, 0);
     assert_int_equal(truncate(path, 50), 0); /* damaged: dropped, and replayed */
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log), 0);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+                     0);
     check_aborted();
 }
 
