@@ -161,9 +161,10 @@ static void checkpoints_look(struct recovery *r)
 static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *is_cut)
 {
     bool is_last = at + 1 == r->bases_n;
-    bool is_believed = is_last ? r->is_clean
-                               : r->bases[at + 1] <= r->recovery_point &&
-                                     recovery_has_file(r, r->bases[at], ".index");
+    bool has_indexes = recovery_has_file(r, r->bases[at], ".index") &&
+                       recovery_has_file(r, r->bases[at], ".timeindex");
+    bool is_believed =
+        is_last ? r->is_clean : has_indexes && r->bases[at + 1] <= r->recovery_point;
     struct segment *segment;
     uint64_t cut = 0;
     int64_t expected = r->scanned_from != INT64_MAX ? *end : -1;
@@ -181,8 +182,7 @@ static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *
     rc = recovery_scan(r, segment, expected, is_last, end, &cut);
     if (rc != 0)
         return rc;
-    /* A hole between this segment's end and the next one's base is found when that one is scanned.
-     */
+    /* A hole before the next segment is found when that one is scanned. */
     *is_cut = cut > 0;
     r->report->logs_cut_n += *is_cut;
     if (!is_last && !*is_cut)
