@@ -32,6 +32,15 @@ static int memory_take(struct control *c)
     return e;
 }
 
+/* A new log is that of a dynamic quorum, as the server.properties of Apache Kafka asks for, unless
+ * the file names fixed voters or has no listener for the controller. */
+static bool begins_dynamic(struct control *c)
+{
+    return c->state.end_offset == 0 && c->quorum_epoch == 0 &&
+           *config_string(c->config.config, "controller.quorum.voters") == 0 &&
+           config_controller(c->config.config, &c->controller);
+}
+
 /* Replay, the new epoch, the records of this start. */
 static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t why_n)
 {
@@ -43,6 +52,9 @@ static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t w
     c->cut_bytes = log.cut_bytes;
     e = quorum_state_read(c->disk, log.directory, &c->quorum_epoch, &is_dynamic);
     if (e == 0) {
+        is_dynamic = begins_dynamic(c) ||
+                     (is_dynamic && (c->state.end_offset > 0 ||
+                                     config_controller(c->config.config, &c->controller)));
         c->quorum_epoch = (int32_t)max_i64(c->quorum_epoch, c->state.epoch) + 1;
         e = quorum_state_write(c->disk, log.directory, c->node_id, c->quorum_epoch, is_dynamic);
     }

@@ -22,7 +22,13 @@
 #include "control_inside.h"
 #include "messages.h"
 
-enum { BOOT_BATCH_N = 1000, CONTROL_LEADER_CHANGE = 2, EPOCH_STEPS_MAX = 64 };
+enum {
+    BOOT_BATCH_N = 1000,
+    CONTROL_LEADER_CHANGE = 2,
+    CONTROL_KRAFT_VERSION = 5,
+    CONTROL_KRAFT_VOTERS = 6,
+    EPOCH_STEPS_MAX = 64
+};
 
 static const struct {
     const char *name;
@@ -74,19 +80,40 @@ static int boot_end(struct boot *b, bool is_control)
     return e < 0 ? e : state_apply_batch(&c->state, c->records.buffer);
 }
 
+/* A dynamic quorum of this node alone: what `kafka-storage format --standalone` begins a log with.
+ */
+static void add_voters(struct control *c)
+{
+    struct kraft_version_record version = {.kraft_version = 1};
+    struct voters_record_voters_endpoints point = {bytes_of_string(c->controller.name),
+                                                   bytes_of_string(c->controller.advertised_host),
+                                                   c->controller.advertised_port};
+    struct voters_record_voters voter = {.voter_id = c->node_id,
+                                         .voter_directory_id = c->config.directory.directory_id,
+                                         .endpoints = &point,
+                                         .endpoints_n = 1,
+                                         .kraft_version_feature = {0, 1}};
+    struct voters_record voters = {.voters = &voter, .voters_n = 1};
+    records_add_control(&c->records, CONTROL_KRAFT_VERSION, &proto_kraft_version_record, 0,
+                        &version);
+    records_add_control(&c->records, CONTROL_KRAFT_VOTERS, &proto_voters_record, 0, &voters);
+}
+
+/* Version 0 in a dynamic quorum too: Apache Kafka 4.3 reads no other. */
 static int boot_leader_change(struct boot *b, bool is_dynamic)
 {
     struct control *c = b->control;
     struct leader_change_message_voter voter = {c->node_id, c->config.directory.directory_id};
-    struct leader_change_message message = {.version = is_dynamic,
-                                            .leader_id = c->node_id,
+    struct leader_change_message message = {.leader_id = c->node_id,
                                             .voters = &voter,
                                             .voters_n = 1,
                                             .granting_voters = &voter,
                                             .granting_voters_n = 1};
     records_begin(&c->records, b->wall_ms);
-    records_add_control(&c->records, CONTROL_LEADER_CHANGE, &proto_leader_change_message,
-                        is_dynamic, &message);
+    records_add_control(&c->records, CONTROL_LEADER_CHANGE, &proto_leader_change_message, 0,
+                        &message);
+    if (is_dynamic && c->state.end_offset == 0)
+        add_voters(c);
     return boot_end(b, true);
 }
 

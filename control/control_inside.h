@@ -59,6 +59,7 @@ struct control {
     int32_t leader_epoch; /* of every partition: raised at each start */
     int32_t quorum_epoch; /* of this start: stands in every batch of the metadata log */
     struct uuid incarnation;
+    struct listener controller; /* of a new log of a dynamic quorum: the voter's address */
 
     struct state state;
     struct records records;

@@ -204,3 +204,29 @@ int config_listeners(const struct config *config, struct listener *out, uint32_t
     free(scratch);
     return e;
 }
+
+bool config_controller(const struct config *config, struct listener *out)
+{
+    uint32_t n = 0, advertised_n = 0;
+    char why[256];
+    const char *names = config_string(config, "controller.listener.names");
+    const char *list = config_string(config, "advertised.listeners");
+    struct endpoints *scratch = malloc(sizeof *scratch);
+    bool is_found = false;
+    if (scratch == NULL)
+        return false;
+    if (endpoints_parse("listeners", config_string(config, "listeners"), scratch->own, &n, why,
+                        sizeof why) < 0 ||
+        endpoints_parse("advertised.listeners", list != NULL ? list : "", scratch->advertised,
+                        &advertised_n, why, sizeof why) < 0)
+        n = 0;
+    for (uint32_t i = 0; i < n && !is_found; i++) {
+        is_found = is_in_list(names, scratch->own[i].name);
+        *out = (struct listener){.port = scratch->own[i].port};
+        memcpy(out->name, scratch->own[i].name, sizeof out->name);
+        memcpy(out->host, scratch->own[i].host, sizeof out->host);
+        advertise(out, scratch->advertised, advertised_n);
+    }
+    free(scratch);
+    return is_found;
+}

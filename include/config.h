@@ -89,6 +89,10 @@ nodiscard int config_check(const struct config *config, FILE *report);
 nodiscard int config_listeners(const struct config *config, struct listener *out, uint32_t *n,
                                char *why, size_t why_n);
 
+/* The controller's listener, which is not opened but stands in the metadata log; false: there is
+ * none. */
+bool config_controller(const struct config *config, struct listener *out);
+
 /* Effective values (file, override, or default). The key must exist and have that type: check()ed.
  */
 const char *config_string(const struct config *config, const char *key); /* NULL = null */

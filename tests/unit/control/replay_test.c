@@ -324,6 +324,30 @@ static void dynamic_quorum_state_keeps_its_form(void **state)
     assert_int_equal(rig.control->state.epoch, 42);
 }
 
+static void first_log_with_a_controller_listener_is_of_a_dynamic_quorum(void **state)
+{
+    (void)state;
+    int32_t epoch;
+    bool is_dynamic;
+    rig_fini(&rig);
+    rig_init(&rig, 2);
+    rig_override(&rig, "listeners=PLAINTEXT://:9092,CONTROLLER://:9093");
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(
+        quorum_state_read(&rig.disk.disk, "data/__cluster_metadata-0", &epoch, &is_dynamic), 0);
+    assert_true(is_dynamic);
+    assert_int_equal(rig.control->state.end_offset, 16); /* two control records more */
+    rig_stop(&rig);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_replay_equals_live();
+    rig_fini(&rig);
+    rig_init(&rig, 2);
+    rig_override(&rig, "listeners=PLAINTEXT://:9092,CONTROLLER://:9093");
+    rig_override(&rig, "controller.quorum.voters=1@localhost:9093");
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig.control->state.end_offset, 14);
+}
+
 static void logs_are_opened_at_their_homes(void **state)
 {
     (void)state;
@@ -376,6 +400,7 @@ int main(void)
         RIG_TEST(acknowledged_topics_survive_a_crash_at_any_write),
         RIG_TEST(quorum_epoch_rises_with_every_start),
         RIG_TEST(dynamic_quorum_state_keeps_its_form),
+        RIG_TEST(first_log_with_a_controller_listener_is_of_a_dynamic_quorum),
         RIG_TEST(logs_are_opened_at_their_homes),
         RIG_TEST(known_logs_are_those_of_the_state),
     };
