@@ -65,7 +65,7 @@ bool control_may_change(const struct control *c)
 
 int control_commit(struct control *c)
 {
-    int64_t n = records_end(&c->records, false, 0, 0);
+    int64_t n = records_end(&c->records, false, c->quorum_epoch, c->state.end_offset);
     if (n < 0)
         return (int)n;
     struct slice slice = {c->records.buffer, (uint32_t)n, NULL};

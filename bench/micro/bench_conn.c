@@ -31,7 +31,7 @@
 #include "uring.h"
 
 enum {
-    PIECES_MAX = 40,
+    PIECES_MAX = 256,
     CONNS_MAX = 10000,
     FRAME_BYTES_MAX = 1 << 20,
     RECV_BUFFERS_N = 1024,
@@ -419,6 +419,7 @@ int main(int argc, char **argv)
         {.conns_n = 1000, .depth = 1, .frame_bytes = 100},
         {.conns_n = 1, .depth = 4, .frame_bytes = 65532},
         {.conns_n = 64, .depth = 1, .frame_bytes = 65532},
+        {.conns_n = 1, .depth = 1, .frame_bytes = 1 << 20},
         {.conns_n = 4, .depth = 2, .frame_bytes = 1 << 20},
     };
     double seconds = argc > 1 ? atof(argv[1]) : 1.0;

@@ -26,7 +26,7 @@ struct mem_file {
 
 struct mem_disk {
     struct disk disk;
-    struct mem_file files[MEM_FILES_MAX];
+    struct mem_file *files;      /* MEM_FILES_MAX */
     uint64_t changes_n, fail_at; /* the fail_at-th change fails with E_IO, and all after it */
 };
 
@@ -209,6 +209,8 @@ static inline void mem_disk_init(struct mem_disk *m)
     };
     memset(m, 0, sizeof *m);
     m->disk.functions = &functions;
+    m->files = calloc(MEM_FILES_MAX, sizeof *m->files);
+    check(m->files != NULL);
 }
 
 static inline void mem_disk_fini(struct mem_disk *m)
@@ -217,6 +219,8 @@ static inline void mem_disk_fini(struct mem_disk *m)
         free(m->files[i].bytes);
         free(m->files[i].synced);
     }
+    free(m->files);
+    m->files = NULL;
 }
 
 /* Power fails: what was not synced is gone. */

@@ -14,7 +14,7 @@
 #include "control_inside.h"
 #include "messages.h"
 
-enum { RIG_WORKERS_MAX = 3, RIG_LOG_MAX = 4096, RIG_ARENA_MAX = 64 << 20 };
+enum { RIG_WORKERS_MAX = 3, RIG_LOG_MAX = 16384, RIG_ARENA_MAX = 64 << 20 };
 
 struct rig {
     struct mem_disk disk;
