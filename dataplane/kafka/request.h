@@ -182,8 +182,8 @@ int16_t api_version_min(const struct api *api);
 
 /* ── frame.c: connections to frames ── */
 void frames_closing(struct kafka *kafka, struct kafka_conn *conn, struct now now);
-/* The client broke the protocol at request `at` (NULL: in a frame's length): no further frame begins, and the
- * connection is closed when the answers to all earlier requests were sent. */
+/* The client broke the protocol at request `at` (NULL: in a frame's length): no further frame
+ * begins, and the connection is closed when the answers to all earlier requests were sent. */
 void frames_end(struct kafka_conn *conn, const struct request *at, enum conn_end why);
 /* A request of the connection has ended: is it time to close? */
 void frames_end_more(struct kafka_conn *conn);
