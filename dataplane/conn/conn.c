@@ -101,6 +101,7 @@ err_free:
 void conns_fini(struct conns *conns)
 {
     check(conns->magic == CONNS_MAGIC);
+    timer_stop(conns->timers, &conns->stop);
     rx_fini(conns);
     peers_fini(&conns->peers);
     munmap(conns->pool, pool_bytes(conns));

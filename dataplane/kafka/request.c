@@ -232,6 +232,21 @@ void request_answer(struct request *r, void *response)
     list_append(&r->kafka->encode, &r->run_link);
 }
 
+/* The bytes of the answer go to the connection; the frame's are not needed any more. */
+static void request_finish(struct request *r, struct slices answer)
+{
+    r->slot.answer = answer;
+    request_drop_frame(r);
+    request_state_set(r, REQUEST_SENDING);
+    conn_slot_finish(&r->slot);
+}
+
+void request_answer_bytes(struct request *r, struct slices frame)
+{
+    r->stages[STAGE_READY] = r->kafka->now.ns;
+    request_finish(r, frame);
+}
+
 void request_skip(struct request *r)
 {
     r->stages[STAGE_READY] = r->kafka->now.ns;
@@ -264,10 +279,7 @@ static bool request_encode(struct request *r, uint32_t budget)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return true;
     }
-    r->slot.answer = r->out.out;
-    request_drop_frame(r);
-    request_state_set(r, REQUEST_SENDING);
-    conn_slot_finish(&r->slot);
+    request_finish(r, r->out.out);
     return true;
 }
 

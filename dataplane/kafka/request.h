@@ -217,6 +217,8 @@ void request_wait(struct request *request,
 void request_run(struct request *request);
 /* The answer is whole: a response struct of the API. It is encoded now, or over turns. */
 void request_answer(struct request *request, void *response);
+/* The answer is bytes already: a whole frame, in the arena. */
+void request_answer_bytes(struct request *request, struct slices frame);
 /* acks=0: no answer. */
 void request_skip(struct request *request);
 /* The request cannot be answered: closes the connection. */
