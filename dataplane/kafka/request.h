@@ -95,8 +95,8 @@ struct request {
     uint64_t frame_bytes;   /* reserved of the request budget; 0 when given back          */
     uint64_t answer_bytes;  /* reserved of the answer budget                              */
     struct slices frame;
-    struct arena arena;     /* gone while a fetch is parked */
-    struct list lasting;    /* pages that stay to the end: what a parked fetch keeps */
+    struct arena arena;  /* gone while a fetch is parked */
+    struct list lasting; /* pages that stay to the end: what a parked fetch keeps */
     uint8_t *lasting_at, *lasting_end;
     void *body;              /* the decoded request                                        */
     void *work;              /* the handler's own                                          */
@@ -229,8 +229,8 @@ static inline void request_stamp(struct request *r, enum stage stage, uint64_t n
 {
     r->stages[stage] = max_u64(r->stages[stage], ns);
 }
-/* Zeroed memory outside of the arena, in small pages, until the request ends; NULL without memory. n is
- * at most 64 KiB. */
+/* Zeroed memory outside of the arena, in small pages, until the request ends; NULL without memory.
+ * n is at most 64 KiB. */
 void *request_lasting(struct request *request, uint32_t n);
 /* A copy of a string of the frame, in the arena; a null string stays null. ptr NULL, n > 0: no
  * memory. */
