@@ -13,24 +13,35 @@
 #include "bytes.h"
 
 enum kafka_code {
-    KAFKA_UNKNOWN_SERVER_ERROR = -1, KAFKA_NONE = 0, KAFKA_UNKNOWN_TOPIC_OR_PARTITION = 3,
-    KAFKA_INVALID_TOPIC_EXCEPTION = 17, KAFKA_TOPIC_ALREADY_EXISTS = 36, KAFKA_INVALID_PARTITIONS = 37,
-    KAFKA_INVALID_REPLICATION_FACTOR = 38, KAFKA_INVALID_REPLICA_ASSIGNMENT = 39, KAFKA_INVALID_CONFIG = 40,
-    KAFKA_INVALID_REQUEST = 42, KAFKA_POLICY_VIOLATION = 44, KAFKA_INVALID_TRANSACTION_TIMEOUT = 50,
-    KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53, KAFKA_KAFKA_STORAGE_ERROR = 56,
-    KAFKA_TOPIC_DELETION_DISABLED = 73, KAFKA_UNKNOWN_TOPIC_ID = 100,
+    KAFKA_UNKNOWN_SERVER_ERROR = -1,
+    KAFKA_NONE = 0,
+    KAFKA_UNKNOWN_TOPIC_OR_PARTITION = 3,
+    KAFKA_INVALID_TOPIC_EXCEPTION = 17,
+    KAFKA_TOPIC_ALREADY_EXISTS = 36,
+    KAFKA_INVALID_PARTITIONS = 37,
+    KAFKA_INVALID_REPLICATION_FACTOR = 38,
+    KAFKA_INVALID_REPLICA_ASSIGNMENT = 39,
+    KAFKA_INVALID_CONFIG = 40,
+    KAFKA_INVALID_REQUEST = 42,
+    KAFKA_POLICY_VIOLATION = 44,
+    KAFKA_INVALID_TRANSACTION_TIMEOUT = 50,
+    KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53,
+    KAFKA_KAFKA_STORAGE_ERROR = 56,
+    KAFKA_TOPIC_DELETION_DISABLED = 73,
+    KAFKA_UNKNOWN_TOPIC_ID = 100,
 };
 
 enum { ANSWER_TEXT_MAX = 1024 };
 
 /* The error of one item of an answer. Owner: the handler. */
 struct fault {
-    int16_t code;                 /* KAFKA_NONE: none */
+    int16_t code; /* KAFKA_NONE: none */
     char text[ANSWER_TEXT_MAX];
 };
 
 /* Sets it and returns false, so that a check can end with `return fault_set(...)`. */
-printf_like(3, 4) static inline bool fault_set(struct fault *fault, int16_t code, const char *format, ...)
+printf_like(3, 4) static inline bool fault_set(struct fault *fault, int16_t code,
+                                               const char *format, ...)
 {
     va_list args;
     va_start(args, format);

@@ -1,10 +1,12 @@
 /*
- * boot.c - how control begins and ends: the metadata log is replayed, this start is written, the first view published.
+ * boot.c - how control begins and ends: the metadata log is replayed, this start is written, the
+ * first view published.
  *
  * Owner: control, while no other thread runs.
  *
- * Order: replay (metadata_log.c); quorum-state with a new epoch, durable before anything of that epoch; the records of
- * this start (bootstrap.c), flushed; then the log is opened as a plog of control's own store for everything later.
+ * Order: replay (metadata_log.c); quorum-state with a new epoch, durable before anything of that
+ * epoch; the records of this start (bootstrap.c), flushed; then the log is opened as a plog of
+ * control's own store for everything later.
  */
 #include <stdlib.h>
 
@@ -30,6 +32,15 @@ static int memory_take(struct control *c)
     return e;
 }
 
+/* A new log is that of a dynamic quorum, as the server.properties of Apache Kafka asks for, unless
+ * the file names fixed voters or has no listener for the controller. */
+static bool begins_dynamic(struct control *c)
+{
+    return c->state.end_offset == 0 && c->quorum_epoch == 0 &&
+           *config_string(c->config.config, "controller.quorum.voters") == 0 &&
+           config_controller(c->config.config, &c->controller);
+}
+
 /* Replay, the new epoch, the records of this start. */
 static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t why_n)
 {
@@ -41,6 +52,9 @@ static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t w
     c->cut_bytes = log.cut_bytes;
     e = quorum_state_read(c->disk, log.directory, &c->quorum_epoch, &is_dynamic);
     if (e == 0) {
+        is_dynamic = begins_dynamic(c) ||
+                     (is_dynamic && (c->state.end_offset > 0 ||
+                                     config_controller(c->config.config, &c->controller)));
         c->quorum_epoch = (int32_t)max_i64(c->quorum_epoch, c->state.epoch) + 1;
         e = quorum_state_write(c->disk, log.directory, c->node_id, c->quorum_epoch, is_dynamic);
     }
@@ -56,15 +70,25 @@ static void metadata_config(const struct control *c, struct log_config *out)
 {
     *out = (struct log_config){
         .segment_bytes = (uint64_t)config_int(c->config.config, "metadata.log.segment.bytes"),
-        .segment_ms = INT64_MAX, .segment_index_bytes = 10 << 20, .index_interval_bytes = 4096,
-        .max_message_bytes = RECORDS_BYTES_MAX, .retention_ms = -1, .retention_bytes = -1,
-        .file_delete_delay_ms = 60000, .flush_messages = INT64_MAX, .flush_ms = INT64_MAX,
-        .timestamp_before_max_ms = INT64_MAX, .timestamp_after_max_ms = INT64_MAX, .is_deleted = true,
-        .codec = CODEC_PRODUCER, .durability = STORE_GROUP,
+        .segment_ms = INT64_MAX,
+        .segment_index_bytes = 10 << 20,
+        .index_interval_bytes = 4096,
+        .max_message_bytes = RECORDS_BYTES_MAX,
+        .retention_ms = -1,
+        .retention_bytes = -1,
+        .file_delete_delay_ms = 60000,
+        .flush_messages = INT64_MAX,
+        .flush_ms = INT64_MAX,
+        .timestamp_before_max_ms = INT64_MAX,
+        .timestamp_after_max_ms = INT64_MAX,
+        .is_deleted = true,
+        .codec = CODEC_PRODUCER,
+        .durability = STORE_GROUP,
     };
 }
 
-static int store_boot(struct control *c, struct pages *pages, uint8_t files_thread, uint8_t bulk_thread)
+static int store_boot(struct control *c, struct pages *pages, uint8_t files_thread,
+                      uint8_t bulk_thread)
 {
     struct store_config config = c->config.store;
     struct log_config log_config;
@@ -75,7 +99,8 @@ static int store_boot(struct control *c, struct pages *pages, uint8_t files_thre
     config.group_ns_max = 0;
     config.tail_bytes_max = max_u64(config.tail_bytes_max, METADATA_TAIL_BYTES);
     metadata_config(c, &log_config);
-    int e = store_init(&c->store, &config, c->io, c->disk, pages, c->timers, c->post, files_thread, bulk_thread);
+    int e = store_init(&c->store, &config, c->io, c->disk, pages, c->timers, c->post, files_thread,
+                       bulk_thread);
     if (e == 0)
         e = store_log_recover(c->store, &id, &log_config, false, &report, &c->log);
     if (e < 0)
@@ -91,9 +116,10 @@ static void tick(struct timer *timer, struct now now)
     timer_set(c->timers, timer, now.ns + NS_PER_S);
 }
 
-int control_init(struct control **out, const struct control_config *config, struct views *views, struct io *io,
-                 struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
-                 uint8_t files_thread, uint8_t bulk_thread, char *why, size_t why_n)
+int control_init(struct control **out, const struct control_config *config, struct views *views,
+                 struct io *io, struct disk *disk, struct pages *pages, struct timers *timers,
+                 struct post *post, uint8_t files_thread, uint8_t bulk_thread, char *why,
+                 size_t why_n)
 {
     struct control *c = calloc(1, sizeof *c);
     if (c == NULL)
@@ -144,8 +170,10 @@ bool control_knows_log(void *control, struct bytes topic, int32_t partition, con
            (id == NULL || uuid_equal(id, &found->id));
 }
 
-int control_open_logs(struct control *c, struct store **stores, bool is_clean, struct recovery_report *report,
-                      void (*progress)(void *context, uint64_t done_n, uint64_t all_n), void *context)
+int control_open_logs(struct control *c, struct store **stores, bool is_clean,
+                      struct recovery_report *report,
+                      void (*progress)(void *context, uint64_t done_n, uint64_t all_n),
+                      void *context)
 {
     uint64_t done_n = 0;
     for (uint32_t i = 0; i < c->published->topics_n; i++) {
@@ -157,7 +185,8 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean, s
             struct plog *log;
             if (view->partitions[p].leader != c->node_id)
                 continue;
-            int e = store_log_recover(stores[view->partitions[p].home], &id, &view->config, is_clean, report, &log);
+            int e = store_log_recover(stores[view->partitions[p].home], &id, &view->config,
+                                      is_clean, report, &log);
             if (e == E_NO_MEMORY)
                 return e;
             if (e < 0) { /* this one is left without a leader; the others serve */
@@ -173,7 +202,8 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean, s
 
 int control_close(struct control *c, struct checkpoints *checkpoints)
 {
-    (void)checkpoints; /* Apache Kafka keeps the metadata log out of them: it is recovered at every start */
+    (void)checkpoints; /* Apache Kafka keeps the metadata log out of them: it is recovered at every
+                          start */
     int e = c->is_failed ? E_STORAGE : bootstrap_stop(c, c->now);
     if (e < 0)
         return e;

@@ -1,5 +1,6 @@
 /*
- * fuzz_config.c - server.properties of any bytes: read or refused, and what was taken can be shown and checked.
+ * fuzz_config.c - server.properties of any bytes: read or refused, and what was taken can be shown
+ * and checked.
  *
  * Owner: the fuzzer.
  */

@@ -20,7 +20,8 @@ static void read_n(struct pairs *p, const char *text, size_t n)
     *p = (struct pairs){.text = malloc(n + 1)};
     memcpy(p->text, text, n);
     props_init(&props, p->text, n);
-    while (p->n < PAIRS_MAX && (p->error = props_next(&props, &p->keys[p->n], &p->values[p->n])) == 0)
+    while (p->n < PAIRS_MAX &&
+           (p->error = props_next(&props, &p->keys[p->n], &p->values[p->n])) == 0)
         p->lines[p->n++] = props.line_key;
 }
 
@@ -64,7 +65,8 @@ static void value_keeps_its_trailing_space(void **state)
 static void line_ends_are_all_three(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"a=1\nb=2\n", "a=1\r\nb=2\r\n", "a=1\rb=2", "\n\na=1\n\n\r\nb=2\n"};
+    static const char *const texts[] = {"a=1\nb=2\n", "a=1\r\nb=2\r\n", "a=1\rb=2",
+                                        "\n\na=1\n\n\r\nb=2\n"};
     for (int i = 0; i < 4; i++) {
         struct pairs p;
         read_n(&p, texts[i], strlen(texts[i]));
@@ -119,7 +121,8 @@ static void utf8_passes_through(void **state)
 static void broken_escape_is_malformed(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"a=1\nb=\\u12", "a=1\nb=\\uzzzz", "a=1\nb=\\u0000", "a=1\n\\u=1"};
+    static const char *const texts[] = {"a=1\nb=\\u12", "a=1\nb=\\uzzzz", "a=1\nb=\\u0000",
+                                        "a=1\n\\u=1"};
     for (int i = 0; i < 4; i++) {
         struct pairs p;
         read_n(&p, texts[i], strlen(texts[i]));

@@ -69,7 +69,8 @@ static void rows_are_sorted_and_their_defaults_are_valid(void **state)
             assert_ptr_equal(config_row_find((enum config_scope)scope, rows[i].key), &rows[i]);
             assert_true(strlen(rows[i].text) > 10);
             if (rows[i].default_value != NULL && strcmp(rows[i].key, "broker.id") != 0)
-                assert_int_equal(config_check_value(&rows[i], rows[i].default_value, why, sizeof why), 0);
+                assert_int_equal(
+                    config_check_value(&rows[i], rows[i].default_value, why, sizeof why), 0);
             if (rows[i].scope != CONFIG_BROKER && rows[i].synonyms[0] != 0)
                 assert_non_null(config_row_find(CONFIG_BROKER, rows[i].synonyms));
         }
@@ -91,7 +92,8 @@ static void nearest_name_is_found_within_three_edits(void **state)
 static void file_sets_values_and_defaults_stay(void **state)
 {
     (void)state;
-    assert_int_equal(read_text("num.partitions= 7 \nauto.create.topics.enable=FALSE\nbroker.rack=r1\n"), 0);
+    assert_int_equal(
+        read_text("num.partitions= 7 \nauto.create.topics.enable=FALSE\nbroker.rack=r1\n"), 0);
     assert_int_equal(config_int(config, "num.partitions"), 7);
     assert_false(config_bool(config, "auto.create.topics.enable"));
     assert_string_equal(config_string(config, "broker.rack"), "r1");
@@ -133,8 +135,10 @@ static void node_id_and_broker_id_stand_for_one_another(void **state)
 static void unknown_and_ignored_settings_are_listed(void **state)
 {
     (void)state;
-    assert_int_equal(read_text("lisners=x\nno.such.thing.at.all=1\nnum.io.threads=3\nlistener.name.a.ssl.key=1\n"
-                               "ssl.protocol=TLSv1.3\n"), 0);
+    assert_int_equal(
+        read_text("lisners=x\nno.such.thing.at.all=1\nnum.io.threads=3\nlistener.name.a.ssl.key=1\n"
+                  "ssl.protocol=TLSv1.3\n"),
+        0);
     assert_true(was_said("unknown setting: lisners (did you mean listeners?)"));
     assert_true(was_said("unknown setting: no.such.thing.at.all\n"));
     assert_true(was_said("ignored: num.io.threads: "));
@@ -146,21 +150,29 @@ static void refused_settings_stop_the_start(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "authorizer.class.name=org.example.A", "remote.log.storage.system.enable=true", "config.providers=file",
-        "create.topic.policy.class.name=x.Y", "delegation.token.secret.key=s", "transaction.two.phase.commit.enable=true",
+        "authorizer.class.name=org.example.A",
+        "remote.log.storage.system.enable=true",
+        "config.providers=file",
+        "create.topic.policy.class.name=x.Y",
+        "delegation.token.secret.key=s",
+        "transaction.two.phase.commit.enable=true",
     };
     for (uint32_t i = 0; i < array_n(texts); i++)
         assert_int_equal(read_text(texts[i]), E_INVALID);
     assert_true(was_said("refused: line 1: authorizer.class.name: "));
-    assert_int_equal(read_text("authorizer.class.name=\nremote.log.storage.system.enable=false\n"), 0);
+    assert_int_equal(read_text("authorizer.class.name=\nremote.log.storage.system.enable=false\n"),
+                     0);
 }
 
 static void every_wrong_value_is_told_at_once(void **state)
 {
     (void)state;
-    assert_int_equal(read_text("num.partitions=abc\nbackground.threads=0\nlog.dir=/x\n"), E_INVALID);
-    assert_true(was_said("invalid: line 1: Invalid value abc for configuration num.partitions: Not a number of type INT"));
-    assert_true(was_said("invalid: line 2: Invalid value 0 for configuration background.threads: Value must be at least 1"));
+    assert_int_equal(read_text("num.partitions=abc\nbackground.threads=0\nlog.dir=/x\n"),
+                     E_INVALID);
+    assert_true(was_said("invalid: line 1: Invalid value abc for configuration num.partitions: Not "
+                         "a number of type INT"));
+    assert_true(was_said("invalid: line 2: Invalid value 0 for configuration background.threads: "
+                         "Value must be at least 1"));
     assert_string_equal(config_string(config, "log.dir"), "/x");
 }
 
@@ -203,7 +215,8 @@ static void passwords_are_never_shown(void **state)
 
 /* ── values ── */
 
-static void assert_value(enum config_scope scope, const char *key, const char *value, const char *expected)
+static void assert_value(enum config_scope scope, const char *key, const char *value,
+                         const char *expected)
 {
     char to[256], why[512] = "";
     const struct config_row *row = config_row_find(scope, key);
@@ -230,21 +243,28 @@ static void wrong_values_get_kafkas_sentence(void **state)
 {
     (void)state;
     assert_value(CONFIG_BROKER, "offsets.topic.replication.factor", "40000",
-                 "Invalid value 40000 for configuration offsets.topic.replication.factor: Not a number of type SHORT");
+                 "Invalid value 40000 for configuration offsets.topic.replication.factor: Not a "
+                 "number of type SHORT");
     assert_value(CONFIG_BROKER, "num.partitions", "1 2",
                  "Invalid value 1 2 for configuration num.partitions: Not a number of type INT");
     assert_value(CONFIG_BROKER, "group.consumer.migration.policy", "x",
-                 "Invalid value x for configuration group.consumer.migration.policy: String must be one of (case "
+                 "Invalid value x for configuration group.consumer.migration.policy: String must "
+                 "be one of (case "
                  "insensitive): DISABLED, DOWNGRADE, UPGRADE, BIDIRECTIONAL");
     assert_value(CONFIG_BROKER, "remote.log.storage.manager.impl.prefix", "",
-                 "Invalid value  for configuration remote.log.storage.manager.impl.prefix: String must be non-empty");
+                 "Invalid value  for configuration remote.log.storage.manager.impl.prefix: String "
+                 "must be non-empty");
     assert_value(CONFIG_BROKER, "remote.log.manager.task.retry.jitter", "0.6",
-                 "Invalid value 0.6 for configuration remote.log.manager.task.retry.jitter: Value must be no more than 0.5");
+                 "Invalid value 0.6 for configuration remote.log.manager.task.retry.jitter: Value "
+                 "must be no more than 0.5");
     assert_value(CONFIG_GROUP, "share.auto.offset.reset", "by_duration",
-                 "Invalid value by_duration for configuration share.auto.offset.reset: String must be one of: latest, "
+                 "Invalid value by_duration for configuration share.auto.offset.reset: String must "
+                 "be one of: latest, "
                  "earliest, by_duration:PnDTnHnMn.nS");
-    assert_value(CONFIG_BROKER, "sasl.oauthbearer.assertion.claim.exp.seconds", "99999999999999999999",
-                 "Invalid value 99999999999999999999 for configuration sasl.oauthbearer.assertion.claim.exp.seconds: Not a "
+    assert_value(CONFIG_BROKER, "sasl.oauthbearer.assertion.claim.exp.seconds",
+                 "99999999999999999999",
+                 "Invalid value 99999999999999999999 for configuration "
+                 "sasl.oauthbearer.assertion.claim.exp.seconds: Not a "
                  "number of type INT");
 }
 
@@ -288,18 +308,27 @@ static void unmodified_server_properties_starts(void **state)
     struct listener *listeners = calloc(LISTENERS_MAX, sizeof *listeners);
     uint32_t n;
     char why[256];
-    assert_int_equal(read_text(
-        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=localhost:9093\n"
-        "listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n"
-        "advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n"
-        "controller.listener.names=CONTROLLER\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,"
-        "SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL\nnum.network.threads=3\nnum.io.threads=8\n"
-        "socket.send.buffer.bytes=102400\nsocket.receive.buffer.bytes=102400\nsocket.request.max.bytes=104857600\n"
-        "log.dirs=/tmp/kraft-combined-logs\nnum.partitions=1\nnum.recovery.threads.per.data.dir=1\n"
-        "offsets.topic.replication.factor=1\nshare.coordinator.state.topic.replication.factor=1\n"
-        "share.coordinator.state.topic.min.isr=1\ntransaction.state.log.replication.factor=1\n"
-        "transaction.state.log.min.isr=1\nlog.retention.hours=168\nlog.segment.bytes=1073741824\n"
-        "log.retention.check.interval.ms=300000\n"), 0);
+    assert_int_equal(
+        read_text(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers="
+            "localhost:9093\n"
+            "listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n"
+            "advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n"
+            "controller.listener.names=CONTROLLER\nlistener.security.protocol.map=CONTROLLER:"
+            "PLAINTEXT,PLAINTEXT:PLAINTEXT,"
+            "SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL\nnum.network.threads=3\nnum."
+            "io.threads=8\n"
+            "socket.send.buffer.bytes=102400\nsocket.receive.buffer.bytes=102400\nsocket.request."
+            "max.bytes=104857600\n"
+            "log.dirs=/tmp/"
+            "kraft-combined-logs\nnum.partitions=1\nnum.recovery.threads.per.data.dir=1\n"
+            "offsets.topic.replication.factor=1\nshare.coordinator.state.topic.replication.factor="
+            "1\n"
+            "share.coordinator.state.topic.min.isr=1\ntransaction.state.log.replication.factor=1\n"
+            "transaction.state.log.min.isr=1\nlog.retention.hours=168\nlog.segment.bytes="
+            "1073741824\n"
+            "log.retention.check.interval.ms=300000\n"),
+        0);
     assert_false(was_said("unknown"));
     assert_int_equal(config_check(config, report), 0);
     assert_int_equal(config_listeners(config, listeners, &n, why, sizeof why), 0);
@@ -314,7 +343,8 @@ static void unmodified_server_properties_starts(void **state)
 
 /* ── listeners ── */
 
-static int listeners_of(const char *listeners, const char *advertised, struct listener *out, uint32_t *n, char *why)
+static int listeners_of(const char *listeners, const char *advertised, struct listener *out,
+                        uint32_t *n, char *why)
 {
     char text[1024];
     config_free(config);
@@ -324,7 +354,9 @@ static int listeners_of(const char *listeners, const char *advertised, struct li
     snprintf(text, sizeof text, "advertised.listeners=%s", advertised);
     if (advertised[0] != 0)
         assert_int_equal(override(text), 0);
-    assert_int_equal(override("listener.security.protocol.map=PLAINTEXT:PLAINTEXT,IN:PLAINTEXT,OUT:PLAINTEXT,SEC:SASL_SSL"), 0);
+    assert_int_equal(override("listener.security.protocol.map=PLAINTEXT:PLAINTEXT,IN:PLAINTEXT,OUT:"
+                              "PLAINTEXT,SEC:SASL_SSL"),
+                     0);
     return config_listeners(config, out, n, why, 512);
 }
 
@@ -334,7 +366,8 @@ static void listeners_become_structs(void **state)
     struct listener *out = calloc(LISTENERS_MAX, sizeof *out);
     uint32_t n;
     char why[512];
-    assert_int_equal(listeners_of("in://10.0.0.1:9092,OUT://[::1]:0", "OUT://example.org:443", out, &n, why), 0);
+    assert_int_equal(
+        listeners_of("in://10.0.0.1:9092,OUT://[::1]:0", "OUT://example.org:443", out, &n, why), 0);
     assert_int_equal(n, 2);
     assert_string_equal(out[0].name, "IN");
     assert_string_equal(out[0].host, "10.0.0.1");
@@ -373,7 +406,8 @@ static void wrong_listeners_are_told(void **state)
     for (uint32_t i = 0; i < array_n(rows); i++) {
         uint32_t n;
         char why[512];
-        assert_int_equal(listeners_of(rows[i].listeners, rows[i].advertised, out, &n, why), E_INVALID);
+        assert_int_equal(listeners_of(rows[i].listeners, rows[i].advertised, out, &n, why),
+                         E_INVALID);
         assert_non_null(strstr(why, rows[i].text));
     }
     free(out);
@@ -386,7 +420,8 @@ static void more_listeners_than_there_is_room_for_are_refused(void **state)
     uint32_t n;
     char why[512], list[512] = "";
     for (int i = 0; i <= LISTENERS_MAX; i++)
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%sL%d://:%d", i > 0 ? "," : "", i, i + 1);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%sL%d://:%d", i > 0 ? "," : "",
+                 i, i + 1);
     assert_int_equal(listeners_of(list, "", out, &n, why), E_INVALID);
     assert_non_null(strstr(why, "more than 16 listeners"));
     free(out);

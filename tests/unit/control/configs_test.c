@@ -1,4 +1,5 @@
-/* configs_test.c - DescribeConfigs: every setting, its source and synonyms, every error; InitProducerId. */
+/* configs_test.c - DescribeConfigs: every setting, its source and synonyms, every error;
+ * InitProducerId. */
 #include "rig.h"
 
 static struct rig rig;
@@ -22,12 +23,16 @@ static int teardown(void **state)
 
 /* ── DescribeConfigs ── */
 
-static struct describe_configs_response_results *describe(int8_t type, const char *name, struct bytes *keys, int32_t keys_n)
+static struct describe_configs_response_results *describe(int8_t type, const char *name,
+                                                          struct bytes *keys, int32_t keys_n)
 {
     static struct describe_configs_request_resources resource;
     static struct describe_configs_request request;
-    resource = (struct describe_configs_request_resources){type, bytes_of_string(name), keys, keys_n};
-    request = (struct describe_configs_request){.resources = &resource, .resources_n = 1, .include_synonyms = true,
+    resource =
+        (struct describe_configs_request_resources){type, bytes_of_string(name), keys, keys_n};
+    request = (struct describe_configs_request){.resources = &resource,
+                                                .resources_n = 1,
+                                                .include_synonyms = true,
                                                 .include_documentation = true};
     struct describe_configs_response *r = rig_ask(&rig, &op, 32, 4, &request);
     assert_non_null(r);
@@ -37,7 +42,8 @@ static struct describe_configs_response_results *describe(int8_t type, const cha
     return &r->results[0];
 }
 
-static struct describe_configs_response_results_configs *entry(struct describe_configs_response_results *r, const char *key)
+static struct describe_configs_response_results_configs *entry(
+    struct describe_configs_response_results *r, const char *key)
 {
     for (int32_t i = 0; i < r->configs_n; i++)
         if (bytes_text_is(r->configs[i].name, key))
@@ -55,21 +61,26 @@ static void describe_refuses_with_kafkas_words(void **state)
         const char *text;
     } rows[] = {
         {2, "nosuch", 3, ""},
-        {2, "a b", 17, "Topic name is invalid: 'a b' contains one or more characters other than ASCII alphanumerics, "
-                       "'.', '_' and '-'"},
+        {2, "a b", 17,
+         "Topic name is invalid: 'a b' contains one or more characters other than ASCII "
+         "alphanumerics, "
+         "'.', '_' and '-'"},
         {4, "7", 42, "Unexpected broker id, expected 1 or empty string, but received 7"},
         {4, "x", 42, "Broker id must be an integer, but it is: x"},
         {4, "99999999999999999999999999999999", 42,
          "Broker id must be an integer, but it is: 99999999999999999999999999999999"},
         {8, "", 42, "Broker id must not be empty"},
         {8, "7", 42, "Unexpected broker id, expected 1 but received 7"},
-        {99, "x", 42, "This most likely occurs because of a request being malformed by the client library or the message "
-                      "was sent to an incompatible broker. See the broker logs for more details."},
+        {99, "x", 42,
+         "This most likely occurs because of a request being malformed by the client library or "
+         "the message "
+         "was sent to an incompatible broker. See the broker logs for more details."},
         {32, "", 42, "Group name must not be empty"},
         {16, "", 42, "Client metrics subscription name must not be empty"},
     };
     for (uint32_t i = 0; i < array_n(rows); i++) {
-        struct describe_configs_response_results *r = describe(rows[i].type, rows[i].name, NULL, -1);
+        struct describe_configs_response_results *r =
+            describe(rows[i].type, rows[i].name, NULL, -1);
         assert_int_equal(r->error_code, rows[i].code);
         assert_true(bytes_text_is(r->error_message, rows[i].text));
         assert_int_equal(r->configs_n, 0);
@@ -98,7 +109,8 @@ static void topic_lists_every_setting(void **state)
     assert_int_equal(e->synonyms[1].source, SOURCE_DEFAULT);
     e = entry(r, "retention.ms");
     assert_true(bytes_text_is(e->value, "604800000"));
-    assert_int_equal(e->synonyms_n, 0); /* log.retention.ms has no value, and hours do not count as its synonym */
+    assert_int_equal(e->synonyms_n,
+                     0); /* log.retention.ms has no value, and hours do not count as its synonym */
     e = entry(r, "flush.ms");
     assert_true(bytes_text_is(e->value, "9223372036854775807"));
     assert_null(entry(r, "internal.segment.bytes"));
@@ -153,7 +165,8 @@ static void broker_without_name_lists_what_is_set_for_all(void **state)
 static void keys_select_what_is_listed(void **state)
 {
     (void)state;
-    struct bytes keys[] = {bytes_of_string("retention.ms"), bytes_of_string("no.such"), bytes_of_string("segment.ms")};
+    struct bytes keys[] = {bytes_of_string("retention.ms"), bytes_of_string("no.such"),
+                           bytes_of_string("segment.ms")};
     struct describe_configs_response_results *r = describe(2, "ok1", keys, 3);
     assert_int_equal(r->error_code, 0);
     assert_int_equal(r->configs_n, 2);
@@ -199,7 +212,8 @@ static void many_resources_are_spread_over_turns(void **state)
     enum { N = 1000 };
     struct describe_configs_request_resources *resources = calloc(N, sizeof *resources);
     for (int i = 0; i < N; i++)
-        resources[i] = (struct describe_configs_request_resources){2, bytes_of_string("ok1"), NULL, -1};
+        resources[i] =
+            (struct describe_configs_request_resources){2, bytes_of_string("ok1"), NULL, -1};
     struct describe_configs_request request = {.resources = resources, .resources_n = N};
     rig_send(&rig, &op, 32, 4, &request);
     int turns = 0;
@@ -220,19 +234,25 @@ static void answer_beyond_its_memory_closes_the_connection(void **state)
     enum { N = 20000 };
     struct describe_configs_request_resources *resources = calloc(N, sizeof *resources);
     for (int i = 0; i < N; i++)
-        resources[i] = (struct describe_configs_request_resources){4, bytes_of_string("1"), NULL, -1};
-    struct describe_configs_request request = {.resources = resources, .resources_n = N, .include_synonyms = true};
+        resources[i] =
+            (struct describe_configs_request_resources){4, bytes_of_string("1"), NULL, -1};
+    struct describe_configs_request request = {
+        .resources = resources, .resources_n = N, .include_synonyms = true};
     assert_null(rig_ask(&rig, &op, 32, 4, &request));
     free(resources);
 }
 
 /* ── InitProducerId ── */
 
-static struct init_producer_id_response *init(const char *transactional_id, int32_t timeout, int64_t id, int16_t epoch)
+static struct init_producer_id_response *init(const char *transactional_id, int32_t timeout,
+                                              int64_t id, int16_t epoch)
 {
     static struct init_producer_id_request request;
-    request = (struct init_producer_id_request){.transactional_id = bytes_of_string(transactional_id),
-                                                .transaction_timeout_ms = timeout, .producer_id = id, .producer_epoch = epoch};
+    request =
+        (struct init_producer_id_request){.transactional_id = bytes_of_string(transactional_id),
+                                          .transaction_timeout_ms = timeout,
+                                          .producer_id = id,
+                                          .producer_epoch = epoch};
     struct init_producer_id_response *r = rig_ask(&rig, &op, 22, 4, &request);
     assert_non_null(r);
     return r;
@@ -304,11 +324,13 @@ static void init_refuses_what_kafka_refuses(void **state)
         int64_t id;
         int16_t epoch, code;
     } rows[] = {
-        {"", 1000, -1, -1, 42}, {"t", 900001, -1, -1, 50}, {"t", 0, -1, -1, 50}, {"t", -1, -1, -1, 50},
-        {NULL, 0, 5, -1, 42}, {NULL, 0, -1, 5, 42}, {"t", 1000, -1, -1, 53},
+        {"", 1000, -1, -1, 42},  {"t", 900001, -1, -1, 50}, {"t", 0, -1, -1, 50},
+        {"t", -1, -1, -1, 50},   {NULL, 0, 5, -1, 42},      {NULL, 0, -1, 5, 42},
+        {"t", 1000, -1, -1, 53},
     };
     for (uint32_t i = 0; i < array_n(rows); i++) {
-        struct init_producer_id_response *r = init(rows[i].transactional_id, rows[i].timeout, rows[i].id, rows[i].epoch);
+        struct init_producer_id_response *r =
+            init(rows[i].transactional_id, rows[i].timeout, rows[i].id, rows[i].epoch);
         assert_int_equal(r->error_code, rows[i].code);
         assert_int_equal(r->producer_id, -1);
         arena_fini(&op.arena);

@@ -1,4 +1,5 @@
-/* replay_test.c - the metadata log: replay equals live state, at every record, after every kind of stop. */
+/* replay_test.c - the metadata log: replay equals live state, at every record, after every kind of
+ * stop. */
 #include "rig.h"
 
 static struct rig rig;
@@ -39,16 +40,16 @@ static void random_request(struct prng *prng)
     switch (prng_below(prng, 4)) {
     case 0:
     case 1: {
-        struct create_topics_request_topics_configs config = {bytes_of_string("retention.ms"), bytes_of_string("1000")};
-        struct create_topics_request_topics topic = rig_topic(name, 1 + (int32_t)prng_below(prng, 5), 1);
+        struct create_topics_request_topics_configs config = {bytes_of_string("retention.ms"),
+                                                              bytes_of_string("1000")};
+        struct create_topics_request_topics topic =
+            rig_topic(name, 1 + (int32_t)prng_below(prng, 5), 1);
         topic.configs = &config;
         topic.configs_n = (int32_t)prng_below(prng, 2);
         (void)rig_create_topic(&rig, &topic, NULL);
         return;
     }
-    case 2:
-        (void)rig_delete(&rig, name);
-        return;
+    case 2: (void)rig_delete(&rig, name); return;
     default: {
         struct control_op op;
         struct init_producer_id_request request = {.producer_id = -1, .producer_epoch = -1};
@@ -156,7 +157,8 @@ static void log_cut_at_any_byte_starts_with_whole_batches(void **state)
         mem_disk_copy(&rig.disk, &whole);
         mem_resize(segment_file(), cut);
         assert_int_equal(state_init(&replayed, 1), 0);
-        assert_int_equal(metadata_log_open(&log, &rig.disk.disk, "data", &replayed, why, sizeof why), 0);
+        assert_int_equal(
+            metadata_log_open(&log, &rig.disk.disk, "data", &replayed, why, sizeof why), 0);
         assert_true(log.pos <= cut);
         assert_int_equal(log.cut_bytes, cut - log.pos);
         assert_int_equal(segment_file()->n, log.pos);
@@ -225,7 +227,8 @@ static void zero_tail_is_cut(void **state)
     assert_int_equal(rig_view(&rig)->topics_n, 1);
 }
 
-/* Every changing disk operation of a first start and of a later start fails once: start says so, and the next works. */
+/* Every changing disk operation of a first start and of a later start fails once: start says so,
+ * and the next works. */
 static void disk_failure_at_any_point_of_a_start_is_survived(void **state)
 {
     (void)state;
@@ -295,7 +298,8 @@ static void quorum_epoch_rises_with_every_start(void **state)
     int32_t epoch;
     bool is_dynamic;
     for (int32_t n = 1; n <= 3; n++) {
-        assert_int_equal(quorum_state_read(&rig.disk.disk, "data/__cluster_metadata-0", &epoch, &is_dynamic), 0);
+        assert_int_equal(
+            quorum_state_read(&rig.disk.disk, "data/__cluster_metadata-0", &epoch, &is_dynamic), 0);
         assert_int_equal(epoch, n);
         assert_false(is_dynamic);
         assert_int_equal(rig.control->state.epoch, n);
@@ -310,12 +314,38 @@ static void dynamic_quorum_state_keeps_its_form(void **state)
     int32_t epoch;
     bool is_dynamic;
     rig_stop(&rig);
-    assert_int_equal(quorum_state_write(&rig.disk.disk, "data/__cluster_metadata-0", 1, 41, true), 0);
+    assert_int_equal(quorum_state_write(&rig.disk.disk, "data/__cluster_metadata-0", 1, 41, true),
+                     0);
     assert_int_equal(rig_start(&rig), 0);
-    assert_int_equal(quorum_state_read(&rig.disk.disk, "data/__cluster_metadata-0", &epoch, &is_dynamic), 0);
+    assert_int_equal(
+        quorum_state_read(&rig.disk.disk, "data/__cluster_metadata-0", &epoch, &is_dynamic), 0);
     assert_int_equal(epoch, 42);
     assert_true(is_dynamic);
     assert_int_equal(rig.control->state.epoch, 42);
+}
+
+static void first_log_with_a_controller_listener_is_of_a_dynamic_quorum(void **state)
+{
+    (void)state;
+    int32_t epoch;
+    bool is_dynamic;
+    rig_fini(&rig);
+    rig_init(&rig, 2);
+    rig_override(&rig, "listeners=PLAINTEXT://:9092,CONTROLLER://:9093");
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(
+        quorum_state_read(&rig.disk.disk, "data/__cluster_metadata-0", &epoch, &is_dynamic), 0);
+    assert_true(is_dynamic);
+    assert_int_equal(rig.control->state.end_offset, 16); /* two control records more */
+    rig_stop(&rig);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_replay_equals_live();
+    rig_fini(&rig);
+    rig_init(&rig, 2);
+    rig_override(&rig, "listeners=PLAINTEXT://:9092,CONTROLLER://:9093");
+    rig_override(&rig, "controller.quorum.voters=1@localhost:9093");
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig.control->state.end_offset, 14);
 }
 
 static void logs_are_opened_at_their_homes(void **state)
@@ -328,7 +358,8 @@ static void logs_are_opened_at_their_homes(void **state)
     rig_stop(&rig);
     assert_int_equal(rig_start(&rig), 0);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(store_init(&stores[i], &config, NULL, &rig.disk.disk, NULL, NULL, NULL, 0, 0), 0);
+        assert_int_equal(
+            store_init(&stores[i], &config, NULL, &rig.disk.disk, NULL, NULL, NULL, 0, 0), 0);
     assert_int_equal(control_open_logs(rig.control, stores, true, &report, NULL, NULL), 0);
     assert_int_equal(fake_store_rules.recovered_n, 7);
     fake_store_rules.recover_error = E_CORRUPT;
@@ -369,6 +400,7 @@ int main(void)
         RIG_TEST(acknowledged_topics_survive_a_crash_at_any_write),
         RIG_TEST(quorum_epoch_rises_with_every_start),
         RIG_TEST(dynamic_quorum_state_keeps_its_form),
+        RIG_TEST(first_log_with_a_controller_listener_is_of_a_dynamic_quorum),
         RIG_TEST(logs_are_opened_at_their_homes),
         RIG_TEST(known_logs_are_those_of_the_state),
     };

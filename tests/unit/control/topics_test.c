@@ -1,4 +1,5 @@
-/* topics_test.c - CreateTopics, DeleteTopics, topics that Metadata asks for: every error, every bound. */
+/* topics_test.c - CreateTopics, DeleteTopics, topics that Metadata asks for: every error, every
+ * bound. */
 #include "rig.h"
 
 static struct rig rig;
@@ -36,31 +37,40 @@ static void create_refuses_with_kafkas_words(void **state)
     static char long_name[251], long_text[512];
     memset(long_name, 'x', 250);
     snprintf(long_text, sizeof long_text,
-             "Topic name is invalid: the length of '%s' is longer than the max allowed length 249", long_name);
+             "Topic name is invalid: the length of '%s' is longer than the max allowed length 249",
+             long_name);
     const struct create_row rows[] = {
         {"ok1", 1, 1, 36, "Topic 'ok1' already exists."},
         {"", 1, 1, 17, "Topic name is invalid: the empty string is not allowed"},
-        {"bad name", 1, 1, 17, "Topic name is invalid: 'bad name' contains one or more characters other than ASCII "
-                               "alphanumerics, '.', '_' and '-'"},
-        {"a/b", 1, 1, 17, "Topic name is invalid: 'a/b' contains one or more characters other than ASCII "
-                          "alphanumerics, '.', '_' and '-'"},
+        {"bad name", 1, 1, 17,
+         "Topic name is invalid: 'bad name' contains one or more characters other than ASCII "
+         "alphanumerics, '.', '_' and '-'"},
+        {"a/b", 1, 1, 17,
+         "Topic name is invalid: 'a/b' contains one or more characters other than ASCII "
+         "alphanumerics, '.', '_' and '-'"},
         {".", 1, 1, 17, "Topic name is invalid: '.' is not allowed"},
         {"..", 1, 1, 17, "Topic name is invalid: '..' is not allowed"},
         {long_name, 1, 1, 17, long_text},
-        {"__cluster_metadata", 1, 1, 42, "Creation of internal topic __cluster_metadata is prohibited."},
+        {"__cluster_metadata", 1, 1, 42,
+         "Creation of internal topic __cluster_metadata is prohibited."},
         {"t", 0, 1, 37, "Number of partitions was set to an invalid non-positive value."},
         {"t", -2, 1, 37, "Number of partitions was set to an invalid non-positive value."},
-        {"t", 1, 3, 38, "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be "
-                        "reached because only 1 broker(s) are registered or some brokers have all their log "
-                        "directories cordoned."},
-        {"t", 1, 0, 38, "Replication factor must be larger than 0, or -1 to use the default value."},
-        {"t", 1, -2, 38, "Replication factor must be larger than 0, or -1 to use the default value."},
+        {"t", 1, 3, 38,
+         "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot "
+         "be "
+         "reached because only 1 broker(s) are registered or some brokers have all their log "
+         "directories cordoned."},
+        {"t", 1, 0, 38,
+         "Replication factor must be larger than 0, or -1 to use the default value."},
+        {"t", 1, -2, 38,
+         "Replication factor must be larger than 0, or -1 to use the default value."},
         {"t", 20000, 1, 44, "Excessively large number of partitions per request."},
         {"t", INT32_MAX, 1, 44, "Excessively large number of partitions per request."},
         {"t", 10000, 1, 44, "Unable to perform excessively large batch operation."},
     };
     for (uint32_t i = 0; i < array_n(rows); i++) {
-        struct create_topics_request_topics topic = rig_topic(rows[i].name, rows[i].partitions, rows[i].replicas);
+        struct create_topics_request_topics topic =
+            rig_topic(rows[i].name, rows[i].partitions, rows[i].replicas);
         assert_int_equal(rig_create_topic(&rig, &topic, text), rows[i].code);
         assert_string_equal(text, rows[i].text);
     }
@@ -72,14 +82,18 @@ static void create_takes_what_kafka_takes(void **state)
 {
     (void)state;
     const struct create_row rows[] = {
-        {"minus-one", -1, -1, 0, ""}, {"a.b", 1, 1, 0, ""}, {"A_z-0.9", 3, 1, 0, ""},
+        {"minus-one", -1, -1, 0, ""},
+        {"a.b", 1, 1, 0, ""},
+        {"A_z-0.9", 3, 1, 0, ""},
     };
     for (uint32_t i = 0; i < array_n(rows); i++) {
-        struct create_topics_request_topics topic = rig_topic(rows[i].name, rows[i].partitions, rows[i].replicas);
+        struct create_topics_request_topics topic =
+            rig_topic(rows[i].name, rows[i].partitions, rows[i].replicas);
         assert_int_equal(rig_create_topic(&rig, &topic, text), 0);
         assert_string_equal(text, "");
     }
-    assert_int_equal(view_topic_by_name(rig_view(&rig), bytes_of_string("minus-one"))->partitions_n, 1);
+    assert_int_equal(view_topic_by_name(rig_view(&rig), bytes_of_string("minus-one"))->partitions_n,
+                     1);
     struct create_topics_request_topics topic = rig_topic("a_b", 1, 1);
     assert_int_equal(rig_create_topic(&rig, &topic, text), 17);
     assert_string_equal(text, "Topic 'a_b' collides with existing topic: a.b");
@@ -106,43 +120,58 @@ static void create_judges_settings(void **state)
         const char *text;
     } rows[] = {
         {"no.such", "1", 40, "Unknown topic config name: no.such"},
-        {"retention.ms", "abc", 40, "Invalid value abc for configuration retention.ms: Not a number of type LONG"},
-        {"segment.bytes", "1000", 40, "Invalid value 1000 for configuration segment.bytes: Value must be at least 1048576"},
+        {"retention.ms", "abc", 40,
+         "Invalid value abc for configuration retention.ms: Not a number of type LONG"},
+        {"segment.bytes", "1000", 40,
+         "Invalid value 1000 for configuration segment.bytes: Value must be at least 1048576"},
         {"segment.bytes", "99999999999", 40,
          "Invalid value 99999999999 for configuration segment.bytes: Not a number of type INT"},
-        {"segment.bytes", "", 40, "Invalid value  for configuration segment.bytes: Not a number of type INT"},
+        {"segment.bytes", "", 40,
+         "Invalid value  for configuration segment.bytes: Not a number of type INT"},
         {"cleanup.policy", "foo", 40,
-         "Invalid value foo for configuration cleanup.policy: String must be one of: compact, delete"},
+         "Invalid value foo for configuration cleanup.policy: String must be one of: compact, "
+         "delete"},
         {"cleanup.policy", "compact,foo", 40,
-         "Invalid value foo for configuration cleanup.policy: String must be one of: compact, delete"},
+         "Invalid value foo for configuration cleanup.policy: String must be one of: compact, "
+         "delete"},
         {"preallocate", "yes", 40,
-         "Invalid value yes for configuration preallocate: Expected value to be either true or false"},
+         "Invalid value yes for configuration preallocate: Expected value to be either true or "
+         "false"},
         {"compression.gzip.level", "0", 40,
-         "Invalid value 0 for configuration compression.gzip.level: Value must be between 1 and 9 or equal to -1"},
+         "Invalid value 0 for configuration compression.gzip.level: Value must be between 1 and 9 "
+         "or equal to -1"},
         {"compression.lz4.level", "18", 40,
          "Invalid value 18 for configuration compression.lz4.level: Value must be no more than 17"},
-        {"compression.type", "foo", 40, "Invalid value foo for configuration compression.type: String must be one of: "
-                                        "uncompressed, zstd, lz4, snappy, gzip, producer"},
+        {"compression.type", "foo", 40,
+         "Invalid value foo for configuration compression.type: String must be one of: "
+         "uncompressed, zstd, lz4, snappy, gzip, producer"},
         {"min.cleanable.dirty.ratio", "1.5", 40,
-         "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: Value must be no more than 1"},
+         "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: Value must be no more "
+         "than 1"},
         {"min.cleanable.dirty.ratio", "x", 40,
-         "Invalid value x for configuration min.cleanable.dirty.ratio: Not a number of type DOUBLE"},
+         "Invalid value x for configuration min.cleanable.dirty.ratio: Not a number of type "
+         "DOUBLE"},
         {"leader.replication.throttled.replicas", "x", 40,
          "Invalid value [x] for configuration leader.replication.throttled.replicas: "
-         "leader.replication.throttled.replicas must be the literal '*' or a list of replicas in the following format: "
+         "leader.replication.throttled.replicas must be the literal '*' or a list of replicas in "
+         "the following format: "
          "[partitionId]:[brokerId],[partitionId]:[brokerId],..."},
         {"leader.replication.throttled.replicas", "1:2,*", 40,
          "Invalid value [1:2, *] for configuration leader.replication.throttled.replicas: "
-         "leader.replication.throttled.replicas must be the literal '*' or a list of replicas in the following format: "
+         "leader.replication.throttled.replicas must be the literal '*' or a list of replicas in "
+         "the following format: "
          "[partitionId]:[brokerId],[partitionId]:[brokerId],..."},
-        {"remote.storage.enable", "true", 40, "Tiered Storage functionality is disabled in the broker. Topic cannot be "
-                                              "configured with remote log storage."},
+        {"remote.storage.enable", "true", 40,
+         "Tiered Storage functionality is disabled in the broker. Topic cannot be "
+         "configured with remote log storage."},
         {"retention.ms", NULL, 40, "Null value not supported for topic configs: retention.ms"},
         {"storage.durability", "never", 40,
-         "Invalid value never for configuration storage.durability: String must be one of: group, relaxed"},
+         "Invalid value never for configuration storage.durability: String must be one of: group, "
+         "relaxed"},
     };
     for (uint32_t i = 0; i < array_n(rows); i++) {
-        struct create_topics_request_topics_configs config = {bytes_of_string(rows[i].key), bytes_of_string(rows[i].value)};
+        struct create_topics_request_topics_configs config = {bytes_of_string(rows[i].key),
+                                                              bytes_of_string(rows[i].value)};
         struct create_topics_request_topics topic = rig_topic("t", 1, 1);
         topic.configs = &config;
         topic.configs_n = 1;
@@ -162,7 +191,9 @@ static void create_judges_settings_together(void **state)
     topic.configs = lags;
     topic.configs_n = 2;
     assert_int_equal(rig_create_topic(&rig, &topic, text), 40);
-    assert_string_equal(text, "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)");
+    assert_string_equal(
+        text,
+        "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)");
 }
 
 static void create_applies_settings_to_the_log(void **state)
@@ -187,7 +218,8 @@ static void create_applies_settings_to_the_log(void **state)
     assert_int_equal(c->codec, CODEC_ZSTD);
     assert_int_equal(c->durability, STORE_RELAXED);
     assert_int_equal(c->retention_ms, -1);
-    const struct settings *s = &state_topic_by_name(&rig.control->state, bytes_of_string("t"))->settings;
+    const struct settings *s =
+        &state_topic_by_name(&rig.control->state, bytes_of_string("t"))->settings;
     assert_string_equal(settings_get(s, "cleanup.policy"), "compact,delete");
 }
 
@@ -197,7 +229,8 @@ static void create_with_a_setting_of_one_mebibyte_is_refused(void **state)
     uint32_t n = 1 << 20;
     char *huge = malloc(n);
     memset(huge, '1', n);
-    struct create_topics_request_topics_configs value = {bytes_of_string("retention.ms"), bytes_of(huge, n)};
+    struct create_topics_request_topics_configs value = {bytes_of_string("retention.ms"),
+                                                         bytes_of(huge, n)};
     struct create_topics_request_topics_configs name = {bytes_of(huge, n), bytes_of_string("1")};
     struct create_topics_request_topics topic = rig_topic("t", 1, 1);
     topic.configs_n = 1;
@@ -215,34 +248,46 @@ static void create_judges_assignments(void **state)
 {
     (void)state;
     int32_t one[] = {1}, nine[] = {9}, twice[] = {1, 1}, mixed[] = {1, 9, 4};
-    struct create_topics_request_topics_assignments good[] = {{0, one, 1}, {1, one, 1}}, gap[] = {{1, one, 1}},
-        unknown[] = {{0, nine, 1}}, doubled[] = {{0, twice, 2}}, empty[] = {{0, NULL, 0}}, same[] = {{0, one, 1}, {0, one, 1}},
-        several[] = {{0, mixed, 3}}, negative[] = {{-1, one, 1}};
+    struct create_topics_request_topics_assignments good[] = {{0, one, 1}, {1, one, 1}},
+                                                    gap[] = {{1, one, 1}},
+                                                    unknown[] = {{0, nine, 1}},
+                                                    doubled[] = {{0, twice, 2}},
+                                                    empty[] = {{0, NULL, 0}},
+                                                    same[] = {{0, one, 1}, {0, one, 1}},
+                                                    several[] = {{0, mixed, 3}},
+                                                    negative[] = {{-1, one, 1}};
     const struct {
         struct create_topics_request_topics_assignments *list;
         int32_t n, partitions;
         int16_t replicas, code;
         const char *text;
     } rows[] = {
-        {good, 2, -1, 1, 42, "A manual partition assignment was specified, but replication factor was not set to -1."},
-        {good, 2, 2, -1, 42, "A manual partition assignment was specified, but numPartitions was not set to -1."},
-        {unknown, 1, -1, -1, 39, "The manual partition assignment includes broker 9, but no such broker is registered."},
-        {several, 1, -1, -1, 39, "The manual partition assignment includes broker 4, but no such broker is registered."},
+        {good, 2, -1, 1, 42,
+         "A manual partition assignment was specified, but replication factor was not set to -1."},
+        {good, 2, 2, -1, 42,
+         "A manual partition assignment was specified, but numPartitions was not set to -1."},
+        {unknown, 1, -1, -1, 39,
+         "The manual partition assignment includes broker 9, but no such broker is registered."},
+        {several, 1, -1, -1, 39,
+         "The manual partition assignment includes broker 4, but no such broker is registered."},
         {gap, 1, -1, -1, 39, "partitions should be a consecutive 0-based integer sequence"},
         {negative, 1, -1, -1, 39, "partitions should be a consecutive 0-based integer sequence"},
-        {doubled, 1, -1, -1, 39, "The manual partition assignment includes the broker 1 more than once."},
+        {doubled, 1, -1, -1, 39,
+         "The manual partition assignment includes the broker 1 more than once."},
         {empty, 1, -1, -1, 39, "The manual partition assignment includes an empty replica list."},
         {same, 2, -1, -1, 39, "Found multiple manual partition assignments for partition 0"},
         {good, 2, -1, -1, 0, ""},
     };
     for (uint32_t i = 0; i < array_n(rows); i++) {
-        struct create_topics_request_topics topic = rig_topic("assigned", rows[i].partitions, rows[i].replicas);
+        struct create_topics_request_topics topic =
+            rig_topic("assigned", rows[i].partitions, rows[i].replicas);
         topic.assignments = rows[i].list;
         topic.assignments_n = rows[i].n;
         assert_int_equal(rig_create_topic(&rig, &topic, text), rows[i].code);
         assert_string_equal(text, rows[i].text);
     }
-    assert_int_equal(view_topic_by_name(rig_view(&rig), bytes_of_string("assigned"))->partitions_n, 2);
+    assert_int_equal(view_topic_by_name(rig_view(&rig), bytes_of_string("assigned"))->partitions_n,
+                     2);
 }
 
 /* ── whole requests ── */
@@ -251,8 +296,9 @@ static void create_answers_every_topic_once(void **state)
 {
     (void)state;
     struct control_op op;
-    struct create_topics_request_topics topics[] = {rig_topic("new1", 1, 1), rig_topic("twice", 1, 1), rig_topic("ok1", 1, 1),
-                                                    rig_topic("twice", 1, 1), rig_topic("new2", 2, 1)};
+    struct create_topics_request_topics topics[] = {
+        rig_topic("new1", 1, 1), rig_topic("twice", 1, 1), rig_topic("ok1", 1, 1),
+        rig_topic("twice", 1, 1), rig_topic("new2", 2, 1)};
     struct create_topics_request request = {.topics = topics, .topics_n = 5};
     struct create_topics_response *r = rig_ask(&rig, &op, 19, 7, &request);
     static const struct {
@@ -302,7 +348,8 @@ static void create_v5_answers_all_settings(void **state)
 {
     (void)state;
     struct control_op op;
-    struct create_topics_request_topics_configs config = {bytes_of_string("retention.ms"), bytes_of_string("77")};
+    struct create_topics_request_topics_configs config = {bytes_of_string("retention.ms"),
+                                                          bytes_of_string("77")};
     struct create_topics_request_topics topic = rig_topic("t", 1, 1);
     topic.configs = &config;
     topic.configs_n = 1;
@@ -337,7 +384,7 @@ static void ten_thousand_topics_in_one_request_are_refused_whole(void **state)
     enum { N = 10000 };
     struct control_op op;
     struct create_topics_request_topics *topics = calloc(N, sizeof *topics);
-    char (*names)[16] = calloc(N, sizeof *names);
+    char(*names)[16] = calloc(N, sizeof *names);
     for (int i = 0; i < N; i++) {
         snprintf(names[i], sizeof names[i], "many%d", i);
         topics[i] = rig_topic(names[i], 1, 1);
@@ -412,7 +459,8 @@ static void delete_refuses_with_kafkas_words(void **state)
     };
     struct delete_topics_request_topics topics[array_n(rows)];
     for (uint32_t i = 0; i < array_n(rows); i++)
-        topics[i] = (struct delete_topics_request_topics){bytes_of_string(rows[i].name), rows[i].id};
+        topics[i] =
+            (struct delete_topics_request_topics){bytes_of_string(rows[i].name), rows[i].id};
     struct delete_topics_request request = {.topics = topics, .topics_n = array_n(rows)};
     struct delete_topics_response *r = rig_ask(&rig, &op, 20, 6, &request);
     assert_int_equal(r->responses_n, array_n(rows));
@@ -429,7 +477,8 @@ static void delete_by_names_and_by_id_removes(void **state)
     (void)state;
     struct control_op op;
     assert_int_equal(rig_create(&rig, "ok2", 1), 0);
-    struct delete_topics_request_topics by_id = {.topic_id = view_topic_by_name(rig_view(&rig), bytes_of_string("ok2"))->id};
+    struct delete_topics_request_topics by_id = {
+        .topic_id = view_topic_by_name(rig_view(&rig), bytes_of_string("ok2"))->id};
     struct delete_topics_request request = {.topics = &by_id, .topics_n = 1};
     struct delete_topics_response *r = rig_ask(&rig, &op, 20, 6, &request);
     assert_int_equal(r->responses[0].error_code, 0);
@@ -468,18 +517,25 @@ static void metadata_request_makes_missing_topics(void **state)
     (void)state;
     struct control_op op;
     struct metadata_request_topics topics[] = {
-        {.name = bytes_of_string("fresh")}, {.name = bytes_of_string("ok1")}, {.name = bytes_of_string("fresh")},
-        {.name = bytes_of_string("not legal")}, {.name = bytes_of_string("__consumer_offsets")}, {.name = {NULL, 0}},
+        {.name = bytes_of_string("fresh")},
+        {.name = bytes_of_string("ok1")},
+        {.name = bytes_of_string("fresh")},
+        {.name = bytes_of_string("not legal")},
+        {.name = bytes_of_string("__consumer_offsets")},
+        {.name = {NULL, 0}},
         {.name = bytes_of_string("__cluster_metadata")},
     };
-    struct metadata_request request = {.topics = topics, .topics_n = array_n(topics), .allow_auto_topic_creation = true};
+    struct metadata_request request = {
+        .topics = topics, .topics_n = array_n(topics), .allow_auto_topic_creation = true};
     assert_non_null(rig_ask(&rig, &op, 3, 12, &request));
     arena_fini(&op.arena);
     assert_int_equal(rig_view(&rig)->topics_n, 3);
     assert_int_equal(view_topic_by_name(rig_view(&rig), bytes_of_string("fresh"))->partitions_n, 1);
-    const struct view_topic *offsets = view_topic_by_name(rig_view(&rig), bytes_of_string("__consumer_offsets"));
+    const struct view_topic *offsets =
+        view_topic_by_name(rig_view(&rig), bytes_of_string("__consumer_offsets"));
     assert_int_equal(offsets->partitions_n, 50);
-    assert_true(offsets->is_internal && offsets->config.is_compacted && !offsets->config.is_deleted);
+    assert_true(offsets->is_internal && offsets->config.is_compacted &&
+                !offsets->config.is_deleted);
     assert_int_equal(offsets->config.segment_bytes, 104857600);
 }
 
@@ -488,7 +544,8 @@ static void metadata_request_that_forbids_it_makes_nothing(void **state)
     (void)state;
     struct control_op op;
     struct metadata_request_topics topic = {.name = bytes_of_string("fresh")};
-    struct metadata_request request = {.topics = &topic, .topics_n = 1, .allow_auto_topic_creation = false};
+    struct metadata_request request = {
+        .topics = &topic, .topics_n = 1, .allow_auto_topic_creation = false};
     assert_non_null(rig_ask(&rig, &op, 3, 12, &request));
     arena_fini(&op.arena);
     rig_override(&rig, "auto.create.topics.enable=false");
