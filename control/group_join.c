@@ -349,7 +349,7 @@ static int protocols_set(struct group_member *member, const struct join_group_re
         bytes += (uint64_t)r->protocols[i].name.n + r->protocols[i].metadata.n;
     if (bytes > member->group->groups->config.member_bytes_max)
         return E_TOO_LARGE;
-    struct group_protocol *protocols = calloc((size_t)r->protocols_n, sizeof *protocols);
+    struct group_protocol *protocols = calloc((uint32_t)r->protocols_n, sizeof *protocols);
     uint8_t *memory = malloc(bytes + 1), *at = memory;
     if (protocols == NULL || memory == NULL) {
         free(protocols);
