@@ -47,16 +47,16 @@ endif
 CFLAGS  += -iquote include -iquote build/gen $(MODE_CFLAGS)
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────
-FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control
+FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control tools
 PROGRAM_C := dataplane/main.c
-TOOL_C    := $(wildcard tools/millrace*.c)
+TOOL_C    := $(wildcard tools/millrace.c)
 SIM_C     := $(wildcard tests/sim/*.c)
 GEN       := build/gen/messages.h build/gen/messages.c
 SCHEMAS   := $(wildcard dataplane/proto/schema/*.k)
 GEN_H     := $(if $(SCHEMAS),build/gen/messages.h)
 
 lib        = $(B)/lib$(subst /,_,$(1)).a
-folder_c   = $(filter-out $(PROGRAM_C),$(wildcard $(1)/*.c))
+folder_c   = $(filter-out $(PROGRAM_C) $(TOOL_C),$(wildcard $(1)/*.c))
 LIBS      := $(foreach f,$(FOLDERS),$(if $(call folder_c,$(f)),$(call lib,$(f)))) \
              $(if $(SCHEMAS),$(B)/libgen.a)
 obj        = $(patsubst %.c,$(B)/%.o,$(1))
@@ -82,7 +82,7 @@ $(B)/libgen.a: $(B)/gen/messages.o
 	@rm -f $@ && ar rcs $@ $^
 $(B)/gen/messages.o: build/gen/messages.c $(FLAGS)
 	@mkdir -p $(@D) && $(CC) $(CFLAGS) -iquote dataplane/proto -MMD -MP -c $< -o $@
-build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) $(wildcard tools/kgen.py)
+build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) tools/kgen.py dataplane/proto/digests.txt
 	@mkdir -p build/gen && $(PY) tools/kgen.py dataplane/proto/schema build/gen
 
 $(B)/%.o: %.c $(FLAGS) | $(GEN_H)
@@ -101,10 +101,11 @@ $(B)/millraced: $(call obj,$(PROGRAM_C)) $(LIBS)
 $(B)/millrace: $(call obj,$(TOOL_C)) $(LIBS)
 	@$(call link,$(call obj,$(TOOL_C))) -lrdkafka -ljansson -o $@
 
-# ── tests: one program per tests/unit/<path>_test.c; tests/budget and tests/fuzz the same way ────────────
+# ── tests: one program per tests/unit/<path>_test.c and per tests/fuzz/fuzz_<name>.c ──────────────────────
 UNIT_C   := $(shell find tests/unit -name '*_test.c' 2>/dev/null)
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_C))
-BUDGET   := $(patsubst tests/budget/%.c,$(B)/budget/%,$(wildcard tests/budget/*_test.c))
+BUDGET   := $(patsubst tests/budgets/%.txt,%,$(wildcard tests/budgets/*.txt))
+BUDGETED := $(BUDGET:%=$(B)/bench-micro/bench_%)
 FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY   := $(FUZZ:%=$(B)/replay/%)
 BENCH    := $(patsubst bench/micro/%.c,$(B)/bench-micro/%,$(wildcard bench/micro/bench_*.c))
@@ -115,10 +116,8 @@ SIM_RUN   = $(if $(SEED),$(SIM) --seed=$(SEED),$(SIM) --seeds=$(SEEDS))
 T        ?=
 TESTRUN  := $(PY) tools/testrun.py --log $(B)/log --only '$(T)'
 
-tests-build: $(UNIT) $(BUDGET) $(REPLAY) $(SIM)
+tests-build: $(UNIT) $(BUDGETED) $(REPLAY) $(SIM)
 $(B)/unit/%: $(B)/tests/unit/%.o $(LIBS)
-	@mkdir -p $(@D) && $(call link,$<) -lcmocka -o $@
-$(B)/budget/%: $(B)/tests/budget/%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -lcmocka -o $@
 $(B)/replay/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$< $(B)/tests/fuzz/replay.o) -o $@
@@ -129,13 +128,14 @@ $(B)/bench-micro/%: $(B)/bench/micro/%.o $(LIBS)
 $(B)/sim: $(call obj,$(SIM_C)) $(LIBS)
 	@$(call link,$(call obj,$(SIM_C))) -o $@
 
+BUDGETS   = $(foreach b,$(BUDGET),"$(PY) tools/budget.py tests/budgets/$(b).txt $(B)/bench-micro/bench_$(b)")
 REPLAYS   = $(foreach f,$(FUZZ),"$(B)/replay/$(f) tests/fuzz/corpus/$(f)")
 
 unit: $(UNIT) $(REPLAY) ## run the unit tests and the saved fuzz inputs (T=name: only those whose path holds it)
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS)
 
 test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, budgets, simulator, real clients
-	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGET) \
+	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
 	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(SEEDS)") --stage system $(SYSTEM)
 
 sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
@@ -188,9 +188,14 @@ format: ## clang-format what you changed (since main), in place
 	  git ls-files -o --exclude-standard; } | grep -E '\.[ch]$$' | sort -u); \
 	  [ -z "$$files" ] || clang-format-14 -i $$files; echo "format: $$(echo $$files | wc -w) files"
 
-schema: $(GEN) ## compare our schemas with Kafka's own: KAFKA_SCHEMA=dir
-	@if [ -f tools/kcheck.py ]; then $(PY) tools/kcheck.py '$(KAFKA_SCHEMA)'; \
-	  else echo "schema: tools/kcheck.py is not here"; exit 1; fi
+schema: ## compare our schemas with their digests, and with Kafka's own: KAFKA_SCHEMA=dir
+	@$(PY) tools/kcheck.py '$(KAFKA_SCHEMA)'
+digests: ## after a schema was changed on purpose: write its digests anew
+	@$(PY) tools/kgen.py --digests dataplane/proto/schema > $(B)/digests.txt && \
+	  mv $(B)/digests.txt dataplane/proto/digests.txt && git diff --stat dataplane/proto/digests.txt
+
+budget: $(BUDGETED) ## instructions per operation against tests/budgets (callgrind)
+	@$(TESTRUN) --stage budget $(BUDGETS)
 
 check: ## before each commit: lint, unit, asan, 20 simulator seeds, 20 s of fuzzing per target
 	@$(MAKE) lint && $(MAKE) unit && $(MAKE) asan && $(if $(SIM),$(MAKE) sim SEEDS=20,true) \
@@ -206,6 +211,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench coverage coverage-run headers lint format schema check run help
+.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -1,40 +1,53 @@
 /*
- * broker.h - the whole broker minus the machine: everything between the seams, built, turned and taken down.
+ * broker.h - the whole broker minus the machine: everything between the seams, built, turned and
+ * taken down.
  *
  * Owner: main at boot and stop; each thread its own part in between.
  *
- * main.c gives it the real seams (io_uring, the file system, pthreads, sockets), tests/sim the simulated ones; the
- * code in between is the same. broker_boot does in order: memory, posts, directory_take, control_init (replay of
- * the metadata), stores, control_open_logs (recovery), kafka layers. Nothing runs before it has returned.
+ * main.c gives it the real seams (io_uring, the file system, pthreads, sockets), tests/sim the
+ * simulated ones; the code in between is the same. broker_boot does in order: memory, posts,
+ * directory_take, control_init (replay of the metadata), stores, control_open_logs (recovery),
+ * kafka layers. Nothing runs before it has returned.
  */
 #ifndef MILLRACE_BROKER_H
 #define MILLRACE_BROKER_H
 
+#include "bounds.h"
 #include "config.h"
 #include "control.h"
 #include "disk.h"
 #include "worker.h"
 
-enum { BROKER_WORKERS_MAX = 64, BROKER_WHY_MAX = 512 };
+enum { BROKER_WORKERS_MAX = BOUNDS_WORKERS_MAX, BROKER_WHY_MAX = 512 };
 
 /* What a broker stands on. Owner: main or the simulator; outlives the broker. */
 struct broker_seams {
     struct disk *disk;
-    /* The asynchronous io of thread number `thread` (workers, then control); NULL: refused, `why` says so. */
+    /* The asynchronous io of thread number `thread` (workers, then control); NULL: refused, `why`
+     * says so. */
     struct io *(*io_open)(void *context, uint8_t thread, char *why, size_t why_n);
     void (*io_close)(void *context, uint8_t thread, struct io *io);
     /* `bytes` (a multiple of 2 MiB) of zeroed memory aligned to 2 MiB; NULL: refused. */
     void *(*memory_take)(void *context, uint64_t bytes);
     void (*memory_put)(void *context, void *memory, uint64_t bytes);
+    /* Boot, before anything is read: are the addresses free? Chooses where a port is 0. May be
+     * NULL. */
+    int (*listeners_check)(void *context, struct listener *listeners, uint32_t n, char *why,
+                           size_t why_n);
     void *context;
     uint64_t seed;
-    bool is_single_threaded; /* the simulator: event descriptors are not made */
+    struct now now;           /* of the boot */
+    uint32_t cpus_n;          /* for dataplane.workers=0; 0 counts as 1 */
+    uint64_t descriptors_max; /* RLIMIT_NOFILE */
+    uint64_t memory_bytes;    /* of the machine; 0: not checked */
+    bool is_single_threaded;  /* the simulator: event descriptors are not made */
 };
 
 /* Owner: main. Threads are numbered: workers 0 .. workers_n-1, then control, files, bulk. */
 struct broker {
     const struct config *config;
     struct broker_seams seams;
+    struct bounds bounds;
     uint8_t workers_n;
     struct worker *workers[BROKER_WORKERS_MAX];
     struct views views;
@@ -49,27 +62,56 @@ struct broker {
     struct recovery_report recovery;
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
-    int lock_fd;
-    bool is_clean;             /* the last stop was orderly */
+    int lock_fd;   /* -1 before the directory is ours */
+    bool is_clean; /* the last stop was orderly */
+    bool has_posts;
+    bool has_open_logs; /* boot has come to its end */
     char log_directory[DISK_PATH_MAX];
-    char why[BROKER_WHY_MAX];  /* one clear line after a failed boot */
+    char why[BROKER_WHY_MAX]; /* one clear line after a failed boot */
 };
 
-static inline uint8_t broker_control_thread(const struct broker *b) { return b->workers_n; }
-static inline uint8_t broker_files_thread(const struct broker *b) { return (uint8_t)(b->workers_n + 1); }
-static inline uint8_t broker_bulk_thread(const struct broker *b) { return (uint8_t)(b->workers_n + 2); }
-static inline uint8_t broker_threads_n(const struct broker *b) { return (uint8_t)(b->workers_n + 3); }
+static inline uint8_t broker_control_thread(const struct broker *b)
+{
+    return b->workers_n;
+}
 
-/* Builds and recovers everything; listeners are parsed but nothing is bound or accepted yet. On failure b->why says
- * why, nothing is left open. `progress` may be NULL. */
-nodiscard int broker_boot(struct broker *b, const struct config *config, const struct broker_seams *seams,
+static inline uint8_t broker_files_thread(const struct broker *b)
+{
+    return (uint8_t)(b->workers_n + 1);
+}
+
+static inline uint8_t broker_bulk_thread(const struct broker *b)
+{
+    return (uint8_t)(b->workers_n + 2);
+}
+
+static inline uint8_t broker_threads_n(const struct broker *b)
+{
+    return (uint8_t)(b->workers_n + 3);
+}
+
+/* Builds and recovers everything; listeners are parsed but nothing is bound or accepted yet. On
+ * failure b->why says why, and nothing is left open. `progress` may be NULL; it is called with
+ * seams->context. */
+nodiscard int broker_boot(struct broker *b, const struct config *config,
+                          const struct broker_seams *seams,
                           void (*progress)(void *context, uint64_t done_n, uint64_t all_n));
 /* One turn of thread `thread` (worker, control, files or bulk). Returns how much was done. */
 int broker_turn(struct broker *b, uint8_t thread, struct now now);
-/* Nothing is under way anywhere: a clean stop may close the logs. */
+/* What `thread` has: its post, what own() compares with, its io and timers (NULL for the helpers).
+ */
+struct post *broker_post(struct broker *b, uint8_t thread);
+const void *broker_self(const struct broker *b, uint8_t thread);
+struct io *broker_io(const struct broker *b, uint8_t thread);
+struct timers *broker_timers(struct broker *b, uint8_t thread);
+/* "worker-0", "control", "files", "bulk". */
+void broker_thread_name(const struct broker *b, uint8_t thread, char *to, size_t to_n);
+/* Nothing is under way at this thread; by the thread itself, or when none runs. */
+bool broker_thread_is_quiet(const struct broker *b, uint8_t thread);
+/* Nothing is under way anywhere: a clean stop may close the logs. When no thread runs. */
 bool broker_is_quiet(const struct broker *b);
-/* Clean stop, after the threads have stopped (or between turns in the simulator): closes every log, writes the
- * checkpoints and .kafka_cleanshutdown. */
+/* Clean stop, after the threads have stopped (or between turns in the simulator): closes every log,
+ * writes the checkpoints and .kafka_cleanshutdown. b->why is set on failure. */
 nodiscard int broker_close(struct broker *b);
 /* Frees everything, also after a crash in the simulator (nothing is written). */
 void broker_fini(struct broker *b);

@@ -1,9 +1,10 @@
 /*
  * check.c - what happens when check() fails: one report on stderr, then abort.
  *
- * Owner: any thread. Nothing here allocates or takes a lock, because the heap may be what is broken: the
- * report is formatted into a local buffer, and the backtrace goes straight to the descriptor. The names of
- * our own functions come from the dynamic symbol table (the programs are linked with -rdynamic).
+ * Owner: any thread. Nothing here allocates or takes a lock, because the heap may be what is
+ * broken: the report is formatted into a local buffer, and the backtrace goes straight to the
+ * descriptor. The names of our own functions come from the dynamic symbol table (the programs are
+ * linked with -rdynamic).
  *
  * It does not try to go on, flush or clean up: recovery at the next start is the tested way.
  */
@@ -22,8 +23,9 @@ _Noreturn void check_failed(const char *file, int line, const char *function, co
 {
     char report[REPORT_BYTES];
     void *frames[FRAMES_MAX];
-    int n = snprintf(report, sizeof report, "millrace: check failed: %s\n  in %s(), %s:%d, thread %d\n",
-                     condition, function, file, line, (int)gettid());
+    int n =
+        snprintf(report, sizeof report, "millrace: check failed: %s\n  in %s(), %s:%d, thread %d\n",
+                 condition, function, file, line, (int)gettid());
 
     if (n > (int)sizeof report - 1)
         n = (int)sizeof report - 1;

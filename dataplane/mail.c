@@ -1,20 +1,22 @@
 /*
  * mail.c - joins posts with rings, moves outboxes into them and wakes who sleeps.
  *
- * Owner: posts_connect and posts_disconnect: main, while no thread runs; the rest: the thread of the post.
+ * Owner: posts_connect and posts_disconnect: main, while no thread runs; the rest: the thread of
+ * the post.
  *
- * Every pair of threads has a ring of its own in each direction, also a thread with itself, so that reading
- * is one loop. A full ring leaves the rest in the outbox, in order; the next mail_flush goes on.
+ * Every pair of threads has a ring of its own in each direction, also a thread with itself, so that
+ * reading is one loop. A full ring leaves the rest in the outbox, in order; the next mail_flush
+ * goes on.
  *
  * No wake is lost:
  *
  *   sleeper   S1 exchange(is_asleep, true)                  then ring_has_more for all rings
  *   sender    ring_write, then S2 exchange(is_asleep, false): true means: write the descriptor
  *
- * The two exchanges have an order. If S2 comes later it sees true, and wakes. If S1 comes later it reads what
- * S2 wrote, so everything the sender did before S2 is visible to the look that follows S1. (A store and a load
- * in their place would need fences, which ThreadSanitizer does not understand.) Exchanging also makes one wake
- * do for many senders.
+ * The two exchanges have an order. If S2 comes later it sees true, and wakes. If S1 comes later it
+ * reads what S2 wrote, so everything the sender did before S2 is visible to the look that follows
+ * S1. (A store and a load in their place would need fences, which ThreadSanitizer does not
+ * understand.) Exchanging also makes one wake do for many senders.
  */
 #include "mail.h"
 
@@ -157,7 +159,8 @@ bool mail_has_more(struct post *post)
 
 bool mail_sleep_begin(struct post *post)
 {
-    atomic_exchange_explicit(&post->is_asleep, true, memory_order_seq_cst); /* S1: pairs with S2 in peer_wake */
+    atomic_exchange_explicit(&post->is_asleep, true,
+                             memory_order_seq_cst); /* S1: pairs with S2 in peer_wake */
     if (!mail_has_more(post))
         return true;
     atomic_store_explicit(&post->is_asleep, false, memory_order_relaxed);

@@ -3,24 +3,27 @@
  *
  * Owner: the thread of the ring (uring.h).
  *
- * Submitting fills an entry of the submission queue; the kernel sees it at the next poll, so a turn costs one
- * system call whatever it does. When the queue is full in the middle of a turn it is submitted at once; when
- * the kernel refuses even that (EBUSY, EAGAIN), operations wait, in order, on `backlog`.
+ * Submitting fills an entry of the submission queue; the kernel sees it at the next poll, so a turn
+ * costs one system call whatever it does. When the queue is full in the middle of a turn it is
+ * submitted at once; when the kernel refuses even that (EBUSY, EAGAIN), operations wait, in order,
+ * on `backlog`.
  *
  *   io_submit ──► entry ──► (poll: io_uring_enter) ──► completion ──► op->done
  *         └──► backlog ──┘  only while the kernel refuses
  *
- * With IORING_SETUP_DEFER_TASKRUN the kernel finishes operations only inside our own calls; TASKRUN_FLAG tells
- * from mapped memory whether such a call is worth it, so a turn without news makes none. Kernels before 6.1
- * lack it and finish operations whenever they like; nothing else changes.
+ * With IORING_SETUP_DEFER_TASKRUN the kernel finishes operations only inside our own calls;
+ * TASKRUN_FLAG tells from mapped memory whether such a call is worth it, so a turn without news
+ * makes none. Kernels before 6.1 lack it and finish operations whenever they like; nothing else
+ * changes.
  *
- * msghdr of IO_SEND: one per submission entry. The kernel copies it, and the iovec, before it takes the entry
- * (IORING_FEAT_SUBMIT_STABLE), and an entry is reused only after that.
+ * msghdr of IO_SEND: one per submission entry. The kernel copies it, and the iovec, before it takes
+ * the entry (IORING_FEAT_SUBMIT_STABLE), and an entry is reused only after that.
  *
- * Completions are copied out in batches and released before their done runs: a done may submit, and a submit
- * may complete more.
+ * Completions are copied out in batches and released before their done runs: a done may submit, and
+ * a submit may complete more.
  *
- * What it does not do: it never repeats, splits or joins operations, and it looks at no errno of theirs.
+ * What it does not do: it never repeats, splits or joins operations, and it looks at no errno of
+ * theirs.
  */
 #include "uring.h"
 
@@ -39,15 +42,15 @@
 #include "clock.h"
 
 enum {
-    MAGIC = 0x75726e67,         /* "urng" */
+    MAGIC = 0x75726e67, /* "urng" */
     ENTRIES_MAX = 32768,
-    COMPLETIONS_PER_ENTRY = 4,  /* one multishot operation completes many times */
+    COMPLETIONS_PER_ENTRY = 4, /* one multishot operation completes many times */
     COMPLETIONS_MIN = 4096,
     BATCH_N = 64,
     POLL_COMPLETIONS_MAX = 4096, /* of one poll: a turn stays bounded */
     BUFFER_GROUP = 0,
     BUFFERS_MAX = 32768,
-    FIXED_N_MAX = 256,           /* pieces of registered memory */
+    FIXED_N_MAX = 256, /* pieces of registered memory */
 };
 #define FIXED_BYTES GIB(1) /* the kernel's limit of one piece */
 
@@ -57,15 +60,15 @@ struct uring {
     uint32_t entries;
     struct io io;
     struct io_uring ring;
-    uint32_t setup_flags;  /* what the kernel accepted */
+    uint32_t setup_flags; /* what the kernel accepted */
     bool is_enabled;
     bool has_helper_cpus;
-    pthread_t thread;      /* valid when is_enabled */
+    pthread_t thread; /* valid when is_enabled */
     cpu_set_t helper_cpus;
     struct msghdr *headers;
     struct list backlog;
     struct io_uring_buf_ring *buffer_ring;
-    uint8_t *fixed;        /* registered memory; NULL for none */
+    uint8_t *fixed; /* registered memory; NULL for none */
     uint64_t fixed_bytes;
     struct uring_stats stats;
 };
@@ -112,26 +115,35 @@ static void report_refusal(struct uring_report *r, int err, const char *what)
     int disabled = sysctl_read("/proc/sys/kernel/io_uring_disabled");
     r->error = err;
     if (err == EPERM && disabled != 0)
-        snprintf(r->text, sizeof r->text,
-                 "%s: io_uring is switched off by kernel.io_uring_disabled=%d; set it to 0 (sysctl -w "
-                 "kernel.io_uring_disabled=0)%s", what, disabled,
-                 disabled == 1 ? " or put the user into the group of kernel.io_uring_group" : "");
+        snprintf(
+            r->text, sizeof r->text,
+            "%s: io_uring is switched off by kernel.io_uring_disabled=%d; set it to 0 (sysctl -w "
+            "kernel.io_uring_disabled=0)%s",
+            what, disabled,
+            disabled == 1 ? " or put the user into the group of kernel.io_uring_group" : "");
     else if (err == EPERM || err == EACCES)
-        snprintf(r->text, sizeof r->text,
-                 "%s: a seccomp filter (usually a container's) forbids io_uring; allow io_uring_setup, "
-                 "io_uring_enter and io_uring_register, e.g. --security-opt seccomp=unconfined", what);
+        snprintf(
+            r->text, sizeof r->text,
+            "%s: a seccomp filter (usually a container's) forbids io_uring; allow io_uring_setup, "
+            "io_uring_enter and io_uring_register, e.g. --security-opt seccomp=unconfined",
+            what);
     else if (err == ENOSYS)
         snprintf(r->text, sizeof r->text,
-                 "%s: the kernel has no io_uring or a seccomp filter hides it; a kernel of 5.19 or newer "
-                 "(best 6.1) with CONFIG_IO_URING is needed", what);
+                 "%s: the kernel has no io_uring or a seccomp filter hides it; a kernel of 5.19 or "
+                 "newer "
+                 "(best 6.1) with CONFIG_IO_URING is needed",
+                 what);
     else if (err == ENOMEM)
         snprintf(r->text, sizeof r->text,
-                 "%s: no memory, or the limit of locked memory (RLIMIT_MEMLOCK, now %llu KiB) is too small; "
-                 "raise it (ulimit -l unlimited, LimitMEMLOCK=infinity in the unit)", what,
-                 (unsigned long long)memlock_kib());
+                 "%s: no memory, or the limit of locked memory (RLIMIT_MEMLOCK, now %llu KiB) is "
+                 "too small; "
+                 "raise it (ulimit -l unlimited, LimitMEMLOCK=infinity in the unit)",
+                 what, (unsigned long long)memlock_kib());
     else if (err == EMFILE || err == ENFILE)
-        snprintf(r->text, sizeof r->text,
-                 "%s: no file descriptor left; raise the limit (ulimit -n, LimitNOFILE= in the unit)", what);
+        snprintf(
+            r->text, sizeof r->text,
+            "%s: no file descriptor left; raise the limit (ulimit -n, LimitNOFILE= in the unit)",
+            what);
     else
         snprintf(r->text, sizeof r->text, "%s: the kernel says %s", what, strerror(err));
 }
@@ -142,7 +154,8 @@ static int ring_setup_with(struct uring *u, uint32_t flags)
 {
     struct io_uring_params p = {
         .flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-        .cq_entries = (uint32_t)max_u64(COMPLETIONS_MIN, (uint64_t)u->entries * COMPLETIONS_PER_ENTRY),
+        .cq_entries =
+            (uint32_t)max_u64(COMPLETIONS_MIN, (uint64_t)u->entries * COMPLETIONS_PER_ENTRY),
     };
     int rc = io_uring_queue_init_params(u->entries, &u->ring, &p);
     if (rc == 0)
@@ -155,10 +168,10 @@ static int ring_setup(struct uring *u)
 {
     static const uint32_t tries[] = {
         IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-            IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,                         /* 6.1  */
+            IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG, /* 6.1  */
         IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-            IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,                          /* 6.0  */
-        IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL,                                  /* 5.19 */
+            IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, /* 6.0  */
+        IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL,         /* 5.19 */
     };
     int rc = -EINVAL;
     for (size_t i = 0; i < array_n(tries) && rc == -EINVAL; i++)
@@ -224,8 +237,8 @@ void uring_close(struct io *io)
 
 static void buffer_add(struct uring *u, uint32_t at, int offset)
 {
-    io_uring_buf_ring_add(u->buffer_ring, io_buffer_data(&u->io, at), u->io.buffer_bytes, (uint16_t)at,
-                          io_uring_buf_ring_mask(u->io.buffers_n), offset);
+    io_uring_buf_ring_add(u->buffer_ring, io_buffer_data(&u->io, at), u->io.buffer_bytes,
+                          (uint16_t)at, io_uring_buf_ring_mask(u->io.buffers_n), offset);
 }
 
 static int buffers_register(struct uring *u)
@@ -250,10 +263,12 @@ static int uring_buffers_open(struct io *io, uint32_t n, uint32_t bytes)
     struct uring *u = uring_from(io);
     check(u->buffer_ring == NULL);
     check(n > 0 && n <= BUFFERS_MAX && (n & (n - 1)) == 0);
-    void *ring = mmap(NULL, buffer_ring_bytes(n), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *ring = mmap(NULL, buffer_ring_bytes(n), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (ring == MAP_FAILED)
         return E_NO_MEMORY;
-    void *memory = mmap(NULL, (uint64_t)n * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory =
+        mmap(NULL, (uint64_t)n * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         munmap(ring, buffer_ring_bytes(n));
         return E_NO_MEMORY;
@@ -316,12 +331,14 @@ void uring_helper_cpus_set(struct io *io, const cpu_set_t *cpus)
 
 /* ── whose ring it is ── */
 
-/* A no-operation through the ring: the kernel makes this thread's io context, which the next calls need. */
+/* A no-operation through the ring: the kernel makes this thread's io context, which the next calls
+ * need. */
 static int ring_touch(struct uring *u)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
     if (sqe == NULL)
-        return io_uring_submit(&u->ring) < 0 ? -EBUSY : 0; /* entries of main wait: they do as well */
+        return io_uring_submit(&u->ring) < 0 ? -EBUSY
+                                             : 0; /* entries of main wait: they do as well */
     io_uring_prep_nop(sqe);
     io_uring_sqe_set_data(sqe, NULL);
     int rc = io_uring_submit(&u->ring);
@@ -344,12 +361,18 @@ static int ring_renew(struct uring *u)
     return 0;
 }
 
+/* liburing 2.3 declares io_uring_enable_rings but does not export it. */
+static int ring_enable(struct uring *u)
+{
+    return io_uring_register((unsigned)u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 int uring_enable(struct io *io, struct uring_report *report)
 {
     struct uring *u = uring_from(io);
     int rc = u->is_enabled ? ring_renew(u) : 0;
     if (rc == 0)
-        rc = io_uring_enable_rings(&u->ring);
+        rc = ring_enable(u);
     if (rc == 0)
         rc = ring_touch(u);
     if (rc < 0) {
@@ -358,7 +381,8 @@ int uring_enable(struct io *io, struct uring_report *report)
     }
     u->is_enabled = true;
     u->thread = pthread_self();
-    (void)io_uring_register_ring_fd(&u->ring); /* saves a look-up per call; older kernels go without */
+    (void)io_uring_register_ring_fd(
+        &u->ring); /* saves a look-up per call; older kernels go without */
     if (!u->has_helper_cpus)
         return 0;
     rc = io_uring_register_iowq_aff(&u->ring, sizeof u->helper_cpus, &u->helper_cpus);
@@ -397,9 +421,11 @@ static struct io_uring_sqe *entry_take(struct uring *u)
 static int fixed_find(const struct uring *u, const struct iovec *v)
 {
     uintptr_t from = (uintptr_t)v->iov_base, base = (uintptr_t)u->fixed;
-    if (u->fixed == NULL || from < base || from + v->iov_len > base + u->fixed_bytes || v->iov_len == 0)
+    if (u->fixed == NULL || from < base || from + v->iov_len > base + u->fixed_bytes ||
+        v->iov_len == 0)
         return -1;
-    uint64_t first = (from - base) / FIXED_BYTES, last = (from - base + v->iov_len - 1) / FIXED_BYTES;
+    uint64_t first = (from - base) / FIXED_BYTES,
+             last = (from - base + v->iov_len - 1) / FIXED_BYTES;
     return first == last ? (int)first : -1;
 }
 
@@ -461,31 +487,17 @@ static bool op_prepare(struct uring *u, struct io_op *op)
         return false;
     switch ((enum io_kind)op->kind) {
     case IO_READ:
-    case IO_WRITE:
-        prepare_transfer(u, sqe, op);
-        break;
-    case IO_SYNC:
-        io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
-        break;
-    case IO_ACCEPT:
-        io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC);
-        break;
-    case IO_RECV:
-        prepare_recv(u, sqe, op);
-        break;
-    case IO_SEND:
-        prepare_send(u, sqe, op);
-        break;
-    case IO_POLL:
-        io_uring_prep_poll_multishot(sqe, op->fd, POLLIN);
-        break;
+    case IO_WRITE: prepare_transfer(u, sqe, op); break;
+    case IO_SYNC: io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC); break;
+    case IO_ACCEPT: io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC); break;
+    case IO_RECV: prepare_recv(u, sqe, op); break;
+    case IO_SEND: prepare_send(u, sqe, op); break;
+    case IO_POLL: io_uring_prep_poll_multishot(sqe, op->fd, POLLIN); break;
     case IO_CANCEL:
         check(op->target != NULL);
         io_uring_prep_cancel64(sqe, (uintptr_t)op->target, 0);
         break;
-    case IO_CLOSE:
-        io_uring_prep_close(sqe, op->fd);
-        break;
+    case IO_CLOSE: io_uring_prep_close(sqe, op->fd); break;
     }
     io_uring_sqe_set_data(sqe, op);
     return true;
@@ -518,7 +530,8 @@ static uint32_t completions_copy(struct uring *u, struct completion *to, uint32_
     struct io_uring_cqe *cqe;
     unsigned head;
     uint32_t n = 0;
-    io_uring_for_each_cqe(&u->ring, head, cqe) {
+    io_uring_for_each_cqe(&u->ring, head, cqe)
+    {
         if (n == max)
             break;
         to[n++] = (struct completion){io_uring_cqe_get_data(cqe), cqe->res, cqe->flags};

@@ -1,13 +1,15 @@
 /*
  * worker.h - all that one polling core owns, and its turn.
  *
- * Owner: worker. Nobody else touches a struct worker after its thread has started, except: rings of its post
- * (mail.h), its struct stats and histograms (metrics, relaxed), and views.seen.
+ * Owner: worker. Nobody else touches a struct worker after its thread has started, except: rings of
+ * its post (mail.h), its struct stats, histograms and diag ring (metrics and main, relaxed), and
+ * views.seen.
  */
 #ifndef MILLRACE_WORKER_H
 #define MILLRACE_WORKER_H
 
 #include "conn.h"
+#include "diag.h"
 #include "kafka.h"
 #include "mail.h"
 #include "prng.h"
@@ -16,19 +18,22 @@
 #include "timer.h"
 #include "view.h"
 
+enum {
+    WORKER_MAIL_MAX = 512,   /* operations taken in one turn; the rest waits in the rings */
+    WORKER_TIMERS_MAX = 256, /* timers fired in one turn                                  */
+    WORKER_TICK_MS = 100,    /* housekeeping of the store, copying of counters            */
+};
+
 /* Owner: worker. */
 struct worker {
-    uint8_t number;              /* thread number: 0 .. workers - 1      */
-    bool is_polling;             /* never sleeps (dataplane.poll=always) */
+    uint8_t number; /* thread number: 0 .. workers - 1      */
     bool is_stopping;
-    uint64_t idle_turns_n;       /* in a row */
-    uint32_t idle_turns_max;     /* then it sleeps */
-    struct now now;              /* of this turn */
-    const struct view *view;     /* of this turn */
+    struct now now;          /* of this turn */
+    const struct view *view; /* of this turn */
     struct views *views;
     struct io *io;
-    struct pages log_pages;      /* tail and cache */
-    struct pages request_pages;  /* arenas, answers, staging */
+    struct pages log_pages;     /* tail and cache */
+    struct pages request_pages; /* arenas, answers, staging */
     struct timers timers;
     struct post post;
     struct conns *conns;
@@ -36,12 +41,25 @@ struct worker {
     struct kafka *kafka;
     struct prng prng;
     struct stats stats;
-    struct timer tick;           /* store_tick, copying of counters */
+    struct diag diag;
+    struct timer tick; /* store_tick, copying of counters */
     uint8_t mail_from_at;
+    uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
+    uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
+    uint64_t failed_logs_seen;
 };
 
-/* One pass: in (completions, mail, time), decide (frames become requests, requests run), out (one write per
- * dirty log, answers). Never blocks. Returns how much was done; 0 = idle. `now` is the turn's time. */
+/* The parts are there: what the turn needs besides them. Boot. */
+void worker_begin(struct worker *w, struct now now);
+
+/* One pass: in (completions, mail, time), decide (frames become requests, requests run), out (one
+ * write per dirty log, answers). Never blocks. Returns how much was done; 0 = idle. `now` is the
+ * turn's time. */
 int worker_turn(struct worker *w, struct now now);
+
+/* Accepts nobody any more; connections end when their answers are out, or at deadline_ns. */
+void worker_stop(struct worker *w, uint64_t deadline_ns);
+/* No connection, no request, and everything appended is durable. */
+bool worker_is_quiet(const struct worker *w);
 
 #endif

@@ -13,15 +13,15 @@
 #include <stdint.h>
 #include <string.h>
 
-#define nodiscard __attribute__((warn_unused_result))
+#define nodiscard                    __attribute__((warn_unused_result))
 #define printf_like(fmt_at, args_at) __attribute__((format(printf, fmt_at, args_at)))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define unused __attribute__((unused))
+#define likely(x)                    __builtin_expect(!!(x), 1)
+#define unlikely(x)                  __builtin_expect(!!(x), 0)
+#define unused                       __attribute__((unused))
 
 /* The struct that holds `member`, from a pointer to the member. */
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
-#define array_n(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define array_n(a)                      (sizeof(a) / sizeof((a)[0]))
 
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)
@@ -63,7 +63,8 @@ static inline int64_t max_i64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* A topic id, a directory id, a cluster id: 16 raw bytes. All zero means "none" (Kafka Uuid.java). */
+/* A topic id, a directory id, a cluster id: 16 raw bytes. All zero means "none" (Kafka Uuid.java).
+ */
 struct uuid {
     uint8_t b[16];
 };

@@ -25,9 +25,10 @@ struct control_op {
     struct bytes client_id;
     char client_host[64];        /* "/127.0.0.1" as Kafka prints it */
     const struct listener *listener;
-    const void *request;         /* the decoded struct of its API */
+    const void *request;         /* the decoded struct of its API; stays until the op is back. A Metadata request
+                                    (key 3) asks for the topics it names to be made: `response` is then any pointer */
     void *response;              /* out: the struct to encode; NULL = close the connection */
-    struct arena arena;          /* of the response */
+    struct arena arena;          /* of the response: begun by the worker, on the heap */
     uint64_t started_ns;
     void *inside[8];             /* control's own, while it has it */
 };
@@ -43,6 +44,7 @@ struct control_config {
     uint8_t workers_n;
     bool is_clean;               /* the last stop was orderly */
     uint64_t seed;
+    struct now now;              /* of the boot; zero: the clock is read */
 };
 
 /* Boot: recovers and replays __cluster_metadata-0 (or begins it), registers this broker, raises every leader
@@ -59,6 +61,10 @@ bool control_knows_log(void *control, struct bytes topic, int32_t partition, con
 
 /* One turn; returns how much was done. */
 int control_turn(struct control *control, struct now now);
+/* No request is here, nothing is being written or ordered: the thread may stop. */
+bool control_is_quiet(const struct control *control);
+/* 0, or why the metadata log takes nothing any more (E_STORAGE): what changes metadata is then refused. */
+int control_error(const struct control *control);
 /* Clean stop of the metadata log, after the threads have stopped. */
 nodiscard int control_close(struct control *control, struct checkpoints *checkpoints);
 void control_fini(struct control *control);

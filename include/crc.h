@@ -1,10 +1,11 @@
 /*
  * crc.h - CRC-32C (Castagnoli), by isa-l, which chooses the widest instructions at run time.
  *
- * Owner: immutable. The only header that sees isa-l. "123456789" has the CRC 0xe3069283 (RFC 3720 B.4).
+ * Owner: immutable. The only header that sees isa-l. "123456789" has the CRC 0xe3069283 (RFC 3720
+ * B.4).
  *
- * A running value starts as CRC_INIT and is finished with crc_end; a prefix, a middle and an end give the
- * same value as the whole, whatever the split.
+ * A running value starts as CRC_INIT and is finished with crc_end; a prefix, a middle and an end
+ * give the same value as the whole, whatever the split.
  */
 #ifndef MILLRACE_CRC_H
 #define MILLRACE_CRC_H

@@ -1,15 +1,17 @@
 /*
- * histogram.h - counts of values over a log-linear scale with a fixed relative error; no memory beyond itself.
+ * histogram.h - counts of values over a log-linear scale with a fixed relative error; no memory
+ * beyond itself.
  *
  * Owner: one writer; readers on other threads may see counts a moment apart (relaxed atomics).
  *
- * A value v is counted in a bucket no wider than v / 2^bits: with HISTOGRAM_BITS 10 three digits hold
- * (error <= 0.1 %), with 6 two digits. Values below 2^(bits+1) have a bucket of their own.
+ * A value v is counted in a bucket no wider than v / 2^bits: with HISTOGRAM_BITS 10 three digits
+ * hold (error <= 0.1 %), with 6 two digits. Values below 2^(bits+1) have a bucket of their own.
  *
  *      octave 0:   0 .. 2^(b+1)-1          one bucket per value
  *      octave k:   2^(b+k) .. 2^(b+k+1)-1  2^b buckets of width 2^k
  *
- * The scale ends at 2^HISTOGRAM_VALUE_BITS ns (68 s); larger values are counted in the last bucket, max is exact.
+ * The scale ends at 2^HISTOGRAM_VALUE_BITS ns (68 s); larger values are counted in the last bucket,
+ * max is exact.
  */
 #ifndef MILLRACE_HISTOGRAM_H
 #define MILLRACE_HISTOGRAM_H
@@ -58,7 +60,8 @@ static inline uint64_t histogram_value(uint32_t at, uint8_t bits)
 
 static inline void histogram_bump(_Atomic uint64_t *c, uint64_t n)
 {
-    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
 static inline void histogram_add(struct histogram *h, uint64_t v)
@@ -84,7 +87,8 @@ static inline void histogram_merge(struct histogram *to, const struct histogram 
         atomic_store_explicit(&to->max, max, memory_order_relaxed);
 }
 
-/* The value below or at which `per_million` millionths of the values lie (upper edge of its bucket, <= max). */
+/* The value below or at which `per_million` millionths of the values lie (upper edge of its bucket,
+ * <= max). */
 static inline uint64_t histogram_quantile(const struct histogram *h, uint32_t per_million)
 {
     uint64_t n = atomic_load_explicit(&h->n, memory_order_relaxed);
@@ -92,8 +96,10 @@ static inline uint64_t histogram_quantile(const struct histogram *h, uint32_t pe
     uint64_t want = (uint64_t)(((unsigned __int128)n * per_million + 999999) / 1000000), seen = 0;
     for (uint32_t i = 0; n > 0 && i < HISTOGRAM_BUCKETS(h->bits); i++) {
         seen += atomic_load_explicit(&h->counts[i], memory_order_relaxed);
-        if (seen >= want && seen > 0) /* the last bucket also holds what is beyond the scale: only max is known */
-            return i + 1 == HISTOGRAM_BUCKETS(h->bits) ? max : min_u64(histogram_value(i, h->bits), max);
+        if (seen >= want &&
+            seen > 0) /* the last bucket also holds what is beyond the scale: only max is known */
+            return i + 1 == HISTOGRAM_BUCKETS(h->bits) ? max
+                                                       : min_u64(histogram_value(i, h->bits), max);
     }
     return max;
 }

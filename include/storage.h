@@ -141,6 +141,8 @@ nodiscard int store_log_recover(struct store *store, const struct log_id *id, co
  * and the four checkpoints of this store's logs into `checkpoints` (merged by the caller). */
 struct checkpoints;
 nodiscard int store_close(struct store *store, struct checkpoints *checkpoints);
+/* The same four offsets of every log as they are now (recovery point = durable); for a checkpoint while running. */
+nodiscard int store_checkpoints_fill(struct store *store, struct checkpoints *checkpoints);
 
 /* ── appending ── */
 

@@ -1,5 +1,6 @@
 /*
- * unit.h - what every unit test begins with: cmocka and its prerequisites, and the list of a program's tests.
+ * unit.h - what every unit test begins with: cmocka and its prerequisites, and the list of a
+ * program's tests.
  *
  * Owner: the test program.
  *
@@ -19,7 +20,7 @@
 
 #include <cmocka.h>
 
-#define TEST(name) cmocka_unit_test(name)
+#define TEST(name)       cmocka_unit_test(name)
 #define TESTS_RUN(tests) cmocka_run_group_tests(tests, NULL, NULL)
 
 #endif

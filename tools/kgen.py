@@ -13,12 +13,12 @@ import os
 import re
 import sys
 
-SCALARS = {  # type -> (C type, row kind, bytes on the wire at least)
-    'bool': ('bool', 'BOOL', 1), 'i8': ('int8_t', 'I8', 1), 'i16': ('int16_t', 'I16', 2),
-    'i32': ('int32_t', 'I32', 4), 'i64': ('int64_t', 'I64', 8), 'u16': ('uint16_t', 'U16', 2),
-    'u32': ('uint32_t', 'U32', 4), 'f64': ('double', 'F64', 8), 'uuid': ('struct uuid', 'UUID', 16),
-    'string': ('struct bytes', 'STRING', 1), 'bytes': ('struct bytes', 'BYTES', 1),
-    'records': ('struct slices', 'RECORDS', 1),
+SCALARS = {  # type -> (C type, row kind, fewest bytes on the wire when flexible, when classic)
+    'bool': ('bool', 'BOOL', 1, 1), 'i8': ('int8_t', 'I8', 1, 1), 'i16': ('int16_t', 'I16', 2, 2),
+    'i32': ('int32_t', 'I32', 4, 4), 'i64': ('int64_t', 'I64', 8, 8), 'u16': ('uint16_t', 'U16', 2, 2),
+    'u32': ('uint32_t', 'U32', 4, 4), 'f64': ('double', 'F64', 8, 8),
+    'uuid': ('struct uuid', 'UUID', 16, 16), 'string': ('struct bytes', 'STRING', 1, 2),
+    'bytes': ('struct bytes', 'BYTES', 1, 4), 'records': ('struct slices', 'RECORDS', 1, 4),
 }
 BITS = {'i8': 8, 'i16': 16, 'i32': 32, 'i64': 64}
 KINDS = ('request', 'response', 'header', 'data', 'metadata', 'remote', 'group_key', 'group_value',
@@ -297,8 +297,10 @@ def default_of(field):
     """The initializer of a field whose default is not all zero bytes; None otherwise."""
     if field.is_array:
         return f'.{field.name}_n = -1' if field.default == 'null' else None
+    if field.is_pointer():
+        return None if field.default == 'null' else f'.{field.name} = (void *)&present_{field.struct.name}'
     if field.base == 'struct':
-        if field.is_pointer() or not has_template(field.struct):
+        if not has_template(field.struct):
             return None
         return f'.{field.name} = DEFAULTS_{field.struct.name}'
     if field.base in ('string', 'bytes'):
@@ -310,20 +312,22 @@ def default_of(field):
     return f'.{field.name} = {field.default}'
 
 
-def wire_min(struct, is_flexible):
-    """The fewest bytes one value takes in any version: bounds what an array count may claim."""
-    least = None
-    for version in range(struct.low, struct.high + 1):
+def wire_min(struct, versions, is_flexible):
+    """The fewest bytes one value takes in any of `versions`: bounds what an array count may claim."""
+    least = 255
+    for version in versions:
         total = int(is_flexible)
         for f in struct.fields:
             if not f.low <= version <= f.high or f.tag is not None:
                 continue
-            if f.base == 'struct' and not f.is_array:
-                total += 1 if f.null else wire_min(f.struct, is_flexible)
+            if f.is_array:
+                total += 1 if is_flexible else 4
+            elif f.base == 'struct':
+                total += 1 if f.null else wire_min(f.struct, [version], is_flexible)
             else:
-                total += 1 if f.is_array else SCALARS[f.base][2]
-        least = total if least is None else min(least, total)
-    return max(1, min(least, 255))
+                total += SCALARS[f.base][2 if is_flexible and not f.is_classic else 3]
+        least = min(least, total)
+    return max(1, least)
 
 
 def row_text(struct, f):
@@ -342,19 +346,25 @@ def row_text(struct, f):
 
 def descriptor_text(struct, flexible):
     out, rows = '', struct.rows()
+    flexible = struct.high + 1 if flexible is None else max(struct.low, flexible)
+    least = [wire_min(struct, range(struct.low, flexible), False),
+             wire_min(struct, range(flexible, struct.high + 1), True)]
     defaults = [d for d in map(default_of, struct.fields) if d]
     if rows:
         out += f'static const struct proto_row rows_{struct.name}[] = {{\n'
         out += ''.join(row_text(struct, f) for f in rows) + '};\n'
+    for f in struct.fields:
+        if f.is_pointer() and f.default != 'null':  # nullable, but there unless said otherwise
+            value = f'DEFAULTS_{f.struct.name}' if has_template(f.struct) else '{0}'
+            out += f'static const struct {f.struct.name} present_{f.struct.name} = {value};\n'
     if defaults:
         out += f'#define DEFAULTS_{struct.name} {{ \\\n    ' + ', \\\n    '.join(defaults) + '}\n'
         out += f'static const struct {struct.name} defaults_{struct.name} = DEFAULTS_{struct.name};\n'
     plain = sum(f.tag is None for f in rows)
     out += (f'const struct proto_struct proto_fields_{struct.name} = {{\n'
-            f'    {f"rows_{struct.name}" if rows else "NULL"}, '
+            f'    {f"rows_{struct.name}" if rows else "no_rows"}, '
             f'{f"&defaults_{struct.name}" if defaults else "NULL"},\n'
-            f'    sizeof(struct {struct.name}), {len(rows)}, {plain}, {wire_min(struct, False)}, '
-            f'{wire_min(struct, flexible is not None)}}};\n')
+            f'    sizeof(struct {struct.name}), {len(rows)}, {plain}, {least[0]}, {least[1]}}};\n')
     for f in struct.fields:
         if f.is_array:
             out += (f'static_assert(offsetof(struct {struct.name}, {f.name}_n) == '
@@ -381,7 +391,8 @@ def table_text(name, size, entries):
 
 def source_text(messages):
     out = ['/* Generated by tools/kgen.py from dataplane/proto/schema. */\n'
-           '#include "messages.h"\n#include "rows.h"\n\nstatic const uint8_t proto_empty[1];\n']
+           '#include "messages.h"\n#include "rows.h"\n\nstatic const uint8_t proto_empty[1];\n'
+           'static const struct proto_row no_rows[1];\n']
     for m in messages:
         out.append('\n')
         out += [descriptor_text(s, m.flexible) for s in structs_of(m)]

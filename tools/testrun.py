@@ -43,7 +43,6 @@ def count(output, code):
 
 def run(stage, command, log_dir):
     shell = " " in command
-    name = command.split()[0]
     try:
         done = subprocess.run(command, shell=shell, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=TIMEOUT_S.get(stage, 600))
@@ -54,7 +53,9 @@ def run(stage, command, log_dir):
     except OSError as error:
         output, code = f"{command}: {error}\n", 127
     os.makedirs(log_dir, exist_ok=True)
-    log = os.path.join(log_dir, stage + "-" + os.path.basename(name) + ".log")
+    words = [w for w in command.split() if not w.startswith(("-", "python"))]
+    name = "-".join(os.path.basename(w) for w in words)
+    log = os.path.join(log_dir, f"{stage}-{name}.log")
     with open(log, "w", encoding="utf-8") as f:
         f.write(output)
     return command, code, output, log, count(output, code)

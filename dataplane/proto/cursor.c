@@ -89,6 +89,10 @@ const uint8_t *cursor_take_slow(struct cursor *c, uint64_t n, bool is_view)
 
 int64_t cursor_uvarint_slow(struct cursor *c)
 {
+    if (c->end - c->p >= 2 && c->p[1] < 0x80) {
+        c->p += 2;
+        return (c->p[-2] & 0x7f) | c->p[-1] << 7;
+    }
     uint64_t v = 0;
     for (int i = 0; i < 5; i++) {
         const uint8_t *p = cursor_take(c, 1);
@@ -119,7 +123,7 @@ int cursor_skip(struct cursor *c, uint64_t n)
 static uint32_t cursor_slices_count(const struct cursor *c, uint64_t n)
 {
     uint64_t here = (uint64_t)(c->end - c->p);
-    uint32_t slices_n = here > 0 ? 1 : 0;
+    uint32_t slices_n = here > 0;
     for (uint32_t i = c->in->at.i + 1; here < n; i++) {
         check(i < c->in->from->n);
         here += c->in->from->v[i].n;
@@ -128,22 +132,14 @@ static uint32_t cursor_slices_count(const struct cursor *c, uint64_t n)
     return slices_n;
 }
 
-int cursor_slices(struct cursor *c, uint64_t n, struct slices *to)
+int cursor_slices_slow(struct cursor *c, uint64_t n, struct slices *to)
 {
-    bool is_one = n <= (uint64_t)(c->end - c->p);
-    if (!is_one && n > cursor_left(c))
+    if (n > cursor_left(c))
         return E_EOF;
-    uint32_t slices_n = is_one ? 1 : cursor_slices_count(c, n);
+    uint32_t slices_n = cursor_slices_count(c, n);
     struct slice *v = arena_alloc_raw(c->in->arena, slices_n * sizeof *v);
     if (v == NULL)
         return E_NO_MEMORY;
-    if (is_one) {
-        bool is_inside = c->in->at.i < c->in->from->n;
-        v[0] = (struct slice){c->p, (uint32_t)n, is_inside ? c->in->from->v[c->in->at.i].owner : NULL};
-        c->p += n;
-        *to = (struct slices){v, n > 0, n};
-        return 0;
-    }
     *to = (struct slices){v, 0, n};
     while (n > 0) {
         if (c->p == c->end)

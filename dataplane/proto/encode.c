@@ -1,15 +1,20 @@
 /*
- * encode.c - structs -> bytes: a walk over the generated rows that can stop after any field and go on later.
+ * encode.c - structs -> bytes: a walk over the generated rows that can stop after any field and go
+ * on later.
  *
- * Owner: the caller's struct proto_out. The walk's stack is o->frames, not the C stack, so a turn can end in the
- * middle of an answer. Bytes go into chunks of the arena, which become slices; the slices of `records` are
- * linked in between. A flat encoding is the same walk into one piece of memory.
+ * Owner: the caller's struct proto_out. The walk's stack is o->frames, not the C stack, so a turn
+ * can end in the middle of an answer. Bytes go into chunks of the arena, which become slices; the
+ * slices of `records` are linked in between. A flat encoding is the same walk into one piece of
+ * memory.
  *
- *   encode_more -> encode_walk -> encode_struct -> encode_field   a leaf is written, or a frame is pushed
- *                              -> encode_scalars                  elements of an array of scalars
+ *   proto_encode_more
+ *     encode_walk          the top frame, until none is left
+ *       encode_struct      plain fields, then tags, of a struct and of the elements after it
+ *         encode_field     writes a leaf, or pushes a frame for a struct or an array
+ *       encode_scalars     the elements of an array of scalars
  *
- * Invariants: (1) bytes of [begin, at) are not in o->out yet; everything earlier is; (2) frames below the top
- * have their field_at behind the field that pushed the frame above.
+ * Invariants: (1) bytes of [begin, at) are not in o->out yet; everything earlier is; (2) frames
+ * below the top have their field_at behind the field that pushed the frame above.
  *
  * The walk exists twice (classic and flexible), by inlining with a constant.
  *
@@ -18,18 +23,17 @@
 #include "scalar.h"
 #include "size.h"
 
-#define always_inline inline __attribute__((always_inline))
-
 enum {
-    ENCODE_ROOM_MAX = 128,        /* the most one step asks for in one piece */
-    ENCODE_CHUNK_MIN = 256,       /* the first chunk; later ones as large as what is written so far */
+    ENCODE_ROOM_MAX = 128,  /* the most one step asks for in one piece */
+    ENCODE_CHUNK_MIN = 256, /* the first chunk; later ones as large as what is written so far */
     ENCODE_CHUNK_MAX = 32768,
     ENCODE_SLICES_MIN = 4,
     ENCODE_SCALARS_PER_UNIT = 8,  /* array elements that cost one unit of the budget */
     ENCODE_BYTES_PER_UNIT = 1024, /* copied bytes that cost one more */
     ENCODE_PUSHED = 1,            /* a frame was pushed: look at the top again */
 };
-static_assert(ENCODE_ROOM_MAX >= ENCODE_SCALARS_PER_UNIT * sizeof(struct uuid), "a step of scalars fits");
+static_assert(ENCODE_ROOM_MAX >= ENCODE_SCALARS_PER_UNIT * sizeof(struct uuid),
+              "a step of scalars fits");
 
 /* ── output ── */
 
@@ -62,7 +66,7 @@ static int encode_slice_close(struct proto_out *o)
 }
 
 /* Takes the next chunk. One that follows the last without a gap continues the same slice. */
-static int encode_chunk(struct proto_out *o)
+static noinline int encode_chunk(struct proto_out *o)
 {
     struct arena *a = o->arena;
     if (a == NULL)
@@ -87,7 +91,7 @@ static int encode_chunk(struct proto_out *o)
 }
 
 /* Room for n <= ENCODE_ROOM_MAX bytes at o->at; false: o->rc says why. */
-static inline bool encode_room(struct proto_out *o, uint32_t n)
+static always_inline bool encode_room(struct proto_out *o, uint32_t n)
 {
     if (likely(n <= (uint64_t)(o->end - o->at)))
         return true;
@@ -97,7 +101,7 @@ static inline bool encode_room(struct proto_out *o, uint32_t n)
     return rc == 0;
 }
 
-static bool encode_copy(struct proto_out *o, const uint8_t *p, uint64_t n)
+static noinline bool encode_copy(struct proto_out *o, const uint8_t *p, uint64_t n)
 {
     while (n > 0) {
         if (o->at == o->end && !encode_room(o, 1))
@@ -111,7 +115,8 @@ static bool encode_copy(struct proto_out *o, const uint8_t *p, uint64_t n)
     return true;
 }
 
-/* Everything is written: closes the last slice, gives the rest of the chunk back, fills the length in front. */
+/* Everything is written: closes the last slice, gives the rest of the chunk back, fills the length
+ * in front. */
 static int encode_finish(struct proto_out *o)
 {
     if (o->arena == NULL)
@@ -141,7 +146,8 @@ static always_inline bool encode_uvarint(struct proto_out *o, uint64_t v)
 }
 
 /* The length in front of n bytes or elements; n is -1 for null. */
-static always_inline bool encode_length(struct proto_out *o, int64_t n, uint32_t classic, const bool flexible)
+static always_inline bool encode_length(struct proto_out *o, int64_t n, uint32_t classic,
+                                        const bool flexible)
 {
     if (flexible)
         return encode_uvarint(o, (uint64_t)(n + 1));
@@ -155,12 +161,13 @@ static always_inline bool encode_length(struct proto_out *o, int64_t n, uint32_t
     return true;
 }
 
-static inline int encode_null_check(const struct proto_out *o, const struct proto_row *row, int64_t n)
+static inline int encode_null_check(const struct proto_out *o, const struct proto_row *row,
+                                    int64_t n)
 {
     return n >= 0 || proto_row_is_nullable(row, (uint8_t)o->version) ? 0 : E_INVALID;
 }
 
-static always_inline int encode_bytes(struct proto_out *o, const struct bytes *b, uint32_t classic, uint32_t *budget,
+static always_inline int encode_bytes(struct proto_out *o, const struct bytes *b, uint32_t classic,
                                       const bool flexible)
 {
     if (!encode_length(o, b->ptr == NULL ? -1 : (int64_t)b->n, classic, flexible))
@@ -168,7 +175,7 @@ static always_inline int encode_bytes(struct proto_out *o, const struct bytes *b
     if (b->ptr == NULL)
         return 0;
     if (unlikely(b->n >= ENCODE_BYTES_PER_UNIT))
-        *budget -= (uint32_t)min_u64(*budget, b->n / ENCODE_BYTES_PER_UNIT);
+        o->budget -= (uint32_t)min_u64(o->budget, b->n / ENCODE_BYTES_PER_UNIT);
     if (likely(b->n <= (uint64_t)(o->end - o->at))) {
         memcpy(o->at, b->ptr, b->n);
         o->at += b->n;
@@ -177,16 +184,25 @@ static always_inline int encode_bytes(struct proto_out *o, const struct bytes *b
     return encode_copy(o, b->ptr, b->n) ? 0 : o->rc;
 }
 
-static always_inline int encode_string(struct proto_out *o, const struct proto_row *row, const struct bytes *s,
-                                       uint32_t *budget, const bool flexible)
+static always_inline int encode_string(struct proto_out *o, const struct proto_row *row,
+                                       const struct bytes *s, const bool flexible)
 {
-    if (unlikely(s->n > PROTO_STRING_MAX || encode_null_check(o, row, s->ptr == NULL ? -1 : 0) != 0))
+    if (unlikely(s->n > PROTO_STRING_MAX ||
+                 encode_null_check(o, row, s->ptr == NULL ? -1 : 0) != 0))
         return E_INVALID;
-    return encode_bytes(o, s, 2, budget, flexible);
+    return encode_bytes(o, s, 2, flexible);
 }
 
-static int encode_records(struct proto_out *o, const struct proto_row *row, const struct slices *s,
-                          const bool flexible)
+static noinline int encode_bytes_field(struct proto_out *o, const struct proto_row *row,
+                                       const struct bytes *b, bool flexible)
+{
+    if (encode_null_check(o, row, b->ptr == NULL ? -1 : 0) != 0 || b->n > INT32_MAX)
+        return E_INVALID;
+    return flexible ? encode_bytes(o, b, 4, true) : encode_bytes(o, b, 4, false);
+}
+
+static noinline int encode_records(struct proto_out *o, const struct proto_row *row,
+                                   const struct slices *s, const bool flexible)
 {
     int64_t n = s->v == NULL ? -1 : (int64_t)s->bytes;
     if (n > INT32_MAX || encode_null_check(o, row, n) != 0)
@@ -213,16 +229,16 @@ static int encode_records(struct proto_out *o, const struct proto_row *row, cons
     return 0;
 }
 
-static inline int encode_push(struct proto_out *o, const struct proto_struct *type, const void *base, uint32_t n,
-                              uint32_t kind)
+static always_inline int encode_push(struct proto_out *o, const struct proto_struct *type,
+                                     const void *base, uint32_t n, uint32_t kind)
 {
     check(o->depth < PROTO_DEPTH_MAX && n > 0);
     o->frames[o->depth++] = (struct proto_frame){type, base, n - 1, kind, false};
     return ENCODE_PUSHED;
 }
 
-static always_inline int encode_array(struct proto_out *o, const struct proto_row *row, const uint8_t *value,
-                                      const bool flexible)
+static always_inline int encode_array(struct proto_out *o, const struct proto_row *row,
+                                      const uint8_t *value, const bool flexible)
 {
     const uint8_t *elements;
     int32_t n;
@@ -235,10 +251,12 @@ static always_inline int encode_array(struct proto_out *o, const struct proto_ro
         return o->rc;
     if (n <= 0)
         return 0;
-    return encode_push(o, row->sub, elements, (uint32_t)n, row->sub != NULL ? 0 : row->kind & (PROTO_ARRAY - 1));
+    return encode_push(o, row->sub, elements, (uint32_t)n,
+                       row->sub != NULL ? 0 : row->kind & (PROTO_ARRAY - 1));
 }
 
-static int encode_struct_ptr(struct proto_out *o, const struct proto_row *row, const uint8_t *value)
+static noinline int encode_struct_ptr(struct proto_out *o, const struct proto_row *row,
+                                      const uint8_t *value)
 {
     const void *base;
     memcpy(&base, value, sizeof base);
@@ -247,41 +265,57 @@ static int encode_struct_ptr(struct proto_out *o, const struct proto_row *row, c
     if (proto_row_is_nullable(row, (uint8_t)o->version)) {
         if (!encode_room(o, 1))
             return o->rc;
-        *o->at++ = base == NULL ? 0xff : 1;
+        *o->at++ = base == NULL ? proto_row_null_byte(row) : 1;
     }
     return base == NULL ? 0 : encode_push(o, row->sub, base, 1, 0);
 }
 
-static always_inline int encode_field(struct proto_out *o, const struct proto_row *row, const uint8_t *value,
-                                      uint32_t *budget, const bool flexible)
+/* n bytes of room, or the error; the caller writes at o->at - n. */
+static always_inline int encode_take(struct proto_out *o, uint32_t n)
 {
-    switch (row->kind) {
-    case PROTO_STRING:
-        return encode_string(o, row, (const void *)value, budget, flexible);
-    case PROTO_STRING_CLASSIC:
-        return encode_string(o, row, (const void *)value, budget, false);
-    case PROTO_BYTES: {
-        const struct bytes *b = (const void *)value;
-        if (encode_null_check(o, row, b->ptr == NULL ? -1 : 0) != 0 || b->n > INT32_MAX)
-            return E_INVALID;
-        return encode_bytes(o, b, 4, budget, flexible);
-    }
-    case PROTO_RECORDS:
-        return encode_records(o, row, (const void *)value, flexible);
-    case PROTO_STRUCT:
-        return encode_push(o, row->sub, value, 1, 0);
-    case PROTO_STRUCT_PTR:
-        return encode_struct_ptr(o, row, value);
-    default:
-        if (row->kind >= PROTO_ARRAY)
-            return encode_array(o, row, value, flexible);
-    }
-    uint32_t size = scalar_size(row->kind);
-    if (unlikely(!encode_room(o, size)))
+    if (unlikely(!encode_room(o, n)))
         return o->rc;
-    copy_swap(o->at, value, size);
-    o->at += size;
+    o->at += n;
     return 0;
+}
+
+static always_inline int encode_field(struct proto_out *o, const struct proto_row *row,
+                                      const uint8_t *value, const bool flexible)
+{
+    int rc;
+    switch (row->kind) {
+    case PROTO_BOOL:
+    case PROTO_I8:
+        if ((rc = encode_take(o, 1)) == 0)
+            o->at[-1] = *value;
+        return rc;
+    case PROTO_I16:
+    case PROTO_U16:
+        if ((rc = encode_take(o, 2)) == 0)
+            copy_swap_16(o->at - 2, value);
+        return rc;
+    case PROTO_I32:
+    case PROTO_U32:
+        if ((rc = encode_take(o, 4)) == 0)
+            copy_swap_32(o->at - 4, value);
+        return rc;
+    case PROTO_I64:
+    case PROTO_F64:
+        if ((rc = encode_take(o, 8)) == 0)
+            copy_swap_64(o->at - 8, value);
+        return rc;
+    case PROTO_UUID:
+        if ((rc = encode_take(o, 16)) == 0)
+            memcpy(o->at - 16, value, 16);
+        return rc;
+    case PROTO_STRING: return encode_string(o, row, (const void *)value, flexible);
+    case PROTO_STRING_CLASSIC: return encode_string(o, row, (const void *)value, false);
+    case PROTO_BYTES: return encode_bytes_field(o, row, (const void *)value, flexible);
+    case PROTO_RECORDS: return encode_records(o, row, (const void *)value, flexible);
+    case PROTO_STRUCT: return encode_push(o, row->sub, value, 1, 0);
+    case PROTO_STRUCT_PTR: return encode_struct_ptr(o, row, value);
+    default: return encode_array(o, row, value, flexible);
+    }
 }
 
 /* ── the walk ── */
@@ -297,8 +331,8 @@ static uint32_t encode_tags_count(const struct proto_out *o, const struct proto_
 }
 
 /* One tagged field: tag, size, value. */
-static int encode_tag(struct proto_out *o, const struct proto_frame *f, const struct proto_row *row,
-                      uint32_t *budget)
+static noinline int encode_tag(struct proto_out *o, const struct proto_frame *f,
+                               const struct proto_row *row)
 {
     if (size_is_default(f->type, row, f->base))
         return 0;
@@ -307,11 +341,11 @@ static int encode_tag(struct proto_out *o, const struct proto_frame *f, const st
         return (int)size;
     if (!encode_uvarint(o, row->tag) || !encode_uvarint(o, (uint64_t)size))
         return o->rc;
-    return encode_field(o, row, f->base + row->offset, budget, true);
+    return encode_field(o, row, f->base + row->offset, true);
 }
 
 /* After the plain fields: the number of tags, then the tagged fields in their order. */
-static int encode_tags(struct proto_out *o, struct proto_frame *f, uint32_t *budget)
+static int encode_tags(struct proto_out *o, struct proto_frame *f)
 {
     const struct proto_struct *type = f->type;
     if (!f->is_tags) {
@@ -325,11 +359,11 @@ static int encode_tags(struct proto_out *o, struct proto_frame *f, uint32_t *bud
     while (f->field_at < type->rows_n) {
         const struct proto_row *row = &type->rows[f->field_at];
         if (proto_row_is_live(row, (uint8_t)o->version)) {
-            if (*budget == 0)
+            if (o->budget == 0)
                 return E_AGAIN;
-            --*budget;
+            o->budget--;
             f->field_at++;
-            int rc = encode_tag(o, f, row, budget);
+            int rc = encode_tag(o, f, row);
             if (rc != 0)
                 return rc;
         } else {
@@ -339,48 +373,61 @@ static int encode_tags(struct proto_out *o, struct proto_frame *f, uint32_t *bud
     return 0;
 }
 
+/* The plain fields of one struct from f->field_at on: 0, ENCODE_PUSHED, or a negative error. */
+static always_inline int encode_plain(struct proto_out *o, struct proto_frame *f,
+                                      const bool flexible)
+{
+    const struct proto_row *rows = f->type->rows, *end = rows + f->type->plain_n;
+    const uint8_t *base = f->base, version = (uint8_t)o->version;
+    for (const struct proto_row *row = rows + f->field_at; row < end; row++) {
+        if (!proto_row_is_live(row, version))
+            continue;
+        int rc = E_AGAIN;
+        if (likely(o->budget > 0)) {
+            o->budget--;
+            rc = encode_field(o, row, base + row->offset, flexible);
+        }
+        if (rc != 0) {
+            f->field_at = (uint32_t)(row - rows) + (rc == ENCODE_PUSHED);
+            return rc;
+        }
+    }
+    f->field_at = f->type->plain_n;
+    return 0;
+}
+
 /* The rest of a struct and of the elements after it: 0 done, ENCODE_PUSHED, or a negative error. */
-static always_inline int encode_struct(struct proto_out *o, struct proto_frame *f, uint32_t *budget,
+static always_inline int encode_struct(struct proto_out *o, struct proto_frame *f,
                                        const bool flexible)
 {
-    const struct proto_struct *type = f->type;
     do {
-        while (f->field_at < type->plain_n) {
-            const struct proto_row *row = &type->rows[f->field_at];
-            if (!proto_row_is_live(row, (uint8_t)o->version)) {
-                f->field_at++;
-                continue;
-            }
-            if (*budget == 0)
-                return E_AGAIN;
-            --*budget;
-            f->field_at++;
-            int rc = encode_field(o, row, f->base + row->offset, budget, flexible);
+        if (f->field_at < f->type->plain_n || !flexible) {
+            int rc = encode_plain(o, f, flexible);
             if (rc != 0)
                 return rc;
         }
         if (flexible) {
-            int rc = encode_tags(o, f, budget);
+            int rc = encode_tags(o, f);
             if (rc != 0)
                 return rc;
         }
-        f->base += type->size;
+        f->base += f->type->size;
         f->field_at = 0;
         f->is_tags = false;
     } while (f->elements_left-- > 0);
     return 0;
 }
 
-static int encode_strings(struct proto_out *o, struct proto_frame *f, uint32_t *budget, bool flexible)
+static noinline int encode_strings(struct proto_out *o, struct proto_frame *f, bool flexible)
 {
     static const struct proto_row never_null = {.null_min = 255};
     do {
-        if (*budget == 0)
+        if (o->budget == 0)
             return E_AGAIN;
-        --*budget;
+        o->budget--;
         const struct bytes *s = (const void *)f->base;
-        int rc = flexible ? encode_string(o, &never_null, s, budget, true)
-                          : encode_string(o, &never_null, s, budget, false);
+        int rc = flexible ? encode_string(o, &never_null, s, true)
+                          : encode_string(o, &never_null, s, false);
         if (rc != 0)
             return rc;
         f->base += sizeof(struct bytes);
@@ -389,16 +436,16 @@ static int encode_strings(struct proto_out *o, struct proto_frame *f, uint32_t *
 }
 
 /* elements_left counts the elements after the current one, as everywhere. */
-static int encode_scalars(struct proto_out *o, struct proto_frame *f, uint32_t *budget, bool flexible)
+static noinline int encode_scalars(struct proto_out *o, struct proto_frame *f, bool flexible)
 {
     if (f->field_at == PROTO_STRING)
-        return encode_strings(o, f, budget, flexible);
+        return encode_strings(o, f, flexible);
     uint32_t size = scalar_size(f->field_at);
     bool is_more = true;
     while (is_more) {
-        if (*budget == 0)
+        if (o->budget == 0)
             return E_AGAIN;
-        --*budget;
+        o->budget--;
         uint64_t n = min_u64((uint64_t)f->elements_left + 1, ENCODE_SCALARS_PER_UNIT);
         if (!encode_room(o, (uint32_t)n * size))
             return o->rc;
@@ -410,12 +457,11 @@ static int encode_scalars(struct proto_out *o, struct proto_frame *f, uint32_t *
     return 0;
 }
 
-static always_inline int encode_walk(struct proto_out *o, uint32_t *budget, const bool flexible)
+static always_inline int encode_walk(struct proto_out *o, const bool flexible)
 {
     while (o->depth > 0) {
         struct proto_frame *f = &o->frames[o->depth - 1];
-        int rc = f->type != NULL ? encode_struct(o, f, budget, flexible)
-                                 : encode_scalars(o, f, budget, flexible);
+        int rc = f->type != NULL ? encode_struct(o, f, flexible) : encode_scalars(o, f, flexible);
         if (rc < 0)
             return rc;
         if (rc == 0)
@@ -424,22 +470,23 @@ static always_inline int encode_walk(struct proto_out *o, uint32_t *budget, cons
     return 0;
 }
 
-static int encode_walk_classic(struct proto_out *o, uint32_t *budget)
+static int encode_walk_classic(struct proto_out *o)
 {
-    return encode_walk(o, budget, false);
+    return encode_walk(o, false);
 }
 
-static int encode_walk_flexible(struct proto_out *o, uint32_t *budget)
+static int encode_walk_flexible(struct proto_out *o)
 {
-    return encode_walk(o, budget, true);
+    return encode_walk(o, true);
 }
 
 int proto_encode_more(struct proto_out *o, uint32_t budget)
 {
     if (o->rc != E_AGAIN)
         return o->rc;
-    int rc = proto_is_flexible(o->message, o->version) ? encode_walk_flexible(o, &budget)
-                                                       : encode_walk_classic(o, &budget);
+    o->budget = budget;
+    int rc = proto_is_flexible(o->message, o->version) ? encode_walk_flexible(o)
+                                                       : encode_walk_classic(o);
     if (rc == 0)
         rc = encode_finish(o);
     o->rc = rc;
@@ -451,8 +498,8 @@ int proto_encode_more(struct proto_out *o, uint32_t budget)
 /* ── beginnings ── */
 
 /* The frames are not cleared: they are written when they are pushed. */
-static int encode_begin(struct proto_out *o, const struct proto_message *m, int16_t version, struct arena *arena,
-                        const void *value)
+static int encode_begin(struct proto_out *o, const struct proto_message *m, int16_t version,
+                        struct arena *arena, const void *value)
 {
     o->arena = arena;
     o->out = (struct slices){NULL, 0, 0};
@@ -461,6 +508,7 @@ static int encode_begin(struct proto_out *o, const struct proto_message *m, int1
     o->message = m;
     o->version = version;
     o->depth = 0;
+    o->budget = 0;
     o->rc = E_UNSUPPORTED;
     if (m == NULL || version < m->version_min || version > m->version_max)
         return E_UNSUPPORTED;
@@ -469,8 +517,8 @@ static int encode_begin(struct proto_out *o, const struct proto_message *m, int1
     return 0;
 }
 
-int proto_encode_response(struct proto_out *o, struct arena *arena, int16_t api_key, int16_t version,
-                          int32_t correlation_id, const void *response)
+int proto_encode_response(struct proto_out *o, struct arena *arena, int16_t api_key,
+                          int16_t version, int32_t correlation_id, const void *response)
 {
     int rc = encode_begin(o, proto_response(api_key), version, arena, response);
     if (rc != 0)
@@ -493,7 +541,6 @@ int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_k
     int rc = encode_begin(o, proto_request(api_key), version, arena, request);
     if (rc != 0)
         return rc;
-    uint32_t budget = UINT32_MAX;
     rc = client_id.n > PROTO_STRING_MAX ? E_INVALID : 0;
     if (rc == 0 && !encode_room(o, 12))
         rc = E_NO_MEMORY;
@@ -504,7 +551,7 @@ int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_k
         store_u32(o->at + 8, (uint32_t)correlation_id);
         o->at += 12;
         o->rc = E_AGAIN;
-        rc = encode_bytes(o, &client_id, 2, &budget, false); /* trap 32: never compact */
+        rc = encode_bytes(o, &client_id, 2, false); /* trap 32: never compact */
     }
     if (rc == 0 && proto_is_flexible(o->message, version))
         rc = encode_uvarint(o, 0) ? 0 : o->rc;
@@ -512,7 +559,8 @@ int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_k
     return rc;
 }
 
-int proto_encode_flat(const struct proto_message *m, int16_t version, const void *value, uint8_t *to, uint64_t n)
+int proto_encode_flat(const struct proto_message *m, int16_t version, const void *value,
+                      uint8_t *to, uint64_t n)
 {
     struct proto_out o;
     int rc = encode_begin(&o, m, version, NULL, value);

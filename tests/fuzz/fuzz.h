@@ -1,7 +1,9 @@
 /*
- * fuzz.h - what a fuzz target is: one function over any bytes. It must not crash, leak or loop, whatever they are.
+ * fuzz.h - what a fuzz target is: one function over any bytes. It must not crash, leak or loop,
+ * whatever they are.
  *
- * Owner: the program that links it: libFuzzer (make fuzz), or replay.c, which runs the saved inputs (make unit).
+ * Owner: the program that links it: libFuzzer (make fuzz), or replay.c, which runs the saved inputs
+ * (make unit).
  *
  * A target lives in fuzz_<name>.c; its saved inputs in corpus/<name>/.
  */

@@ -1,5 +1,6 @@
 /*
- * fuzz_varint.c - varints of any bytes: the length stays within the input, and what was read is written alike.
+ * fuzz_varint.c - varints of any bytes: the length stays within the input, and what was read is
+ * written alike.
  *
  * Owner: the fuzzer.
  */

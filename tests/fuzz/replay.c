@@ -3,10 +3,11 @@
  *
  * Owner: the test program.
  *
- *   replay corpus/<name>     every file of the folder, in a copy of exactly its size, so that the sanitizers see
- *                            a read beyond the end; and the empty input, and every file cut in half.
+ *   replay corpus/<name>     every file of the folder, in a copy of exactly its size, so that the
+ * sanitizers see a read beyond the end; and the empty input, and every file cut in half.
  *
- * Ends with "N passed, 0 failed, 0 skipped"; an input that breaks the target ends the process before that.
+ * Ends with "N passed, 0 failed, 0 skipped"; an input that breaks the target ends the process
+ * before that.
  */
 #include <dirent.h>
 #include <stdio.h>

@@ -129,6 +129,7 @@ def test(t):
     idempotent, raw = Idempotent(broker.bootstrap, 'all'), Raw(broker.bootstrap, 'one')
     idempotent.start()
     raw.start()
+    lib.wait_until(lambda: idempotent.acknowledged and raw.noted, 20, 'both producers are answered')
     for i in range(ROUNDS):
         time.sleep(prng.uniform(0.15, 0.8))
         before = len(idempotent.acknowledged)

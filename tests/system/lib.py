@@ -40,7 +40,7 @@ MILLRACE = os.environ.get('MILLRACE', os.path.join(ROOT, 'build', 'millrace'))
 PEER = os.environ.get('SYSTEM_PEER')
 FULL = os.environ.get('FULL') == '1'
 CODECS = ('none', 'gzip', 'snappy', 'lz4', 'zstd')
-START_S = 20.0
+START_S = 30.0
 STOP_S = 20.0
 
 

@@ -1,11 +1,13 @@
 /*
- * librdkafka_client.c - drives a broker through librdkafka's C API: what b_librdkafka.py builds and runs.
+ * librdkafka_client.c - drives a broker through librdkafka's C API: what b_librdkafka.py builds and
+ * runs.
  *
  *     librdkafka_client BOOTSTRAP TOPIC CODEC
  *
- * The topic exists and is empty, with PARTITIONS partitions. An idempotent producer writes N records with keys,
- * headers and timestamps; an assigned consumer reads them back and compares each; watermarks, offsets for times,
- * and a consumer that begins in the middle are asked for. Prints the first difference and ends with status 1.
+ * The topic exists and is empty, with PARTITIONS partitions. An idempotent producer writes N
+ * records with keys, headers and timestamps; an assigned consumer reads them back and compares
+ * each; watermarks, offsets for times, and a consumer that begins in the middle are asked for.
+ * Prints the first difference and ends with status 1.
  */
 #include <librdkafka/rdkafka.h>
 #include <stdint.h>
@@ -59,8 +61,10 @@ static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf, const cha
 static int value_of(int i, char *to, size_t n)
 {
     return snprintf(to, n, "{\"record\":%d,\"text\":\"%.*s\"}", i, i % 200,
-                    "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrs"
-                    "tuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl");
+                    "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"
+                    "abcdefghijklmnopqrs"
+                    "tuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrs"
+                    "tuvwxyzabcdefghijkl");
 }
 
 static void produce_one(rd_kafka_t *rk, const char *topic, int i)
@@ -72,9 +76,10 @@ static void produce_one(rd_kafka_t *rk, const char *topic, int i)
     rd_kafka_header_add(headers, "null", -1, NULL, 0);
     for (;;) {
         rd_kafka_resp_err_t e = rd_kafka_producev(
-            rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(i % PARTITIONS), RD_KAFKA_V_KEY(key, (size_t)key_n),
-            RD_KAFKA_V_VALUE(value, (size_t)value_n), RD_KAFKA_V_TIMESTAMP(TIME_FIRST + i),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+            rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(i % PARTITIONS),
+            RD_KAFKA_V_KEY(key, (size_t)key_n), RD_KAFKA_V_VALUE(value, (size_t)value_n),
+            RD_KAFKA_V_TIMESTAMP(TIME_FIRST + i), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
         if (e == RD_KAFKA_RESP_ERR_NO_ERROR)
             return;
         if (e != RD_KAFKA_RESP_ERR__QUEUE_FULL)
@@ -115,14 +120,16 @@ static void compare(const rd_kafka_message_t *m)
     if (m->len != (size_t)value_n || memcmp(m->payload, value, m->len) != 0)
         fail(header, "another value came back");
     rd_kafka_timestamp_type_t type;
-    if (rd_kafka_message_timestamp(m, &type) != TIME_FIRST + i || type != RD_KAFKA_TIMESTAMP_CREATE_TIME)
+    if (rd_kafka_message_timestamp(m, &type) != TIME_FIRST + i ||
+        type != RD_KAFKA_TIMESTAMP_CREATE_TIME)
         fail(header, "another timestamp came back");
     rd_kafka_headers_t *headers;
     const void *p;
     size_t n;
     if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-        rd_kafka_header_get_last(headers, "number", &p, &n) != RD_KAFKA_RESP_ERR_NO_ERROR || n != (size_t)key_n ||
-        memcmp(p, key, n) != 0 || rd_kafka_header_get_last(headers, "null", &p, &n) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, "number", &p, &n) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        n != (size_t)key_n || memcmp(p, key, n) != 0 ||
+        rd_kafka_header_get_last(headers, "null", &p, &n) != RD_KAFKA_RESP_ERR_NO_ERROR ||
         p != NULL)
         fail(header, "other headers came back");
 }
@@ -159,9 +166,11 @@ static void ask_offsets(rd_kafka_t *rk, const char *topic)
     rd_kafka_topic_partition_list_t *times = rd_kafka_topic_partition_list_new(PARTITIONS);
     for (int p = 0; p < PARTITIONS; p++) {
         int64_t low, high;
-        rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(rk, topic, p, &low, &high, TIMEOUT_MS);
+        rd_kafka_resp_err_t e =
+            rd_kafka_query_watermark_offsets(rk, topic, p, &low, &high, TIMEOUT_MS);
         if (e != RD_KAFKA_RESP_ERR_NO_ERROR || low != 0 || high != N / PARTITIONS)
-            fail("watermarks", e != RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_err2str(e) : "wrong offsets");
+            fail("watermarks",
+                 e != RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_err2str(e) : "wrong offsets");
         rd_kafka_topic_partition_list_add(times, topic, p)->offset = TIME_FIRST + N / 2;
     }
     if (rd_kafka_offsets_for_times(rk, times, TIMEOUT_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)

@@ -1,4 +1,5 @@
-/* arena_test.c - arena.h over pages and over the heap: contents survive, bounds hold, nothing leaks. */
+/* arena_test.c - arena.h over pages and over the heap: contents survive, bounds hold, nothing
+ * leaks. */
 #include "arena.h"
 
 #include "prng.h"

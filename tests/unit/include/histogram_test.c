@@ -1,4 +1,5 @@
-/* histogram_test.c - histogram.h: the promised relative error, exact small values, quantiles against a sort. */
+/* histogram_test.c - histogram.h: the promised relative error, exact small values, quantiles
+ * against a sort. */
 #include "histogram.h"
 
 #include <stdlib.h>
@@ -113,7 +114,8 @@ static void histogram_empty_quantile_is_zero(void **state)
     histogram_free(h);
 }
 
-/* A value beyond the scale is not reported as the scale's end: the largest known value is closer. */
+/* A value beyond the scale is not reported as the scale's end: the largest known value is closer.
+ */
 static void histogram_value_beyond_the_scale_is_reported_as_max(void **state)
 {
     (void)state;

@@ -127,8 +127,7 @@ static void list_for_each_allows_deleting_the_current(void **state)
         nodes[i].number = i;
         list_append(&head, &nodes[i].link);
     }
-    list_for_each(l, next, &head)
-    {
+    list_for_each(l, next, &head) {
         assert_int_equal(list_entry(l, struct node, link)->number, seen++);
         list_del(l);
     }

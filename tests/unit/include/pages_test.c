@@ -50,7 +50,8 @@ static bool model_has_room(const struct model *m, uint32_t size)
     return false;
 }
 
-/* The one thing the allocator may refuse although an aligned hole exists: nothing. Emptied parts merge. */
+/* The one thing the allocator may refuse although an aligned hole exists: nothing. Emptied parts
+ * merge. */
 static void model_take(struct model *m, uint32_t size)
 {
     bool has_room = model_has_room(m, size);
@@ -99,7 +100,8 @@ static void model_check(struct model *m)
 
 static void pages_random_takes_and_puts_match_the_model(void **state)
 {
-    static const uint32_t sizes[] = {PAGE_SMALL, PAGE_SMALL, PAGE_SMALL, PAGE_LARGE, PAGE_LARGE, PAGE_BLOCK};
+    static const uint32_t sizes[] = {PAGE_SMALL, PAGE_SMALL, PAGE_SMALL,
+                                     PAGE_LARGE, PAGE_LARGE, PAGE_BLOCK};
     (void)state;
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct model *m = model_new();

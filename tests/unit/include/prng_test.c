@@ -3,8 +3,8 @@
 
 #include "unit.h"
 
-/* The first outputs of xoshiro256** for the state {1, 2, 3, 4}, from its definition by hand for the first two:
- * rotl(2 * 5, 7) * 9 = 11520; the second has s[1] = 0 and gives 0. */
+/* The first outputs of xoshiro256** for the state {1, 2, 3, 4}, from its definition by hand for the
+ * first two: rotl(2 * 5, 7) * 9 = 11520; the second has s[1] = 0 and gives 0. */
 static void prng_known_state_gives_known_numbers(void **state)
 {
     struct prng p = {{1, 2, 3, 4}};

@@ -1,4 +1,5 @@
-/* ring_test.c - ring.h: order and capacity against a counter, and two threads passing a million items. */
+/* ring_test.c - ring.h: order and capacity against a counter, and two threads passing a million
+ * items. */
 #include "ring.h"
 
 #include <pthread.h>

@@ -24,7 +24,8 @@ static void cut(struct prng *prng, const uint8_t *text, struct slices *s, struct
     *s = (struct slices){.v = v};
     while (at < TEXT_BYTES) {
         uint32_t left = TEXT_BYTES - at;
-        uint32_t n = s->n == SLICES_MAX - 1 ? left : (uint32_t)prng_below(prng, min_u64(left, 80) + 1);
+        uint32_t n =
+            s->n == SLICES_MAX - 1 ? left : (uint32_t)prng_below(prng, min_u64(left, 80) + 1);
         v[s->n++] = (struct slice){text + at, n, NULL};
         s->bytes += n;
         at += n;

@@ -62,7 +62,8 @@ static uint64_t earliest(const struct item *items)
     return at;
 }
 
-/* After a run with room for all: whatever is a tick overdue has fired, and the sleep bound is a lower bound. */
+/* After a run with room for all: whatever is a tick overdue has fired, and the sleep bound is a
+ * lower bound. */
 static void wheel_check(const struct timers *w, const struct item *items, struct now now)
 {
     uint32_t n = 0;
@@ -77,7 +78,8 @@ static void wheel_check(const struct timers *w, const struct item *items, struct
     if (n == 0)
         assert_int_equal(next, 1000 * HOUR_NS);
     else
-        assert_true(now.ns + next < earliest(items) + TIMER_TICK_NS); /* not later than a tick after */
+        assert_true(now.ns + next <
+                    earliest(items) + TIMER_TICK_NS); /* not later than a tick after */
 }
 
 static void timers_random_sets_and_stops_fire_as_the_model_says(void **state)
@@ -105,7 +107,8 @@ static void timers_random_sets_and_stops_fire_as_the_model_says(void **state)
                 item->due_ns = 0;
             }
             if (prng_chance(&prng, 50))
-                now.ns += prng_below(&prng, prng_chance(&prng, 3) ? 600 * NS_PER_S : 40 * NS_PER_MS);
+                now.ns +=
+                    prng_below(&prng, prng_chance(&prng, 3) ? 600 * NS_PER_S : 40 * NS_PER_MS);
             timers_run(w, now, TIMERS_N);
             wheel_check(w, items, now);
         }
@@ -120,8 +123,16 @@ static void timers_next_followed_by_sleep_reaches_every_timer_in_time(void **sta
     struct timers *w = &bed->wheel;
     struct item *items = bed->items;
     static const uint64_t delays[] = {
-        1, NS_PER_MS, 255 * NS_PER_MS, 256 * NS_PER_MS, 257 * NS_PER_MS, 300 * NS_PER_MS, 5 * NS_PER_S,
-        16384 * NS_PER_MS, 16385 * NS_PER_MS, 1100 * NS_PER_S,
+        1,
+        NS_PER_MS,
+        255 * NS_PER_MS,
+        256 * NS_PER_MS,
+        257 * NS_PER_MS,
+        300 * NS_PER_MS,
+        5 * NS_PER_S,
+        16384 * NS_PER_MS,
+        16385 * NS_PER_MS,
+        1100 * NS_PER_S,
     };
     (void)state;
     for (uint64_t start_tick = 0; start_tick < 1024; start_tick += 51) {

@@ -1,0 +1,198 @@
+/*
+ * boot.c - how control begins and ends: the metadata log is replayed, this start is written, the first view published.
+ *
+ * Owner: control, while no other thread runs.
+ *
+ * Order: replay (metadata_log.c); quorum-state with a new epoch, durable before anything of that epoch; the records of
+ * this start (bootstrap.c), flushed; then the log is opened as a plog of control's own store for everything later.
+ */
+#include <stdlib.h>
+
+#include "check.h"
+#include "control_inside.h"
+
+enum { METADATA_TAIL_BYTES = 8 << 20 };
+
+static int fail(char *why, size_t why_n, const char *what, int e)
+{
+    snprintf(why, why_n, "%s: %s", what, error_text(e));
+    return e;
+}
+
+static int memory_take(struct control *c)
+{
+    c->orders = calloc(CONTROL_LOG_OPS, sizeof *c->orders);
+    int e = c->orders == NULL ? E_NO_MEMORY : records_init(&c->records);
+    if (e == 0)
+        e = state_init(&c->state, prng_next(&c->prng));
+    for (uint32_t i = 0; e == 0 && i < CONTROL_LOG_OPS; i++)
+        list_append(&c->orders_free, &c->orders[i].mail.link);
+    return e;
+}
+
+/* Replay, the new epoch, the records of this start. */
+static int metadata_boot(struct control *c, int32_t *quorum_epoch, int64_t wall_ms, char *why, size_t why_n)
+{
+    struct metadata_log log;
+    bool is_dynamic;
+    int e = metadata_log_open(&log, c->disk, c->config.store.directory, &c->state, why, why_n);
+    if (e < 0)
+        return e;
+    c->cut_bytes = log.cut_bytes;
+    e = quorum_state_read(c->disk, log.directory, quorum_epoch, &is_dynamic);
+    if (e == 0) {
+        *quorum_epoch = (int32_t)max_i64(*quorum_epoch, c->state.epoch) + 1;
+        e = quorum_state_write(c->disk, log.directory, c->node_id, *quorum_epoch, is_dynamic);
+    }
+    if (e < 0)
+        fail(why, why_n, "quorum-state", e);
+    else
+        e = bootstrap_start(c, &log, *quorum_epoch, is_dynamic, wall_ms, why, why_n);
+    metadata_log_close(&log);
+    return e;
+}
+
+static void metadata_config(const struct control *c, struct log_config *out)
+{
+    *out = (struct log_config){
+        .segment_bytes = (uint64_t)config_int(c->config.config, "metadata.log.segment.bytes"),
+        .segment_ms = INT64_MAX, .segment_index_bytes = 10 << 20, .index_interval_bytes = 4096,
+        .max_message_bytes = RECORDS_BYTES_MAX, .retention_ms = -1, .retention_bytes = -1,
+        .file_delete_delay_ms = 60000, .flush_messages = INT64_MAX, .flush_ms = INT64_MAX,
+        .timestamp_before_max_ms = INT64_MAX, .timestamp_after_max_ms = INT64_MAX, .is_deleted = true,
+        .codec = CODEC_PRODUCER, .durability = STORE_GROUP,
+    };
+}
+
+static int store_boot(struct control *c, struct pages *pages, uint8_t files_thread, uint8_t bulk_thread,
+                      int32_t quorum_epoch)
+{
+    struct store_config config = c->config.store;
+    struct log_config log_config;
+    struct log_id id = {metadata_topic_id, bytes_of_string(METADATA_TOPIC), 0};
+    struct recovery_report report = {0};
+    struct plog_offsets offsets;
+    config.leader_epoch = quorum_epoch;
+    config.group_ns_max = 0;
+    config.tail_bytes_max = max_u64(config.tail_bytes_max, METADATA_TAIL_BYTES);
+    metadata_config(c, &log_config);
+    int e = store_init(&c->store, &config, c->io, c->disk, pages, c->timers, c->post, files_thread, bulk_thread);
+    if (e == 0)
+        e = store_log_recover(c->store, &id, &log_config, false, &report, &c->log);
+    if (e < 0)
+        return e;
+    plog_offsets(c->log, &offsets);
+    return offsets.end == c->state.end_offset ? 0 : E_CORRUPT;
+}
+
+static void tick(struct timer *timer, struct now now)
+{
+    struct control *c = container_of(timer, struct control, tick);
+    store_tick(c->store, now);
+    timer_set(c->timers, timer, now.ns + NS_PER_S);
+}
+
+int control_init(struct control **out, const struct control_config *config, struct views *views, struct io *io,
+                 struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
+                 uint8_t files_thread, uint8_t bulk_thread, char *why, size_t why_n)
+{
+    int32_t quorum_epoch = 0;
+    struct control *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return fail(why, why_n, "control", E_NO_MEMORY);
+    check(config->workers_n > 0 && config->listeners_n <= LISTENERS_MAX);
+    c->config = *config;
+    c->node_id = config->directory.node_id;
+    c->views = views;
+    c->io = io;
+    c->disk = disk;
+    c->timers = timers;
+    c->post = post;
+    c->now = config->now.wall_ms != 0 ? config->now : clock_read();
+    prng_init(&c->prng, config->seed);
+    prng_uuid(&c->prng, &c->incarnation);
+    list_init(&c->waiting);
+    list_init(&c->answers);
+    list_init(&c->orders_free);
+    list_init(&c->durable.link);
+    timer_init(&c->tick, tick);
+    views->workers_n = config->workers_n;
+    resolver_init(&c->resolver, config->config, &c->state, c->node_id);
+    int e = memory_take(c);
+    if (e < 0)
+        fail(why, why_n, "control", e);
+    else
+        e = metadata_boot(c, &quorum_epoch, c->now.wall_ms, why, why_n);
+    if (e == 0 && (e = store_boot(c, pages, files_thread, bulk_thread, quorum_epoch)) < 0)
+        fail(why, why_n, "the metadata log cannot be opened as a log", e);
+    if (e == 0 && (e = view_publish(c)) < 0)
+        fail(why, why_n, "the first view", e);
+    if (e < 0) {
+        control_fini(c);
+        return e;
+    }
+    timer_set(timers, &c->tick, c->now.ns + NS_PER_S);
+    *out = c;
+    return 0;
+}
+
+bool control_knows_log(void *control, struct bytes topic, int32_t partition, const struct uuid *id)
+{
+    const struct control *c = control;
+    if (bytes_equal_string(topic, METADATA_TOPIC))
+        return partition == 0;
+    const struct topic *found = state_topic_by_name(&c->state, topic);
+    return found != NULL && partition >= 0 && partition < found->partitions_n &&
+           (id == NULL || uuid_equal(id, &found->id));
+}
+
+int control_open_logs(struct control *c, struct store **stores, bool is_clean, struct recovery_report *report,
+                      void (*progress)(void *context, uint64_t done_n, uint64_t all_n), void *context)
+{
+    uint64_t done_n = 0;
+    for (uint32_t i = 0; i < c->published->topics_n; i++) {
+        const struct view_topic *view = c->published->topics[i];
+        struct topic *topic = c->state.topics[i];
+        check(uuid_equal(&topic->id, &view->id));
+        for (int32_t p = 0; p < view->partitions_n; p++, done_n++) {
+            struct log_id id = {view->id, view->name, p};
+            struct plog *log;
+            if (view->partitions[p].leader != c->node_id)
+                continue;
+            int e = store_log_recover(stores[view->partitions[p].home], &id, &view->config, is_clean, report, &log);
+            if (e == E_NO_MEMORY)
+                return e;
+            if (e < 0) { /* this one is left without a leader; the others serve */
+                topic->partitions[p].is_failed = topic->is_changed = true;
+                c->failed_logs_n++;
+            }
+            if (progress != NULL)
+                progress(context, done_n + 1, c->published->partitions_n);
+        }
+    }
+    return c->failed_logs_n > 0 ? view_publish(c) : 0;
+}
+
+int control_close(struct control *c, struct checkpoints *checkpoints)
+{
+    int e = c->is_failed ? E_STORAGE : bootstrap_stop(c, c->now);
+    return e < 0 ? e : store_close(c->store, checkpoints);
+}
+
+void control_fini(struct control *c)
+{
+    if (c == NULL)
+        return;
+    timer_stop(c->timers, &c->tick);
+    if (c->store != NULL)
+        store_fini(c->store);
+    view_free_all(c);
+    for (uint32_t i = 0; i < c->dropped.n; i++)
+        view_topic_put(c->dropped.v[i]);
+    free(c->dropped.v);
+    free(c->created.v);
+    records_fini(&c->records);
+    state_fini(&c->state);
+    free(c->orders);
+    free(c);
+}

@@ -1,0 +1,323 @@
+/*
+ * bootstrap.c - the records that a start and an orderly stop write, the same that Apache Kafka writes.
+ *
+ * Owner: control, while no other thread runs.
+ *
+ * Every start (disk-formats 16): LeaderChange (control batch, a new epoch); on an empty log the bootstrap transaction
+ * with the feature levels; RegisterController; RegisterBroker (fenced, its epoch is its own offset), unfenced behind
+ * it; then the partitions.
+ *
+ * Leader epochs: every partition of this node has the same one, control->leader_epoch, because a store stamps one
+ * epoch into all its batches. It is raised at every start that finds a partition without leader (as an orderly stop
+ * leaves them) and at every start that is not clean, durable before the port opens (journal rule 9). A
+ * directory that comes from Apache Kafka has partitions with different epochs: all are raised to one above the highest,
+ * which takes several changes for some.
+ *
+ * Batches of a start are cut into BOOT_BATCH_N records: a start that is interrupted between two is repeated whole by the
+ * next, which finds uneven epochs and evens them out.
+ */
+#include "check.h"
+#include "control_inside.h"
+#include "messages.h"
+
+enum { BOOT_BATCH_N = 1000, CONTROL_LEADER_CHANGE = 2, EPOCH_STEPS_MAX = 64 };
+
+static const struct {
+    const char *name;
+    int16_t level, min, max;
+} features[] = {
+    {"metadata.version", METADATA_VERSION_MAX, METADATA_VERSION_MIN, METADATA_VERSION_MAX},
+    {"eligible.leader.replicas.version", 1, 0, 1},
+    {"group.version", 1, 0, 1},
+    {"share.version", 1, 0, 1},
+    {"streams.version", 1, 0, 1},
+    {"transaction.version", 2, 0, 2},
+};
+
+/* Where the records of a start go. Owner: control. */
+struct boot {
+    struct control *control;
+    struct metadata_log *log; /* NULL: through the store (orderly stop) */
+    int32_t epoch;
+    int64_t wall_ms;
+};
+
+static int16_t metadata_version(const struct control *c)
+{
+    return state_feature(&c->state, "metadata.version");
+}
+
+/* Record versions by metadata.version, as in Kafka's MetadataVersion.java. */
+static int16_t partition_version(const struct control *c)
+{
+    bool has_elr = state_feature(&c->state, "eligible.leader.replicas.version") > 0;
+    return has_elr ? 2 : metadata_version(c) >= METADATA_VERSION_LOG_DIRS ? 1 : 0;
+}
+
+static int16_t broker_version(const struct control *c)
+{
+    int16_t v = metadata_version(c);
+    return v >= METADATA_VERSION_MAX ? 4 : v >= METADATA_VERSION_LOG_DIRS ? 3 : 1;
+}
+
+/* Ends the batch, writes it and applies it. */
+static int boot_end(struct boot *b, bool is_control)
+{
+    struct control *c = b->control;
+    if (b->log == NULL)
+        return control_commit(c);
+    int64_t n = records_end(&c->records, is_control, b->epoch, c->state.end_offset);
+    if (n < 0)
+        return (int)n;
+    int e = metadata_log_append(b->log, c->records.buffer, (uint64_t)n);
+    return e < 0 ? e : state_apply_batch(&c->state, c->records.buffer);
+}
+
+static int boot_leader_change(struct boot *b, bool is_dynamic)
+{
+    struct control *c = b->control;
+    struct leader_change_message_voter voter = {c->node_id, c->config.directory.directory_id};
+    struct leader_change_message message = {.version = is_dynamic, .leader_id = c->node_id, .voters = &voter,
+                                            .voters_n = 1, .granting_voters = &voter, .granting_voters_n = 1};
+    records_begin(&c->records, b->wall_ms);
+    records_add_control(&c->records, CONTROL_LEADER_CHANGE, &proto_leader_change_message, is_dynamic, &message);
+    return boot_end(b, true);
+}
+
+static int boot_abort_transaction(struct boot *b)
+{
+    struct abort_transaction_record record = {.reason = bytes_of_string("the controller stopped within it")};
+    records_begin(&b->control->records, b->wall_ms);
+    records_add(&b->control->records, &proto_abort_transaction_record, 0, &record);
+    return boot_end(b, false);
+}
+
+static int boot_first(struct boot *b)
+{
+    struct records *r = &b->control->records;
+    struct begin_transaction_record begin = {.name = bytes_of_string("Bootstrap records")};
+    struct end_transaction_record end = {0};
+    struct config_record config = {.resource_type = RESOURCE_BROKER, .resource_name = bytes_of("", 0),
+                                   .name = bytes_of_string("min.insync.replicas"), .value = bytes_of_string("1")};
+    records_begin(r, b->wall_ms);
+    records_add(r, &proto_begin_transaction_record, 0, &begin);
+    for (uint32_t i = 0; i < array_n(features); i++) {
+        struct feature_level_record level = {bytes_of_string(features[i].name), features[i].level};
+        records_add(r, &proto_feature_level_record, 0, &level);
+    }
+    records_add(r, &proto_config_record, 0, &config);
+    records_add(r, &proto_end_transaction_record, 0, &end);
+    return boot_end(b, false);
+}
+
+static int boot_register_controller(struct boot *b)
+{
+    struct control *c = b->control;
+    struct register_controller_record_features list[array_n(features)];
+    for (uint32_t i = 0; i < array_n(features); i++)
+        list[i] = (struct register_controller_record_features){bytes_of_string(features[i].name), features[i].min,
+                                                               features[i].max};
+    struct register_controller_record record = {.controller_id = c->node_id, .incarnation_id = c->incarnation,
+                                                .features = list, .features_n = array_n(features)};
+    if (metadata_version(c) < METADATA_VERSION_LOG_DIRS)
+        return 0; /* logs older than 3.7 have no such record */
+    records_begin(&c->records, b->wall_ms);
+    records_add(&c->records, &proto_register_controller_record, 0, &record);
+    return boot_end(b, false);
+}
+
+static int boot_register_broker(struct boot *b)
+{
+    struct control *c = b->control;
+    const char *rack = config_string(c->config.config, "broker.rack");
+    struct register_broker_record_features list[array_n(features)];
+    struct register_broker_record_end_points points[LISTENERS_MAX];
+    for (uint32_t i = 0; i < array_n(features); i++)
+        list[i] = (struct register_broker_record_features){bytes_of_string(features[i].name), features[i].min,
+                                                           features[i].max};
+    for (uint32_t i = 0; i < c->config.listeners_n; i++) {
+        const struct listener *listener = &c->config.listeners[i];
+        points[i] = (struct register_broker_record_end_points){bytes_of_string(listener->name),
+                                                               bytes_of_string(listener->advertised_host),
+                                                               listener->advertised_port, 0};
+    }
+    struct register_broker_record record = {
+        .broker_id = c->node_id, .incarnation_id = c->incarnation, .broker_epoch = c->state.end_offset,
+        .end_points = points, .end_points_n = (int32_t)c->config.listeners_n, .features = list,
+        .features_n = array_n(features), .rack = bytes_of_string(rack), .fenced = true, .cordoned_log_dirs_n = -1,
+    };
+    int16_t version = broker_version(c);
+    if (version >= 3) {
+        record.log_dirs = &c->config.directory.directory_id;
+        record.log_dirs_n = 1;
+    }
+    records_begin(&c->records, b->wall_ms);
+    records_add(&c->records, &proto_register_broker_record, version, &record);
+    return boot_end(b, false);
+}
+
+static int boot_broker_change(struct boot *b, int16_t version, int8_t fenced)
+{
+    struct control *c = b->control;
+    const struct broker *broker = state_broker(&c->state, c->node_id);
+    struct broker_registration_change_record record = {
+        .broker_id = c->node_id, .broker_epoch = broker->epoch, .fenced = fenced,
+        .cordoned_log_dirs_n = version >= 3 ? 0 : -1,
+    };
+    records_begin(&c->records, b->wall_ms);
+    records_add(&c->records, &proto_broker_registration_change_record, version, &record);
+    return boot_end(b, false);
+}
+
+/* ── partitions ── */
+
+static bool has_replica(const struct control *c, const struct partition *p)
+{
+    for (uint16_t i = 0; i < p->replicas_n; i++)
+        if (p->nodes[i] == c->node_id)
+            return true;
+    return false;
+}
+
+void bootstrap_add_partition(struct control *c, const struct uuid *topic_id, int32_t partition)
+{
+    int16_t version = partition_version(c);
+    struct partition_record record = {
+        .partition_id = partition, .topic_id = *topic_id, .replicas = &c->node_id, .replicas_n = 1,
+        .isr = &c->node_id, .isr_n = 1, .leader = c->node_id, .leader_epoch = c->leader_epoch, .partition_epoch = 0,
+        .eligible_leader_replicas_n = -1, .last_known_elr_n = -1,
+    };
+    if (version >= 1) {
+        record.directories = &c->config.directory.directory_id;
+        record.directories_n = 1;
+    }
+    records_add(&c->records, &proto_partition_record, version, &record);
+}
+
+/* We lead again (leads), or nobody does: what an orderly stop leaves. */
+static void add_partition_change(struct control *c, const struct uuid *topic_id, int32_t partition, bool leads)
+{
+    int16_t version = partition_version(c);
+    struct partition_change_record record = {
+        .partition_id = partition, .topic_id = *topic_id, .isr = &c->node_id, .isr_n = leads ? 1 : 0,
+        .leader = leads ? c->node_id : -1, .replicas_n = -1, .removing_replicas_n = -1, .adding_replicas_n = -1,
+        .leader_recovery_state = -1, .directories_n = -1, .eligible_leader_replicas_n = -1, .last_known_elr_n = -1,
+    };
+    if (version >= 2) {
+        record.eligible_leader_replicas = record.last_known_elr = &c->node_id;
+        record.eligible_leader_replicas_n = record.last_known_elr_n = leads ? 0 : 1;
+    }
+    records_add(&c->records, &proto_partition_change_record, version, &record);
+}
+
+/* The highest leader epoch, and whether all partitions have it with us as leader. */
+static int32_t epochs_look(const struct control *c, bool *is_even)
+{
+    int32_t highest = 0;
+    uint64_t n = 0;
+    *is_even = true;
+    for (uint32_t i = 0; i < c->state.live_n; i++)
+        for (int32_t p = 0; p < c->state.topics[i]->partitions_n; p++) {
+            const struct partition *partition = &c->state.topics[i]->partitions[p];
+            if (!has_replica(c, partition))
+                continue;
+            *is_even &= partition->leader == c->node_id && (n == 0 || partition->leader_epoch == highest);
+            highest = (int32_t)max_i64(highest, partition->leader_epoch);
+            n++;
+        }
+    return highest;
+}
+
+/* Raises one partition to `target`: as often as its epoch needs, or by a whole record when that is far. */
+static int raise_partition(struct boot *b, const struct topic *topic, int32_t number, int32_t target)
+{
+    struct control *c = b->control;
+    const struct partition *p = &topic->partitions[number];
+    int32_t steps = target - p->leader_epoch;
+    bool is_far = steps > EPOCH_STEPS_MAX && p->replicas_n == 1;
+    if (p->leader == PARTITION_MISSING || !has_replica(c, p))
+        return 0;
+    for (int32_t i = 0; i < (is_far ? 1 : steps); i++) {
+        if (is_far)
+            bootstrap_add_partition(c, &topic->id, number);
+        else
+            add_partition_change(c, &topic->id, number, true);
+        if (c->records.builder.records_n < BOOT_BATCH_N)
+            continue;
+        int e = boot_end(b, false);
+        if (e < 0)
+            return e;
+        records_begin(&c->records, b->wall_ms);
+    }
+    return 0;
+}
+
+static int boot_partitions(struct boot *b)
+{
+    struct control *c = b->control;
+    bool is_even;
+    c->leader_epoch = epochs_look(c, &is_even);
+    if (c->state.partitions_n == 0 || (c->config.is_clean && is_even))
+        return 0;
+    int32_t target = ++c->leader_epoch;
+    records_begin(&c->records, b->wall_ms);
+    for (uint32_t i = 0; i < c->state.live_n; i++)
+        for (int32_t p = 0; p < c->state.topics[i]->partitions_n; p++) {
+            int e = raise_partition(b, c->state.topics[i], p, target);
+            if (e < 0)
+                return e;
+        }
+    return c->records.builder.records_n > 0 || c->records.error < 0 ? boot_end(b, false) : 0;
+}
+
+int bootstrap_start(struct control *c, struct metadata_log *log, int32_t quorum_epoch, bool is_dynamic,
+                    int64_t wall_ms, char *why, size_t why_n)
+{
+    struct boot b = {c, log, quorum_epoch, wall_ms};
+    int e = state_settle(&c->state);
+    if (e == 0)
+        e = boot_leader_change(&b, is_dynamic);
+    if (e == 0 && c->state.in_transaction)
+        e = boot_abort_transaction(&b);
+    if (e == 0 && metadata_version(c) == 0)
+        e = boot_first(&b);
+    if (e == 0)
+        e = boot_register_controller(&b);
+    if (e == 0)
+        e = boot_register_broker(&b);
+    if (e == 0)
+        e = boot_broker_change(&b, 0, -1);
+    if (e == 0)
+        e = boot_partitions(&b);
+    if (e == 0 && broker_version(c) >= 4)
+        e = boot_broker_change(&b, 3, 0);
+    if (e < 0)
+        snprintf(why, why_n, "%s: the records of this start cannot be written: %s", log->directory, error_text(e));
+    return e;
+}
+
+int bootstrap_stop(struct control *c, struct now now)
+{
+    struct boot b = {c, NULL, 0, now.wall_ms};
+    const struct broker *broker = state_broker(&c->state, c->node_id);
+    struct broker_registration_change_record record = {.broker_id = c->node_id, .broker_epoch = broker->epoch,
+                                                       .in_controlled_shutdown = 1, .cordoned_log_dirs_n = -1};
+    int e = state_settle(&c->state);
+    records_begin(&c->records, now.wall_ms);
+    records_add(&c->records, &proto_broker_registration_change_record, 1, &record);
+    for (uint32_t i = 0; e == 0 && i < c->state.live_n; i++) {
+        const struct topic *topic = c->state.topics[i];
+        for (int32_t p = 0; e == 0 && p < topic->partitions_n; p++) {
+            if (topic->partitions[p].leader != c->node_id)
+                continue;
+            if (c->records.builder.records_n == BOOT_BATCH_N) {
+                e = boot_end(&b, false);
+                records_begin(&c->records, now.wall_ms);
+            }
+            add_partition_change(c, &topic->id, p, false);
+        }
+    }
+    if (e == 0)
+        e = boot_end(&b, false);
+    return e < 0 ? e : boot_broker_change(&b, 0, 1);
+}

@@ -1,0 +1,307 @@
+/*
+ * control.c - the turn of the control thread: mail in, requests, the round, answers out.
+ *
+ * Owner: control.
+ *
+ * Requests are one row and one function each. A handler builds its records, calls control_commit once, and fills the
+ * answer; the answer leaves when the round (control_inside.h) is over. Requests that only read, or need nothing durable, run in
+ * any phase and are never held up by those that wait.
+ *
+ * Bounds: CONTROL_REQUESTS_PER_TURN requests begin in a turn; one request makes at most RECORDS_N_MAX records; orders to
+ * workers go out in portions (orders.c). What waits is bounded by the workers' control_requests_max.
+ */
+#include "check.h"
+#include "control_inside.h"
+
+/* ── the table ── */
+
+struct control_row {
+    int16_t api_key;
+    bool changes;        /* metadata: waits while a round is under way */
+    enum verdict (*run)(struct control *control, struct control_op *op);
+};
+
+static const struct control_row rows[] = {
+    {3, true, auto_create_run},           /* Metadata: make the topics it names */
+    {19, true, create_topics_run},
+    {20, true, delete_topics_run},
+    {22, false, init_producer_id_run},    /* asks for a new block by itself, through control_may_change */
+    {32, false, describe_configs_run},
+};
+
+static const struct control_row *row_find(int16_t api_key)
+{
+    for (uint32_t i = 0; i < array_n(rows); i++)
+        if (rows[i].api_key == api_key)
+            return &rows[i];
+    return NULL;
+}
+
+/* ── small helpers of the handlers ── */
+
+int topic_list_reserve(struct topic_list *list, uint32_t n)
+{
+    if (list->max - list->n >= n)
+        return 0;
+    uint32_t max = (list->n + n) * 2;
+    void **more = realloc(list->v, max * sizeof *more);
+    if (more == NULL)
+        return E_NO_MEMORY;
+    list->v = more;
+    list->max = max;
+    return 0;
+}
+
+void topic_list_add(struct topic_list *list, void *topic)
+{
+    check(list->n < list->max);
+    list->v[list->n++] = topic;
+}
+
+bool control_may_change(const struct control *c)
+{
+    return c->phase == CONTROL_OPEN && !c->ends_round && !c->is_failed;
+}
+
+int control_commit(struct control *c)
+{
+    int64_t n = records_end(&c->records, false, 0, 0);
+    if (n < 0)
+        return (int)n;
+    struct slice slice = {c->records.buffer, (uint32_t)n, NULL};
+    struct slices slices = {&slice, 1, (uint64_t)n};
+    struct append append = {.from = &slices, .bytes = (uint32_t)n, .request_version = -1};
+    int e = plog_append(c->log, &append, c->now);
+    if (e == E_AGAIN)
+        return e;
+    if (e == 0) {
+        check(append.base_offset == c->state.end_offset);
+        store_u64(c->records.buffer, (uint64_t)append.base_offset);
+        e = state_apply_batch(&c->state, c->records.buffer);
+    }
+    if (e < 0)
+        c->is_failed = true; /* memory and log may differ now: nothing more is published */
+    c->is_dirty = true;
+    return e;
+}
+
+/* ── answers ── */
+
+static void op_answer(struct control *c, struct control_op *op)
+{
+    mail_answer(c->post, &op->mail);
+}
+
+static void op_close(struct control *c, struct control_op *op)
+{
+    arena_fini(&op->arena);
+    op->response = NULL;
+    op_answer(c, op);
+}
+
+static struct control_op *op_of(struct list *link)
+{
+    return container_of(list_entry(link, struct mail, link), struct control_op, mail);
+}
+
+/* ── the round ── */
+
+static void durable_wake(struct plog_wait *wait, int error, struct now now)
+{
+    struct control *c = container_of(wait, struct control, durable);
+    (void)now;
+    check(c->phase == CONTROL_FLUSHING);
+    if (error < 0)
+        c->is_failed = true;
+    c->order_topic_at = 0;
+    c->order_partition_at = 0;
+    c->phase = CONTROL_OPENING;
+}
+
+static void round_flush(struct control *c)
+{
+    c->phase = CONTROL_FLUSHING;
+    c->durable = (struct plog_wait){.mark = PLOG_DURABLE, .offset = c->state.end_offset, .wake = durable_wake};
+    list_init(&c->durable.link);
+    if (plog_wait(c->log, &c->durable))
+        durable_wake(&c->durable, 0, c->now);
+}
+
+static void round_end(struct control *c)
+{
+    struct list *link;
+    while ((link = list_pop(&c->answers)) != NULL) {
+        if (c->is_failed)
+            op_close(c, op_of(link));
+        else
+            op_answer(c, op_of(link));
+    }
+    for (uint32_t i = 0; i < c->dropped.n; i++)
+        view_topic_put(c->dropped.v[i]);
+    c->dropped.n = 0;
+    c->created.n = 0;
+    c->block_is_durable = !c->is_failed;
+    c->is_dirty = false;
+    c->ends_round = false;
+    c->phase = CONTROL_OPEN;
+}
+
+/* The view's form of every new topic: what the orders are made from. */
+static int round_make_views(struct control *c)
+{
+    for (uint32_t i = 0; i < c->created.n; i++) {
+        struct topic *topic = c->created.v[i];
+        int e = topic->is_removed ? 0 : view_topic_make(c, topic);
+        if (e < 0)
+            return e;
+    }
+    return 0;
+}
+
+/* Takes the round as far as it goes now; what is missing (memory, answers, retired views) is tried again. */
+static int round_work(struct control *c)
+{
+    if (c->phase == CONTROL_OPEN || c->phase == CONTROL_FLUSHING)
+        return 0;
+    if (c->is_failed && c->orders_n > 0)
+        return 0;
+    if (c->is_failed) {
+        round_end(c);
+        return 1;
+    }
+    if (c->phase == CONTROL_OPENING) {
+        if (round_make_views(c) < 0 || !orders_work(c, LOG_OPEN) || view_publish(c) < 0)
+            return 0;
+        c->order_topic_at = 0;
+        c->order_partition_at = 0;
+        c->phase = CONTROL_DROPPING;
+    }
+    if (!orders_work(c, LOG_DROP))
+        return 0;
+    round_end(c);
+    return 1;
+}
+
+/* ── requests ── */
+
+/* Runs one request; true when it is no longer waiting. */
+static bool request_run(struct control *c, struct control_op *op)
+{
+    const struct control_row *row = row_find(op->api_key);
+    check(row != NULL);
+    if (row->changes && c->is_failed) {
+        op_close(c, op);
+        return true;
+    }
+    switch (row->run(c, op)) {
+    case VERDICT_AGAIN:
+        return false;
+    case VERDICT_CLOSE:
+        op_close(c, op);
+        return true;
+    case VERDICT_NOW:
+        op_answer(c, op);
+        return true;
+    case VERDICT_DONE:
+        break;
+    }
+    check(op->response != NULL);
+    if (c->is_dirty)
+        list_append(&c->answers, &op->mail.link);
+    else
+        op_answer(c, op);
+    return true;
+}
+
+static int requests_run(struct control *c)
+{
+    int n = 0;
+    list_for_each (link, next, &c->waiting) {
+        struct control_op *op = op_of(link);
+        if (n == CONTROL_REQUESTS_PER_TURN)
+            break;
+        if (row_find(op->api_key)->changes && !control_may_change(c) && !c->is_failed)
+            continue;
+        list_del(link);
+        if (request_run(c, op)) {
+            n++;
+            continue;
+        }
+        list_add_between(link, next->prev, next); /* back to its place */
+    }
+    return n;
+}
+
+/* ── mail ── */
+
+static void request_take(struct control *c, struct control_op *op)
+{
+    op->response = NULL;
+    if (row_find(op->api_key) == NULL)
+        op_close(c, op); /* a worker asks only for what the table has; a newer one would be told so here */
+    else
+        list_append(&c->waiting, &op->mail.link);
+}
+
+static void mail_take(struct control *c, struct mail *mail)
+{
+    switch (mail->kind) {
+    case MAIL_REQUEST:
+        request_take(c, container_of(mail, struct control_op, mail));
+        return;
+    case MAIL_LOG:
+        orders_answer(c, container_of(mail, struct log_op, mail));
+        return;
+    case MAIL_FILE:
+    case MAIL_BULK:
+        store_mail(c->store, mail, c->now);
+        return;
+    case MAIL_STOP:
+        mail_answer(c->post, mail);
+        return;
+    default:
+        check(!"mail that control is ever sent");
+    }
+}
+
+static int mail_work(struct control *c)
+{
+    struct mail *mail;
+    int n = 0;
+    while (n < CONTROL_MAIL_PER_TURN && (mail = mail_read(c->post, &c->mail_from_at)) != NULL) {
+        mail_take(c, mail);
+        n++;
+    }
+    return n;
+}
+
+/* ── the turn ── */
+
+int control_turn(struct control *c, struct now now)
+{
+    own(c);
+    c->now = now;
+    int n = io_poll(c->io);
+    n += mail_work(c);
+    n += timers_run(c->timers, now, CONTROL_TIMERS_PER_TURN);
+    n += round_work(c);
+    n += requests_run(c);
+    if (c->phase == CONTROL_OPEN && c->is_dirty)
+        round_flush(c);
+    n += store_flush(c->store, now);
+    n += (int)view_retire(c);
+    n += io_poll(c->io);
+    n += mail_flush(c->post);
+    return n;
+}
+
+bool control_is_quiet(const struct control *c)
+{
+    return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) && list_is_empty(&c->answers) && c->orders_n == 0 &&
+           store_is_quiet(c->store);
+}
+
+int control_error(const struct control *c)
+{
+    return c->is_failed ? E_STORAGE : 0;
+}

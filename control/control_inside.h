@@ -1,0 +1,144 @@
+/*
+ * control_inside.h - all that the control thread owns, for the files of control/.
+ *
+ * Owner: control.
+ *
+ * A **round** makes changes durable and visible together:
+ *
+ *   OPEN ──a request appended──► FLUSHING ──durable──► OPENING ──logs open──► (publish) ──► DROPPING ──► OPEN
+ *
+ *   OPEN      requests run; what they append is applied at once and answered when the round ends
+ *   FLUSHING  the metadata log is being made durable; requests that change metadata wait
+ *   OPENING   home workers open the logs of new partitions: a topic is seen only when it can be written
+ *   DROPPING  the view without the deleted topics is published; their logs are dropped
+ *
+ * The answers leave at the end, in the order of the requests. A request that deletes topics ends its round, so a
+ * topic of the same name is made only when the old one's logs are gone. A metadata log that failed ends it all:
+ * nothing is published or changed any more (is_failed), requests that need it close their connection.
+ */
+#ifndef MILLRACE_CONTROL_INSIDE_H
+#define MILLRACE_CONTROL_INSIDE_H
+
+#include "control.h"
+#include "metadata_log.h"
+#include "prng.h"
+#include "records.h"
+#include "resolve.h"
+
+enum {
+    CONTROL_REQUESTS_PER_TURN = 64,
+    CONTROL_MAIL_PER_TURN = 1024,
+    CONTROL_TIMERS_PER_TURN = 256,
+    CONTROL_LOG_OPS = 256,           /* orders to home workers under way */
+    CONTROL_VIEWS_MAX = 64,          /* views not yet retired; more wait for the workers */
+    PRODUCER_ID_BLOCK = 1000,
+};
+
+enum control_phase { CONTROL_OPEN, CONTROL_FLUSHING, CONTROL_OPENING, CONTROL_DROPPING };
+
+/* What a handler returns. */
+enum verdict {
+    VERDICT_DONE,   /* answered, or answered when the round ends if something was appended in it */
+    VERDICT_NOW,    /* answered now: depends on nothing that is not durable */
+    VERDICT_AGAIN,  /* nothing happened: run it again in a later turn */
+    VERDICT_CLOSE,  /* no answer is possible: the connection is closed */
+};
+
+/* A list of topics, grown as needed. Owner: control. */
+struct topic_list {
+    void **v;
+    uint32_t n, max;
+};
+
+struct control {
+    struct control_config config;
+    struct resolver resolver;
+    int32_t node_id;
+    int32_t leader_epoch;            /* of every partition: raised at each start */
+    struct uuid incarnation;
+
+    struct state state;
+    struct records records;
+    struct store *store;
+    struct plog *log;                /* __cluster_metadata-0 */
+    uint64_t cut_bytes;
+
+    struct io *io;
+    struct disk *disk;
+    struct timers *timers;
+    struct post *post;
+    struct prng prng;
+    struct now now;
+    uint8_t mail_from_at;
+
+    struct views *views;
+    struct view *published;
+    struct view *retired;            /* chained by `retired_next` of struct view_box */
+    uint32_t retired_n;
+    uint64_t settings_version;       /* of the state, when the published topics were resolved */
+
+    enum control_phase phase;
+    bool is_failed;
+    bool is_stopping;
+    bool ends_round;                 /* no further change in this round */
+    bool is_dirty;                   /* something was appended in this round */
+    struct plog_wait durable;
+    struct timer tick;               /* store_tick, once a second */
+    struct list waiting;             /* requests that have not run, in order: control_op.mail.link */
+    struct list answers;             /* of this round, in order */
+    struct topic_list created;       /* struct topic: their logs must be opened */
+    struct topic_list dropped;       /* struct view_topic (a reference each): their logs must be dropped */
+    uint32_t order_topic_at;         /* of the list that is being worked off */
+    int32_t order_partition_at;
+    uint32_t orders_n;               /* under way */
+    struct log_op *orders;           /* CONTROL_LOG_OPS */
+    struct list orders_free;
+
+    int64_t producer_id_next, producer_id_end; /* what is left of the block */
+    bool block_is_durable;           /* its record is; else its ids leave with the end of the round */
+    uint64_t failed_logs_n;
+};
+
+/* ── control.c ── */
+/* Appends what stands in control->records as one batch, applies it, and makes the round dirty. E_AGAIN: the tail
+ * is full (run again later); other errors: the log has failed. */
+nodiscard int control_commit(struct control *control);
+/* A handler may append now; otherwise it returns VERDICT_AGAIN. */
+bool control_may_change(const struct control *control);
+/* Room for n more, so that topic_list_add cannot fail after a commit. */
+nodiscard int topic_list_reserve(struct topic_list *list, uint32_t n);
+void topic_list_add(struct topic_list *list, void *topic);
+
+/* ── requests: one function each (the table stands in control.c) ── */
+enum verdict create_topics_run(struct control *control, struct control_op *op);
+enum verdict delete_topics_run(struct control *control, struct control_op *op);
+enum verdict auto_create_run(struct control *control, struct control_op *op);
+enum verdict describe_configs_run(struct control *control, struct control_op *op);
+enum verdict init_producer_id_run(struct control *control, struct control_op *op);
+
+/* ── orders.c: logs at home workers ── */
+/* Sends orders for `created` (LOG_OPEN) or `dropped` (LOG_DROP), as many as may be under way. True: all are back. */
+bool orders_work(struct control *control, enum log_order order);
+void orders_answer(struct control *control, struct log_op *op);
+
+/* ── view_build.c ── */
+/* The view's form of a topic, made when it has none. */
+nodiscard int view_topic_make(struct control *control, struct topic *topic);
+void view_topic_put(struct view_topic *topic);
+/* Builds a view of the state and publishes it. E_AGAIN: too many old views are not retired yet. */
+nodiscard int view_publish(struct control *control);
+/* Frees what no worker can see any more. Returns how many. */
+uint32_t view_retire(struct control *control);
+void view_free_all(struct control *control);
+uint8_t partition_home(const struct uuid *topic_id, int32_t partition, uint8_t workers_n);
+bool topic_is_internal(struct bytes name);
+
+/* ── bootstrap.c: what a start and a stop write ── */
+nodiscard int bootstrap_start(struct control *control, struct metadata_log *log, int32_t quorum_epoch, bool is_dynamic,
+                              int64_t wall_ms, char *why, size_t why_n);
+/* The records of an orderly stop, through the store. */
+nodiscard int bootstrap_stop(struct control *control, struct now now);
+/* A partition record of this node alone, in the version the log is at. */
+void bootstrap_add_partition(struct control *control, const struct uuid *topic_id, int32_t partition);
+
+#endif

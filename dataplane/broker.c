@@ -1,0 +1,485 @@
+/*
+ * broker.c - builds the broker on its seams, turns its threads, takes it down.
+ *
+ * Owner: main (or the simulator) while no thread runs; broker_turn: the thread it is called for.
+ *
+ * Boot is a list of steps, each of which leaves what it made in struct broker; the first that fails
+ * ends the boot, and broker_fini gives back whatever is there. A boot that failed has changed
+ * nothing on disk that the next start would not sort out: the data directory stays locked by us
+ * until broker_fini.
+ *
+ * What it does not do: it binds no socket, starts no thread and reads no clock.
+ */
+#include "broker.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+enum { CHECK_WHY_MAX = 384 };
+
+printf_like(3, 4) nodiscard static int refuse(struct broker *b, int error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(b->why, sizeof b->why, format, args);
+    va_end(args);
+    return error;
+}
+
+/* ── boot: numbers ── */
+
+static uint64_t positive(int64_t n)
+{
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+nodiscard static int boot_bounds(struct broker *b)
+{
+    const struct config *c = b->config;
+    uint64_t workers = positive(config_int(c, "dataplane.workers"));
+    char why[CHECK_WHY_MAX] = "";
+
+    if (workers == 0) /* one core is left to control and the helpers */
+        workers = b->seams.cpus_n > 2 ? min_u64(b->seams.cpus_n - 1, BROKER_WORKERS_MAX) : 1;
+    b->bounds = (struct bounds){
+        .workers_n = (uint32_t)min_u64(workers, UINT32_MAX),
+        .request_bytes = positive(config_int(c, "dataplane.request.bytes")),
+        .queued_bytes = positive(config_int(c, "queued.max.request.bytes")),
+        .frame_bytes = positive(config_int(c, "socket.request.max.bytes")),
+        .fetch_bytes = positive(config_int(c, "fetch.max.bytes")),
+        .cache_bytes = positive(config_int(c, "storage.cache.bytes")),
+        .tail_bytes = positive(config_int(c, "storage.tail.bytes")),
+        .open_files = positive(config_int(c, "storage.open.files.max")),
+        .producers = positive(config_int(c, "storage.producers.max")),
+        .connections = positive(config_int(c, "max.connections")),
+        .descriptors = b->seams.descriptors_max,
+        .memory_bytes = b->seams.memory_bytes,
+    };
+    if (bounds_check(&b->bounds, why, sizeof why) != 0)
+        return refuse(b, E_INVALID, "%s", why);
+    b->workers_n = (uint8_t)b->bounds.workers_n;
+    return 0;
+}
+
+nodiscard static int boot_settings(struct broker *b)
+{
+    const char *dirs = config_string(b->config, "log.dirs");
+    char why[CHECK_WHY_MAX] = "";
+
+    if (dirs == NULL || dirs[0] == 0)
+        dirs = config_string(b->config, "log.dir");
+    if (strlen(dirs) >= sizeof b->log_directory || strchr(dirs, ',') != NULL)
+        return refuse(b, E_INVALID,
+                      "log.dirs=%.200s: exactly one directory is served, of at most %zu bytes",
+                      dirs, sizeof b->log_directory - 1);
+    memcpy(b->log_directory, dirs, strlen(dirs) + 1);
+    if (config_listeners(b->config, b->listeners, &b->listeners_n, why, sizeof why) != 0)
+        return refuse(b, E_INVALID, "listeners: %s", why);
+    if (b->seams.listeners_check == NULL)
+        return 0;
+    return b->seams.listeners_check(b->seams.context, b->listeners, b->listeners_n, b->why,
+                                    sizeof b->why);
+}
+
+/* ── boot: memory ── */
+
+/* Pages of `bytes` from the memory seam, their headers from the heap. */
+nodiscard static int pages_open(struct broker *b, struct pages *pages, uint64_t bytes)
+{
+    void *memory = b->seams.memory_take(b->seams.context, bytes);
+    void *headers = memory == NULL ? NULL : calloc(1, pages_header_bytes(bytes));
+
+    if (headers == NULL) {
+        if (memory != NULL)
+            b->seams.memory_put(b->seams.context, memory, bytes);
+        return refuse(b, E_NO_MEMORY, "no memory for %llu MiB of pages",
+                      (unsigned long long)(bytes >> 20));
+    }
+    pages_init(pages, memory, bytes, headers);
+    return 0;
+}
+
+static void pages_close(struct broker *b, struct pages *pages)
+{
+    if (pages->base == NULL)
+        return;
+    b->seams.memory_put(b->seams.context, pages->base, pages->bytes);
+    free(pages->headers);
+    *pages = (struct pages){0};
+}
+
+nodiscard static int boot_worker_memory(struct broker *b, uint8_t number)
+{
+    struct worker *w = aligned_alloc(64, align_up(sizeof *w, 64));
+    char why[CHECK_WHY_MAX] = "";
+    int rc;
+
+    if (w == NULL)
+        return refuse(b, E_NO_MEMORY, "no memory for worker %d", number);
+    memset(w, 0, sizeof *w);
+    b->workers[number] = w;
+    w->number = number;
+    w->views = &b->views;
+    prng_init(&w->prng, b->seams.seed + number);
+    timers_init(&w->timers, b->seams.now.ns);
+    if ((rc = pages_open(b, &w->log_pages, bounds_log_pages_bytes(&b->bounds))) != 0)
+        return rc;
+    if ((rc = pages_open(b, &w->request_pages, bounds_request_pages_bytes(&b->bounds))) != 0)
+        return rc;
+    w->io = b->seams.io_open(b->seams.context, number, why, sizeof why);
+    return w->io != NULL ? 0 : refuse(b, E_UNSUPPORTED, "%s", why);
+}
+
+nodiscard static int boot_memory(struct broker *b)
+{
+    char why[CHECK_WHY_MAX] = "";
+    int rc;
+
+    for (uint8_t i = 0; i < b->workers_n; i++)
+        if ((rc = boot_worker_memory(b, i)) != 0)
+            return rc;
+    timers_init(&b->control_timers, b->seams.now.ns);
+    if ((rc = pages_open(b, &b->control_pages, BOUNDS_CONTROL_PAGES_BYTES)) != 0)
+        return rc;
+    b->control_io = b->seams.io_open(b->seams.context, broker_control_thread(b), why, sizeof why);
+    return b->control_io != NULL ? 0 : refuse(b, E_UNSUPPORTED, "%s", why);
+}
+
+nodiscard static int boot_posts(struct broker *b)
+{
+    struct post *posts[THREADS_MAX];
+    uint8_t n = broker_threads_n(b);
+    int rc;
+
+    for (uint8_t i = 0; i < n; i++)
+        posts[i] = broker_post(b, i);
+    if (posts_connect(posts, n, bounds_ring_slots(&b->bounds)) != 0)
+        return refuse(b, E_NO_MEMORY, "no memory for the mail of %d threads", n);
+    b->has_posts = true;
+    for (uint8_t i = 0; i < n && !b->seams.is_single_threaded; i++)
+        if ((rc = post_event_open(posts[i])) != 0)
+            return refuse(b, rc, "no event descriptor for thread %d: %s", i, error_text(rc));
+    return 0;
+}
+
+/* ── boot: the parts ── */
+
+nodiscard static int boot_directory(struct broker *b)
+{
+    int32_t node_id = (int32_t)config_int(b->config, "node.id");
+
+    return directory_take(b->seams.disk, b->log_directory, node_id, "", b->seams.seed,
+                          &b->directory, &b->is_clean, &b->lock_fd, b->why, sizeof b->why);
+}
+
+static void store_settings(const struct broker *b, struct store_config *s)
+{
+    *s = (struct store_config){
+        .group_ns_max = positive(config_int(b->config, "storage.group.max.ms")) * NS_PER_MS,
+        .open_files_max = (uint32_t)max_u64(bounds_open_files(&b->bounds) / b->workers_n, 16),
+        .producers_max = (uint32_t)max_u64(b->bounds.producers / b->workers_n, 1000),
+        .producer_expiration_ms = config_int(b->config, "producer.id.expiration.ms"),
+        .tail_bytes_max = bounds_tail_bytes(&b->bounds),
+    };
+    memcpy(s->directory, b->log_directory, sizeof s->directory);
+}
+
+nodiscard static int boot_control(struct broker *b)
+{
+    struct control_config *c = calloc(1, sizeof *c); /* too large for a stack frame */
+    int rc;
+
+    if (c == NULL)
+        return E_NO_MEMORY;
+    c->config = b->config;
+    c->directory = b->directory;
+    c->listeners_n = b->listeners_n;
+    c->workers_n = b->workers_n;
+    c->is_clean = b->is_clean;
+    c->seed = b->seams.seed ^ 0x636f6e74726f6cull;
+    store_settings(b, &c->store);
+    c->store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
+    c->store.open_files_max = 64;
+    memcpy(c->listeners, b->listeners, sizeof c->listeners);
+    b->views.workers_n = b->workers_n;
+    rc = control_init(&b->control, c, &b->views, b->control_io, b->seams.disk, &b->control_pages,
+                      &b->control_timers, &b->control_post, broker_files_thread(b),
+                      broker_bulk_thread(b), b->why, sizeof b->why);
+    free(c);
+    return rc;
+}
+
+nodiscard static int boot_stores(struct broker *b)
+{
+    const struct view *view = view_load(&b->views, 0);
+    struct store_config s;
+    int rc;
+
+    store_settings(b, &s);
+    s.leader_epoch = view->leader_epoch;
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        struct worker *w = b->workers[i];
+        rc = store_init(&w->store, &s, w->io, b->seams.disk, &w->log_pages, &w->timers, &w->post,
+                        broker_files_thread(b), broker_bulk_thread(b));
+        if (rc != 0)
+            return refuse(b, rc, "the store of worker %d: %s", i, error_text(rc));
+    }
+    if ((rc = helper_init(&b->files, b->seams.disk, &b->files_post, b->seams.seed + 1000)) != 0 ||
+        (rc = helper_init(&b->bulk, b->seams.disk, &b->bulk_post, b->seams.seed + 2000)) != 0)
+        return refuse(b, rc, "the helper threads: %s", error_text(rc));
+    return 0;
+}
+
+nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64_t, uint64_t))
+{
+    struct store *stores[BROKER_WORKERS_MAX];
+    uint32_t removed_n = 0, stray_n = 0;
+    int rc;
+
+    for (uint8_t i = 0; i < b->workers_n; i++)
+        stores[i] = b->workers[i]->store;
+    rc = directory_sweep(b->seams.disk, b->log_directory, control_knows_log, b->control, &removed_n,
+                         &stray_n);
+    if (rc != 0)
+        return refuse(b, rc, "%s: cannot be sorted: %s", b->log_directory, error_text(rc));
+    rc = control_open_logs(b->control, stores, b->is_clean, &b->recovery, progress,
+                           b->seams.context);
+    if (rc != 0)
+        return refuse(b, rc, "the partition logs in %s cannot be opened: %s", b->log_directory,
+                      error_text(rc));
+    b->has_open_logs = true;
+    return 0;
+}
+
+nodiscard static int boot_kafka(struct broker *b, struct worker *w)
+{
+    const struct bounds *n = &b->bounds;
+    uint64_t connections = bounds_connections(n);
+    uint64_t per_ip = positive(config_int(b->config, "max.connections.per.ip"));
+    struct conns_config c = {
+        .conns_max = (uint32_t)((connections + b->workers_n - 1) / b->workers_n),
+        .per_ip_max = (uint32_t)min_u64((per_ip + b->workers_n - 1) / b->workers_n, UINT32_MAX),
+        .idle_ns_max = positive(config_int(b->config, "connections.max.idle.ms")) * NS_PER_MS,
+        .recv_buffer_bytes = BOUNDS_RECV_BUFFER_BYTES,
+        .recv_buffers_n = BOUNDS_RECV_BUFFERS_N,
+        .socket_send_bytes = (uint32_t)positive(config_int(b->config, "socket.send.buffer.bytes")),
+        .socket_recv_bytes =
+            (uint32_t)positive(config_int(b->config, "socket.receive.buffer.bytes")),
+        .seed = prng_next(&w->prng),
+    };
+    struct kafka_config k = {
+        .worker = w->number,
+        .workers_n = b->workers_n,
+        .control_thread = broker_control_thread(b),
+        .frame_bytes_max = n->frame_bytes,
+        .request_budget_bytes = bounds_queued_bytes(n),
+        .answer_budget_bytes = bounds_answer_bytes(n),
+        .requests_max = bounds_requests(n),
+        .requests_per_turn = 64,
+        .control_requests_max = bounds_control_requests(n),
+        .frame_rate_min = 64 * 1024,
+        .fetch_bytes_max = (int32_t)n->fetch_bytes,
+    };
+    int rc = conns_init(&w->conns, &c, w->io, &w->request_pages, &w->timers);
+
+    if (rc != 0)
+        return refuse(b, rc, "the connections of worker %d: %s", w->number, error_text(rc));
+    rc = kafka_init(&w->kafka, &k, w->conns, w->store, &w->request_pages, &w->timers, &w->post,
+                    &w->prng, &w->stats);
+    return rc == 0 ? 0 : refuse(b, rc, "the requests of worker %d: %s", w->number, error_text(rc));
+}
+
+nodiscard static int boot_steps(struct broker *b, void (*progress)(void *, uint64_t, uint64_t))
+{
+    int rc;
+
+    if ((rc = boot_bounds(b)) != 0 || (rc = boot_settings(b)) != 0 || (rc = boot_memory(b)) != 0 ||
+        (rc = boot_posts(b)) != 0 || (rc = boot_directory(b)) != 0 || (rc = boot_control(b)) != 0 ||
+        (rc = boot_stores(b)) != 0 || (rc = boot_logs(b, progress)) != 0)
+        return rc;
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        if ((rc = boot_kafka(b, b->workers[i])) != 0)
+            return rc;
+        worker_begin(b->workers[i], b->seams.now);
+    }
+    return 0;
+}
+
+int broker_boot(struct broker *b, const struct config *config, const struct broker_seams *seams,
+                void (*progress)(void *context, uint64_t done_n, uint64_t all_n))
+{
+    int rc;
+
+    memset(b, 0, sizeof *b);
+    b->config = config;
+    b->seams = *seams;
+    b->lock_fd = -1;
+    rc = boot_steps(b, progress);
+    if (rc != 0) {
+        if (b->why[0] == 0) /* a part that failed without saying more */
+            snprintf(b->why, sizeof b->why, "%s", error_text(rc));
+        broker_fini(b);
+    }
+    return rc;
+}
+
+/* ── threads ── */
+
+struct post *broker_post(struct broker *b, uint8_t thread)
+{
+    if (thread < b->workers_n)
+        return &b->workers[thread]->post;
+    if (thread == broker_control_thread(b))
+        return &b->control_post;
+    check(thread == broker_files_thread(b) || thread == broker_bulk_thread(b));
+    return thread == broker_files_thread(b) ? &b->files_post : &b->bulk_post;
+}
+
+const void *broker_self(const struct broker *b, uint8_t thread)
+{
+    if (thread < b->workers_n)
+        return b->workers[thread];
+    if (thread == broker_control_thread(b))
+        return b->control;
+    return thread == broker_files_thread(b) ? b->files : b->bulk;
+}
+
+struct io *broker_io(const struct broker *b, uint8_t thread)
+{
+    if (thread < b->workers_n)
+        return b->workers[thread]->io;
+    return thread == broker_control_thread(b) ? b->control_io : NULL;
+}
+
+struct timers *broker_timers(struct broker *b, uint8_t thread)
+{
+    if (thread < b->workers_n)
+        return &b->workers[thread]->timers;
+    return thread == broker_control_thread(b) ? &b->control_timers : NULL;
+}
+
+void broker_thread_name(const struct broker *b, uint8_t thread, char *to, size_t to_n)
+{
+    if (thread < b->workers_n)
+        snprintf(to, to_n, "worker-%d", thread);
+    else if (thread == broker_control_thread(b))
+        snprintf(to, to_n, "control");
+    else
+        snprintf(to, to_n, "%s", thread == broker_files_thread(b) ? "files" : "bulk");
+}
+
+int broker_turn(struct broker *b, uint8_t thread, struct now now)
+{
+    enum { HELPER_JOBS_PER_TURN = 16 };
+
+    thread_self = broker_self(b, thread);
+    if (thread < b->workers_n)
+        return worker_turn(b->workers[thread], now);
+    if (thread == broker_control_thread(b))
+        return control_turn(b->control, now);
+    return helper_turn(thread == broker_files_thread(b) ? b->files : b->bulk, now,
+                       HELPER_JOBS_PER_TURN);
+}
+
+bool broker_thread_is_quiet(const struct broker *b, uint8_t thread)
+{
+    struct post *post = broker_post((struct broker *)b, thread);
+
+    if (thread < b->workers_n && !worker_is_quiet(b->workers[thread]))
+        return false;
+    if (thread == broker_control_thread(b) && !control_is_quiet(b->control))
+        return false;
+    return !mail_has_more(post);
+}
+
+bool broker_is_quiet(const struct broker *b)
+{
+    for (uint8_t i = 0; i < broker_threads_n(b); i++)
+        if (!broker_thread_is_quiet(b, i))
+            return false;
+    return true;
+}
+
+/* ── stop ── */
+
+int broker_close(struct broker *b)
+{
+    struct checkpoints *checkpoints = checkpoints_new();
+    int rc = checkpoints == NULL ? E_NO_MEMORY : 0;
+
+    thread_self = NULL; /* no thread runs any more: everything is main's */
+    for (uint8_t i = 0; i < b->workers_n && rc == 0; i++)
+        rc = store_close(b->workers[i]->store, checkpoints);
+    if (rc == 0)
+        rc = control_close(b->control, checkpoints);
+    if (rc == 0) {
+        rc = directory_leave(b->seams.disk, b->log_directory, checkpoints, b->lock_fd);
+        b->lock_fd = -1;
+    }
+    if (checkpoints != NULL)
+        checkpoints_free(checkpoints);
+    return rc == 0 ? 0
+                   : refuse(b, rc, "%s: not closed cleanly: %s", b->log_directory, error_text(rc));
+}
+
+static void worker_fini(struct broker *b, struct worker *w, uint8_t number)
+{
+    if (w->kafka != NULL)
+        kafka_fini(w->kafka);
+    if (w->conns != NULL)
+        conns_fini(w->conns);
+    if (w->store != NULL)
+        store_fini(w->store);
+    if (w->io != NULL)
+        b->seams.io_close(b->seams.context, number, w->io);
+    pages_close(b, &w->log_pages);
+    pages_close(b, &w->request_pages);
+}
+
+static void posts_fini(struct broker *b)
+{
+    struct post *posts[THREADS_MAX];
+    uint8_t n = broker_threads_n(b);
+
+    if (!b->has_posts)
+        return;
+    for (uint8_t i = 0; i < n; i++) {
+        posts[i] = broker_post(b, i);
+        post_event_close(posts[i]);
+    }
+    posts_disconnect(posts, n);
+    b->has_posts = false;
+}
+
+void broker_fini(struct broker *b)
+{
+    thread_self = NULL;
+    for (uint8_t i = 0; i < b->workers_n && b->workers[i] != NULL; i++)
+        worker_fini(b, b->workers[i], i);
+    if (b->files != NULL)
+        helper_fini(b->files);
+    if (b->bulk != NULL)
+        helper_fini(b->bulk);
+    if (b->control != NULL)
+        control_fini(b->control);
+    if (b->control_io != NULL)
+        b->seams.io_close(b->seams.context, broker_control_thread(b), b->control_io);
+    pages_close(b, &b->control_pages);
+    posts_fini(b);
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        free(b->workers[i]);
+        b->workers[i] = NULL;
+    }
+    if (b->lock_fd >= 0)
+        disk_close(b->seams.disk, b->lock_fd);
+    b->control = NULL;
+    b->control_io = NULL;
+    b->files = b->bulk = NULL;
+    b->lock_fd = -1;
+}
+
+void broker_ledger(const struct broker *b, FILE *to)
+{
+    bounds_print(&b->bounds, to);
+}

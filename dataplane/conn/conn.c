@@ -1,0 +1,447 @@
+/*
+ * conn.c - all connections of a worker: the pool, the ready list, the turn's "out", idle and stop.
+ *
+ * Owner: worker.
+ *
+ *              conn_open            conn_ended              conn_close
+ *      FREE ───────────────► OPEN ────────────► ENDED ──────────────────┐
+ *        ▲                    └────────────conn_close────────────► CLOSING
+ *        └── conn_release: told, no slots, transport done ◄─────────────┘
+ *
+ * Arrivals and handlers only mark (conn_news, conn_attend); conns_send_ready, once a turn, does for
+ * every marked connection what is left to do: bytes out of receive buffers, reading on or off,
+ * sends, the end. A connection that nothing happens to is not looked at, except by its idle timer,
+ * which is set once and looks at the times of the last transfers when it fires; receiving and
+ * sending never touch the wheel.
+ *
+ * What it does not do: it does not judge bytes; frames, their lengths and their rate are the Kafka
+ * layer's.
+ */
+#include "inside.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum {
+    CONNS_N_MAX = 1 << 20, /* of one worker: descriptors end long before */
+    ATTEND_ROUNDS_MAX = 4, /* in a turn, for connections marked while others are looked at */
+};
+
+static void conn_state_set(struct conn *conn, enum conn_state state)
+{
+    conn->state = (uint8_t)state;
+}
+
+uint64_t conns_now_ns(const struct conns *conns)
+{
+    /* Completions know no time; the timers have run in this turn or the last. */
+    return max_u64(conns->now_ns, conns->timers->tick * TIMER_TICK_NS);
+}
+
+/* ── boot and end ── */
+
+static void stop_fire(struct timer *timer, struct now now);
+
+static void conns_lists_init(struct conns *conns)
+{
+    list_init(&conns->open);
+    list_init(&conns->free);
+    list_init(&conns->ready);
+    list_init(&conns->ready_later);
+    list_init(&conns->attend);
+    list_init(&conns->hungry);
+    list_init(&conns->starved);
+    list_init(&conns->skipped);
+    timer_init(&conns->stop, stop_fire);
+}
+
+static uint64_t pool_bytes(const struct conns *conns)
+{
+    return (uint64_t)conns->config.conns_max * sizeof(struct conn);
+}
+
+int conns_init(struct conns **out, const struct conns_config *config, struct io *io,
+               struct pages *pages, struct timers *timers)
+{
+    struct conns *conns = calloc(1, sizeof *conns);
+    if (conns == NULL)
+        return E_NO_MEMORY;
+    conns->magic = CONNS_MAGIC;
+    conns->config = *config;
+    conns->config.conns_max = (uint32_t)min_u64(max_u64(config->conns_max, 1), CONNS_N_MAX);
+    conns->io = io;
+    conns->pages = pages;
+    conns->timers = timers;
+    conns_lists_init(conns);
+    int rc = peers_init(&conns->peers, conns->config.conns_max, config->seed);
+    if (rc != 0)
+        goto err_free;
+    rc = E_NO_MEMORY;
+    conns->pool = mmap(NULL, pool_bytes(conns), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (conns->pool == MAP_FAILED)
+        goto err_peers;
+    rc = rx_init(conns);
+    if (rc != 0)
+        goto err_pool;
+    *out = conns;
+    return 0;
+
+err_pool:
+    munmap(conns->pool, pool_bytes(conns));
+err_peers:
+    peers_fini(&conns->peers);
+err_free:
+    free(conns);
+    return rc;
+}
+
+void conns_fini(struct conns *conns)
+{
+    check(conns->magic == CONNS_MAGIC);
+    rx_fini(conns);
+    peers_fini(&conns->peers);
+    munmap(conns->pool, pool_bytes(conns));
+    conns->magic = 0;
+    free(conns);
+}
+
+uint32_t conns_count(const struct conns *conns)
+{
+    return (uint32_t)conns->stats.open_n + (conns->is_stopping ? acceptors_open_n(conns) : 0);
+}
+
+const struct conns_stats *conns_stats(const struct conns *conns)
+{
+    return &conns->stats;
+}
+
+/* ── one connection's life ── */
+
+static struct conn *pool_take(struct conns *conns)
+{
+    struct list *l = list_pop(&conns->free);
+    if (l != NULL)
+        return list_entry(l, struct conn, link);
+    if (conns->pool_used_n == conns->config.conns_max)
+        return NULL;
+    return &conns->pool[conns->pool_used_n++];
+}
+
+void conn_put(struct conn *conn)
+{
+    check(conn->magic == CONN_MAGIC && conn->state == CONN_FREE);
+    list_append(&conn->conns->free, &conn->link);
+}
+
+static void idle_fire(struct timer *timer, struct now now);
+
+static void conn_init(struct conn *conn, struct conns *conns)
+{
+    memset(conn, 0, sizeof *conn);
+    conn->magic = CONN_MAGIC;
+    conn->conns = conns;
+    conn->id = ++conns->id_next;
+    list_init(&conn->link);
+    list_init(&conn->ready);
+    list_init(&conn->attend);
+    list_init(&conn->staged);
+    list_init(&conn->fresh);
+    list_init(&conn->slots);
+    timer_init(&conn->idle, idle_fire);
+    conn->last_rx_ns = conn->last_tx_ns = conns_now_ns(conns);
+}
+
+struct conn *conn_open(struct conns *conns, const struct transport *transport,
+                       const struct listener *listener, const uint8_t ip[16], uint16_t port)
+{
+    struct conn *conn = NULL;
+    if (!conns->is_stopping && peers_add(&conns->peers, ip, conns->config.per_ip_max)) {
+        conn = pool_take(conns);
+        if (conn == NULL)
+            peers_remove(&conns->peers, ip);
+    }
+    if (conn == NULL) {
+        conns->stats.ends[conns->is_stopping ? CONN_END_STOPPING : CONN_END_LIMIT]++;
+        return NULL;
+    }
+    conn_init(conn, conns);
+    conn->transport = transport;
+    conn->listener = listener;
+    memcpy(conn->ip, ip, sizeof conn->ip);
+    conn->port = port;
+    conn_state_set(conn, CONN_OPEN);
+    list_append(&conns->open, &conn->link);
+    conns->stats.accepted_n++;
+    conns->stats.open_n++;
+    conn_attend(conn); /* the turn's "out" knows the time for the idle timer */
+    return conn;
+}
+
+void conn_news(struct conn *conn)
+{
+    struct conns *conns = conn->conns;
+    if (conn->is_told)
+        return;
+    conns->has_news = true;
+    if (list_is_linked(&conn->ready))
+        list_del(&conn->ready); /* from ready_later: it is needed now */
+    list_append(&conns->ready, &conn->ready);
+}
+
+void conn_attend(struct conn *conn)
+{
+    if (conn->is_hungry)
+        list_del(&conn->attend);
+    conn->is_hungry = false;
+    if (!list_is_linked(&conn->attend))
+        list_append(&conn->conns->attend, &conn->attend);
+}
+
+void conn_ended(struct conn *conn)
+{
+    if (conn->state != CONN_OPEN)
+        return;
+    conn_state_set(conn, CONN_ENDED);
+    if (conn->unread > 0)
+        conn_news(conn);
+    conn_attend(conn);
+}
+
+void conn_close(struct conn *conn, enum conn_end why)
+{
+    check(conn->magic == CONN_MAGIC && conn->state != CONN_FREE && why < CONN_ENDS_N);
+    if (conn->state == CONN_CLOSING)
+        return;
+    conn_state_set(conn, CONN_CLOSING);
+    conn->conns->stats.ends[why]++;
+    timer_stop(conn->conns->timers, &conn->idle);
+    conn->transport->close(conn);
+    conn_news(conn);
+    conn_attend(conn);
+}
+
+/* Everything is over: the struct goes back, unless a simulated client still holds its end. */
+static void conn_release(struct conn *conn)
+{
+    struct conns *conns = conn->conns;
+    check(conn->state == CONN_CLOSING && conn->is_told && conn->slots_n == 0 && conn->unread == 0);
+    check(!conn->is_sending && !list_is_linked(&conn->ready));
+    peers_remove(&conns->peers, conn->ip);
+    if (list_is_linked(&conn->attend))
+        list_del(&conn->attend);
+    list_del(&conn->link);
+    conns->stats.open_n--;
+    conn_state_set(conn, CONN_FREE);
+    if (conn->transport != &transport_memory)
+        conn_put(conn);
+    else
+        memory_gone(conn);
+}
+
+/* ── idle ── */
+
+static void idle_fire(struct timer *timer, struct now now)
+{
+    struct conn *conn = container_of(timer, struct conn, idle);
+    struct conns *conns = conn->conns;
+    uint64_t max = conns->config.idle_ns_max;
+    if (conn->state == CONN_ENDED) {
+        conn_close(conn, CONN_END_PEER);
+        return;
+    }
+    uint64_t since = conn->last_tx_ns;
+    if (!conn->is_sending)
+        since = conn->slots_n > 0 ? now.ns : max_u64(since, conn->last_rx_ns); /* it waits for us */
+    if (conn->has_arrived && !conn->is_sending)
+        since = now.ns;
+    if (since + max <= now.ns)
+        conn_close(conn, CONN_END_IDLE);
+    else
+        timer_set(conns->timers, &conn->idle, since + max);
+}
+
+static void idle_set(struct conn *conn, struct now now)
+{
+    struct timers *timers = conn->conns->timers;
+    if (conn->state == CONN_ENDED &&
+        (!timer_is_set(&conn->idle) || conn->idle.at_ns > now.ns + CONN_ENDED_NS_MAX))
+        timer_set(timers, &conn->idle, now.ns + CONN_ENDED_NS_MAX);
+    else if (conn->state == CONN_OPEN && conn->conns->config.idle_ns_max > 0 &&
+             !timer_is_set(&conn->idle))
+        timer_set(timers, &conn->idle, now.ns + conn->conns->config.idle_ns_max);
+}
+
+/* ── the turn's "out" ── */
+
+static bool conn_turn(struct conn *conn, struct now now)
+{
+    struct conns *conns = conn->conns;
+    bool was_sent;
+    conn->is_hungry = false;
+    if (conn->transport->turn != NULL)
+        conn->transport->turn(conn);
+    if (conn->has_arrived)
+        conn->last_rx_ns = now.ns;
+    conn->has_arrived = false;
+    idle_set(conn, now);
+    rx_settle(conn);
+    was_sent = tx_start(conn);
+    bool is_quiet = conn->slots_n == 0 && !conn->is_sending;
+    if (conn->state == CONN_ENDED && is_quiet && !list_is_linked(&conn->ready))
+        conn_close(conn, CONN_END_PEER);
+    if (conns->is_stopping && is_quiet && conn->state != CONN_CLOSING)
+        conn_close(conn, CONN_END_STOPPING);
+    if (conn->state != CONN_CLOSING)
+        return was_sent;
+    rx_drop(conn);
+    tx_drop(conn);
+    if (conn->is_told && conn->slots_n == 0 && !conn->is_sending && conn->transport->is_done(conn))
+        conn_release(conn);
+    return was_sent;
+}
+
+int conns_send_ready(struct conns *conns, struct now now)
+{
+    conns->now_ns = now.ns;
+    list_splice(&conns->attend, &conns->hungry);
+    int done = slots_release_skipped(conns);
+    for (int round = 0; round < ATTEND_ROUNDS_MAX && !list_is_empty(&conns->attend); round++) {
+        struct list marked; /* what gets marked meanwhile is for the next round */
+        list_init(&marked);
+        list_splice(&marked, &conns->attend);
+        for (struct list *l; (l = list_pop(&marked)) != NULL;)
+            done += conn_turn(list_entry(l, struct conn, attend), now);
+        done += slots_release_skipped(conns);
+    }
+    if (!list_is_empty(&conns->starved))
+        sock_feed_starved(conns);
+    list_splice(&conns->ready, &conns->ready_later);
+    return done + conns->has_news + !list_is_empty(&conns->attend);
+}
+
+/* ── stopping ── */
+
+static void stop_fire(struct timer *timer, struct now now)
+{
+    struct conns *conns = container_of(timer, struct conns, stop);
+    (void)now;
+    list_for_each(l, next, &conns->open)
+        conn_close(list_entry(l, struct conn, link), CONN_END_STOPPING);
+}
+
+void conns_stop(struct conns *conns, uint64_t deadline_ns)
+{
+    check(conns->magic == CONNS_MAGIC);
+    if (!conns->is_stopping)
+        acceptors_stop(conns);
+    conns->is_stopping = true;
+    timer_set(conns->timers, &conns->stop, deadline_ns);
+    list_for_each(l, next, &conns->open)
+        conn_attend(list_entry(l, struct conn, link));
+}
+
+/* ── reading and asking ── */
+
+struct conn *conns_ready_next(struct conns *conns)
+{
+    for (struct list *l; (l = list_pop(&conns->ready)) != NULL;) {
+        struct conn *conn = list_entry(l, struct conn, ready);
+        if (conn->state == CONN_CLOSING) {
+            check(!conn->is_told);
+            conn->is_told = true;
+            conn_attend(conn);
+            return conn;
+        }
+        if (conn->state == CONN_ENDED)
+            conn_attend(conn); /* its end may be due when nothing came of it */
+        if (conn->unread > 0 && !conns->is_stopping)
+            return conn;
+    }
+    conns->has_news = false;
+    return NULL;
+}
+
+void conn_ready_again(struct conn *conn)
+{
+    if (!list_is_linked(&conn->ready) && conn->state != CONN_CLOSING)
+        list_append(&conn->conns->ready_later, &conn->ready);
+}
+
+bool conn_is_closing(const struct conn *conn)
+{
+    return conn->state == CONN_CLOSING;
+}
+
+const struct listener *conn_listener(const struct conn *conn)
+{
+    return conn->listener;
+}
+
+const char *conn_peer(const struct conn *conn)
+{
+    static const uint8_t v4[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    /* The text is a cache, made when first asked for. */
+    struct conn *c = (struct conn *)(uintptr_t)conn;
+    char ip[INET6_ADDRSTRLEN] = "";
+    if (c->peer_text[0] != '\0')
+        return c->peer_text;
+    if (memcmp(c->ip, v4, sizeof v4) == 0) {
+        inet_ntop(AF_INET, c->ip + 12, ip, sizeof ip);
+        snprintf(c->peer_text, sizeof c->peer_text, "%s:%u", ip, c->port);
+    } else {
+        inet_ntop(AF_INET6, c->ip, ip, sizeof ip);
+        snprintf(c->peer_text, sizeof c->peer_text, "[%s]:%u", ip, c->port);
+    }
+    return c->peer_text;
+}
+
+uint64_t conn_id(const struct conn *conn)
+{
+    return conn->id;
+}
+
+uint64_t conn_last_rx_ns(const struct conn *conn)
+{
+    return conn->has_arrived ? max_u64(conn->last_rx_ns, conns_now_ns(conn->conns))
+                             : conn->last_rx_ns;
+}
+
+void *conn_user(const struct conn *conn)
+{
+    return conn->user;
+}
+
+void conn_set_user(struct conn *conn, void *user)
+{
+    conn->user = user;
+}
+
+void conn_invariants(const struct conn *conn)
+{
+    uint64_t bytes = 0, slots = 0;
+    check(conn->magic == CONN_MAGIC);
+    list_for_each(l, next, &conn->staged) {
+        const struct page *page = list_entry(l, struct page, link);
+        check(page->user_at < page->user_n && page->user_n <= page->size && page->refs == 1);
+        bytes += page->user_n - page->user_at;
+    }
+    list_for_each(l, next, &conn->fresh) {
+        const struct recv_buffer *b = list_entry(l, struct recv_buffer, link);
+        check(b->at < b->n && b->owner.refs > 0);
+        bytes += b->n - b->at;
+    }
+    check(bytes == conn->unread);
+    list_for_each(l, next, &conn->slots)
+        slots++;
+    check(slots <= conn->slots_n && conn->slots_n <= CONN_SLOTS_MAX);
+    if (conn->state == CONN_FREE)
+        check(bytes == 0 && conn->slots_n == 0 && !list_is_linked(&conn->ready));
+    if (conn->state == CONN_CLOSING)
+        check(conn->is_told || list_is_linked(&conn->ready));
+    const struct conn_slot *first = list_first(&conn->slots, struct conn_slot, link);
+    if (conn->is_sending || conn->tx_bytes > 0)
+        check(first != NULL && first->is_finished);
+}

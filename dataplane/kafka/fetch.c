@@ -1,0 +1,426 @@
+/*
+ * fetch.c - Fetch, versions 4-18: read each partition at its home, wait for enough, answer with
+ * slices of log pages.
+ *
+ * Owner: worker.
+ *
+ *   fetch_start --> fetch_read --one op per home--> fetch_more --enough--> fetch_finish
+ *                       ^                              |                        |
+ *                       '-- news or time -- fetch_park (park.c)          request_answer
+ *
+ * Budgets. max_bytes is split over the homes by their number of partitions; the answer then takes
+ * partitions in the order of the request while they fit, the first one with data in any case
+ * (KIP-74, trap 9). All answers of a worker together hold at most answer_budget_bytes (and one
+ * batch each beyond it); fetches that find it used up wait in order of arrival.
+ *
+ * Answered at once (trap 10): max_wait_ms <= 0, no partition, min_bytes there, any error, a
+ * diverging epoch.
+ *
+ * Sessions (KIP-227): none is ever created, every answer says session id 0, which clients take as
+ * "send the full list again". A request inside a session we do not know gets
+ * FETCH_SESSION_ID_NOT_FOUND. So trap 26 cannot arise.
+ *
+ * Not here: rack-aware replicas (one node: RackId is ignored), followers (a replica id gets
+ * NOT_LEADER_OR_FOLLOWER).
+ */
+#include "fetch.h"
+
+enum { FETCH_SESSION_INITIAL = 0, FETCH_SESSION_FINAL = -1, FETCH_BUDGET_STEP = 64 * 1024 };
+
+static void fetch_more(struct request *r, const struct view *view, struct now now);
+
+/* ── start ── */
+
+static struct read_op *fetch_op(struct request *r, struct fetch *f, uint8_t home)
+{
+    struct read_op *op = f->ops;
+    while (op != NULL && op->home_thread != home)
+        op = op->next;
+    if (op != NULL)
+        return op;
+    op = arena_alloc(&r->arena, sizeof *op);
+    if (op == NULL)
+        return NULL;
+    list_init(&op->link);
+    list_init(&op->step_mail.mail.link);
+    list_init(&op->cancel_mail.mail.link);
+    op->step_mail.op = op->cancel_mail.op = op;
+    op->request = r;
+    op->home_thread = home;
+    op->is_remote = home != r->kafka->config.worker;
+    op->is_committed = f->is_committed;
+    op->tail = &op->parts;
+    *f->ops_tail = op;
+    f->ops_tail = &op->next;
+    return op;
+}
+
+static bool fetch_add(struct request *r, struct fetch *f, const struct view *view,
+                      const struct fetch_request_topics *topic,
+                      const struct fetch_request_topics_partitions *asked,
+                      struct fetch_response_responses_partitions *response)
+{
+    const struct fetch_request *q = r->body;
+    const struct view_topic *found_topic;
+    const struct view_partition *found;
+    struct read_part *part = arena_alloc(&r->arena, sizeof *part);
+    if (part == NULL)
+        return false;
+    *f->tail = part;
+    f->tail = &part->next_asked;
+    part->response = response;
+    part->partition = response->partition_index = asked->partition;
+    part->code = partition_find(view, topic->topic, &topic->topic_id, r->version >= 13,
+                                asked->partition, &found_topic, &found);
+    int32_t replica = r->version >= 15 ? q->replica_state.replica_id : q->replica_id;
+    if (part->code == 0 && replica >= 0)
+        part->code = KAFKA_NOT_LEADER_OR_FOLLOWER;
+    if (part->code == 0)
+        part->code = leader_epoch_check(asked->current_leader_epoch, found->leader_epoch);
+    if (r->version >= 16 && found != NULL &&
+        (part->code == KAFKA_NOT_LEADER_OR_FOLLOWER || part->code == KAFKA_FENCED_LEADER_EPOCH)) {
+        response->current_leader.leader_id = found->leader;
+        response->current_leader.leader_epoch = found->leader_epoch;
+        f->shows_leader |= found->leader == view->node_id;
+    }
+    if (part->code != 0)
+        return true;
+    part->op = fetch_op(r, f, found->home);
+    if (part->op == NULL)
+        return false;
+    part->topic_id = found_topic->id;
+    part->offset = asked->fetch_offset;
+    part->bytes_max = asked->partition_max_bytes;
+    part->last_fetched_epoch = r->version >= 12 ? asked->last_fetched_epoch : -1;
+    list_init(&part->wait.link);
+    list_init(&part->read.link);
+    *part->op->tail = part;
+    part->op->tail = &part->next;
+    part->op->parts_n++;
+    f->parts_n++;
+    return true;
+}
+
+/* The skeleton of the answer and the list of what to read. */
+static bool fetch_plan(struct request *r, struct fetch *f, const struct view *view)
+{
+    const struct fetch_request *q = r->body;
+    int32_t topics_n = q->topics_n > 0 ? q->topics_n : 0;
+    f->response = PROTO_NEW(&r->arena, fetch_response, 1);
+    struct fetch_response_responses *topics =
+        PROTO_NEW(&r->arena, fetch_response_responses, topics_n);
+    if (f->response == NULL || topics == NULL)
+        return false;
+    f->response->responses = topics;
+    f->response->responses_n = topics_n;
+    for (int32_t i = 0; i < topics_n; i++) {
+        const struct fetch_request_topics *from = &q->topics[i];
+        int32_t n = from->partitions_n > 0 ? from->partitions_n : 0;
+        struct fetch_response_responses_partitions *partitions =
+            PROTO_NEW(&r->arena, fetch_response_responses_partitions, n);
+        topics[i].topic = request_keep(r, from->topic);
+        topics[i].topic_id = from->topic_id;
+        topics[i].partitions = partitions;
+        topics[i].partitions_n = n;
+        if (partitions == NULL || (topics[i].topic.n > 0 && topics[i].topic.ptr == NULL))
+            return false;
+        for (int32_t j = 0; j < n; j++)
+            if (!fetch_add(r, f, view, from, &from->partitions[j], &partitions[j]))
+                return false;
+    }
+    return true;
+}
+
+static bool fetch_session_is_known(struct request *r)
+{
+    const struct fetch_request *q = r->body;
+    if (q->session_epoch == FETCH_SESSION_INITIAL || q->session_epoch == FETCH_SESSION_FINAL)
+        return true;
+    struct fetch_response *response = PROTO_NEW(&r->arena, fetch_response, 1);
+    if (response != NULL)
+        response->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+    stats_add(r->kafka->stats, STAT_FETCH_ERRORS, 1);
+    request_answer(r, response);
+    return false;
+}
+
+void fetch_start(struct request *r, const struct view *view, struct now now)
+{
+    const struct fetch_request *q = r->body;
+    if (!fetch_session_is_known(r))
+        return;
+    struct fetch *f = arena_alloc(&r->arena, sizeof *f);
+    if (f == NULL) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    r->work = f;
+    f->tail = &f->parts;
+    f->ops_tail = &f->ops;
+    f->is_committed = q->isolation_level == 1;
+    f->max_bytes = min_u64(q->max_bytes > 0 ? (uint64_t)q->max_bytes : 0,
+                           (uint64_t)r->kafka->config.fetch_bytes_max);
+    f->min_bytes = min_u64(q->min_bytes > 0 ? (uint64_t)q->min_bytes : 0, f->max_bytes);
+    f->deadline_ns = now.ns + (q->max_wait_ms > 0 ? (uint64_t)q->max_wait_ms * NS_PER_MS : 0);
+    f->host = listener_host(r);
+    f->port = listener_port(r);
+    f->node_id = view->node_id;
+    if (!fetch_plan(r, f, view)) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    request_drop_frame(
+        r); /* everything kept was copied: a fetch that waits holds no receive memory */
+    r->body = NULL;
+    fetch_read(r, view, now);
+}
+
+/* ── reading ── */
+
+static uint64_t fetch_budget_left(const struct kafka *k)
+{
+    return k->config.answer_budget_bytes > k->answer_bytes
+               ? k->config.answer_budget_bytes - k->answer_bytes
+               : 0;
+}
+
+/* Room for a useful answer, or nothing else under way. */
+static bool fetch_has_budget(const struct kafka *k, const struct fetch *f)
+{
+    return k->answer_bytes == 0 || fetch_budget_left(k) >= min_u64(f->max_bytes, FETCH_BUDGET_STEP);
+}
+
+void fetch_budget_turn(struct kafka *k)
+{
+    while (!list_is_empty(&k->wait_answer)) {
+        struct request *r = list_first(&k->wait_answer, struct request, run_link);
+        if (!fetch_has_budget(k, r->work))
+            return;
+        list_del(&r->run_link);
+        request_run(r);
+        break; /* one a turn takes its share before the next is judged */
+    }
+}
+
+static void fetch_reserve(struct request *r, uint64_t bytes)
+{
+    struct kafka *k = r->kafka;
+    k->answer_bytes -= r->answer_bytes;
+    k->answer_bytes += bytes;
+    r->answer_bytes = bytes;
+}
+
+static void fetch_op_begin(struct request *r, struct read_op *op, struct now now)
+{
+    request_op_begin(r);
+    op->is_sent = true;
+    if (op->is_remote)
+        mail_send(r->kafka->post, op->home_thread, MAIL_READ, &op->step_mail.mail);
+    else
+        read_begin(r->kafka, op, now);
+}
+
+void fetch_step(struct request *r, enum read_step step, struct now now)
+{
+    struct fetch *f = r->work;
+    for (struct read_op *op = f->ops; op != NULL; op = op->next) {
+        op->step = (uint8_t)step;
+        fetch_op_begin(r, op, now);
+    }
+}
+
+void fetch_read(struct request *r, const struct view *view, struct now now)
+{
+    struct fetch *f = r->work;
+    (void)view;
+    if (f->parts_n > 0 && !fetch_has_budget(r->kafka, f)) {
+        stats_add(r->kafka->stats, STAT_NO_REQUEST_MEMORY, 1);
+        r->more = fetch_read;
+        request_state_set(r, REQUEST_WAITING);
+        list_append(&r->kafka->wait_answer, &r->run_link);
+        return;
+    }
+    uint64_t budget = r->kafka->answer_bytes == 0
+                          ? f->max_bytes
+                          : min_u64(f->max_bytes, fetch_budget_left(r->kafka));
+    fetch_reserve(r, f->parts_n > 0 ? budget : 0);
+    for (struct read_op *op = f->ops; op != NULL; op = op->next)
+        op->bytes_max = budget * op->parts_n / f->parts_n;
+    fetch_step(r, READ_NOW, now);
+    request_wait(r, fetch_more);
+}
+
+/* A step at this worker is over. */
+void fetch_op_done(struct read_op *op, struct now now)
+{
+    (void)now;
+    op->is_sent = false;
+    request_op_end(op->request);
+}
+
+static void fetch_send_release(struct read_op *op)
+{
+    struct request *r = op->request;
+    request_op_begin(r);
+    op->is_sent = true;
+    mail_send(r->kafka->post, op->home_thread, MAIL_RELEASE, &op->step_mail.mail);
+}
+
+void read_mail_back(struct mail *mail, struct now now)
+{
+    struct read_mail *m = container_of(mail, struct read_mail, mail);
+    struct read_op *op = m->op;
+    request_stamp(op->request, STAGE_MAILED, now.ns);
+    if (m == &op->cancel_mail) {
+        op->is_cancelling = false;
+        request_op_end(op->request);
+        return;
+    }
+    op->is_sent = false;
+    if (op->request->state == REQUEST_RELEASING && op->lent_n > 0)
+        fetch_send_release(op); /* the connection went while the read was under way */
+    request_op_end(op->request);
+}
+
+void release_mail_back(struct mail *mail)
+{
+    struct read_op *op = container_of(mail, struct read_mail, mail)->op;
+    op->is_sent = false;
+    request_op_end(op->request);
+}
+
+/* ── enough? ── */
+
+/* Decides what the answer carries: in the order of the request while it fits, the first data in any
+ * case. */
+static void fetch_judge(struct fetch *f)
+{
+    f->bytes = 0;
+    f->has_error = false;
+    for (struct read_part *part = f->parts; part != NULL; part = part->next_asked) {
+        struct slices *records = &part->response->records;
+        static const struct slice none;
+        *records = (struct slices){(struct slice *)(uintptr_t)&none, 0, 0}; /* empty, not null */
+        if (part->code != 0 || part->error != 0 || part->is_diverging) {
+            f->has_error = true;
+            continue;
+        }
+        if (!part->is_lent || (f->bytes > 0 && f->bytes + part->read.data.bytes > f->max_bytes))
+            continue;
+        *records = part->read.data;
+        f->bytes += records->bytes;
+    }
+}
+
+static void fetch_finish(struct request *r);
+
+static void fetch_more(struct request *r, const struct view *view, struct now now)
+{
+    struct fetch *f = r->work;
+    (void)view;
+    for (struct read_op *op = f->ops; op != NULL; op = op->next)
+        request_stamp(r, STAGE_PLACED, op->done_ns);
+    fetch_judge(f);
+    if (f->is_last || f->parts_n == 0 || f->has_error ||
+        f->bytes >= min_u64(f->min_bytes, r->answer_bytes) || now.ns >= f->deadline_ns)
+        fetch_finish(r);
+    else
+        fetch_park(r, now);
+}
+
+/* ── answer ── */
+
+static int16_t fetch_code(const struct read_part *part)
+{
+    if (part->code != 0)
+        return part->code;
+    return part->error == 0 ? KAFKA_NONE : error_kafka(part->error);
+}
+
+static bool fetch_part_fill(struct request *r, struct fetch *f, struct read_part *part)
+{
+    struct fetch_response_responses_partitions *p = part->response;
+    bool has_offsets = part->code == 0 && (part->error == 0 || part->error == E_OFFSET_RANGE);
+    p->error_code = fetch_code(part);
+    p->high_watermark = has_offsets ? part->offsets.high : -1;
+    p->last_stable_offset = has_offsets ? part->offsets.stable : -1;
+    p->log_start_offset = has_offsets ? part->offsets.start : -1;
+    p->aborted_transactions_n = -1;
+    p->preferred_read_replica = -1;
+    if (p->error_code != 0) {
+        stats_add(r->kafka->stats, STAT_FETCH_ERRORS, 1);
+        return true;
+    }
+    if (part->is_diverging) {
+        p->diverging_epoch.epoch = part->diverging_epoch;
+        p->diverging_epoch.end_offset = part->diverging_end;
+    }
+    if (!f->is_committed)
+        return true;
+    p->aborted_transactions_n = 0;
+    if (p->records.bytes == 0 || part->read.aborted_n == 0)
+        return true;
+    uint32_t n = part->read.aborted_n;
+    p->aborted_transactions =
+        PROTO_NEW(&r->arena, fetch_response_responses_partitions_aborted_transactions, n);
+    if (p->aborted_transactions == NULL)
+        return false;
+    p->aborted_transactions_n = (int32_t)n;
+    for (uint32_t i = 0; i < n; i++) { /* ordered by first offset (trap 7) */
+        p->aborted_transactions[i].producer_id = part->read.aborted[i].producer_id;
+        p->aborted_transactions[i].first_offset = part->read.aborted[i].first_offset;
+    }
+    return true;
+}
+
+/* KIP-951: where the leader is, so that the client needs no Metadata round trip. */
+static bool fetch_endpoints(struct request *r, struct fetch *f)
+{
+    if (!f->shows_leader)
+        return true;
+    struct fetch_response_node_endpoints *node =
+        PROTO_NEW(&r->arena, fetch_response_node_endpoints, 1);
+    if (node == NULL)
+        return false;
+    node->node_id = f->node_id;
+    node->host = f->host;
+    node->port = f->port;
+    f->response->node_endpoints = node;
+    f->response->node_endpoints_n = 1;
+    return true;
+}
+
+static void fetch_finish(struct request *r)
+{
+    struct fetch *f = r->work;
+    bool is_filled = fetch_endpoints(r, f);
+    for (struct read_part *part = f->parts; part != NULL && is_filled; part = part->next_asked)
+        is_filled = fetch_part_fill(r, f, part);
+    fetch_reserve(r, f->bytes);
+    stats_add(r->kafka->stats, STAT_FETCH_BYTES, f->bytes);
+    request_answer(r, is_filled ? f->response : NULL);
+}
+
+/* ── the end ── */
+
+/* Sent, or the connection is gone: pages go back to their homes, waits end. */
+void fetch_release(struct request *r, struct now now)
+{
+    struct fetch *f = r->work;
+    if (f == NULL)
+        return;
+    fetch_stop(r, now);
+    for (struct read_op *op = f->ops; op != NULL; op = op->next) {
+        if (op->is_sent && op->is_remote)
+            continue; /* comes back by itself */
+        if (op->is_sent) {
+            read_abort(op);
+            op->is_sent = false;
+            request_op_end(r);
+        }
+        if (!op->is_remote)
+            read_give_back(op);
+        else if (op->lent_n > 0)
+            fetch_send_release(op);
+    }
+}

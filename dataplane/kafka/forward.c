@@ -1,0 +1,152 @@
+/*
+ * forward.c - a decoded request goes to control, its answer comes back and is encoded here.
+ *
+ * Owner: worker; control has the operation between mail_send and its answer.
+ *
+ * At most control_requests_max are at control at once; the last tenth is only for heartbeats (no
+ * API of that kind is served yet, api_is_heartbeat names them), so that a storm of admin requests
+ * never costs a group member its session. The others wait here in order. The frame stays until the
+ * operation is back, because the decoded request points into it.
+ *
+ * The answer's structs stand in the operation's arena (heap, made by control) until they are bytes.
+ */
+#include "request.h"
+
+#include "control.h"
+
+/* Owner: the request. */
+struct forward {
+    struct control_op op;
+    struct request *request;
+    bool is_away; /* at control */
+};
+
+static bool api_is_heartbeat(int16_t key)
+{
+    return key == 12 || key == 68 || key == 76 ||
+           key == 88; /* Heartbeat and those of the newer group kinds */
+}
+
+static bool forward_has_room(const struct kafka *k, int16_t key)
+{
+    uint32_t max = k->config.control_requests_max, reserve = (max + 9) / 10;
+    if (api_is_heartbeat(key))
+        return k->control_n < max;
+    return k->control_n < (max > reserve ? max - reserve : 1);
+}
+
+static void forward_go(struct request *r)
+{
+    struct kafka *k = r->kafka;
+    struct forward *f = r->forward;
+    k->control_n++;
+    r->holds_control = true;
+    f->is_away = true;
+    request_op_begin(r);
+    mail_send(k->post, k->config.control_thread, MAIL_REQUEST, &f->op.mail);
+}
+
+void forward_send(struct request *r, int16_t key, int16_t version, const void *body,
+                  void (*more)(struct request *, const struct view *, struct now))
+{
+    struct kafka *k = r->kafka;
+    struct forward *f = arena_alloc(&r->arena, sizeof *f);
+    if (f == NULL) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    r->forward = f;
+    f->request = r;
+    list_init(&f->op.mail.link);
+    f->op.api_key = key;
+    f->op.api_version = version;
+    f->op.client_id = r->client_id;
+    request_client_host(r, f->op.client_host, sizeof f->op.client_host);
+    f->op.listener = conn_listener(r->conn->conn);
+    f->op.request = body;
+    f->op.started_ns = k->now.ns;
+    arena_init(&f->op.arena, NULL, NULL, REQUEST_ARENA_MAX);
+    if (list_is_empty(&k->wait_control) && forward_has_room(k, key)) {
+        forward_go(r);
+        request_wait(r, more);
+        return;
+    }
+    r->more = more;
+    request_state_set(r, REQUEST_WAITING);
+    if (api_is_heartbeat(key))
+        list_push(&k->wait_control, &r->run_link);
+    else
+        list_append(&k->wait_control, &r->run_link);
+}
+
+void forward_next(struct kafka *k)
+{
+    while (!list_is_empty(&k->wait_control)) {
+        struct request *r = list_first(&k->wait_control, struct request, run_link);
+        if (!forward_has_room(k, r->forward->op.api_key))
+            return;
+        list_del(&r->run_link);
+        forward_go(r);
+    }
+}
+
+void forward_back(struct mail *mail)
+{
+    struct forward *f =
+        container_of(container_of(mail, struct control_op, mail), struct forward, op);
+    struct request *r = f->request;
+    struct kafka *k = r->kafka;
+    check(f->is_away && r->holds_control && k->control_n > 0);
+    f->is_away = false;
+    r->holds_control = false;
+    k->control_n--;
+    request_stamp(r, STAGE_MAILED, k->now.ns);
+    forward_next(k);
+    if (r->state == REQUEST_RELEASING)
+        arena_fini(&f->op.arena); /* nobody waits for the answer any more */
+    request_op_end(r);
+}
+
+/* The whole broker ends, in whatever state the request is: only what is not page memory has to go. */
+void forward_fini(struct request *r)
+{
+    if (r->state != REQUEST_FREE && r->forward != NULL)
+        arena_fini(&r->forward->op.arena);
+}
+
+void *forward_response(struct request *r)
+{
+    return r->forward->op.response;
+}
+
+/* Encoded: the structs of the answer may go. */
+void forward_end(struct request *r)
+{
+    struct forward *f = r->forward;
+    if (f != NULL && !f->is_away)
+        arena_fini(&f->op.arena);
+}
+
+static void forward_answer(struct request *r, const struct view *view, struct now now)
+{
+    void *response = forward_response(r);
+    (void)view, (void)now;
+    if (response == NULL) {
+        request_close(r, CONN_END_PROTOCOL, STAT_BAD_BODY);
+        return;
+    }
+    r->encoded = forward_end;
+    request_answer(r, response);
+}
+
+void forward_start(struct request *r, const struct view *view, struct now now)
+{
+    (void)view, (void)now;
+    forward_send(r, r->api->key, r->version, r->body, forward_answer);
+}
+
+void forward_release(struct request *r, struct now now)
+{
+    (void)now;
+    forward_end(r);
+}

@@ -1,0 +1,303 @@
+/*
+ * produce.c - Produce, versions 3-13: one batch per partition to its log, answered when as safe as
+ * acks asks.
+ *
+ * Owner: worker.
+ *
+ *   produce_start --one append op per home--> produce_placed (the frame's bytes go)
+ *                                         '-> produce_done --all back--> produce_answer
+ *
+ * Refused before any log is asked: acks not in -1, 0, 1 (21); a transactional id (53: fatal for the
+ * Java client and librdkafka, so they do not retry for ever; transactions are not served yet);
+ * unknown topic, partition (3) or topic id (100, v13); an internal topic (17, as Apache Kafka, but
+ * for the admin client's own id); no leader here (6, with CurrentLeader from v10, KIP-951; no
+ * NodeEndpoints, since the only node is not it); null or empty records (87). The base offset is -1
+ * in every error.
+ *
+ * acks=0 has no answer; when a batch is refused the connection is closed, so that the client
+ * notices (trap 11). A timeout_ms below PRODUCE_TIMEOUT_MIN_MS is raised to it: in Apache Kafka 0
+ * is enough for acks=-1 when there is one replica, here it would always run out before the flush.
+ */
+#include "ops.h"
+
+enum { PRODUCE_TIMEOUT_MIN_MS = 1000, PRODUCE_TIMEOUT_MAX_MS = 15 * 60 * 1000 };
+
+/* One Produce. Stands in the request's arena. */
+struct produce {
+    struct produce_response *response;
+    struct append_op **ops; /* by home thread; NULL for none */
+    uint32_t ops_n, placed_n;
+    uint64_t deadline_ns;
+    bool has_error;
+    int16_t acks;
+};
+
+static void produce_answer(struct request *r, const struct view *view, struct now now);
+
+/* ── what is refused at once ── */
+
+static int16_t produce_check(const struct request *r, const struct view_topic *topic,
+                             const struct slices *records)
+{
+    if (topic->is_internal && !bytes_equal_string(r->client_id, "__admin_client"))
+        return KAFKA_INVALID_TOPIC;
+    return records->bytes == 0 ? KAFKA_INVALID_RECORD : KAFKA_NONE;
+}
+
+static void produce_refuse(struct request *r, struct produce *p,
+                           struct produce_response_responses_partition_responses *response,
+                           int16_t code)
+{
+    response->error_code = code;
+    response->base_offset = -1;
+    p->has_error = true;
+    stats_add(r->kafka->stats, STAT_PRODUCE_ERRORS, 1);
+}
+
+/* ── start ── */
+
+static struct append_op *produce_op(struct request *r, struct produce *p, uint8_t home)
+{
+    if (p->ops[home] != NULL)
+        return p->ops[home];
+    struct append_op *op = arena_alloc(&r->arena, sizeof *op);
+    if (op == NULL)
+        return NULL;
+    list_init(&op->link);
+    list_init(&op->place.mail.link);
+    list_init(&op->wait.mail.link);
+    timer_init(&op->timer, NULL);
+    op->place.op = op->wait.op = op;
+    op->request = r;
+    op->home_thread = home;
+    op->is_remote = home != r->kafka->config.worker;
+    op->acks = p->acks;
+    op->version = r->version;
+    op->deadline_ns = p->deadline_ns;
+    op->tail = &op->parts;
+    p->ops[home] = op;
+    p->ops_n++;
+    return op;
+}
+
+static bool produce_add(struct request *r, struct produce *p, const struct view *view,
+                        const struct produce_request_topic_data *topic,
+                        const struct produce_request_topic_data_partition_data *from,
+                        struct produce_response_responses_partition_responses *response)
+{
+    const struct view_topic *found_topic;
+    const struct view_partition *found;
+    response->index = from->index;
+    int16_t code = partition_find(view, topic->name, &topic->topic_id, r->version >= 13,
+                                  from->index, &found_topic, &found);
+    if (code == KAFKA_NOT_LEADER_OR_FOLLOWER && r->version >= 10) {
+        response->current_leader.leader_id = found->leader;
+        response->current_leader.leader_epoch = found->leader_epoch;
+    }
+    if (code == 0)
+        code = produce_check(r, found_topic, &from->records);
+    if (code != 0) {
+        produce_refuse(r, p, response, code);
+        return true;
+    }
+    struct append_op *op = produce_op(r, p, found->home);
+    struct append_part *part = op == NULL ? NULL : arena_alloc(&r->arena, sizeof *part);
+    if (part == NULL)
+        return false;
+    part->op = op;
+    part->topic_id = found_topic->id;
+    part->partition = from->index;
+    part->records = &from->records;
+    part->response = response;
+    *op->tail = part;
+    op->tail = &part->next;
+    return true;
+}
+
+/* A reason to refuse every partition alike, or 0. */
+static int16_t produce_check_all(const struct produce_request *q)
+{
+    if (q->acks < -1 || q->acks > 1)
+        return KAFKA_INVALID_REQUIRED_ACKS;
+    if (q->transactional_id.ptr != NULL)
+        return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    return KAFKA_NONE;
+}
+
+/* The skeleton of the answer and the batches by home. */
+static bool produce_plan(struct request *r, struct produce *p, const struct view *view)
+{
+    const struct produce_request *q = r->body;
+    int16_t code = produce_check_all(q);
+    int32_t topics_n = q->topic_data_n > 0 ? q->topic_data_n : 0;
+    p->response = PROTO_NEW(&r->arena, produce_response, 1);
+    struct produce_response_responses *topics =
+        PROTO_NEW(&r->arena, produce_response_responses, topics_n);
+    if (p->response == NULL || topics == NULL)
+        return false;
+    p->response->responses = topics;
+    p->response->responses_n = topics_n;
+    for (int32_t i = 0; i < topics_n; i++) {
+        const struct produce_request_topic_data *from = &q->topic_data[i];
+        int32_t n = from->partition_data_n > 0 ? from->partition_data_n : 0;
+        topics[i].name = request_keep(r, from->name);
+        topics[i].topic_id = from->topic_id;
+        topics[i].partition_responses =
+            PROTO_NEW(&r->arena, produce_response_responses_partition_responses, n);
+        topics[i].partition_responses_n = n;
+        if (topics[i].partition_responses == NULL ||
+            (from->name.ptr != NULL && topics[i].name.ptr == NULL))
+            return false;
+        for (int32_t j = 0; j < n; j++) {
+            topics[i].partition_responses[j].index = from->partition_data[j].index;
+            if (code != 0)
+                produce_refuse(r, p, &topics[i].partition_responses[j], code);
+            else if (!produce_add(r, p, view, from, &from->partition_data[j],
+                                  &topics[i].partition_responses[j]))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Gives the operations to their homes. Two mails each: what is placed and what is safe are two
+ * answers. */
+static void produce_begin(struct request *r, struct produce *p, struct now now)
+{
+    struct kafka *k = r->kafka;
+    for (uint32_t home = 0; home < k->config.workers_n; home++) {
+        struct append_op *op = p->ops[home];
+        if (op == NULL)
+            continue;
+        request_op_begin(r);
+        if (!op->is_remote) {
+            op->wait_came = true;
+            append_begin(k, op, now);
+            continue;
+        }
+        mail_send(k->post, op->home_thread, MAIL_APPEND, &op->place.mail);
+        if (op->acks != 0)
+            mail_send(k->post, op->home_thread, MAIL_APPEND, &op->wait.mail);
+    }
+}
+
+void produce_start(struct request *r, const struct view *view, struct now now)
+{
+    const struct produce_request *q = r->body;
+    struct produce *p = arena_alloc(&r->arena, sizeof *p);
+    if (p != NULL)
+        p->ops = arena_array(&r->arena, r->kafka->config.workers_n, sizeof *p->ops);
+    if (p == NULL || p->ops == NULL) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    int64_t timeout_ms =
+        min_i64(max_i64(q->timeout_ms, PRODUCE_TIMEOUT_MIN_MS), PRODUCE_TIMEOUT_MAX_MS);
+    p->deadline_ns = now.ns + (uint64_t)timeout_ms * NS_PER_MS;
+    p->acks = q->acks;
+    if (!produce_plan(r, p, view)) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    r->work = p;
+    request_op_begin(r); /* held here, so that the last op cannot finish the request in the loop */
+    request_wait(r, produce_answer);
+    produce_begin(r, p, now);
+    if (p->ops_n == 0)
+        request_drop_frame(r);
+    request_op_end(r);
+}
+
+/* ── operations ── */
+
+void produce_placed(struct append_op *op, struct now now)
+{
+    struct request *r = op->request;
+    struct produce *p = r->work;
+    (void)now;
+    request_stamp(r, STAGE_PLACED, op->placed_ns);
+    if (++p->placed_n == p->ops_n)
+        request_drop_frame(r);
+}
+
+/* Nothing of the op is in another thread's hands any more. */
+void produce_done(struct append_op *op, struct now now)
+{
+    struct request *r = op->request;
+    struct stats *stats = r->kafka->stats;
+    (void)now;
+    request_stamp(r, STAGE_WRITTEN, op->written_ns);
+    request_stamp(r, STAGE_FLUSHED, op->flushed_ns);
+    stats_add(stats, STAT_PRODUCE_BYTES, op->bytes);
+    stats_add(stats, STAT_PRODUCE_BATCHES, op->batches_n);
+    stats_add(stats, STAT_PRODUCE_RECORDS, op->records_n);
+    request_op_end(r);
+}
+
+void produce_release(struct request *r, struct now now)
+{
+    struct produce *p = r->work;
+    if (p == NULL)
+        return;
+    /* What other workers have comes back by itself, at the latest at its deadline. What is queued
+     * here is still appended: the client sent it in good faith, and with acks=0 may have closed
+     * right after. */
+    struct append_op *op = p->ops[r->kafka->config.worker];
+    if (op != NULL && !op->is_done)
+        append_abandon(op, now);
+}
+
+/* ── answer ── */
+
+static bool produce_part_reason(struct request *r, const struct append_part *part)
+{
+    struct produce_response_responses_partition_responses *response = part->response;
+    if (r->version < 8 || (part->reason[0] == '\0' && part->bad_record_at < 0))
+        return true;
+    struct bytes reason = bytes_of(part->reason, strnlen(part->reason, sizeof part->reason));
+    response->error_message = reason;
+    if (part->bad_record_at < 0)
+        return true;
+    response->record_errors =
+        PROTO_NEW(&r->arena, produce_response_responses_partition_responses_record_errors, 1);
+    if (response->record_errors == NULL)
+        return false;
+    response->record_errors_n = 1;
+    response->record_errors[0].batch_index = part->bad_record_at;
+    response->record_errors[0].batch_index_error_message = reason;
+    response->error_message = bytes_of_string("One or more records have been rejected");
+    return true;
+}
+
+static bool produce_part_fill(struct request *r, struct produce *p, struct append_part *part)
+{
+    struct produce_response_responses_partition_responses *response = part->response;
+    response->log_start_offset = part->start_offset;
+    if (part->error != 0) {
+        produce_refuse(r, p, response, error_kafka(part->error));
+        return produce_part_reason(r, part);
+    }
+    response->base_offset = part->base_offset;
+    response->log_append_time_ms = part->log_append_ms;
+    return true;
+}
+
+static void produce_answer(struct request *r, const struct view *view, struct now now)
+{
+    struct produce *p = r->work;
+    bool is_filled = true;
+    (void)view, (void)now;
+    for (uint32_t home = 0; home < r->kafka->config.workers_n; home++)
+        for (struct append_part *part = p->ops[home] == NULL ? NULL : p->ops[home]->parts;
+             part != NULL && is_filled; part = part->next)
+            is_filled = produce_part_fill(r, p, part);
+    if (p->acks != 0) {
+        request_answer(r, is_filled ? p->response : NULL);
+        return;
+    }
+    bool has_error = p->has_error;
+    struct conn *conn = r->conn->conn;
+    request_skip(r);
+    if (has_error)
+        conn_close(conn, CONN_END_ACKS0);
+}

@@ -1,0 +1,409 @@
+/*
+ * metrics.c - counters and histograms as Prometheus text. The only file that sees libmicrohttpd.
+ *
+ * Owner: main opens and closes; the answers are made on the library's thread (metrics.h).
+ *
+ * Histograms inside are log-linear with thousands of buckets; outside they become METRICS_BUCKETS_N
+ * cumulative ones, because every bucket is a time series that somebody stores. A value on the edge
+ * of an inner bucket is counted where the inner bucket ends, an error of at most 2 %.
+ *
+ * It knows nothing of topics, partitions, groups or clients: no name a client chose can become a
+ * series.
+ */
+#include "metrics.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+
+#include "proto.h"
+
+enum { ADDRESS_MAX = 128, STUCK_S = 5, API_PRODUCE = 0, API_FETCH = 1 };
+
+/* Owner: main; the fields after `daemon` the HTTP thread. */
+struct metrics {
+    struct broker *broker;
+    const char *version;
+    char address[ADDRESS_MAX];
+    char left_out[ADDRESS_MAX]; /* why it is not served; "" when it is */
+    struct MHD_Daemon *daemon;
+    uint64_t turns_seen[BROKER_WORKERS_MAX];
+    uint64_t turns_seen_ns[BROKER_WORKERS_MAX];
+};
+
+/* ── text ── */
+
+struct stat_row {
+    const char *metric, *text;
+    bool is_counter;
+};
+
+static const struct stat_row stat_rows[] = {
+#define COUNTER                        true
+#define GAUGE                          false
+#define STAT(name, type, metric, text) {metric, text, type},
+#include "stats.def"
+#undef STAT
+#undef COUNTER
+#undef GAUGE
+};
+
+/* Upper edges in microseconds; the last bucket is +Inf. */
+static const uint32_t edges_us[METRICS_BUCKETS_N - 1] = {
+    50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 100000, 500000, 2500000};
+
+static void head_write(FILE *to, const char *metric, const char *type, const char *text)
+{
+    fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", metric, text, metric, type);
+}
+
+/* Label values of ours need no escapes; those of settings may. */
+static void label_write(FILE *to, const char *text)
+{
+    for (; *text != 0; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', to);
+        if (*text == '\n')
+            fputs("\\n", to);
+        else
+            fputc(*text, to);
+    }
+}
+
+static void stats_write(const struct broker *b, FILE *to)
+{
+    char name[16];
+
+    for (int at = 0; at < STATS_N; at++) {
+        const struct stat_row *row = &stat_rows[at];
+        head_write(to, row->metric, row->is_counter ? "counter" : "gauge", row->text);
+        for (uint8_t i = 0; i <= b->workers_n; i++) {
+            const struct stats *s = i < b->workers_n ? &b->workers[i]->stats : &b->control_stats;
+            broker_thread_name(b, i, name, sizeof name);
+            fprintf(to, "%s{thread=\"%s\"} %llu\n", row->metric, name,
+                    (unsigned long long)stats_get(s, (enum stat)at));
+        }
+    }
+}
+
+/* ── histograms ── */
+
+/* The outer buckets of one API and stage, over all workers. */
+struct outer {
+    uint64_t counts[METRICS_BUCKETS_N]; /* not cumulative */
+    uint64_t n, sum_ns;
+};
+
+static void outer_add(struct outer *o, const struct histogram *h)
+{
+    uint32_t bucket = 0;
+
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS(h->bits); i++) {
+        uint64_t n = atomic_load_explicit(&h->counts[i], memory_order_relaxed);
+        if (n == 0)
+            continue;
+        while (bucket < METRICS_BUCKETS_N - 1 &&
+               histogram_value(i, h->bits) > (uint64_t)edges_us[bucket] * NS_PER_US)
+            bucket++;
+        o->counts[bucket] += n;
+        o->n += n;
+    }
+    o->sum_ns += atomic_load_explicit(&h->sum, memory_order_relaxed);
+}
+
+static bool outer_of(const struct broker *b, int16_t api_key, int to, struct outer *out)
+{
+    bool is_seen = false;
+
+    *out = (struct outer){0};
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        const struct kafka *kafka = b->workers[i]->kafka;
+        const struct histogram *h = kafka == NULL ? NULL : kafka_histogram(kafka, api_key, to);
+        if (h == NULL)
+            continue;
+        is_seen = true;
+        outer_add(out, h);
+    }
+    return is_seen && out->n > 0;
+}
+
+static void outer_write(FILE *to, const char *metric, const char *labels, const struct outer *o)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < METRICS_BUCKETS_N - 1; i++) {
+        n += o->counts[i];
+        fprintf(to, "%s_bucket{%s,le=\"%g\"} %llu\n", metric, labels, edges_us[i] / 1e6,
+                (unsigned long long)n);
+    }
+    fprintf(to, "%s_bucket{%s,le=\"+Inf\"} %llu\n", metric, labels, (unsigned long long)o->n);
+    fprintf(to, "%s_sum{%s} %.9f\n", metric, labels, (double)o->sum_ns / 1e9);
+    fprintf(to, "%s_count{%s} %llu\n", metric, labels, (unsigned long long)o->n);
+}
+
+static void requests_write(const struct broker *b, FILE *to)
+{
+    struct outer o;
+    char labels[96];
+
+    head_write(
+        to, "millrace_request_seconds", "histogram",
+        "Time of a request from its last byte received to its answer handed to the transport.");
+    for (int16_t api = 0; api < METRICS_APIS_MAX; api++) {
+        if (!outer_of(b, api, STAGES_N, &o))
+            continue;
+        snprintf(labels, sizeof labels, "api=\"%s\"", proto_api_name(api));
+        outer_write(to, "millrace_request_seconds", labels, &o);
+    }
+}
+
+static void stages_write(const struct broker *b, FILE *to)
+{
+    static const char *const names[] = {
+#define STAGE(name, text) #name,
+        STAGES(STAGE)
+#undef STAGE
+    };
+    static const int16_t apis[] = {API_PRODUCE, API_FETCH};
+    struct outer o;
+    char labels[96];
+
+    head_write(to, "millrace_stage_seconds", "histogram",
+               "Time until a stage was reached, since the stage before it.");
+    for (size_t i = 0; i < array_n(apis); i++) {
+        for (int stage = 0; stage < STAGES_N; stage++) {
+            if (!outer_of(b, apis[i], stage, &o))
+                continue;
+            snprintf(labels, sizeof labels, "api=\"%s\",stage=\"%s\"", proto_api_name(apis[i]),
+                     names[stage]);
+            outer_write(to, "millrace_stage_seconds", labels, &o);
+        }
+    }
+}
+
+/* ── the process ── */
+
+static void settings_write(const struct broker *b, FILE *to)
+{
+    uint32_t n = 0, written = 0;
+    const struct config_row *rows = config_rows(CONFIG_BROKER, &n);
+
+    head_write(to, "millrace_setting_not_honoured", "gauge",
+               "A setting that is set and has no effect here; the start lines say why.");
+    for (uint32_t i = 0; i < n && written < METRICS_SETTINGS_MAX; i++) {
+        if (rows[i].status != CONFIG_IGNORED || !config_is_set(b->config, rows[i].key))
+            continue;
+        fprintf(to, "millrace_setting_not_honoured{setting=\"");
+        label_write(to, rows[i].key);
+        fprintf(to, "\"} 1\n");
+        written++;
+    }
+}
+
+static void process_write(const struct broker *b, const char *version, FILE *to)
+{
+    head_write(to, "millrace_build_info", "gauge", "The version that runs.");
+    fprintf(to, "millrace_build_info{version=\"");
+    label_write(to, version);
+    fprintf(to, "\",transport=\"io_uring\"} 1\n");
+    head_write(to, "millrace_durability_mode", "gauge",
+               "The default of storage.durability: group (flushed before acks=all) or relaxed.");
+    fprintf(to, "millrace_durability_mode{mode=\"");
+    label_write(to, config_string(b->config, "storage.durability"));
+    fprintf(to, "\"} 1\n");
+    head_write(to, "millrace_workers", "gauge", "Worker threads.");
+    fprintf(to, "millrace_workers %u\n", b->workers_n);
+    head_write(to, "millrace_memory_bound_bytes", "gauge", "The sum of the memory ledger.");
+    fprintf(to, "millrace_memory_bound_bytes %llu\n",
+            (unsigned long long)bounds_process_bytes(&b->bounds));
+    head_write(to, "millrace_last_stop_clean", "gauge",
+               "1 when the stop before this start was clean.");
+    fprintf(to, "millrace_last_stop_clean %d\n", b->is_clean);
+    head_write(to, "millrace_recovery_cut_bytes", "gauge",
+               "Bytes cut from logs by recovery at this start.");
+    fprintf(to, "millrace_recovery_cut_bytes %llu\n", (unsigned long long)b->recovery.cut_bytes);
+}
+
+void metrics_write(const struct broker *b, const char *version, FILE *to)
+{
+    process_write(b, version, to);
+    settings_write(b, to);
+    stats_write(b, to);
+    requests_write(b, to);
+    stages_write(b, to);
+}
+
+/* ── health ── */
+
+static uint64_t turns_of(const struct worker *w)
+{
+    return stats_get(&w->stats, STAT_TURNS_BUSY) + stats_get(&w->stats, STAT_TURNS_IDLE);
+}
+
+/* A worker turns at least ten times a second, also without work. 200 or 503. */
+static unsigned health_write(struct metrics *m, FILE *to)
+{
+    const struct broker *b = m->broker;
+    uint64_t now_ns = clock_read_ns(), failed_n = 0;
+    unsigned status = MHD_HTTP_OK;
+
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        uint64_t turns = turns_of(b->workers[i]);
+        failed_n += stats_get(&b->workers[i]->stats, STAT_LOGS_FAILED);
+        if (turns != m->turns_seen[i] || m->turns_seen_ns[i] == 0) {
+            m->turns_seen[i] = turns;
+            m->turns_seen_ns[i] = now_ns;
+        } else if (now_ns - m->turns_seen_ns[i] > STUCK_S * NS_PER_S) {
+            fprintf(to, "worker-%d has not turned for %llu s\n", i,
+                    (unsigned long long)((now_ns - m->turns_seen_ns[i]) / NS_PER_S));
+            status = MHD_HTTP_SERVICE_UNAVAILABLE;
+        }
+    }
+    if (failed_n > 0)
+        fprintf(to, "degraded: %llu logs refuse appends\n", (unsigned long long)failed_n);
+    if (status == MHD_HTTP_OK)
+        fprintf(to, "ok\n");
+    return status;
+}
+
+/* ── HTTP ── */
+
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, char *text,
+                                   size_t n)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE);
+    enum MHD_Result rc;
+
+    if (response == NULL) {
+        free(text);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    rc = MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
+static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *upload,
+                              size_t *upload_n, void **user)
+{
+    struct metrics *m = context;
+    char *text = NULL;
+    size_t n = 0;
+    unsigned status = MHD_HTTP_OK;
+    FILE *to = open_memstream(&text, &n);
+
+    (void)version;
+    (void)upload;
+    (void)user;
+    *upload_n = 0;
+    if (to == NULL)
+        return MHD_NO;
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+        status = MHD_HTTP_METHOD_NOT_ALLOWED;
+        fprintf(to, "only GET\n");
+    } else if (strcmp(url, "/metrics") == 0) {
+        metrics_write(m->broker, m->version, to);
+    } else if (strcmp(url, "/healthz") == 0) {
+        status = health_write(m, to);
+    } else {
+        status = MHD_HTTP_NOT_FOUND;
+        fprintf(to, "here are /metrics and /healthz\n");
+    }
+    if (fclose(to) != 0) {
+        free(text);
+        return MHD_NO;
+    }
+    return answer_text(connection, status, text, n);
+}
+
+/* ── opening ── */
+
+/* "127.0.0.1:9644", "[::1]:9644", ":9644" (all addresses). */
+static bool address_parse(const char *text, struct sockaddr_storage *out)
+{
+    const char *colon = strrchr(text, ':');
+    char host[ADDRESS_MAX] = "";
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    char *end;
+    long port = colon == NULL ? -1 : strtol(colon + 1, &end, 10);
+
+    if (port <= 0 || port > 65535 || *end != 0 || (size_t)(colon - text) >= sizeof host)
+        return false;
+    memset(out, 0, sizeof *out);
+    memcpy(host, text, (size_t)(colon - text));
+    if (host[0] == '[' && host[strlen(host) - 1] == ']') {
+        host[strlen(host) - 1] = 0;
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)port);
+        return inet_pton(AF_INET6, host + 1, &v6->sin6_addr) == 1;
+    }
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons((uint16_t)port);
+    if (host[0] == 0 || strcmp(host, "localhost") == 0)
+        v4->sin_addr.s_addr = htonl(host[0] == 0 ? INADDR_ANY : INADDR_LOOPBACK);
+    else
+        return inet_pton(AF_INET, host, &v4->sin_addr) == 1;
+    return true;
+}
+
+nodiscard static int metrics_listen(struct metrics *m)
+{
+    struct sockaddr_storage at;
+
+    if (!address_parse(m->address, &at))
+        return E_INVALID;
+    m->daemon = MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0, NULL,
+        NULL, answer, m, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at, MHD_OPTION_CONNECTION_LIMIT,
+        16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
+    return m->daemon != NULL ? 0 : E_IN_USE;
+}
+
+int metrics_open(struct metrics **out, struct broker *b, const char *version, char *why,
+                 size_t why_n)
+{
+    const char *address = config_string(b->config, "admin.listeners");
+    struct metrics *m;
+    int rc;
+
+    *out = NULL;
+    if (address == NULL || address[0] == 0)
+        return 0;
+    if ((m = calloc(1, sizeof *m)) == NULL)
+        return E_NO_MEMORY;
+    m->broker = b;
+    m->version = version;
+    snprintf(m->address, sizeof m->address, "%s", address);
+    rc = metrics_listen(m);
+    if (rc == 0 || (rc == E_IN_USE && !config_is_set(b->config, "admin.listeners"))) {
+        if (rc != 0)
+            snprintf(m->left_out, sizeof m->left_out, "the port is in use; set admin.listeners");
+        *out = m;
+        return 0;
+    }
+    snprintf(why, why_n, "admin.listeners=%s: %s", address,
+             rc == E_INVALID ? "not HOST:PORT with a numeric host"
+                             : "the address is in use or not ours");
+    free(m);
+    return rc;
+}
+
+void metrics_close(struct metrics *m)
+{
+    if (m != NULL && m->daemon != NULL)
+        MHD_stop_daemon(m->daemon);
+    free(m);
+}
+
+void metrics_print(const struct metrics *m, FILE *to)
+{
+    if (m == NULL)
+        fprintf(to, "metrics  not served: admin.listeners is empty\n");
+    else if (m->left_out[0] != 0)
+        fprintf(to, "metrics  NOT served on %s: %s\n", m->address, m->left_out);
+    else
+        fprintf(to, "metrics  http://%s/metrics and /healthz\n", m->address);
+}

@@ -1,0 +1,57 @@
+/*
+ * thread.h - the broker's threads on a real machine: started, pinned, put to sleep, stopped.
+ *
+ * Owner: main, except the fields marked otherwise.
+ *
+ * A thread's life:  RUNS --threads_stop--> (finishes what is under way) --threads_end--> gone
+ *
+ * Besides mail, a thread and main share two words: `order`, written by main, and `is_quiet`,
+ * written by the thread once it was told to stop.
+ */
+#ifndef MILLRACE_THREAD_H
+#define MILLRACE_THREAD_H
+
+#include <pthread.h>
+#include <sched.h>
+
+#include "broker.h"
+
+enum thread_order {
+    THREAD_RUN,
+    THREAD_STOP, /* workers: accept nobody, let connections end */
+    THREAD_END,  /* leave the loop                              */
+};
+
+struct thread {
+    struct broker *broker;
+    uint8_t number;
+    bool is_started;
+    bool is_polling; /* dataplane.poll=always: never sleeps              */
+    int cpu;         /* pinned to; -1: wherever the kernel puts it       */
+    pthread_t id;
+    struct io_op wake; /* Owner: the thread. Ends io_wait when mail comes  */
+    uint64_t stop_deadline_ns;
+    _Atomic uint8_t order; /* enum thread_order                                */
+    _Atomic bool is_quiet; /* written by the thread, after THREAD_STOP         */
+};
+
+struct threads {
+    struct thread v[THREADS_MAX];
+    uint8_t n;
+};
+
+/* Parses dataplane.cpus ("2,3,8-11") into cpus[0..max); returns how many, or E_INVALID. */
+nodiscard int cpus_parse(const char *text, int *cpus, int max);
+
+/* Starts every thread of the broker; workers on cpus[i % cpus_n] when cpus_n > 0, the others off
+ * these. All signals are blocked in them. 0 or E_NO_MEMORY, E_DENIED (then those that run are
+ * ended). */
+nodiscard int threads_start(struct threads *threads, struct broker *broker, const int *cpus,
+                            int cpus_n, bool is_polling);
+/* Tells the workers to stop; threads_are_quiet says when everything under way is done. */
+void threads_stop(struct threads *threads, uint64_t deadline_ns);
+bool threads_are_quiet(struct threads *threads, uint32_t *busy_n);
+/* Ends and joins all. */
+void threads_end(struct threads *threads);
+
+#endif

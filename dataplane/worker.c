@@ -1,0 +1,195 @@
+/*
+ * worker.c - the turn of a polling core: take in, decide, give out.
+ *
+ * Owner: worker.
+ *
+ * Batching and group commit fall out of this shape: all appends of a turn leave in one write and
+ * one flush, all answers of a turn in one system call. Three lists join the stages and no others:
+ * ready (connections with bytes), dirty (logs with unwritten bytes), send (connections with
+ * answers).
+ *
+ * The view is loaded after the mail was read, so what control said by mail (LOG_OPEN) has been done
+ * before a view that knows of it is used, and it is used to the end of this turn and no longer.
+ *
+ * What it does not do: it reads no clock, waits for nothing, and frees nobody's memory. The loop
+ * around it (thread.c, or the simulator) decides when the next turn is.
+ */
+#include "worker.h"
+
+#include "control.h"
+
+/* ── in: mail ── */
+
+/* control wants a log opened, dropped or configured. The answer tells what happened. */
+static void worker_log_order(struct worker *w, struct log_op *op)
+{
+    struct plog *log = store_log_find(w->store, &op->id.topic_id, op->id.partition);
+
+    op->error = 0;
+    if (op->order == LOG_OPEN && log != NULL)
+        plog_configure(log, &op->config);
+    else if (op->order == LOG_OPEN)
+        op->error = store_log_new(w->store, &op->id, &op->config, &log);
+    else if (log == NULL)
+        op->error = E_NOT_FOUND;
+    else if (op->order == LOG_DROP)
+        store_log_drop(w->store, log);
+    else
+        plog_configure(log, &op->config);
+    mail_answer(&w->post, &op->mail);
+}
+
+static void worker_mail(struct worker *w, struct mail *mail)
+{
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_APPEND:
+    case MAIL_READ:
+    case MAIL_RELEASE:
+    case MAIL_QUERY:
+    case MAIL_REQUEST: kafka_mail(w->kafka, w->view, mail, w->now); return;
+    case MAIL_LOG: worker_log_order(w, container_of(mail, struct log_op, mail)); return;
+    case MAIL_FILE:
+    case MAIL_BULK: store_mail(w->store, mail, w->now); return;
+    case MAIL_STOP:
+    case MAIL_KINDS_N: break;
+    }
+    check(false); /* a kind that no worker is ever sent */
+}
+
+static int worker_mail_read(struct worker *w)
+{
+    struct mail *mail;
+    int n = 0;
+
+    while (n < WORKER_MAIL_MAX && (mail = mail_read(&w->post, &w->mail_from_at)) != NULL) {
+        worker_mail(w, mail);
+        n++;
+    }
+    return n;
+}
+
+/* ── the turn ── */
+
+int worker_turn(struct worker *w, struct now now)
+{
+    int n = 0, sent;
+
+    own(w);
+    w->now = now;
+
+    n += io_poll(w->io);                                 /* in: what the kernel has finished   */
+    n += worker_mail_read(w);                            /*     what other threads ask or answer */
+    n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
+
+    w->view = view_load(w->views, w->number);
+    n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
+
+    n += store_flush(w->store, now);      /* out: one write per dirty log       */
+    n += conns_send_ready(w->conns, now); /*      answers, in request order     */
+    n += io_poll(w->io);                  /*      hand all of it to the kernel  */
+    sent = mail_flush(&w->post);          /*      and to the other threads      */
+    stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);
+    return n + sent;
+}
+
+void worker_stop(struct worker *w, uint64_t deadline_ns)
+{
+    own(w);
+    if (w->is_stopping)
+        return;
+    w->is_stopping = true;
+    conns_stop(w->conns, deadline_ns);
+}
+
+bool worker_is_quiet(const struct worker *w)
+{
+    return conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) && store_is_quiet(w->store);
+}
+
+/* ── the tick: housekeeping and counters ── */
+
+static void worker_copy_store(struct worker *w)
+{
+    const struct store_stats *s = store_stats(w->store);
+
+    stats_set(&w->stats, STAT_APPEND_BYTES, s->appended_bytes);
+    stats_set(&w->stats, STAT_APPEND_DUPLICATES, s->duplicate_batches);
+    stats_set(&w->stats, STAT_WRITE_OPS, s->write_ops);
+    stats_set(&w->stats, STAT_WRITE_BYTES, s->write_bytes);
+    stats_set(&w->stats, STAT_FLUSH_ROUNDS, s->flush_rounds);
+    stats_set(&w->stats, STAT_FLUSH_OPS, s->flush_ops);
+    stats_set(&w->stats, STAT_FLUSH_NS, s->flush_ns_total);
+    stats_set(&w->stats, STAT_READ_HITS, s->read_hits);
+    stats_set(&w->stats, STAT_READ_MISSES, s->read_misses);
+    stats_set(&w->stats, STAT_ROLLS, s->rolls);
+    stats_set(&w->stats, STAT_LOGS, s->logs_n);
+    stats_set(&w->stats, STAT_LOGS_FAILED, s->logs_failed_n);
+    stats_set(&w->stats, STAT_FILES_OPEN, s->files_open_n);
+    stats_set(&w->stats, STAT_STORAGE_PAGES_BYTES, w->log_pages.used_bytes);
+}
+
+static void worker_copy_conns(struct worker *w)
+{
+    const struct conns_stats *c = conns_stats(w->conns);
+
+    stats_set(&w->stats, STAT_CONNS_OPEN, c->open_n);
+    stats_set(&w->stats, STAT_CONNS_ACCEPTED, c->accepted_n);
+    stats_set(&w->stats, STAT_RX_BYTES, c->rx_bytes);
+    stats_set(&w->stats, STAT_TX_BYTES, c->tx_bytes);
+    stats_set(&w->stats, STAT_REQUEST_PAGES_BYTES, w->request_pages.used_bytes);
+}
+
+static const char *conn_end_text(int end)
+{
+    static const char *const texts[] = {
+#define END(name, text) text,
+        CONN_ENDS(END)
+#undef END
+    };
+    return texts[end];
+}
+
+/* What an operator should know of the last tick: one event per cause, with how often. */
+static void worker_report(struct worker *w)
+{
+    const struct store_stats *s = store_stats(w->store);
+    const struct conns_stats *c = conns_stats(w->conns);
+
+    if (s->logs_failed_n > w->failed_logs_seen)
+        diag_write(&w->diag, w->now, DIAG_LOG_FAILED, NULL,
+                   (int64_t)(s->logs_failed_n - w->failed_logs_seen), 0);
+    w->failed_logs_seen = s->logs_failed_n;
+    for (int i = 1; i < ERRORS_N; i++) {
+        if (s->refused[i] > w->refused_seen[i] && i != -E_AGAIN)
+            diag_write(&w->diag, w->now, DIAG_APPENDS_REFUSED, error_text(-i),
+                       (int64_t)(s->refused[i] - w->refused_seen[i]), 0);
+        w->refused_seen[i] = s->refused[i];
+    }
+    for (int i = 0; i < CONN_ENDS_N; i++) {
+        bool is_ordinary = i == CONN_END_PEER || i == CONN_END_RESET || i == CONN_END_IDLE ||
+                           i == CONN_END_STOPPING;
+        if (c->ends[i] > w->ends_seen[i] && !is_ordinary)
+            diag_write(&w->diag, w->now, DIAG_CONNECTIONS_ENDED, conn_end_text(i),
+                       (int64_t)(c->ends[i] - w->ends_seen[i]), 0);
+        w->ends_seen[i] = c->ends[i];
+    }
+    stats_set(&w->stats, STAT_DIAG_DROPPED, w->diag.dropped_n);
+}
+
+static void worker_tick(struct timer *timer, struct now now)
+{
+    struct worker *w = container_of(timer, struct worker, tick);
+
+    store_tick(w->store, now);
+    worker_copy_store(w);
+    worker_copy_conns(w);
+    worker_report(w);
+    timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);
+}
+
+void worker_begin(struct worker *w, struct now now)
+{
+    w->now = now;
+    timer_init(&w->tick, worker_tick);
+    timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);
+}

@@ -1,0 +1,152 @@
+/*
+ * cache.c - pages of segments by position, and which of them may be given up.
+ *
+ * Owner: home. The table is made once for the whole region: one chain per four small pages, so chains stay
+ * short even when every page is small. Eviction takes the least recently used page that only the cache holds;
+ * pages lent to readers are passed over and move to the end. Both are bounded per call.
+ *
+ * Does not know what is written: segments and flush.c set the flags.
+ */
+#include "cache.h"
+
+#include "hash.h"
+#include "plog.h"
+
+enum { EVICT_STEPS_MAX = 64 };
+
+int cache_init(struct cache *cache, struct pages *pages)
+{
+    *cache = (struct cache){.pages = pages};
+    uint64_t n = 64;
+    while (n < pages->bytes / PAGE_SMALL / 4)
+        n *= 2;
+    cache->table = calloc(n, sizeof *cache->table);
+    if (cache->table == NULL)
+        return E_NO_MEMORY;
+    cache->mask = n - 1;
+    list_init(&cache->lru);
+    return 0;
+}
+
+void cache_fini(struct cache *cache)
+{
+    free(cache->table);
+    cache->table = NULL;
+}
+
+static struct page **cache_chain(struct cache *cache, const struct segment *segment, uint64_t pos, uint32_t size)
+{
+    uint64_t h = hash_mix((uint64_t)(uintptr_t)segment ^ (pos << 1) ^ (size == PAGE_LARGE));
+    return &cache->table[h & cache->mask];
+}
+
+static struct page *cache_next(const struct page *page)
+{
+    return (struct page *)(uintptr_t)page->user[0];
+}
+
+struct page *cache_at(struct cache *cache, const struct segment *segment, uint64_t pos, uint32_t size)
+{
+    pos = align_down(pos, size);
+    struct page *page = *cache_chain(cache, segment, pos, size);
+    while (page != NULL && !(cache_page_segment(page) == segment && cache_page_pos(page) == pos && page->size == size))
+        page = cache_next(page);
+    return page;
+}
+
+struct page *cache_find(struct cache *cache, const struct segment *segment, uint64_t pos)
+{
+    static const uint32_t sizes[] = {PAGE_LARGE, PAGE_SMALL};
+    if (segment->pages_n == 0)
+        return NULL;
+    for (size_t i = 0; i < array_n(sizes); i++) {
+        struct page *page = cache_at(cache, segment, pos, sizes[i]);
+        if (page == NULL)
+            continue;
+        uint64_t at = pos - cache_page_pos(page);
+        if (at < page->user_at || at >= page->user_n)
+            continue;
+        if (list_is_linked(&page->link)) {
+            list_del(&page->link);
+            list_append(&cache->lru, &page->link);
+        }
+        return page;
+    }
+    return NULL;
+}
+
+static bool cache_evict(struct cache *cache)
+{
+    for (int i = 0; i < EVICT_STEPS_MAX; i++) {
+        struct page *page = list_first(&cache->lru, struct page, link);
+        if (page == NULL)
+            return false;
+        if (page->refs == 1) {
+            cache->evicted_n++;
+            cache_remove(cache, page);
+            return true;
+        }
+        list_del(&page->link);
+        list_append(&cache->lru, &page->link);
+    }
+    return false;
+}
+
+struct page *cache_take(struct cache *cache, uint32_t size)
+{
+    struct page *page = pages_take(cache->pages, size);
+    for (int i = 0; page == NULL && i < EVICT_STEPS_MAX; i++) {
+        if (!cache_evict(cache))
+            return NULL;
+        page = pages_take(cache->pages, size);
+    }
+    return page;
+}
+
+void cache_insert(struct cache *cache, struct page *page, struct segment *segment, uint64_t pos, uint32_t from,
+                  uint32_t to, uint64_t flags)
+{
+    check(is_aligned(pos, page->size) && pos <= CACHE_PAGE_POS);
+    check(from <= to && to <= page->size);
+    check_slow(cache_at(cache, segment, pos, page->size) == NULL);
+    struct page **chain = cache_chain(cache, segment, pos, page->size);
+    page->user[0] = (uint64_t)(uintptr_t)*chain;
+    page->user[1] = (uint64_t)(uintptr_t)segment;
+    page->user[2] = pos;
+    page->user_at = from;
+    page->user_n = to;
+    *chain = page;
+    cache->pages_n++;
+    segment->pages_n++;
+    segment_get(segment);
+    cache_flags_set(cache, page, flags);
+}
+
+void cache_flags_set(struct cache *cache, struct page *page, uint64_t flags)
+{
+    page->user[2] = cache_page_pos(page) | flags;
+    if (list_is_linked(&page->link))
+        list_del(&page->link);
+    if (flags == 0)
+        list_append(&cache->lru, &page->link);
+}
+
+void cache_remove(struct cache *cache, struct page *page)
+{
+    struct segment *segment = cache_page_segment(page);
+    struct page **at = cache_chain(cache, segment, cache_page_pos(page), page->size);
+    while (*at != page) {
+        check(*at != NULL);
+        at = (struct page **)(void *)&(*at)->user[0];
+    }
+    *at = cache_next(page);
+    if (segment->append_page == page)
+        segment->append_page = NULL;
+    if (list_is_linked(&page->link))
+        list_del(&page->link);
+    page->user[0] = page->user[1] = page->user[2] = 0;
+    cache->pages_n--;
+    segment->pages_n--;
+    page_put(page);
+    segment_put(segment);
+}

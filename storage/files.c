@@ -1,0 +1,334 @@
+/*
+ * files.c - the helpers: jobs of the home threads done one by one, and everything jobs do with files.
+ *
+ * Owner: files | bulk.
+ *
+ * A helper never sees a log or a store: a job holds paths, numbers and bytes (jobs.h). The order of steps is
+ * Apache Kafka's (disk-formats 14), with one thing more: the parent of a new or renamed directory is synced,
+ * so that a topic whose creation was acknowledged is there after a power cut.
+ *
+ * Each job is all or nothing as far as a disk allows: what a failed attempt made is taken away again, steps that
+ * were done are found done by the next attempt. A failed fsync is not repeated here; the store decides.
+ */
+#include "helper.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "disk_tools.h"
+#include "uuid_text.h"
+
+enum { FILE_NAME_MAX = 64, UNLINK_SUFFIXES_N = 5 };
+
+int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed)
+{
+    struct helper *helper = malloc(sizeof *helper);
+    if (helper == NULL)
+        return E_NO_MEMORY;
+    *helper = (struct helper){.disk = disk, .post = post};
+    prng_init(&helper->prng, seed);
+    *out = helper;
+    return 0;
+}
+
+void helper_fini(struct helper *helper)
+{
+    free(helper);
+}
+
+/* ── JOB_SEGMENT_CREATE ── */
+
+/* Writes a small file unless it is there. */
+static int create_unless_there(struct disk *disk, const char *directory, const char *name, struct bytes data)
+{
+    char path[DISK_PATH_MAX];
+    struct disk_stat s;
+    int error = path_join(path, directory, name);
+    if (error == 0)
+        error = disk_stat(disk, path, &s);
+    return error == E_NOT_FOUND ? file_replace(disk, directory, name, data) : error;
+}
+
+/* The partition's directory with its two text files. */
+static int create_directory(struct disk *disk, const struct job *job)
+{
+    char parent[DISK_PATH_MAX], id[UUID_TEXT_MAX], text[FILE_NAME_MAX];
+    path_parent(parent, job->directory);
+    uuid_text(&job->topic_id, id);
+    int n = snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
+    int error = disk_make_directory(disk, job->directory);
+    if (error == E_EXISTS)
+        error = 0;
+    else if (error == 0)
+        error = directory_sync(disk, parent);
+    if (error == 0)
+        error = create_unless_there(disk, job->directory, "partition.metadata", bytes_of(text, (size_t)n));
+    if (error == 0)
+        error = create_unless_there(disk, job->directory, "leader-epoch-checkpoint", bytes_of_string("0\n0\n"));
+    return error;
+}
+
+/* A new file of the segment; one of 0 bytes may be left over from an attempt that failed. */
+static int create_file(struct disk *disk, const struct job *job, const char *suffix, bool must_be_empty, int *fd)
+{
+    char path[DISK_PATH_MAX];
+    struct disk_stat s;
+    segment_path(path, job->directory, job->base_offset, suffix);
+    int error = disk_stat(disk, path, &s);
+    if (error == 0 && s.bytes > 0 && must_be_empty)
+        return E_EXISTS;
+    bool is_old = error == 0;
+    if (error < 0 && error != E_NOT_FOUND)
+        return error;
+    *fd = disk_open(disk, path, DISK_WRITE | DISK_CREATE);
+    if (*fd < 0)
+        return *fd;
+    return is_old && s.bytes > 0 ? disk_truncate(disk, *fd, 0) : 0;
+}
+
+static void close_all(struct disk *disk, struct job *job)
+{
+    int *const fds[] = {&job->fd, &job->index_fd, &job->time_fd};
+    for (size_t i = 0; i < array_n(fds); i++) {
+        if (*fds[i] >= 0)
+            disk_close(disk, *fds[i]);
+        *fds[i] = -1;
+    }
+}
+
+static int segment_create(struct disk *disk, struct job *job)
+{
+    job->fd = job->index_fd = job->time_fd = -1;
+    int error = create_directory(disk, job);
+    if (error < 0)
+        return error;
+    error = create_file(disk, job, ".log", true, &job->fd);
+    if (error == E_EXISTS)
+        return error;
+    if (error == 0)
+        error = create_file(disk, job, ".index", false, &job->index_fd);
+    if (error == 0)
+        error = create_file(disk, job, ".timeindex", false, &job->time_fd);
+    if (error == 0 && job->preallocate)
+        error = disk_truncate(disk, job->fd, job->bytes);
+    if (error == 0)
+        error = disk_sync(disk, job->fd);
+    if (error == 0)
+        error = directory_sync(disk, job->directory);
+    if (error == 0)
+        return 0;
+    /* The names go again, or a later attempt would meet a preallocated .log and take it for content. */
+    close_all(disk, job);
+    static const char *const suffixes[] = {".log", ".index", ".timeindex"};
+    for (size_t i = 0; i < array_n(suffixes); i++) {
+        char path[DISK_PATH_MAX];
+        segment_path(path, job->directory, job->base_offset, suffixes[i]);
+        (void)!disk_unlink(disk, path);
+    }
+    return error;
+}
+
+/* ── JOB_OPEN, JOB_CLOSE ── */
+
+static int open_file(struct disk *disk, struct job *job)
+{
+    char path[DISK_PATH_MAX];
+    struct disk_stat s;
+    job->fd = -1;
+    int error = path_join(path, job->directory, job->name);
+    if (error < 0)
+        return error;
+    int fd = disk_open(disk, path, job->how);
+    if (fd < 0)
+        return fd;
+    error = disk_stat(disk, path, &s);
+    if (error < 0) {
+        disk_close(disk, fd);
+        return error;
+    }
+    job->fd = fd;
+    job->bytes = s.bytes;
+    return 0;
+}
+
+/* ── JOB_SEAL ── */
+
+/* Cuts a file to its content and makes it durable. */
+static int seal_file(struct disk *disk, const struct job *job, const char *suffix, int fd, uint64_t bytes)
+{
+    char path[DISK_PATH_MAX];
+    int own_fd = -1;
+    if (fd < 0) {
+        segment_path(path, job->directory, job->base_offset, suffix);
+        own_fd = fd = disk_open(disk, path, DISK_WRITE);
+        if (fd < 0)
+            return fd;
+    }
+    int error = disk_truncate(disk, fd, bytes);
+    if (error == 0)
+        error = disk_sync(disk, fd);
+    if (own_fd >= 0)
+        disk_close(disk, own_fd);
+    return error;
+}
+
+static int segment_seal(struct disk *disk, const struct job *job)
+{
+    int error = seal_file(disk, job, ".log", job->fd, job->bytes);
+    if (error == 0)
+        error = seal_file(disk, job, ".index", job->index_fd, job->index_bytes);
+    if (error == 0)
+        error = seal_file(disk, job, ".timeindex", job->time_fd, job->time_index_bytes);
+    if (error == 0 && job->data.ptr != NULL)
+        error = file_replace(disk, job->directory, job->name, job->data);
+    else if (error == 0)
+        error = directory_sync(disk, job->directory);
+    return error;
+}
+
+/* ── JOB_DROP, JOB_PURGE ── */
+
+/* "<topic>-<partition>.<32 hex>-delete"; a topic too long for that is cut, as Kafka does. */
+static void delete_name(struct helper *helper, struct job *job)
+{
+    char hex[UUID_HEX_MAX], tail[FILE_NAME_MAX];
+    struct uuid id;
+    const char *name = path_name(job->directory), *dash = strrchr(name, '-');
+    size_t topic_n = dash == NULL ? strlen(name) : (size_t)(dash - name);
+    prng_uuid(&helper->prng, &id);
+    uuid_hex(&id, hex);
+    int tail_n = snprintf(tail, sizeof tail, "%.12s.%s-delete", dash == NULL ? "" : dash, hex);
+    if (topic_n > (size_t)(DISK_NAME_MAX - tail_n))
+        topic_n = (size_t)(DISK_NAME_MAX - tail_n);
+    snprintf(job->name, sizeof job->name, "%.*s%s", (int)topic_n, name, tail);
+}
+
+static int directory_drop(struct helper *helper, struct job *job)
+{
+    char parent[DISK_PATH_MAX], to[DISK_PATH_MAX];
+    struct disk_stat s;
+    int error = disk_stat(helper->disk, job->directory, &s);
+    if (error == E_NOT_FOUND) {
+        job->name[0] = '\0';
+        return 0;
+    }
+    if (error < 0)
+        return error;
+    if (job->name[0] == '\0')
+        delete_name(helper, job);
+    path_parent(parent, job->directory);
+    error = path_join(to, parent, job->name);
+    if (error == 0)
+        error = disk_rename(helper->disk, job->directory, to);
+    return error < 0 ? error : directory_sync(helper->disk, parent);
+}
+
+/* The identity of the partition goes last, as in Kafka: until then the directory says whose it was. */
+static bool is_identity(const char *name)
+{
+    return strcmp(name, "partition.metadata") == 0 || strcmp(name, "leader-epoch-checkpoint") == 0;
+}
+
+static int unlink_names(struct disk *disk, const char *directory, const struct names *names, bool identity)
+{
+    for (uint32_t i = 0; i < names->n; i++) {
+        char path[DISK_PATH_MAX];
+        if (is_identity(names->v[i]) != identity)
+            continue;
+        int error = path_join(path, directory, names->v[i]);
+        if (error == 0)
+            error = disk_unlink(disk, path);
+        if (error < 0 && error != E_NOT_FOUND)
+            return error;
+    }
+    return 0;
+}
+
+static int directory_purge(struct disk *disk, const struct job *job)
+{
+    char parent[DISK_PATH_MAX];
+    struct names names;
+    int error = names_list(disk, job->directory, &names);
+    if (error < 0)
+        return error == E_NOT_FOUND ? 0 : error;
+    error = unlink_names(disk, job->directory, &names, false);
+    if (error == 0)
+        error = unlink_names(disk, job->directory, &names, true);
+    names_free(&names);
+    if (error == 0)
+        error = disk_remove_directory(disk, job->directory);
+    if (error < 0)
+        return error;
+    path_parent(parent, job->directory);
+    return directory_sync(disk, parent);
+}
+
+/* ── JOB_UNLINK_SEGMENT ── */
+
+static int segment_unlink(struct disk *disk, const struct job *job)
+{
+    static const char *const suffixes[UNLINK_SUFFIXES_N] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
+    bool is_finish = job->how == JOB_UNLINK_FINISH;
+    for (size_t i = 0; i < UNLINK_SUFFIXES_N; i++) {
+        char from[DISK_PATH_MAX], to[DISK_PATH_MAX], deleted[FILE_NAME_MAX];
+        snprintf(deleted, sizeof deleted, "%s.deleted", suffixes[i]);
+        segment_path(from, job->directory, job->base_offset, suffixes[i]);
+        segment_path(to, job->directory, job->base_offset, deleted);
+        int error = is_finish ? disk_unlink(disk, to) : disk_rename(disk, from, to);
+        if (error < 0 && error != E_NOT_FOUND)
+            return error;
+    }
+    return directory_sync(disk, job->directory);
+}
+
+/* ── turns ── */
+
+static int job_run(struct helper *helper, struct job *job)
+{
+    switch ((enum job_kind)job->kind) {
+    case JOB_SEGMENT_CREATE:
+        return segment_create(helper->disk, job);
+    case JOB_OPEN:
+        return open_file(helper->disk, job);
+    case JOB_WRITE_FILE:
+        return file_replace(helper->disk, job->directory, job->name, job->data);
+    case JOB_SEAL:
+        return segment_seal(helper->disk, job);
+    case JOB_DROP:
+        return directory_drop(helper, job);
+    case JOB_PURGE:
+        return directory_purge(helper->disk, job);
+    case JOB_UNLINK_SEGMENT:
+        return segment_unlink(helper->disk, job);
+    case JOB_CLOSE:
+        close_all(helper->disk, job);
+        return 0;
+    case JOB_TIME_QUERY:
+        return bulk_time_query(helper, job);
+    }
+    check(false);
+}
+
+int helper_turn(struct helper *helper, struct now now, int budget)
+{
+    (void)now;
+    own(helper);
+    int done = 0;
+    while (done < budget) {
+        struct mail *mail = mail_read(helper->post, &helper->from_at);
+        if (mail == NULL)
+            break;
+        check(!mail->is_answer);
+        if (mail->kind == MAIL_FILE || mail->kind == MAIL_BULK) {
+            struct job *job = container_of(mail, struct job, mail);
+            job->error = job_run(helper, job);
+        } else {
+            check(mail->kind == MAIL_STOP); /* nothing to finish: every job is done within its turn */
+        }
+        mail_answer(helper->post, mail);
+        done++;
+    }
+    mail_flush(helper->post);
+    return done;
+}

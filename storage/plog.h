@@ -1,0 +1,400 @@
+/*
+ * plog.h - the inside of storage: a store, its logs, their segments, and the operations under way for them.
+ *
+ * Owner: home. Only files of storage/ include this.
+ *
+ * Bytes of a log live in three places, each position in at least one:
+ *
+ *   tail pages    appended, not yet written: in no list, never evicted
+ *   clean pages   written, or read from the disk: in cache.lru, evicted when a page is needed
+ *   the file      everything below segment.written_pos
+ *
+ * A page covers positions [pos, pos + size) of one segment, pos a multiple of size; of those it holds
+ * [from, to). Data of a position never changes, so a small and a large page may hold the same bytes.
+ *
+ * Lists of a store: *dirty* logs with bytes to write, *unsynced* logs that wait for the next flush round, *round*
+ * logs of the round under way that have not started, *pending* logs that want a job of a helper.
+ *
+ * Heap after boot: logs, segments, the indexes of segments (doubled, so moved rarely), epochs, aborted lists and
+ * snapshots come from malloc when a log is made, a segment rolls or an array doubles: never per append or read.
+ */
+#ifndef MILLRACE_PLOG_H
+#define MILLRACE_PLOG_H
+
+#include "aborted.h"
+#include "batch.h"
+#include "cache.h"
+#include "epochs.h"
+#include "index.h"
+#include "jobs.h"
+#include "producers.h"
+#include "storage.h"
+
+enum {
+    STORE_MAGIC = 0x53544f52,
+    JOBS_MAX = 64,           /* of one store with the helpers at once                                    */
+    WRITES_MAX = 256,        /* write operations under way at once                                       */
+    WRITE_IOV_MAX = 32,      /* pages of one write: 2 MiB of large ones                                  */
+    SYNCS_MAX = 64,          /* flushes under way at once                                                */
+    FILLS_MAX = 64,          /* reads from the disk under way at once                                    */
+    FILL_PAGES_MAX = 16,     /* pages of one: 1 MiB read ahead                                           */
+    INDEX_CACHE_BYTES = 16 << 20, /* indexes of sealed segments kept in memory                           */
+    TICK_LOGS_MAX = 64,      /* logs looked at by one store_tick                                         */
+    TICK_PRODUCERS_MAX = 64, /* producers looked at per log and tick                                     */
+    STEP_LOGS_MAX = 256,     /* pending logs looked at by one store_flush                                */
+};
+
+/* An operation of io.h whose end is dealt with in store_flush, when the turn's time is known: `done` only puts it
+ * on store.completed. Owner: store; io while busy. */
+struct store_op {
+    struct io_op op;
+    struct store *store;
+    void (*finish)(struct store_op *op, struct now now);
+};
+
+/* ── log ── */
+
+#define PLOG_STATES(STATE)                                                                          \
+    STATE(CLOSED,     "dropped, or not yet opened: in no table, nobody reads, appends or waits")    \
+    STATE(RECOVERING, "boot reads its files; no offset may be trusted")                             \
+    STATE(OPEN,       "the order of offsets in storage.h holds; the last segment takes appends")    \
+    STATE(FAILED,     "a write or flush failed: appends are refused, written and durable stand still")
+
+enum plog_state {
+#define STATE(name, text) PLOG_##name,
+    PLOG_STATES(STATE)
+#undef STATE
+};
+
+/* A place in a log, as an offset and as bytes appended since the log was opened. */
+struct mark {
+    int64_t offset;
+    uint64_t bytes;
+};
+
+/* Owner: home. */
+struct plog {
+    uint32_t magic;
+    uint8_t state;              /* enum plog_state; only plog_state_set writes it                      */
+    bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind                                   */
+    bool wants_sync;            /* a file had to be opened before its flush                            */
+    bool is_changed;            /* since it was opened: a clean stop has something to write            */
+    struct store *store;
+    struct list link;           /* store.logs or store.dropped                                         */
+    struct list dirty_link, sync_link, pending_link;
+    struct plog *hash_next;
+    struct log_id id;           /* topic points to topic_name                                          */
+    char *topic_name;
+    struct log_config config;
+
+    int64_t cleaner_offset;     /* of cleaner-offset-checkpoint, handed on; -1 = none                  */
+    int64_t start;              /* first offset a reader may ask for                                   */
+    struct mark high, written, durable, end;
+    struct segment **segments;  /* by base offset; the last one takes appends                          */
+    uint32_t segments_n, segments_max;
+    uint32_t sealed_n;          /* leading segments that need nothing more                             */
+
+    uint64_t charged_bytes;     /* this log's share of store.tail_bytes                                */
+    uint32_t small_pages_n;     /* taken in a row ...                                                  */
+    uint64_t small_pages_ns;    /* ... since then: a busy log gets large pages                         */
+    uint64_t unflushed_ns;      /* STORE_RELAXED: when the oldest unflushed byte was written; 0 = none */
+
+    struct write_op *write;     /* under way; one per log                                              */
+    struct segment *target_segment; /* the run being written ends here ...                             */
+    uint64_t target_pos;
+    struct mark target;         /* ... which is this place                                             */
+    struct mark syncing;        /* what the flush under way makes durable                              */
+    uint32_t syncs_n;           /* flushes of this log's files under way                               */
+    uint32_t jobs_n;            /* jobs under way                                                      */
+    bool has_epochs_job, has_drop_job;
+    uint8_t drop_step;          /* dropped logs: what is done                                          */
+    uint64_t drop_ns;           /* when the renamed directory may be removed                           */
+    char drop_name[DISK_NAME_MAX + 1]; /* its name after the rename                                    */
+
+    struct producers producers;
+    struct epochs epochs;
+    struct aborted_list aborted;
+    struct list waits[4];       /* by enum plog_mark; [3]: high by bytes. Each ordered by its key      */
+};
+
+enum { PLOG_MAGIC = 0x504c4f47, PLOG_WAIT_BYTES = 3 };
+
+/* ── segment ── */
+
+#define SEGMENT_STATES(STATE)                                                            \
+    STATE(NEW,      "no file; its bytes wait in tail pages")                             \
+    STATE(CREATING, "the files helper makes its files")                                  \
+    STATE(LIVE,     "it has a file; it takes appends, or still has bytes to write")      \
+    STATE(SEALING,  "rolled and written; indexes and snapshot are being made durable")   \
+    STATE(SEALED,   "durable and complete")                                              \
+    STATE(GONE,     "deleted or dropped; kept while pages or reads point to it")
+
+enum segment_state {
+#define STATE(name, text) SEGMENT_##name,
+    SEGMENT_STATES(STATE)
+#undef STATE
+};
+
+/* An index in memory, in the file's format. Heap. */
+struct index_buffer {
+    uint8_t *v;
+    uint32_t n, max; /* entries */
+};
+
+/* Owner: home. */
+struct segment {
+    struct plog *log;           /* NULL when GONE                                                 */
+    struct store *store;
+    struct list store_link;     /* store.segments                                                 */
+    uint8_t state;              /* enum segment_state                                             */
+    bool is_rolled;             /* a later segment takes the appends                              */
+    bool is_opening;            /* a job opens its file                                           */
+    bool is_closing;            /* its descriptor is being closed                                 */
+    bool is_index_loaded;
+    bool is_index_loading;
+    bool has_file;              /* while recovering */
+    uint8_t seal_step;
+    uint32_t refs;              /* the log, pages, reads, jobs, operations                        */
+    uint32_t io_n;              /* operations on its descriptor                                   */
+    uint32_t pages_n;           /* pages of it in the cache                                       */
+    int fd;
+    int64_t base_offset;
+    uint64_t end_pos;           /* bytes appended                                                 */
+    uint64_t written_pos, durable_pos, syncing_pos;
+    struct mark end;            /* when rolled: of its last byte                                  */
+    int64_t first_timestamp;    /* of its first batch; -1 while empty                             */
+    int64_t max_timestamp;      /* -1 when it has none                                            */
+    int64_t max_timestamp_offset;
+    int64_t created_ms;
+    uint64_t bytes_since_index;
+    struct index_buffer index, time_index;
+    struct page *append_page;   /* where the next byte goes; may be full, or NULL                 */
+    struct list open_link;      /* store.open_files, least recently used first                    */
+    struct list index_link;     /* store.indexes, the same                                        */
+    struct list waits;          /* reads that wait for the descriptor or the index                */
+    struct list want_link;      /* store.wants: a descriptor is needed, a job is not yet sent     */
+    struct list delete_link;    /* store.deleting                                                 */
+    struct plog *delete_log;    /* whose directory holds the files; NULL when that was dropped    */
+    uint8_t delete_step;        /* enum delete_step                                               */
+    uint64_t delete_ns;         /* when the renamed files may be unlinked                         */
+    uint8_t *snapshot;          /* producers as of the end, until it is sealed. Heap              */
+    uint32_t snapshot_bytes;
+    uint8_t *file;              /* .txnindex while it is written. Heap                            */
+    struct store_op op;         /* its flush, or its close                                        */
+};
+
+/* ── operations ── */
+
+/* A run of one segment being written. Owner: store; io while busy. */
+struct write_op {
+    struct list link;           /* store.writes_free */
+    struct store_op op;
+    struct plog *log;
+    struct segment *segment;
+    uint64_t bytes;
+    struct page *pages[WRITE_IOV_MAX];
+    struct iovec iov[WRITE_IOV_MAX];
+};
+
+/* A run of one segment being read into clean pages. Owner: store; io while busy. */
+struct fill {
+    struct list link;           /* store.fills_free or store.fills */
+    struct store_op op;
+    struct segment *segment;
+    struct list reads;          /* that wait for it */
+    uint64_t pos, bytes, done_bytes;
+    uint32_t pages_n;
+    struct page *pages[FILL_PAGES_MAX];
+    struct iovec iov[FILL_PAGES_MAX];
+    struct {
+        uint32_t from, to;      /* of the page: what is being read */
+    } regions[FILL_PAGES_MAX];
+};
+
+/* A sealed segment's .index being read. Owner: store; io while busy. Heap, with the bytes behind it. */
+struct index_load {
+    struct list link;           /* store.loads */
+    struct store_op op;
+    struct iovec iov;
+    struct segment *segment;
+    struct job *job;            /* opened the file, and will close it */
+    uint32_t bytes, done_bytes;
+    uint8_t to[];
+};
+
+/* ── store ── */
+
+/* Owner: home. */
+struct store {
+    uint32_t magic;
+    const void *owner;          /* thread_self of the first turn */
+    struct store_config config;
+    struct io *io;
+    struct disk *disk;
+    struct pages *pages;
+    struct timers *timers;
+    struct post *post;
+    uint8_t files_thread, bulk_thread;
+    struct now now;             /* of the newest call */
+    struct producer_pool *producers;
+    struct cache cache;
+    struct store_stats stats;
+
+    struct plog **table;        /* by topic id and partition; chained; table_n is a power of 2 */
+    uint32_t table_n;
+    struct list logs;           /* in the order of store_tick */
+    struct list dirty, unsynced, round, pending;
+    struct list completed;      /* operations whose end store_flush has to deal with */
+    struct list wants;          /* segments that need a descriptor and have no job yet */
+    struct list dropped;        /* logs whose directory is not yet gone */
+    struct list deleting;       /* segments renamed to .deleted, by delete_ns */
+    struct list open_files, indexes;
+    uint64_t index_bytes;
+    uint64_t tail_bytes;        /* not yet safe, over all logs */
+    struct list segments;       /* all structs alive */
+    struct list loads;          /* indexes being read */
+
+    uint64_t dirty_since_ns;    /* first byte that no flush round covers; 0 = none */
+    uint64_t round_ns;          /* when the round under way began */
+    bool is_round_due;          /* something waited while the last round was under way */
+    bool is_round_open;
+    uint32_t syncs_n;
+    uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
+    uint32_t drops_waiting_n;   /* drops whose rename was not yet asked for: creates wait for them */
+    struct write_op *writes;
+    struct fill *fill_ops;
+    struct job *jobs;
+    struct list writes_free, fills_free, fills, jobs_free;
+    struct list fill_waits;     /* reads that wait for a free fill or page */
+    struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
+    struct list answers;        /* time queries that are answered without a search, or wait for a job */
+};
+
+/* store.c */
+void store_op_submit(struct store *store, struct store_op *op, void (*finish)(struct store_op *, struct now));
+static inline void store_op_init(struct store_op *op, uint8_t kind)
+{
+    io_op_init(&op->op, kind, NULL);
+    op->finish = NULL;
+}
+
+/* Every entry of a store begins with this: the first thread that comes is its home. */
+static inline void store_own(struct store *store)
+{
+    check(store->magic == STORE_MAGIC);
+    if (store->owner == NULL)
+        store->owner = thread_self;
+    own(store->owner);
+}
+
+static inline struct segment *plog_active(const struct plog *log)
+{
+    check_slow(log->segments_n > 0);
+    return log->segments[log->segments_n - 1];
+}
+
+static inline bool plog_is_group(const struct plog *log)
+{
+    return log->config.durability == STORE_GROUP;
+}
+
+/* store.c: into the table; RECOVERING or CLOSED becomes OPEN */
+void store_log_enter(struct store *store, struct plog *log);
+
+/* plog.c: states, marks, waits */
+void plog_state_set(struct plog *log, enum plog_state state);
+/* Stops the process when something that must always be true of `log` is not. For tests and slow checks. */
+void plog_invariants(const struct plog *log);
+/* Makes a log, in no table, without a segment. NULL: no memory. */
+struct plog *plog_make(struct store *store, const struct log_id *id, const struct log_config *config);
+void plog_free(struct plog *log);
+/* written or durable moved: moves high, wakes, and asks for a flush where one is due. */
+void plog_marks_moved(struct plog *log, struct now now);
+/* A write, a flush or a job of its files failed. */
+void plog_fail(struct plog *log, struct now now);
+/* All waits end with `error`. */
+void plog_waits_end(struct plog *log, int error, struct now now);
+void plog_charge(struct plog *log);
+void plog_give_tail(struct plog *log); /* what was not written never will be: its pages may go */
+int64_t plog_stable(const struct plog *log);
+void plog_mark_dirty(struct plog *log);
+void plog_mark_pending(struct plog *log);
+/* Written and wants a flush: into the next round. */
+void plog_mark_unsynced(struct plog *log);
+
+void store_jobs_fini(struct store *store); /* memory of jobs that never came back */
+
+/* segment.c: segments, their index entries, rolling, descriptors */
+nodiscard int segment_add(struct plog *log, int64_t base_offset, int64_t wall_ms, struct segment **out);
+struct segment *segment_make(struct store *store, int64_t base_offset, int64_t wall_ms);
+nodiscard int segment_room(struct plog *log);      /* for one more in log->segments */
+void segment_attach(struct plog *log, struct segment *segment);
+void segment_get(struct segment *segment);
+void segment_put(struct segment *segment);
+void segment_free(struct segment *segment); /* whoever still points to it: the store is being taken apart */
+/* Takes the oldest segment out of its log. The caller has a reference. */
+void segment_detach_first(struct plog *log);
+/* Which segment may hold `offset`: the last with base_offset <= offset; index into log->segments. */
+uint32_t segment_find(const struct plog *log, int64_t offset);
+bool segment_must_roll(const struct plog *log, const struct segment *segment, const struct batch *b,
+                       int64_t max_timestamp, int64_t last_offset, int64_t wall_ms);
+/* Keeps the indexes of an appended batch at `pos`. Runs out of memory silently: entries are optional. */
+void segment_note(struct segment *segment, const struct log_config *config, const struct batch *b, uint64_t pos);
+/* The last .timeindex entry: the segment's largest timestamp. */
+void segment_note_end(struct segment *segment);
+/* Keeps the producers as of the end of the log until the segment is sealed. */
+void segment_snapshot(struct plog *log, struct segment *segment);
+/* Rolls: `next` becomes the segment that takes appends. */
+void segment_roll(struct plog *log, struct segment *next);
+bool index_append(struct index_buffer *index, uint32_t entry_bytes, const uint8_t *entry);
+void index_clear(struct index_buffer *index);
+
+/* jobs.c: asking the helpers */
+enum drop_step { DROP_RENAME, DROP_RENAMING, DROP_WAITING, DROP_PURGING, DROP_DONE };
+/* NULL when JOBS_MAX are under way: ask again in a later turn. */
+struct job *store_job_take(struct store *store, struct plog *log, uint8_t kind);
+/* `done` is called when it is back, and gives the job back or sends it again. */
+void store_job_send(struct store *store, struct job *job, void (*done)(struct job *, struct now), void *subject);
+void store_job_give(struct store *store, struct job *job);
+/* Seals, and writes leader-epoch-checkpoint. True when nothing more can be asked for now. */
+bool plog_step(struct plog *log, struct now now);
+/* The way of a dropped log; frees it at the end. True when it need not be asked again this turn. */
+bool plog_drop_step(struct plog *log, struct now now);
+
+/* segment_files.c: files and descriptors of segments */
+/* True: it has a descriptor. False: one is asked for; the log will be dirty, the waits be run, when it comes. */
+bool segment_open(struct segment *segment);
+void segment_wants_run(struct store *store);       /* asks the helpers for what segment_open promised */
+void segment_files_limit(struct store *store);     /* keeps open_files_max */
+void segment_fd_set(struct segment *segment, int fd);
+void segment_fd_idle(struct segment *segment);     /* an operation ended: a segment that is gone closes */
+enum delete_step { DELETE_RENAME, DELETE_RENAMING, DELETE_WAITING, DELETE_UNLINKING };
+/* Takes a detached segment's files away: renamed now, unlinked after file.delete.delay.ms. */
+void segment_delete(struct plog *log, struct segment *segment, struct now now);
+void segment_delete_forget(struct store *store, const struct plog *log); /* its directory goes as a whole */
+void segment_deletes_run(struct store *store, struct now now);
+
+/* index_load.c: indexes of sealed segments */
+/* 0: it is in memory; E_AGAIN: it is being read, the waits of the segment will be run. E_STORAGE, E_NO_MEMORY. */
+nodiscard int segment_index_load(struct segment *segment);
+void segment_index_used(struct segment *segment);
+void segment_index_drop(struct segment *segment);
+
+/* reader.c */
+void reads_run(struct list *reads, int error, struct now now); /* goes on with, or ends, reads that waited */
+void reads_end(struct plog *log, int error, struct now now);
+/* fill.c: E_AGAIN: `read` waits on a fill (or for one); E_NO_MEMORY, E_STORAGE. */
+nodiscard int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read *read);
+
+/* txn.c: what an appended (or replayed) batch does to the log's producers and transactions. `records` are the
+ * first bytes behind the header, needed of control batches only. An error has changed nothing. */
+enum { CONTROL_RECORD_MAX = 128 };
+nodiscard int plog_note_producer(struct plog *log, const struct batch *b, struct bytes records, int64_t wall_ms);
+
+/* retention.c */
+void plog_tick(struct plog *log, struct now now);
+
+/* time_query.c */
+void store_answers_run(struct store *store, struct now now); /* queries that needed no search */
+
+#endif

@@ -1,0 +1,325 @@
+/*
+ * store.c - a store: its logs by topic id and partition, and what is done for all of them.
+ *
+ * Owner: home. Memory: all operations and jobs are made at boot; a log costs its struct, its first segment and its
+ * topic's name. The table of logs doubles when it is full, the one piece of work that grows with the number of
+ * logs; it happens when a log is made, never on an append or a read.
+ */
+#include <stdlib.h>
+
+#include "hash.h"
+#include "plog.h"
+
+enum { TABLE_MIN = 64 };
+
+static void store_lists_init(struct store *store)
+{
+    struct list *const lists[] = {
+        &store->logs, &store->dirty, &store->unsynced, &store->round, &store->pending, &store->completed,
+        &store->wants, &store->dropped, &store->deleting, &store->open_files, &store->indexes, &store->writes_free,
+        &store->fills_free, &store->fills, &store->jobs_free, &store->fill_waits, &store->answers,
+        &store->segments, &store->loads,
+    };
+    for (size_t i = 0; i < array_n(lists); i++)
+        list_init(lists[i]);
+}
+
+static int store_operations_init(struct store *store)
+{
+    store->writes = calloc(WRITES_MAX, sizeof *store->writes);
+    store->fill_ops = calloc(FILLS_MAX, sizeof *store->fill_ops);
+    store->jobs = calloc(JOBS_MAX, sizeof *store->jobs);
+    if (store->writes == NULL || store->fill_ops == NULL || store->jobs == NULL)
+        return E_NO_MEMORY;
+    for (int i = 0; i < WRITES_MAX; i++)
+        list_append(&store->writes_free, &store->writes[i].link);
+    for (int i = 0; i < FILLS_MAX; i++) {
+        list_init(&store->fill_ops[i].reads);
+        list_append(&store->fills_free, &store->fill_ops[i].link);
+    }
+    for (int i = 0; i < JOBS_MAX; i++)
+        list_append(&store->jobs_free, &store->jobs[i].mail.link);
+    return 0;
+}
+
+int store_init(struct store **out, const struct store_config *config, struct io *io, struct disk *disk,
+               struct pages *pages, struct timers *timers, struct post *post, uint8_t files_thread,
+               uint8_t bulk_thread)
+{
+    struct store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        return E_NO_MEMORY;
+    store->magic = STORE_MAGIC;
+    store->config = *config;
+    store->io = io;
+    store->disk = disk;
+    store->pages = pages;
+    store->timers = timers;
+    store->post = post;
+    store->files_thread = files_thread;
+    store->bulk_thread = bulk_thread;
+    store_lists_init(store);
+    store->table_n = TABLE_MIN;
+    store->table = calloc(TABLE_MIN, sizeof(struct plog *));
+    int rc = store->table == NULL ? E_NO_MEMORY : store_operations_init(store);
+    if (rc == 0)
+        rc = cache_init(&store->cache, pages);
+    if (rc == 0)
+        rc = producer_pool_init(&store->producers, config->producers_max);
+    if (rc != 0) {
+        store_fini(store);
+        return rc;
+    }
+    *out = store;
+    return 0;
+}
+
+/* Takes logs apart without asking anybody: the threads have stopped. */
+static void store_logs_fini(struct list *logs)
+{
+    struct list *l;
+    while ((l = list_pop(logs)) != NULL) {
+        struct plog *log = list_entry(l, struct plog, link);
+        struct list *const links[] = {&log->dirty_link, &log->sync_link, &log->pending_link};
+        for (size_t i = 0; i < array_n(links); i++) {
+            if (list_is_linked(links[i]))
+                list_del(links[i]);
+        }
+        log->write = NULL;
+        log->syncs_n = log->jobs_n = log->segments_n = 0;
+        plog_free(log);
+    }
+}
+
+static void store_segments_fini(struct store *store)
+{
+    struct segment *segment;
+    while ((segment = list_first(&store->segments, struct segment, store_link)) != NULL) {
+        if (segment->fd >= 0)
+            disk_close(store->disk, segment->fd);
+        segment_free(segment);
+    }
+}
+
+/* Operations that never completed: their pages and memory. */
+static void store_operations_fini(struct store *store)
+{
+    struct list *l;
+    for (int i = 0; store->writes != NULL && i < WRITES_MAX; i++) {
+        struct write_op *write = &store->writes[i];
+        for (uint32_t at = 0; write->log != NULL && at < write->op.op.iov_n; at++)
+            page_put(write->pages[at]);
+    }
+    while ((l = list_pop(&store->loads)) != NULL)
+        free(list_entry(l, struct index_load, link));
+    store_jobs_fini(store);
+    free(store->writes);
+    free(store->fill_ops);
+    free(store->jobs);
+}
+
+static void store_pages_fini(struct store *store)
+{
+    for (uint64_t i = 0; i <= store->cache.mask; i++) {
+        while (store->cache.table[i] != NULL) {
+            struct page *page = store->cache.table[i];
+            segment_get(cache_page_segment(page)); /* so that segments go last, all at once */
+            cache_remove(&store->cache, page);
+        }
+    }
+}
+
+void store_fini(struct store *store)
+{
+    store_operations_fini(store);
+    if (store->cache.table != NULL)
+        store_pages_fini(store);
+    store_logs_fini(&store->logs);
+    store_logs_fini(&store->dropped);
+    store_segments_fini(store);
+    cache_fini(&store->cache);
+    if (store->producers != NULL)
+        producer_pool_fini(store->producers);
+    free(store->table);
+    if (store->checkpoints != NULL)
+        checkpoints_free(store->checkpoints);
+    store->magic = 0;
+    free(store);
+}
+
+/* ── operations ── */
+
+static void store_op_done(struct io_op *op)
+{
+    struct store_op *store_op = container_of(op, struct store_op, op);
+    op->is_busy = false;
+    list_append(&store_op->store->completed, &op->link);
+}
+
+void store_op_submit(struct store *store, struct store_op *op, void (*finish)(struct store_op *, struct now))
+{
+    op->store = store;
+    op->finish = finish;
+    op->op.done = store_op_done;
+    io_submit(store->io, &op->op);
+}
+
+/* ── the table ── */
+
+static struct plog **table_chain(struct store *store, const struct uuid *topic_id, int32_t partition)
+{
+    return &store->table[hash_partition(topic_id, partition) & (store->table_n - 1)];
+}
+
+struct plog *store_log_find(struct store *store, const struct uuid *topic_id, int32_t partition)
+{
+    store_own(store);
+    struct plog *log = *table_chain(store, topic_id, partition);
+    while (log != NULL && !(log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id)))
+        log = log->hash_next;
+    return log;
+}
+
+static void table_add(struct store *store, struct plog *log)
+{
+    struct plog **chain = table_chain(store, &log->id.topic_id, log->id.partition);
+    log->hash_next = *chain;
+    *chain = log;
+}
+
+static void table_remove(struct store *store, struct plog *log)
+{
+    struct plog **at = table_chain(store, &log->id.topic_id, log->id.partition);
+    while (*at != log) {
+        check(*at != NULL);
+        at = &(*at)->hash_next;
+    }
+    *at = log->hash_next;
+    log->hash_next = NULL;
+}
+
+static void table_grow(struct store *store)
+{
+    struct plog **old = store->table;
+    uint32_t old_n = store->table_n;
+    struct plog **grown = calloc((size_t)old_n * 2, sizeof(struct plog *));
+    if (grown == NULL)
+        return; /* chains get longer */
+    store->table = grown;
+    store->table_n = old_n * 2;
+    for (uint32_t i = 0; i < old_n; i++) {
+        while (old[i] != NULL) {
+            struct plog *log = old[i];
+            old[i] = log->hash_next;
+            table_add(store, log);
+        }
+    }
+    free(old);
+}
+
+/* ── logs ── */
+
+void store_log_enter(struct store *store, struct plog *log)
+{
+    check(log->segments_n > 0);
+    plog_state_set(log, PLOG_OPEN);
+    if (store->stats.logs_n >= store->table_n)
+        table_grow(store);
+    table_add(store, log);
+    list_append(&store->logs, &log->link);
+    store->stats.logs_n++;
+}
+
+int store_log_new(struct store *store, const struct log_id *id, const struct log_config *config, struct plog **out)
+{
+    struct segment *segment;
+    store_own(store);
+    check(id->topic.n > 0 && id->partition >= 0);
+    if (store_log_find(store, &id->topic_id, id->partition) != NULL)
+        return E_EXISTS;
+    struct plog *log = plog_make(store, id, config);
+    if (log == NULL)
+        return E_NO_MEMORY;
+    int rc = segment_add(log, 0, store->now.wall_ms, &segment);
+    if (rc != 0) {
+        plog_free(log);
+        return rc;
+    }
+    store_log_enter(store, log);
+    *out = log;
+    return 0;
+}
+
+/* Nothing was ever asked of the disk for it. */
+static bool log_has_no_files(const struct plog *log)
+{
+    return log->segments_n == 1 && log->segments[0]->state == SEGMENT_NEW && log->jobs_n == 0;
+}
+
+void store_log_drop(struct store *store, struct plog *log)
+{
+    store_own(store);
+    check(log->magic == PLOG_MAGIC && (log->state == PLOG_OPEN || log->state == PLOG_FAILED));
+    struct list *const links[] = {&log->link, &log->dirty_link, &log->sync_link};
+    table_remove(store, log);
+    for (size_t i = 0; i < array_n(links); i++) {
+        if (list_is_linked(links[i]))
+            list_del(links[i]);
+    }
+    store->stats.logs_n--;
+    store->stats.logs_failed_n -= log->state == PLOG_FAILED;
+    plog_give_tail(log);
+    plog_state_set(log, PLOG_CLOSED);
+    plog_charge(log);
+    list_append(&store->dropped, &log->link);
+    segment_delete_forget(store, log);
+    log->drop_step = log_has_no_files(log) ? DROP_DONE : DROP_RENAME;
+    if (log->drop_step == DROP_RENAME) {
+        store->drops_waiting_n++;
+        (void)plog_drop_step(log, store->now);
+    }
+    plog_mark_pending(log);
+    reads_end(log, E_NOT_FOUND, store->now);
+    plog_waits_end(log, E_NOT_FOUND, store->now);
+}
+
+void plog_configure(struct plog *log, const struct log_config *config)
+{
+    store_own(log->store);
+    check(log->magic == PLOG_MAGIC);
+    log->config = *config;
+    plog_marks_moved(log, log->store->now); /* durability decides what is visible and what waits for a flush */
+}
+
+/* ── housekeeping ── */
+
+void store_tick(struct store *store, struct now now)
+{
+    store_own(store);
+    store->now = now;
+    for (uint64_t i = 0; i < min_u64(TICK_LOGS_MAX, store->stats.logs_n); i++) {
+        struct list *l = list_pop(&store->logs);
+        list_append(&store->logs, l);
+        plog_tick(list_entry(l, struct plog, link), now);
+    }
+    segment_deletes_run(store, now);
+    list_for_each(node, next, &store->dropped) {
+        struct plog *log = list_entry(node, struct plog, link);
+        if (log->drop_step == DROP_WAITING && now.ns >= log->drop_ns)
+            plog_mark_pending(log);
+    }
+    segment_files_limit(store);
+}
+
+bool store_is_quiet(const struct store *store)
+{
+    return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) && list_is_empty(&store->round) &&
+           list_is_empty(&store->pending) && list_is_empty(&store->completed) && list_is_empty(&store->wants) &&
+           list_is_empty(&store->answers) && store->writes_n == 0 && store->syncs_n == 0 && store->fills_n == 0 &&
+           store->jobs_n == 0 && store->reads_n == 0 && store->loads_n == 0 && store->closes_n == 0;
+}
+
+const struct store_stats *store_stats(const struct store *store)
+{
+    return &store->stats;
+}

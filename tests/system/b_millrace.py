@@ -1,0 +1,138 @@
+"""The command line `millrace`: every command against a running broker, its JSON, its errors and its exit status."""
+import json
+import os
+
+import lib
+import wire
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+class Cli:
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+
+    def run(self, *words, stdin=None, expect=OK):
+        """-> (stdout, stderr) as text; the status must be `expect`."""
+        lib.check(os.access(lib.MILLRACE, os.X_OK), '%s is not built: run make' % lib.MILLRACE)
+        status, out, err = lib.run(lib.MILLRACE, '--bootstrap-server', self.bootstrap, *words, stdin=stdin,
+                                   timeout=30, ok=False)
+        if status != expect:
+            raise lib.Failed('millrace %s: status %d, expected %d: %s' % (' '.join(words), status, expect, err))
+        return out.decode(), err
+
+    def json(self, *words, **options):
+        return json.loads(self.run('--json', *words, **options)[0])
+
+
+def test_help(cli):
+    for words in ((), ('topic',), ('topic', 'create'), ('topic', 'list'), ('topic', 'describe'), ('topic', 'delete'),
+                  ('produce',), ('consume',), ('cluster',), ('api',), ('dump',)):
+        out, _ = cli.run(*words, '--help')
+        lib.check('millrace ' + ' '.join(words) in out and out.count('\n') > 3, 'help of %r: %r' % (words, out))
+
+
+def test_usage(cli):
+    for words in ((), ('nonsense',), ('topic',), ('topic', 'nonsense'), ('topic', 'create'), ('topic', 'create', 'a', 'b'),
+                  ('topic', 'create', 'a', '--partitions', 'x'), ('topic', 'create', 'a', '--config', 'x'),
+                  ('topic', 'list', '--bogus'), ('topic', 'list', '--timeout'), ('--timeout', 'soon', 'cluster'),
+                  ('produce',), ('produce', 't', '--codec', 'rar'), ('produce', 't', '--acks', '2'),
+                  ('produce', 't', '-X', 'no.such=1'), ('consume', 't', '--from', 'yesterday'),
+                  ('consume', 't', '-F', '%z'), ('consume', 't', '-n', '0'), ('cluster', 'x'), ('dump',)):
+        out, err = cli.run(*words, expect=USAGE)
+        lib.check('--help' in err and not out, 'usage of %r: stdout %r, stderr %r' % (words, out, err))
+
+
+def test_unreachable():
+    nobody = Cli('127.0.0.1:%d' % lib.free_port())
+    for words in (('cluster',), ('api',), ('topic', 'list'), ('consume', 't'), ('produce', 't')):
+        _, err = nobody.run(*words, expect=FAILED, stdin=b'')
+        lib.check('millraced' in err and nobody.bootstrap in err, '%r without a broker: %s' % (words, err))
+    _, err = Cli('no-such-host.invalid:9092').run('cluster', expect=FAILED)
+    lib.check('no-such-host.invalid' in err, 'an unknown name: %s' % err)
+
+
+def test_topics(cli, topic):
+    cli.run('topic', 'create', topic, '--partitions', '3', '--config', 'retention.ms=3600000')
+    _, err = cli.run('topic', 'create', topic, expect=FAILED)
+    lib.check('already exists' in err, 'create twice: %s' % err)
+    cli.run('topic', 'create', topic, '--if-not-exists')
+    _, err = cli.run('topic', 'create', 'a b', expect=FAILED)
+    lib.check('ASCII' in err, 'a bad name: %s' % err)
+    cli.run('topic', 'create', topic + '-2', '--validate')
+    names = [t['name'] for t in cli.json('topic', 'list')]
+    lib.check(topic in names and topic + '-2' not in names and names == sorted(names), 'topics listed: %r' % names)
+    out, _ = cli.run('topic', 'list')
+    lib.check(topic in out and out.startswith('TOPIC'), 'the table of topics: %s' % out)
+    described = cli.json('topic', 'describe', topic)
+    lib.equal((len(described['partitions']), described['configs']), (3, {'retention.ms': '3600000'}), 'described')
+    lib.check('cleanup.policy' in cli.json('topic', 'describe', topic, '--all')['configs'], 'settings with --all')
+    _, err = cli.run('topic', 'describe', topic + '-2', expect=FAILED)
+    lib.check('no such topic' in err, 'describe a missing topic: %s' % err)
+
+
+def test_records(cli, topic):
+    cli.run('produce', topic, '-K', '=', '-p', '1', '-H', 'h=x', stdin=b'a=1\nb=2\nnokey\nlast=')
+    records = cli.json_lines('consume', topic)
+    lib.equal([(r['partition'], r['offset'], r['key'], r['value']) for r in records],
+              [(1, 0, 'a', '1'), (1, 1, 'b', '2'), (1, 2, None, 'nokey'), (1, 3, 'last', '')], 'records')
+    lib.equal(records[0]['headers'], [{'name': 'h', 'value': 'x'}], 'headers')
+    out, _ = cli.run('consume', topic, '--from', '-2', '-F', '%o:%k:%s:%K\\n')
+    lib.equal(out, '2::nokey:-1\n3:last::4\n', 'the last two')
+    out, _ = cli.run('consume', topic, '--from', '1', '-p', '1', '-n', '1')
+    lib.equal(out, '2\n', 'one from offset 1')
+    out, _ = cli.run('consume', topic, '--from', '2040-01-01')
+    lib.equal(out, '', 'from a time in the future')
+    out, _ = cli.run('consume', topic, '--from', '2020-01-01', '-K', '\\t')
+    lib.equal(out.splitlines()[0], 'a\t1', 'from a time in the past')
+    _, err = cli.run('consume', topic, '-p', '77', expect=FAILED)
+    lib.check('no such partition' in err, 'partition 77: %s' % err)
+    cli.run('produce', topic, '-p', '0', '-q', stdin=b'\xff\xfe\n')
+    lib.equal(cli.json_lines('consume', topic, '-p', '0')[0]['value'], {'base64': '//4='}, 'bytes that are no UTF-8')
+    ends = {p['partition']: p['end_offset'] for p in cli.json('topic', 'describe', topic)['partitions']}
+    lib.equal(ends, {0: 1, 1: 4, 2: 0}, 'end offsets described')
+
+
+def test_many(cli, topic):
+    lines = b''.join(b'%d\n' % i for i in range(20000))
+    for codec in lib.CODECS:
+        summary = cli.json('produce', topic, '--codec', codec, '--idempotent', '-p', '2', stdin=lines)
+        lib.equal((summary['records'], summary['acknowledged'], summary['failed']), (20000, 20000, 0), codec)
+    out, _ = cli.run('consume', topic, '-p', '2')
+    lib.equal(out.encode() == lines * len(lib.CODECS), True, 'five times 20,000 lines are back')
+
+
+def test_cluster(cli, broker):
+    cluster = cli.json('cluster')
+    lib.equal([b['port'] for b in cluster['brokers']], [broker.port], 'ports of the brokers')
+    out, _ = cli.run('cluster')
+    lib.check(cluster['cluster_id'] in out and 'metadata.version' in out, 'cluster prints: %s' % out)
+    apis = {a['name']: a for a in cli.json('api')}
+    lib.equal((apis['Produce']['min'], apis['Produce']['max'], apis['Fetch']['min']), (0, 13, 4), 'versions')
+    out, _ = cli.run('api')
+    lib.check('ApiVersions' in out, 'api prints: %s' % out)
+
+
+def test_delete(cli, topic):
+    _, err = cli.run('topic', 'delete', topic, 'no-such-topic', expect=FAILED)
+    lib.check('no-such-topic' in err, 'a missing one among them: %s' % err)
+    cli.run('topic', 'delete', topic, '--if-exists')
+    _, err = cli.run('produce', topic, stdin=b'x\n', expect=FAILED)
+    lib.check('no such topic' in err, 'produce to a deleted topic: %s' % err)
+
+
+def test(t):
+    broker, topic = t.broker(workers=3, settings={'auto.create.topics.enable': 'false'}), t.topic('millrace')
+    cli = Cli(broker.bootstrap)
+    cli.json_lines = lambda *words: [json.loads(line) for line in cli.run('--json', *words)[0].splitlines()]
+    test_help(cli)
+    test_usage(cli)
+    test_unreachable()
+    test_topics(cli, topic)
+    test_records(cli, topic)
+    test_many(cli, topic)
+    test_cluster(cli, broker)
+    test_delete(cli, topic)
+
+
+lib.main(test)

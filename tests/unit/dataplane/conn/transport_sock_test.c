@@ -1,0 +1,229 @@
+/*
+ * transport_sock_test.c - connections over loopback sockets and io_uring: the shared cases, and
+ * what only sockets do.
+ */
+#include "conn_cases.h"
+
+#include <sys/resource.h>
+
+static int case_setup(void **state)
+{
+    struct conns_config config = bed_config_default();
+    *state = bed_make(true, &config, MIB(128));
+    return 0;
+}
+
+static int case_teardown(void **state)
+{
+    bed_free(bed_of(state));
+    return 0;
+}
+
+static void peer_half_closed_gets_its_answers(void **state)
+{
+    struct bed *bed = bed_of(state);
+    struct client c = client_connect(bed);
+    for (uint8_t i = 0; i < 3; i++) {
+        uint8_t *f = frame_make(30000, i);
+        assert_int_equal(client_write_some(&c, f, 30004), 30004);
+        free(f);
+    }
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    for (uint8_t i = 0; i < 3; i++)
+        client_expect_frame(&c, 30000, i);
+    client_expect_end(&c);
+    bed_until_conns(bed, 0);
+    assert_int_equal(conns_stats(bed->conns)->ends[CONN_END_PEER], 1);
+    client_close(&c);
+}
+
+static void peer_reset_ends_the_connection(void **state)
+{
+    struct bed *bed = bed_of(state);
+    struct linger now = {1, 0};
+    struct client c = client_connect(bed), with_request = client_connect(bed);
+    bed->is_holding = true;
+    client_write_frame(&with_request, 100, 1);
+    bed_until_held(bed, 1);
+    assert_int_equal(setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    assert_int_equal(setsockopt(with_request.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    client_close(&c);
+    client_close(&with_request);
+    bed_until_conns(bed, 0);
+    assert_int_equal(conns_stats(bed->conns)->ends[CONN_END_RESET], 2);
+    assert_int_equal(held_n(bed), 0);
+}
+
+static void peer_gone_while_a_send_waits_ends_the_connection(void **state)
+{
+    struct bed *bed = bed_of(state);
+    struct client c = client_connect(bed);
+    uint8_t *f = frame_make(250000, 1);
+    struct conn *conn = list_first(&bed->conns->open, struct conn, link);
+    uint64_t at = 0;
+    for (uint32_t i = 0, stuck = 0; i < TURNS_MAX && stuck < 50; i++) {
+        stuck = client_flood(&c, f, 250004, &at) == 0 ? stuck + 1 : 0;
+        bed_turn(bed);
+    }
+    assert_true(conn->is_sending);
+    client_close(&c); /* with unread answers: a reset */
+    bed_until_conns(bed, 0);
+    assert_int_equal(bed->sent_n, bed->frames_n);
+    free(f);
+}
+
+static void many_connections_are_served(void **state)
+{
+    enum { CLIENTS_N = 2000 };
+    struct bed *bed = bed_of(state);
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_cur < 2 * CLIENTS_N + 100)
+        skip();
+    struct client *c = calloc(CLIENTS_N, sizeof *c);
+    for (int i = 0; i < CLIENTS_N; i++) {
+        assert_true(client_try(&c[i], bed));
+        if (i % 100 == 99)
+            bed_turns(bed, 2);
+    }
+    for (int i = 0; i < TURNS_MAX && conns_count(bed->conns) < CLIENTS_N; i++)
+        bed_turn(bed);
+    assert_int_equal(conns_count(bed->conns), CLIENTS_N);
+    for (int round = 0; round < 3; round++) {
+        uint8_t *f = frame_make(100, (uint8_t)round);
+        for (int i = 0; i < CLIENTS_N; i++)
+            assert_int_equal(client_write_some(&c[i], f, 104), 104);
+        for (int i = 0; i < CLIENTS_N; i++)
+            client_expect_frame(&c[i], 100, (uint8_t)round);
+        free(f);
+    }
+    for (int i = 0; i < CLIENTS_N; i++)
+        client_close(&c[i]);
+    bed_until_conns(bed, 0);
+    free(c);
+}
+
+static void receives_outnumbering_the_buffers_all_arrive(void **state)
+{
+    enum { CLIENTS_N = 200 }; /* of 64 buffers */
+    struct bed *bed = bed_of(state);
+    struct client c[CLIENTS_N];
+    uint8_t *f = frame_make(1000, 1);
+    for (int i = 0; i < CLIENTS_N; i++)
+        c[i] = client_connect(bed);
+    for (int i = 0; i < CLIENTS_N; i++)
+        assert_int_equal(client_write_some(&c[i], f, 1004), 1004); /* no turn in between */
+    for (int i = 0; i < CLIENTS_N; i++)
+        client_expect_frame(&c[i], 1000, 1);
+    assert_true(conns_stats(bed->conns)->starved_n > 0);
+    for (int i = 0; i < CLIENTS_N; i++)
+        client_close(&c[i]);
+    free(f);
+}
+
+static void idle_halves_of_frames_hold_no_receive_buffer(void **state)
+{
+    enum { CLIENTS_N = 200 };
+    struct bed *bed = bed_of(state);
+    struct client c[CLIENTS_N];
+    uint8_t *f = frame_make(1000, 1);
+    bed->has_want = false;
+    for (int i = 0; i < CLIENTS_N; i++) {
+        c[i] = client_connect(bed);
+        client_write(&c[i], f, 1);
+    }
+    bed_turns(bed, 3);
+    assert_int_equal(conns_stats(bed->conns)->recv_buffers_out_n, 0);
+    assert_int_equal(conns_stats(bed->conns)->staging_bytes, CLIENTS_N * PAGE_SMALL);
+    for (int i = 0; i < CLIENTS_N; i++)
+        client_write(&c[i], f + 1, 1003);
+    for (int i = 0; i < CLIENTS_N; i++)
+        client_expect_frame(&c[i], 1000, 1);
+    for (int i = 0; i < CLIENTS_N; i++)
+        client_close(&c[i]);
+    free(f);
+}
+
+static void accept_without_descriptors_pauses_and_goes_on(void **state)
+{
+    struct bed *bed = bed_of(state);
+    struct client a, b;
+    struct rlimit old, low;
+    int probe;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_true(client_try(&a, bed)); /* its descriptor exists; the server's is refused */
+    assert_true(client_try(&b, bed));
+    probe = dup(0);
+    assert_true(probe >= 0);
+    close(probe);
+    low = old;
+    low.rlim_cur = (rlim_t)probe;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    bed_turns(bed, 250);
+    assert_int_equal(conns_count(bed->conns), 0);
+    assert_true(conns_stats(bed->conns)->accept_paused_n >= 2);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    bed_until_conns(bed, 2);
+    client_write_frame(&a, 10, 1);
+    client_expect_frame(&a, 10, 1);
+    client_close(&a);
+    client_close(&b);
+}
+
+static void listener_on_a_taken_port_is_refused(void **state)
+{
+    struct bed *bed = bed_of(state);
+    struct listener l = bed->listener;
+    int fd;
+    uint16_t port = 0;
+    int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t n = sizeof at;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(other, (struct sockaddr *)&at, sizeof at), 0); /* without SO_REUSEPORT */
+    assert_int_equal(listen(other, 1), 0);
+    assert_int_equal(getsockname(other, (struct sockaddr *)&at, &n), 0);
+    port = ntohs(at.sin_port);
+    assert_int_equal(listener_open(&l, &fd, &port), E_IN_USE);
+    close(other);
+    snprintf(l.host, sizeof l.host, "192.0.2.1"); /* not ours */
+    port = 0;
+    assert_int_equal(listener_open(&l, &fd, &port), E_INVALID);
+}
+
+static void listener_on_all_addresses_takes_both_families(void **state)
+{
+    struct bed *bed = bed_of(state);
+    struct listener l = {.name = "ANY"};
+    int fd = -1;
+    uint16_t port = 0;
+    assert_int_equal(listener_open(&l, &fd, &port), 0);
+    assert_int_equal(conns_listen(bed->conns, &l, fd), 0);
+    bed->port = port;
+    struct client c = client_connect(bed); /* IPv4 */
+    client_write_frame(&c, 10, 1);
+    client_expect_frame(&c, 10, 1);
+    struct conn *conn = list_first(&bed->conns->open, struct conn, link);
+    assert_ptr_equal(conn_listener(conn), &l);
+    assert_true(strncmp(conn_peer(conn), "127.0.0.1:", 10) == 0);
+    client_close(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CONN_CASES,
+        CONN_CASE(peer_half_closed_gets_its_answers),
+        CONN_CASE(peer_reset_ends_the_connection),
+        CONN_CASE(peer_gone_while_a_send_waits_ends_the_connection),
+        CONN_CASE(many_connections_are_served),
+        CONN_CASE(receives_outnumbering_the_buffers_all_arrive),
+        CONN_CASE(idle_halves_of_frames_hold_no_receive_buffer),
+        CONN_CASE(accept_without_descriptors_pauses_and_goes_on),
+        CONN_CASE(listener_on_a_taken_port_is_refused),
+        CONN_CASE(listener_on_all_addresses_takes_both_families),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+/*
+ * forward_test.c - requests that go to control and come back.
+ */
+#include "kafka_bed.h"
+
+enum { CREATE_TOPICS = 19, DELETE_TOPICS = 20, INIT_PRODUCER_ID = 22, DESCRIBE_CONFIGS = 32 };
+
+static struct create_topics_request *create_of(struct bed *bed, const char *name)
+{
+    struct create_topics_request *q = PROTO_NEW(&bed->arena, create_topics_request, 1);
+    q->topics = PROTO_NEW(&bed->arena, create_topics_request_topics, 1);
+    q->topics_n = 1;
+    q->topics->name = bytes_of_string(name);
+    q->topics->num_partitions = 1;
+    q->topics->replication_factor = 1;
+    return q;
+}
+
+static void created_topic_is_answered_after_control(void **state)
+{
+    (void)state;
+    for (uint8_t workers_n = 1; workers_n <= 3; workers_n += 2) {
+        struct bed *bed = bed_new(workers_n);
+        struct client c = client_connect_to(bed, (uint8_t)(workers_n - 1), 0);
+        const struct create_topics_response *p;
+        for (int16_t version = 2; version <= 7; version++) {
+            p = client_ask(&c, CREATE_TOPICS, version,
+                           create_of(bed, version == 2 ? "new" : "new2"));
+            assert_int_equal(p->topics_n, 1); /* trap 18: one result per topic */
+            assert_int_equal(p->topics->error_code, version <= 3 ? 0 : 36);
+        }
+        assert_int_equal(bed->view.topics_n, 2);
+        client_close(&c);
+        bed_free(bed);
+    }
+}
+
+static void each_forwarded_api_reaches_control_with_who_asked(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    bed->is_control_slow = true;
+    struct init_producer_id_request q = {
+        .transactional_id = {NULL, 0}, .producer_id = -1, .producer_epoch = -1};
+    int32_t id = client_send(&c, INIT_PRODUCER_ID, 4, &q);
+    bed_turns(bed, 3);
+    struct control_op *op =
+        container_of(list_first(&bed->at_control, struct mail, link), struct control_op, mail);
+    assert_int_equal(op->api_key, INIT_PRODUCER_ID);
+    assert_int_equal(op->api_version, 4);
+    assert_true(bytes_equal_string(op->client_id, "test"));
+    assert_int_equal(op->client_host[0], '/');
+    assert_null(strchr(op->client_host, ':'));
+    assert_ptr_equal(op->listener, &bed->listeners[0]);
+    assert_int_equal(((const struct init_producer_id_request *)op->request)->producer_id, -1);
+    bed->is_control_slow = false;
+    client_answer(&c, INIT_PRODUCER_ID, 4, id);
+    client_close(&c);
+    bed_free(bed);
+}
+
+static void null_response_closes_the_connection(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    bed->is_control_refusing = true;
+    client_send(&c, CREATE_TOPICS, 7, create_of(bed, "x"));
+    client_expect_end(&c);
+    client_close(&c);
+    bed_free(bed);
+}
+
+/* A tenth of the places stays free for heartbeats; the others wait in order. */
+static void requests_beyond_controls_places_wait(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    bed->is_control_slow = true;
+    int32_t ids[15];
+    for (int i = 0; i < 15; i++)
+        ids[i] = client_send(&c, CREATE_TOPICS, 7, create_of(bed, "same"));
+    bed_turns(bed, 5);
+    assert_int_equal(bed->workers[0].kafka->control_n, 9); /* of 10 */
+    uint32_t n = 0;
+    list_for_each(l, next, &bed->at_control)
+        n++;
+    assert_int_equal(n, 9);
+    bed->is_control_slow = false;
+    for (int i = 0; i < 15; i++) {
+        const struct create_topics_response *p = client_answer(&c, CREATE_TOPICS, 7, ids[i]);
+        assert_int_equal(p->topics->error_code, i == 0 ? 0 : 36);
+    }
+    client_close(&c);
+    bed_free(bed);
+}
+
+static void closing_at_any_turn_releases_everything(void **state)
+{
+    (void)state;
+    for (uint32_t turns = 0; turns < 6; turns++) {
+        for (int is_slow = 0; is_slow < 2; is_slow++) {
+            struct bed *bed = bed_new(1);
+            struct client c = client_connect(bed);
+            bed->is_control_slow = is_slow == 1;
+            for (int i = 0; i < 15; i++)
+                client_send(&c, CREATE_TOPICS, 7, create_of(bed, "same"));
+            struct metadata_request q = {NULL, 0, true, false, false};
+            struct metadata_request_topics name = {.name = bytes_of_string("auto")};
+            q.topics = &name;
+            q.topics_n = 1;
+            client_send(&c, 3, 12, &q); /* one that creates on the way */
+            bed_turns(bed, turns);
+            bed_reset_conns(bed, 0);
+            bed_turns(bed, 3);
+            client_close(&c);
+            bed->is_control_slow = false;
+            bed_turns(bed, 5);
+            assert_true(kafka_is_quiet(bed->workers[0].kafka));
+            bed_free(bed);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(created_topic_is_answered_after_control),
+        TEST(each_forwarded_api_reaches_control_with_who_asked),
+        TEST(null_response_closes_the_connection),
+        TEST(requests_beyond_controls_places_wait),
+        TEST(closing_at_any_turn_releases_everything),
+    };
+    bed_unused();
+    return TESTS_RUN(tests);
+}

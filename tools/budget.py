@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""budget.py - instructions per operation of a micro benchmark, counted by callgrind, against a ratcheted budget.
+
+    budget.py BUDGETS PROGRAM            fails when a case needs more than its budget + 1 %
+    budget.py BUDGETS PROGRAM --lower    writes the measured numbers where they are lower; never raises one
+
+PROGRAM count N runs each of its cases N times, each in a function case_NAME. BUDGETS has lines "NAME instructions".
+Counts are of one compiler and C library: they tell a change of the code from noise, not one machine from another.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROUNDS_N = 100
+
+
+def measure(program):
+    """Inclusive instructions per call of every case_ function."""
+    if not shutil.which('valgrind'):
+        print('budget: valgrind is not installed')
+        sys.exit(77)
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, 'callgrind.out')
+        subprocess.run(['valgrind', '--tool=callgrind', f'--callgrind-out-file={out}', program, 'count', str(ROUNDS_N)],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        text = subprocess.run(['callgrind_annotate', '--inclusive=yes', '--threshold=100', out], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+    found = re.findall(r'^\s*([\d,]+) \(.*?\)\s+\S+:case_(\w+) \[', text, re.M)
+    return {name: int(count.replace(',', '')) // ROUNDS_N for count, name in found}
+
+
+def main(arguments):
+    if len(arguments) not in (2, 3):
+        raise SystemExit(__doc__)
+    path, program = arguments[:2]
+    lines = open(path, encoding='utf-8').read().splitlines()
+    budgets = {w[0]: int(w[1]) for w in map(str.split, lines) if w and w[0] != '#'}
+    measured = measure(program)
+    failed = [f'{name}: in only one of {path} and {program}' for name in sorted(set(budgets) ^ set(measured))]
+    for name in sorted(set(budgets) & set(measured)):
+        n, budget = measured[name], budgets[name]
+        print(f'budget: {name:<26} {n:7} instructions, budget {budget:7} ({100 * (n - budget) / budget:+.1f} %)')
+        if n > budget * 1.01:
+            failed.append(f'{name}: {n} instructions, budget {budget}')
+    if '--lower' in arguments:
+        with open(path, 'w', encoding='utf-8') as out:
+            for line in lines:
+                name = line.split()[0] if line.strip() else ''
+                out.write(f'{name} {min(budgets[name], measured[name])}\n' if name in measured else line + '\n')
+    for line in failed:
+        print(f'budget: FAILED {line}')
+    sys.exit(bool(failed))
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])

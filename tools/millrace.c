@@ -1,0 +1,64 @@
+/*
+ * millrace.c - the command line: `millrace COMMAND ...`. Commands stand in files of their own; see
+ * cli.h.
+ *
+ * Owner: the process, which has one thread.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli.h"
+
+static const char main_help[] =
+    "millrace - the command line of the millrace broker; it works with any Kafka broker.\n"
+    "\n"
+    "  millrace topic create NAME    make, list, describe and delete topics\n"
+    "  millrace produce TOPIC        records from the lines of standard input\n"
+    "  millrace consume TOPIC        records to standard output\n"
+    "  millrace cluster              brokers, controller, features\n"
+    "  millrace api                  the APIs a broker serves and their versions\n"
+    "  millrace dump FILE            what stands in a segment, an index, a snapshot or a "
+    "checkpoint\n"
+    "  millrace COMMAND --help       everything about a command, with examples\n"
+    "\n"
+    "For every command, before or behind its name:\n"
+    "  --bootstrap-server HOST:PORT  the broker (default 127.0.0.1:9092, or $MILLRACE_BOOTSTRAP)\n"
+    "  --timeout TIME                how long a request may take: 500ms, 10s (the default), 2m\n"
+    "  --json                        for programs: JSON instead of tables\n"
+    "\n"
+    "A first round, with a broker that `millraced` started:\n"
+    "  millrace topic create greetings --partitions 3\n"
+    "  echo 'hello' | millrace produce greetings\n"
+    "  millrace consume greetings\n"
+    "\n"
+    "Exit status: 0 it worked, 1 it failed, 2 the command line was wrong.\n";
+
+int main(int argc, char **argv)
+{
+    static const struct cli_command commands[] = {
+        {"topic", topic_command, "topics", topic_help},
+        {"produce", produce_command, "produce records", produce_help},
+        {"consume", consume_command, "consume records", consume_help},
+        {"cluster", cluster_command, "the cluster", cluster_help},
+        {"api", api_command, "API versions", api_help},
+    };
+    /* '+': global options before the command; the command's own parsing begins behind its name. */
+    static const struct option options[] = {CLI_OPTIONS};
+    const char *bootstrap = getenv("MILLRACE_BOOTSTRAP");
+    struct cli cli = {.command = "",
+                      .help = main_help,
+                      .timeout_ms = CLI_TIMEOUT_MS_DEFAULT,
+                      .bootstrap = bootstrap != NULL ? bootstrap : CLI_BOOTSTRAP_DEFAULT};
+    int status = CLI_OK, option;
+    while ((option = cli_next_option(&cli, argc, argv, "+:h", options, &status)) >= 0)
+        continue;
+    if (option == CLI_OPTION_END)
+        return status;
+    if (optind == argc) {
+        fputs(main_help, stderr);
+        return CLI_USAGE;
+    }
+    int first = optind;
+    return cli_dispatch(&cli, commands, array_n(commands), main_help, argc - first + 1,
+                        argv + first - 1);
+}
