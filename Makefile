@@ -47,7 +47,7 @@ endif
 CFLAGS  += -iquote include -iquote build/gen $(MODE_CFLAGS)
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────
-FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control tools
+FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control tools bench/load
 PROGRAM_C := dataplane/main.c
 TOOL_C    := $(wildcard tools/millrace.c)
 SIM_C     := $(wildcard tests/sim/*.c)
@@ -88,8 +88,9 @@ build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) tools/kgen.py dataplane/
 $(B)/%.o: %.c $(FLAGS) | $(GEN_H)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -iquote $(<D) -MMD -MP -c $< -o $@
-$(B)/tests/%.o: CFLAGS += -DMILLRACE_SLOW_CHECKS $(IQUOTES)
+$(B)/tests/%.o: CFLAGS += -DMILLRACE_SLOW_CHECKS -Wframe-larger-than=65536 $(IQUOTES)
 $(B)/bench/%.o: CFLAGS += $(IQUOTES)
+$(B)/tools/%.o: CFLAGS += -iquote storage
 
 # The version is compiled into main.o alone, and again only when it changed.
 $(shell echo '$(VERSION)' | cmp -s - $(B)/.version || echo '$(VERSION)' > $(B)/.version)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 
 enum { METADATA_TAIL_BYTES = 8 << 20 };
 
@@ -31,7 +31,7 @@ static int memory_take(struct control *c)
 }
 
 /* Replay, the new epoch, the records of this start. */
-static int metadata_boot(struct control *c, int32_t *quorum_epoch, int64_t wall_ms, char *why, size_t why_n)
+static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t why_n)
 {
     struct metadata_log log;
     bool is_dynamic;
@@ -39,15 +39,15 @@ static int metadata_boot(struct control *c, int32_t *quorum_epoch, int64_t wall_
     if (e < 0)
         return e;
     c->cut_bytes = log.cut_bytes;
-    e = quorum_state_read(c->disk, log.directory, quorum_epoch, &is_dynamic);
+    e = quorum_state_read(c->disk, log.directory, &c->quorum_epoch, &is_dynamic);
     if (e == 0) {
-        *quorum_epoch = (int32_t)max_i64(*quorum_epoch, c->state.epoch) + 1;
-        e = quorum_state_write(c->disk, log.directory, c->node_id, *quorum_epoch, is_dynamic);
+        c->quorum_epoch = (int32_t)max_i64(c->quorum_epoch, c->state.epoch) + 1;
+        e = quorum_state_write(c->disk, log.directory, c->node_id, c->quorum_epoch, is_dynamic);
     }
     if (e < 0)
         fail(why, why_n, "quorum-state", e);
     else
-        e = bootstrap_start(c, &log, *quorum_epoch, is_dynamic, wall_ms, why, why_n);
+        e = bootstrap_start(c, &log, is_dynamic, wall_ms, why, why_n);
     metadata_log_close(&log);
     return e;
 }
@@ -64,15 +64,14 @@ static void metadata_config(const struct control *c, struct log_config *out)
     };
 }
 
-static int store_boot(struct control *c, struct pages *pages, uint8_t files_thread, uint8_t bulk_thread,
-                      int32_t quorum_epoch)
+static int store_boot(struct control *c, struct pages *pages, uint8_t files_thread, uint8_t bulk_thread)
 {
     struct store_config config = c->config.store;
     struct log_config log_config;
     struct log_id id = {metadata_topic_id, bytes_of_string(METADATA_TOPIC), 0};
     struct recovery_report report = {0};
     struct plog_offsets offsets;
-    config.leader_epoch = quorum_epoch;
+    config.leader_epoch = c->quorum_epoch;
     config.group_ns_max = 0;
     config.tail_bytes_max = max_u64(config.tail_bytes_max, METADATA_TAIL_BYTES);
     metadata_config(c, &log_config);
@@ -96,7 +95,6 @@ int control_init(struct control **out, const struct control_config *config, stru
                  struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
                  uint8_t files_thread, uint8_t bulk_thread, char *why, size_t why_n)
 {
-    int32_t quorum_epoch = 0;
     struct control *c = calloc(1, sizeof *c);
     if (c == NULL)
         return fail(why, why_n, "control", E_NO_MEMORY);
@@ -122,8 +120,8 @@ int control_init(struct control **out, const struct control_config *config, stru
     if (e < 0)
         fail(why, why_n, "control", e);
     else
-        e = metadata_boot(c, &quorum_epoch, c->now.wall_ms, why, why_n);
-    if (e == 0 && (e = store_boot(c, pages, files_thread, bulk_thread, quorum_epoch)) < 0)
+        e = metadata_boot(c, c->now.wall_ms, why, why_n);
+    if (e == 0 && (e = store_boot(c, pages, files_thread, bulk_thread)) < 0)
         fail(why, why_n, "the metadata log cannot be opened as a log", e);
     if (e == 0 && (e = view_publish(c)) < 0)
         fail(why, why_n, "the first view", e);
@@ -175,8 +173,16 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean, s
 
 int control_close(struct control *c, struct checkpoints *checkpoints)
 {
+    (void)checkpoints; /* Apache Kafka keeps the metadata log out of them: it is recovered at every start */
     int e = c->is_failed ? E_STORAGE : bootstrap_stop(c, c->now);
-    return e < 0 ? e : store_close(c->store, checkpoints);
+    if (e < 0)
+        return e;
+    struct checkpoints *own = checkpoints_new();
+    if (own == NULL)
+        return E_NO_MEMORY;
+    e = store_close(c->store, own);
+    checkpoints_free(own);
+    return e;
 }
 
 void control_fini(struct control *c)

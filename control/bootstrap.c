@@ -17,7 +17,7 @@
  * next, which finds uneven epochs and evens them out.
  */
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 #include "messages.h"
 
 enum { BOOT_BATCH_N = 1000, CONTROL_LEADER_CHANGE = 2, EPOCH_STEPS_MAX = 64 };
@@ -38,7 +38,6 @@ static const struct {
 struct boot {
     struct control *control;
     struct metadata_log *log; /* NULL: through the store (orderly stop) */
-    int32_t epoch;
     int64_t wall_ms;
 };
 
@@ -66,7 +65,7 @@ static int boot_end(struct boot *b, bool is_control)
     struct control *c = b->control;
     if (b->log == NULL)
         return control_commit(c);
-    int64_t n = records_end(&c->records, is_control, b->epoch, c->state.end_offset);
+    int64_t n = records_end(&c->records, is_control, c->quorum_epoch, c->state.end_offset);
     if (n < 0)
         return (int)n;
     int e = metadata_log_append(b->log, c->records.buffer, (uint64_t)n);
@@ -270,10 +269,10 @@ static int boot_partitions(struct boot *b)
     return c->records.builder.records_n > 0 || c->records.error < 0 ? boot_end(b, false) : 0;
 }
 
-int bootstrap_start(struct control *c, struct metadata_log *log, int32_t quorum_epoch, bool is_dynamic,
-                    int64_t wall_ms, char *why, size_t why_n)
+int bootstrap_start(struct control *c, struct metadata_log *log, bool is_dynamic, int64_t wall_ms, char *why,
+                    size_t why_n)
 {
-    struct boot b = {c, log, quorum_epoch, wall_ms};
+    struct boot b = {c, log, wall_ms};
     int e = state_settle(&c->state);
     if (e == 0)
         e = boot_leader_change(&b, is_dynamic);
@@ -298,7 +297,7 @@ int bootstrap_start(struct control *c, struct metadata_log *log, int32_t quorum_
 
 int bootstrap_stop(struct control *c, struct now now)
 {
-    struct boot b = {c, NULL, 0, now.wall_ms};
+    struct boot b = {c, NULL, now.wall_ms};
     const struct broker *broker = state_broker(&c->state, c->node_id);
     struct broker_registration_change_record record = {.broker_id = c->node_id, .broker_epoch = broker->epoch,
                                                        .in_controlled_shutdown = 1, .cordoned_log_dirs_n = -1};

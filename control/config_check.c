@@ -23,7 +23,7 @@ static const char *const type_names[] = {"UNKNOWN", "BOOLEAN", "STRING", "INT", 
 printf_like(5, 6) static int fault(const struct config_row *row, const char *value, char *why, size_t why_n,
                                    const char *format, ...)
 {
-    char text[256];
+    char text[512];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -185,6 +185,23 @@ static int check_words(const struct config_row *row, const char *value, char *wh
     return 0;
 }
 
+/* Kafka shows a list as [a, b]. */
+static int throttled_fault(const struct config_row *row, const char *value, char *why, size_t why_n)
+{
+    char shown[256] = "[";
+    size_t out = 1;
+    for (; *value != 0 && out + 4 < sizeof shown; value++) {
+        shown[out++] = *value;
+        if (*value == ',')
+            shown[out++] = ' ';
+    }
+    shown[out++] = ']';
+    shown[out] = 0;
+    return fault(row, shown, why, why_n,
+                 "%s must be the literal '*' or a list of replicas in the following format: "
+                 "[partitionId]:[brokerId],[partitionId]:[brokerId],...", row->key);
+}
+
 /* "*", or "0:1,1:2": partition and broker numbers (ThrottledReplicaListValidator). */
 static int check_throttled(const struct config_row *row, const char *value, char *why, size_t why_n)
 {
@@ -196,10 +213,8 @@ static int check_throttled(const struct config_row *row, const char *value, char
         size_t broker_n = *colon == ':' ? strspn(colon + 1, "0123456789") : 0;
         const char *end = colon + 1 + broker_n;
         if (partition_n == 0 || broker_n == 0 || (*end != ',' && *end != 0))
-            return fault(row, value, why, why_n,
-                         "%s must be the literal '*' or a list of replicas in the following format: "
-                         "[partitionId]:[brokerId],[partitionId]:[brokerId],...", row->key);
-        at = *end == ',' ? end + 1 : NULL;
+            return throttled_fault(row, value, why, why_n);
+        at = *end == ',' && end[1] != 0 ? end + 1 : NULL; /* Java's split drops an empty end */
     }
     return 0;
 }

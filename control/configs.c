@@ -13,7 +13,7 @@
 
 #include "answers.h"
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 #include "messages.h"
 
 enum { RESOURCES_PER_TURN = 32, KEYS_LOOKED_AT_MAX = 10000, ROWS_MAX = 512, RESOURCE_BROKER_LOGGER = 8 };

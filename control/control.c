@@ -4,14 +4,14 @@
  * Owner: control.
  *
  * Requests are one row and one function each. A handler builds its records, calls control_commit once, and fills the
- * answer; the answer leaves when the round (inside.h) is over. Requests that only read, or need nothing durable, run in
+ * answer; the answer leaves when the round (control_inside.h) is over. Requests that only read, or need nothing durable, run in
  * any phase and are never held up by those that wait.
  *
  * Bounds: CONTROL_REQUESTS_PER_TURN requests begin in a turn; one request makes at most RECORDS_N_MAX records; orders to
  * workers go out in portions (orders.c). What waits is bounded by the workers' control_requests_max.
  */
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 
 /* ── the table ── */
 
@@ -65,7 +65,7 @@ bool control_may_change(const struct control *c)
 
 int control_commit(struct control *c)
 {
-    int64_t n = records_end(&c->records, false, 0, 0);
+    int64_t n = records_end(&c->records, false, c->quorum_epoch, c->state.end_offset);
     if (n < 0)
         return (int)n;
     struct slice slice = {c->records.buffer, (uint32_t)n, NULL};

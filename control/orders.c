@@ -8,7 +8,7 @@
  * wait for it, the others work.
  */
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 
 static struct log_op *order_take(struct control *c)
 {

@@ -12,7 +12,7 @@
  */
 #include "answers.h"
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 #include "messages.h"
 
 static bool has_half_an_identity(const struct init_producer_id_request *request)

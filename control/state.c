@@ -384,7 +384,8 @@ int state_settle(struct state *state)
         free(fresh);
         return E_NO_MEMORY;
     }
-    memcpy(fresh, state->topics + state->sorted_n, fresh_n * sizeof(struct topic *));
+    if (fresh_n > 0)
+        memcpy(fresh, state->topics + state->sorted_n, fresh_n * sizeof(struct topic *));
     qsort(fresh, fresh_n, sizeof(struct topic *), topic_compare);
     while (sorted_at < state->sorted_n || fresh_at < fresh_n) {
         bool take_fresh = sorted_at == state->sorted_n ||
@@ -396,7 +397,8 @@ int state_settle(struct state *state)
             merged[out++] = topic;
     }
     check(out == state->live_n);
-    memcpy(state->topics, merged, out * sizeof(struct topic *));
+    if (out > 0)
+        memcpy(state->topics, merged, out * sizeof(struct topic *));
     state->topics_n = state->sorted_n = out;
     free(fresh);
     free(merged);

@@ -14,7 +14,7 @@
 
 #include "answers.h"
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 #include "messages.h"
 #include "settings_check.h"
 
@@ -258,6 +258,7 @@ struct create_run {
     const struct create_topics_request_topics **sorted; /* by name */
     struct uuid *ids;           /* of what was made */
     uint32_t ids_n;
+    bool is_too_long;           /* more records than one operation may make: nothing is made */
 };
 
 /* How often the name stands in the request; `first` of its kind in sorted order. */
@@ -309,6 +310,7 @@ static void run_one(struct control *c, struct create_run *run, const struct crea
     } else if (creation_run(c, &t, arena)) {
         run->ids[run->ids_n++] = t.id;
     } else {
+        run->is_too_long |= c->records.error != 0;
         records_back(&c->records, mark);
     }
     run->response->topics_n++;
@@ -354,7 +356,9 @@ enum verdict create_topics_run(struct control *c, struct control_op *op)
     records_begin(&c->records, c->now.wall_ms);
     for (uint32_t i = 0; i < n; i++)
         run_one(c, &run, &request->topics[i], is_too_large, &op->arena);
-    if (run.ids_n > 0 && !request->validate_only) {
+    if (run.is_too_long) {
+        run_refuse(&run, E_TOO_LARGE, &op->arena);
+    } else if (run.ids_n > 0 && !request->validate_only) {
         int e = control_commit(c);
         if (e == E_AGAIN)
             return VERDICT_AGAIN;

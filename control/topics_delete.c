@@ -11,7 +11,7 @@
 
 #include "answers.h"
 #include "check.h"
-#include "inside.h"
+#include "control_inside.h"
 #include "messages.h"
 
 /* One entry of a request, whatever its version. Owner: the request. */

@@ -14,7 +14,7 @@
 
 #include "check.h"
 #include "hash.h"
-#include "inside.h"
+#include "control_inside.h"
 
 /* A view with what control needs to know about it. Owner: control. */
 struct view_box {

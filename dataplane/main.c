@@ -278,6 +278,8 @@ static int serve(struct broker *b, const struct options *o, const int *cpus, int
         rc = threads_start(threads, b, cpus, cpus_n, is_polling);
     if (rc != 0) {
         fprintf(stderr, "millraced: %s\n", b->why[0] != 0 ? b->why : error_text(rc));
+        if (broker_close(b) != 0) /* nothing was served: the directory stays clean */
+            fprintf(stderr, "millraced: %s\n", b->why);
         metrics_close(metrics);
         free(threads);
         return 1;
@@ -327,7 +329,8 @@ static int run(const struct options *o, const struct config *config)
     print_directory(b);
     print_durability(config);
     rc = serve(b, o, cpus, cpus_n, &set);
-    broker_fini(b);
+    if (rc == 0) /* else requests or sockets are still open, and the end of the process frees them */
+        broker_fini(b);
     free(b);
     return rc;
 }

@@ -38,7 +38,7 @@ struct kafka_config {
     uint8_t workers_n;
     uint8_t control_thread;
     uint64_t frame_bytes_max;       /* socket.request.max.bytes */
-    uint64_t request_budget_bytes;  /* queued.max.request.bytes, share of this worker: frames received and placed */
+    uint64_t request_budget_bytes;  /* frames received and placed: queued.max.request.bytes, share */
     uint64_t answer_budget_bytes;   /* bytes of fetch answers under way */
     uint32_t requests_max;          /* requests under way */
     uint32_t requests_per_turn;     /* at most this many begin in one turn */
@@ -49,13 +49,13 @@ struct kafka_config {
 
 struct kafka;
 
-nodiscard int kafka_init(struct kafka **out, const struct kafka_config *config, struct conns *conns, struct store *store,
-                         struct pages *pages, struct timers *timers, struct post *post, struct prng *prng,
-                         struct stats *stats);
+nodiscard int kafka_init(struct kafka **out, const struct kafka_config *config, struct conns *conns,
+                         struct store *store, struct pages *pages, struct timers *timers,
+                         struct post *post, struct prng *prng, struct stats *stats);
 void kafka_fini(struct kafka *kafka);
 
-/* "Decide": ready connections -> frames -> requests -> handlers, at most requests_per_turn, and goes on with
- * answers whose encoding was cut off by the turn's budget. Returns how much was done. */
+/* "Decide": ready connections -> frames -> requests -> handlers, at most requests_per_turn, and goes
+ * on with answers whose encoding was cut off by the turn's budget. Returns how much was done. */
 int kafka_turn(struct kafka *kafka, const struct view *view, struct now now);
 
 /* An operation of the kinds APPEND, READ, RELEASE, QUERY arrived, or a REQUEST came back. */
@@ -64,8 +64,8 @@ void kafka_mail(struct kafka *kafka, const struct view *view, struct mail *mail,
 /* No request is under way. */
 bool kafka_is_quiet(const struct kafka *kafka);
 
-/* The histogram (ns) of stage `to` minus the stage before it, for metrics; NULL when that API was never seen.
- * Readable from the metrics thread. `to` = STAGES_N: the whole request, from complete to sent. */
+/* The histogram (ns) of stage `to` minus the stage before it, for metrics; NULL when that API was
+ * never seen. Readable from the metrics thread. `to` = STAGES_N: all, from complete to sent. */
 const struct histogram *kafka_histogram(const struct kafka *kafka, int16_t api_key, int to);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * proto_values.h - random values of any message, made by walking its rows.
  *
- * Owner: the test. A value is legal at its version: null only where null is allowed, fields the version does not
- * have at their default, tagged fields at their default half of the time.
+ * Owner: the test. A value is legal at its version: null only where null is allowed, fields the
+ * version does not have at their default, tagged fields at their default half of the time.
  */
 #ifndef MILLRACE_TEST_PROTO_VALUES_H
 #define MILLRACE_TEST_PROTO_VALUES_H
@@ -15,7 +15,8 @@ struct values {
     struct prng prng;
     struct arena *arena;
     uint8_t version;
-    uint32_t elements_max; /* of an array, at the outermost level; one less per level, at least one */
+    uint32_t
+        elements_max; /* of an array, at the outermost level; one less per level, at least one */
     uint32_t bytes_max;
 };
 
@@ -55,9 +56,11 @@ static inline void values_scalar(struct values *v, uint32_t kind, uint8_t *to)
     memcpy(to, random, scalar_size(kind));
 }
 
-static inline void values_struct(struct values *v, const struct proto_struct *type, uint8_t *base, uint32_t level);
+static inline void values_struct(struct values *v, const struct proto_struct *type, uint8_t *base,
+                                 uint32_t level);
 
-static inline void values_array(struct values *v, const struct proto_row *row, uint8_t *to, uint32_t level)
+static inline void values_array(struct values *v, const struct proto_row *row, uint8_t *to,
+                                uint32_t level)
 {
     uint32_t kind = row->kind & (PROTO_ARRAY - 1);
     uint32_t size = row->sub != NULL ? row->sub->size : scalar_size(kind);
@@ -67,8 +70,9 @@ static inline void values_array(struct values *v, const struct proto_row *row, u
         n = -1;
     if (row->sub == NULL && prng_chance(&v->prng, 5))
         n = 40; /* several units of the encoder's budget */
-    uint8_t *elements = n <= 0 ? NULL : row->sub != NULL ? proto_new(row->sub, v->arena, (uint32_t)n)
-                                                         : arena_array(v->arena, (uint64_t)n, size);
+    uint8_t *elements = n <= 0             ? NULL
+                        : row->sub != NULL ? proto_new(row->sub, v->arena, (uint32_t)n)
+                                           : arena_array(v->arena, (uint64_t)n, size);
     check(elements != NULL || n <= 0);
     memcpy(to, &elements, sizeof elements);
     memcpy(to + PROTO_COUNT_AT, &n, sizeof n);
@@ -82,7 +86,8 @@ static inline void values_array(struct values *v, const struct proto_row *row, u
     }
 }
 
-static inline void values_struct_ptr(struct values *v, const struct proto_row *row, uint8_t *to, uint32_t level)
+static inline void values_struct_ptr(struct values *v, const struct proto_row *row, uint8_t *to,
+                                     uint32_t level)
 {
     void *value = NULL;
     if (!proto_row_is_nullable(row, v->version) || prng_chance(&v->prng, 70)) {
@@ -93,7 +98,8 @@ static inline void values_struct_ptr(struct values *v, const struct proto_row *r
     memcpy(to, &value, sizeof value);
 }
 
-static inline void values_field(struct values *v, const struct proto_row *row, uint8_t *to, uint32_t level)
+static inline void values_field(struct values *v, const struct proto_row *row, uint8_t *to,
+                                uint32_t level)
 {
     bool may_be_null = proto_row_is_nullable(row, v->version);
     struct bytes b;
@@ -104,15 +110,9 @@ static inline void values_field(struct values *v, const struct proto_row *row, u
         b = values_bytes(v, may_be_null);
         memcpy(to, &b, sizeof b);
         return;
-    case PROTO_RECORDS:
-        *(struct slices *)(void *)to = values_slices(v, may_be_null);
-        return;
-    case PROTO_STRUCT:
-        values_struct(v, row->sub, to, level + 1);
-        return;
-    case PROTO_STRUCT_PTR:
-        values_struct_ptr(v, row, to, level);
-        return;
+    case PROTO_RECORDS: *(struct slices *)(void *)to = values_slices(v, may_be_null); return;
+    case PROTO_STRUCT: values_struct(v, row->sub, to, level + 1); return;
+    case PROTO_STRUCT_PTR: values_struct_ptr(v, row, to, level); return;
     default:
         if (row->kind < PROTO_ARRAY)
             values_scalar(v, row->kind, to);
@@ -122,11 +122,13 @@ static inline void values_field(struct values *v, const struct proto_row *row, u
 }
 
 /* `base` holds the defaults. */
-static inline void values_struct(struct values *v, const struct proto_struct *type, uint8_t *base, uint32_t level)
+static inline void values_struct(struct values *v, const struct proto_struct *type, uint8_t *base,
+                                 uint32_t level)
 {
     for (uint32_t i = 0; i < type->rows_n; i++) {
         const struct proto_row *row = &type->rows[i];
-        if (!proto_row_is_live(row, v->version) || (row->tag != PROTO_TAG_NONE && prng_chance(&v->prng, 50)))
+        if (!proto_row_is_live(row, v->version) ||
+            (row->tag != PROTO_TAG_NONE && prng_chance(&v->prng, 50)))
             continue;
         values_field(v, row, base + row->offset, level);
     }

@@ -26,20 +26,22 @@ def files():
 
 
 def named(readme):
-    """The names in the first column of the README's tables."""
-    names = set()
+    """The names in the first column of the README's tables of files."""
+    names, header = set(), None
     for line in open(readme, encoding="utf-8"):
         m = re.match(r"^\|\s*([^|]+?)\s*\|", line)
-        if not m or re.match(r"^[-: ]+$", m.group(1)) or m.group(1).lower() in ("file", "files", "folder", "path"):
+        if not m:
+            header = None
             continue
-        for word in re.split(r"[\s,]+", m.group(1).replace("`", "")):
-            if word.startswith("."):
-                continue
-            parts = word.split("/.")
-            names.add(parts[0])
-            stem = parts[0].rsplit(".", 1)[0]
-            names |= {f"{stem}.{ext}" for ext in parts[1:]}
-    return names - {"", "and", "…"}
+        if header is None:
+            header = m.group(1).lower()
+        elif header in ("file", "files", "folder", "path") and not re.match(r"^[-: ]+$", m.group(1)):
+            for word in re.split(r"[\s,]+", m.group(1).replace("`", "")):
+                parts = word.split("/.")
+                names.add(parts[0])
+                stem = parts[0].rsplit(".", 1)[0]
+                names |= {f"{stem}.{ext}" for ext in parts[1:]}
+    return names - {"", "and"}
 
 
 def check_folder(folder, here, faults):

@@ -1,11 +1,13 @@
 /*
- * bench_codec.c - the codec on the requests and answers that matter: nanoseconds, or calls for callgrind to count.
+ * bench_codec.c - the codec on the requests and answers that matter: nanoseconds, or calls for
+ * callgrind to count.
  *
  *   bench_codec            ns per operation of each case
- *   bench_codec count N    every case N times and nothing else: tools/budget.py counts their instructions
+ *   bench_codec count N    every case N times and nothing else: tools/budget.py counts for it
  *
- * Owner: the program. Requests are whole frames without the length (header and body), from one slice; answers are whole
- * frames, records linked in. The arena is a worker's (pages), its first page taken before the clock starts.
+ * Owner: the program. Requests are whole frames without the length (header and body), from one
+ * slice; answers are whole frames, records linked in. The arena is a worker's (pages), its first
+ * page taken before the clock starts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@ enum { REGION_BYTES = 2 * PAGE_BLOCK, RECORDS_BYTES = 1024, ROUNDS_N = 20000, PA
 struct bed {
     struct pages pages;
     struct arena keep, arena;
-    struct bytes produce[2], fetch[2]; /* request frames with 1 and 16 partitions, without their length */
+    struct bytes produce[2],
+        fetch[2]; /* request frames with 1 and 16 partitions, without their length */
     struct produce_response *produced[2];
     struct fetch_response *fetched[2];
     struct slice records;
@@ -32,7 +35,8 @@ static const uint32_t partitions_n[2] = {1, PARTITIONS_MAX};
 static struct bytes frame_of(struct bed *b, int16_t key, int16_t version, const void *request)
 {
     struct proto_out o;
-    check(proto_encode_request(&o, &b->keep, key, version, 1, bytes_of_string("bench"), request) == 0);
+    check(proto_encode_request(&o, &b->keep, key, version, 1, bytes_of_string("bench"), request) ==
+          0);
     check(proto_encode_more(&o, UINT32_MAX) == 0);
     uint8_t *p = arena_alloc(&b->keep, o.out.bytes);
     struct slices_at at = {0, 0};
@@ -48,7 +52,8 @@ static void produce_make(struct bed *b, int i)
     r->topic_data = PROTO_NEW(&b->keep, produce_request_topic_data, 1);
     r->topic_data_n = 1;
     r->topic_data->name = bytes_of_string("a-usual-topic");
-    r->topic_data->partition_data = PROTO_NEW(&b->keep, produce_request_topic_data_partition_data, n);
+    r->topic_data->partition_data =
+        PROTO_NEW(&b->keep, produce_request_topic_data_partition_data, n);
     r->topic_data->partition_data_n = (int32_t)n;
     struct produce_response *a = PROTO_NEW(&b->keep, produce_response, 1);
     a->responses = PROTO_NEW(&b->keep, produce_response_responses, 1);
@@ -90,7 +95,8 @@ static void fetch_make(struct bed *b, int i)
     b->fetched[i] = a;
 }
 
-static inline void decode(struct bed *b, struct bytes frame, const struct proto_message *m, void *out)
+static inline void decode(struct bed *b, struct bytes frame, const struct proto_message *m,
+                          void *out)
 {
     struct slice slice = {frame.ptr, frame.n, NULL};
     struct slices from = {&slice, 1, frame.n};
@@ -108,16 +114,16 @@ static inline void encode(struct bed *b, int16_t key, int16_t version, const voi
     check(proto_encode_more(&o, UINT32_MAX) == 0);
 }
 
-#define DECODE_CASE(name, field, i, message)               \
-    static noinline void case_##name(struct bed *b)        \
-    {                                                      \
-        struct message out;                                \
-        decode(b, b->field[i], &proto_##message, &out);    \
+#define DECODE_CASE(name, field, i, message)            \
+    static noinline void case_##name(struct bed *b)     \
+    {                                                   \
+        struct message out;                             \
+        decode(b, b->field[i], &proto_##message, &out); \
     }
-#define ENCODE_CASE(name, field, i, key, version)          \
-    static noinline void case_##name(struct bed *b)        \
-    {                                                      \
-        encode(b, key, version, b->field[i]);              \
+#define ENCODE_CASE(name, field, i, key, version)   \
+    static noinline void case_##name(struct bed *b) \
+    {                                               \
+        encode(b, key, version, b->field[i]);       \
     }
 DECODE_CASE(produce_v9_decode_1, produce, 0, produce_request)
 DECODE_CASE(produce_v9_decode_16, produce, 1, produce_request)
@@ -128,14 +134,17 @@ ENCODE_CASE(produce_v9_encode_16, produced, 1, 0, 9)
 ENCODE_CASE(fetch_v12_encode_1, fetched, 0, 1, 12)
 ENCODE_CASE(fetch_v12_encode_16, fetched, 1, 1, 12)
 
-#define CASE(name) {#name, case_##name}
+#define CASE(name)         \
+    {                      \
+#name, case_##name \
+    }
 static const struct {
     const char *name;
     void (*run)(struct bed *b);
 } cases[] = {
-    CASE(produce_v9_decode_1), CASE(produce_v9_decode_16), CASE(produce_v9_encode_1),
-    CASE(produce_v9_encode_16), CASE(fetch_v12_decode_1), CASE(fetch_v12_decode_16),
-    CASE(fetch_v12_encode_1), CASE(fetch_v12_encode_16),
+    CASE(produce_v9_decode_1),  CASE(produce_v9_decode_16), CASE(produce_v9_encode_1),
+    CASE(produce_v9_encode_16), CASE(fetch_v12_decode_1),   CASE(fetch_v12_decode_16),
+    CASE(fetch_v12_encode_1),   CASE(fetch_v12_encode_16),
 };
 
 static struct bed *bed_new(void)

@@ -3,13 +3,14 @@
  *
  * Owner: home worker.
  *
- * The queue holds the operations of this worker's own requests and those of other workers, as they came. Only
- * its head is placed; a log store without room (E_AGAIN) stops the queue, not a partition: the tail budget is
- * the store's. So batches for a partition reach its log in the order their requests came, whatever waits.
+ * The queue holds the operations of this worker's own requests and those of other workers, as they
+ * came. Only its head is placed; a log store without room (E_AGAIN) stops the queue, not a
+ * partition: the tail budget is the store's. So batches for a partition reach its log in the order
+ * their requests came, whatever waits.
  *
- * An operation ends when each batch is as safe as acks asks: 0 placed; 1 written; -1 written, then visible
- * (PLOG_HIGH: durable, or written in relaxed logs). At its deadline what is not that far is E_TIMED_OUT; batches
- * already placed stay in the log, as with Apache Kafka.
+ * An operation ends when each batch is as safe as acks asks: 0 placed; 1 written; -1 written, then
+ * visible (PLOG_HIGH: durable, or written in relaxed logs). At its deadline what is not that far is
+ * E_TIMED_OUT; batches already placed stay in the log, as with Apache Kafka.
  */
 #include "ops.h"
 
@@ -34,7 +35,8 @@ static bool append_part_wait(struct append_part *part, uint8_t mark, struct now 
 {
     struct append_op *op = part->op;
     for (;; mark = PLOG_HIGH) {
-        part->wait = (struct plog_wait){.mark = mark, .offset = part->last_offset + 1, .wake = append_wake};
+        part->wait =
+            (struct plog_wait){.mark = mark, .offset = part->last_offset + 1, .wake = append_wake};
         list_init(&part->wait.link);
         if (!plog_wait(part->log, &part->wait)) {
             part->is_waiting = true;
@@ -75,7 +77,8 @@ void append_wait_begin(struct append_op *op, struct now now)
     op->wait_came = true;
     if (!op->is_placed)
         return;
-    op->waiting_n = 1; /* held here, so that a wait that is over at once does not end the op in the loop */
+    op->waiting_n =
+        1; /* held here, so that a wait that is over at once does not end the op in the loop */
     for (struct append_part *part = op->parts; part != NULL; part = part->next) {
         if (part->error != 0 || op->is_timed_out || op->is_abandoned || op->acks == 0)
             continue;

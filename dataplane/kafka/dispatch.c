@@ -3,15 +3,20 @@
  *
  * Owner: worker.
  *
- * What cannot be decoded, an unknown or unserved key, a version out of range: the connection is closed, without
- * an answer (error-behaviour 1; trap 31). The exception is ApiVersions in an unknown version (trap 2, KIP-511).
- * Bytes behind a well-formed body are ignored, unknown tags skipped (trap 33).
+ * What cannot be decoded, an unknown or unserved key, a version out of range: the connection is
+ * closed, without an answer (error-behaviour 1; trap 31). The exception is ApiVersions in an
+ * unknown version (trap 2, KIP-511). Bytes behind a well-formed body are ignored, unknown tags
+ * skipped (trap 33).
  */
 #include "request.h"
 
 /* NULL in a row's release column becomes a null pointer through this name. */
 #define API(key_, name, min, max, where_, start_, release_) \
-    {.key = (key_), .version_min = (min), .version_max = (max), .where = API_##where_, .start = start_, \
+    {.key = (key_),                                         \
+     .version_min = (min),                                  \
+     .version_max = (max),                                  \
+     .where = API_##where_,                                 \
+     .start = start_,                                       \
      .release = release_},
 const struct api apis[] = {
 #include "api.def"
@@ -90,8 +95,8 @@ int32_t listener_port(const struct request *r)
     return conn_listener(r->conn->conn)->advertised_port;
 }
 
-int16_t partition_find(const struct view *view, struct bytes name, const struct uuid *id, bool by_id,
-                       int32_t partition, const struct view_topic **topic,
+int16_t partition_find(const struct view *view, struct bytes name, const struct uuid *id,
+                       bool by_id, int32_t partition, const struct view_topic **topic,
                        const struct view_partition **found)
 {
     *found = NULL;

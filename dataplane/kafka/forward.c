@@ -3,9 +3,10 @@
  *
  * Owner: worker; control has the operation between mail_send and its answer.
  *
- * At most control_requests_max are at control at once; the last tenth is only for heartbeats (no API of that kind
- * is served yet, api_is_heartbeat names them), so that a storm of admin requests never costs a group member its session. The
- * others wait here in order. The frame stays until the operation is back, because the decoded request points into it.
+ * At most control_requests_max are at control at once; the last tenth is only for heartbeats (no
+ * API of that kind is served yet, api_is_heartbeat names them), so that a storm of admin requests
+ * never costs a group member its session. The others wait here in order. The frame stays until the
+ * operation is back, because the decoded request points into it.
  *
  * The answer's structs stand in the operation's arena (heap, made by control) until they are bytes.
  */
@@ -17,12 +18,13 @@
 struct forward {
     struct control_op op;
     struct request *request;
-    bool is_away;       /* at control */
+    bool is_away; /* at control */
 };
 
 static bool api_is_heartbeat(int16_t key)
 {
-    return key == 12 || key == 68 || key == 76 || key == 88; /* Heartbeat and those of the newer group kinds */
+    return key == 12 || key == 68 || key == 76 ||
+           key == 88; /* Heartbeat and those of the newer group kinds */
 }
 
 static bool forward_has_room(const struct kafka *k, int16_t key)
@@ -90,7 +92,8 @@ void forward_next(struct kafka *k)
 
 void forward_back(struct mail *mail)
 {
-    struct forward *f = container_of(container_of(mail, struct control_op, mail), struct forward, op);
+    struct forward *f =
+        container_of(container_of(mail, struct control_op, mail), struct forward, op);
     struct request *r = f->request;
     struct kafka *k = r->kafka;
     check(f->is_away && r->holds_control && k->control_n > 0);
@@ -102,6 +105,13 @@ void forward_back(struct mail *mail)
     if (r->state == REQUEST_RELEASING)
         arena_fini(&f->op.arena); /* nobody waits for the answer any more */
     request_op_end(r);
+}
+
+/* The whole broker ends, in whatever state the request is: only what is not page memory has to go. */
+void forward_fini(struct request *r)
+{
+    if (r->state != REQUEST_FREE && r->forward != NULL)
+        arena_fini(&r->forward->op.arena);
 }
 
 void *forward_response(struct request *r)

@@ -3,18 +3,20 @@
  *
  * Owner: worker.
  *
- *   prefix  i32 length, big-endian; <= 0 or > frame_bytes_max closes the connection (HTTP and TLS hellos end
- *           here, too). A frame of exactly frame_bytes_max is waited for.
+ *   prefix  i32 length, big-endian; <= 0 or > frame_bytes_max closes the connection (HTTP and TLS
+ *           hellos end here, too). A frame of exactly frame_bytes_max is waited for.
  *
- * Admission. request_budget_bytes bounds the bytes of frames received and not yet placed. A frame of at most
- * FRAME_SMALL_MAX waits in its connection (bounded there) and reserves its length when it is whole, so a half
- * frame holds nothing of the budget. A larger one reserves when its prefix is read and streams into staging
- * pages (conn_want); at most LARGE_FRAMES_MAX at once, in the order they asked, and never from the small
- * frames' half of the budget - but the first one is always let in, however long, or it never would be. It
- * loses its place, and its connection, when it arrives slower than frame_rate_min.
+ * Admission. request_budget_bytes bounds the bytes of frames received and not yet placed. A frame
+ * of at most FRAME_SMALL_MAX waits in its connection (bounded there) and reserves its length when
+ * it is whole, so a half frame holds nothing of the budget. A larger one reserves when its prefix
+ * is read and streams into staging pages (conn_want); at most LARGE_FRAMES_MAX at once, in the
+ * order they asked, and never from the small frames' half of the budget - but the first one is
+ * always let in, however long, or it never would be. It loses its place, and its connection, when
+ * it arrives slower than frame_rate_min.
  *
- * What is refused waits in `wait_small` or `wait_large`, its bytes stay unread and the peer's window closes.
- * Nobody polls: a waiting connection is looked at when a budget or a request came back.
+ * What is refused waits in `wait_small` or `wait_large`, its bytes stay unread and the peer's
+ * window closes. Nobody polls: a waiting connection is looked at when a budget or a request came
+ * back.
  */
 #include "request.h"
 
@@ -42,7 +44,8 @@ static bool frame_has_room(const struct kafka *k, uint64_t n)
 {
     uint64_t budget = k->config.request_budget_bytes, share = budget / 2;
     if (n > FRAME_SMALL_MAX)
-        return k->large_n == 0 || (k->large_n < LARGE_FRAMES_MAX && k->large_bytes + n <= budget - share);
+        return k->large_n == 0 ||
+               (k->large_n < LARGE_FRAMES_MAX && k->large_bytes + n <= budget - share);
     uint64_t large = min_u64(k->large_bytes, budget - share);
     return k->small_bytes == 0 || k->small_bytes + large + n <= budget;
 }
@@ -129,7 +132,8 @@ void frames_closing(struct kafka *k, struct kafka_conn *c, struct now now)
     if (c->is_admitted)
         frame_place_give(k, c->frame_bytes, true);
     conn_set_user(c->conn, NULL);
-    /* The first drop that leaves the connection without slots may end its struct: nothing of it is used here. */
+    /* The first drop that leaves the connection without slots may end its struct: nothing of it is
+     * used here. */
     for (struct list *l; !list_is_empty(&c->requests);) {
         l = c->requests.next;
         struct request *r = list_entry(l, struct request, conn_link);
@@ -145,6 +149,26 @@ void frames_closing(struct kafka *k, struct kafka_conn *c, struct now now)
     list_push(&k->conns_free, &c->all);
 }
 
+/* ── the end of a connection that broke the protocol ── */
+
+void frames_end(struct kafka_conn *c, const struct request *at, enum conn_end why)
+{
+    if (c->is_ending)
+        return;
+    c->is_ending = true;
+    c->end_why = (uint8_t)why;
+    c->end_at = at;
+    frames_end_more(c);
+}
+
+void frames_end_more(struct kafka_conn *c)
+{
+    if (!c->is_ending)
+        return;
+    if (list_is_empty(&c->requests) || list_entry(c->requests.next, struct request, conn_link) == c->end_at)
+        conn_close(c->conn, (enum conn_end)c->end_why);
+}
+
 /* ── frames ── */
 
 /* Reads the prefix; false: not there yet, or the connection was closed for it. */
@@ -158,7 +182,7 @@ static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
     int32_t length = load_i32(prefix);
     if (length <= 0 || (uint64_t)length > k->config.frame_bytes_max) {
         stats_add(k->stats, STAT_BAD_LENGTH, 1);
-        conn_close(c->conn, CONN_END_TOO_LARGE);
+        frames_end(c, NULL, CONN_END_TOO_LARGE);
         return false;
     }
     int n = conn_take(c->conn, sizeof prefix, v, array_n(v));
@@ -179,8 +203,8 @@ static bool frame_may_go(const struct kafka *k, const struct kafka_conn *c, bool
     return (has_turn || list_is_empty(waiting)) && frame_has_room(k, c->frame_bytes);
 }
 
-static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool has_turn, const struct view *view,
-                                  struct now now)
+static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool has_turn,
+                                  const struct view *view, struct now now)
 {
     if (c->frame_bytes == 0 && !frame_prefix(k, c, now))
         return FRAME_INCOMPLETE;
@@ -207,10 +231,11 @@ static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool ha
 }
 
 /* Begins what is there of one connection, in order. Returns how many. */
-static int frames_run(struct kafka *k, struct kafka_conn *c, bool has_turn, const struct view *view, struct now now)
+static int frames_run(struct kafka *k, struct kafka_conn *c, bool has_turn, const struct view *view,
+                      struct now now)
 {
     int begun = 0;
-    while (!conn_is_closing(c->conn)) {
+    while (!conn_is_closing(c->conn) && !c->is_ending) {
         if (begun == FRAMES_PER_CONN || k->begun_n >= k->config.requests_per_turn) {
             conn_ready_again(c->conn);
             break;
@@ -218,7 +243,8 @@ static int frames_run(struct kafka *k, struct kafka_conn *c, bool has_turn, cons
         enum frame_step step = frame_step(k, c, has_turn && begun == 0, view, now);
         if (step == FRAME_REFUSED) {
             stats_add(k->stats, STAT_NO_REQUEST_MEMORY, 1);
-            list_append(c->frame_bytes > FRAME_SMALL_MAX ? &k->wait_large : &k->wait_small, &c->link);
+            list_append(c->frame_bytes > FRAME_SMALL_MAX ? &k->wait_large : &k->wait_small,
+                        &c->link);
         }
         if (step != FRAME_BEGUN)
             break;
@@ -228,10 +254,12 @@ static int frames_run(struct kafka *k, struct kafka_conn *c, bool has_turn, cons
 }
 
 /* Connections that wait, oldest first, as long as the first of them has room. */
-static int frames_waiting(struct kafka *k, struct list *waiting, const struct view *view, struct now now)
+static int frames_waiting(struct kafka *k, struct list *waiting, const struct view *view,
+                          struct now now)
 {
     int begun = 0;
-    for (uint32_t budget = k->config.requests_max; budget > 0 && !list_is_empty(waiting); budget--) {
+    for (uint32_t budget = k->config.requests_max; budget > 0 && !list_is_empty(waiting);
+         budget--) {
         struct kafka_conn *c = list_first(waiting, struct kafka_conn, link);
         if (list_is_empty(&k->free) || k->begun_n >= k->config.requests_per_turn ||
             (!c->is_admitted && !frame_has_room(k, c->frame_bytes)))

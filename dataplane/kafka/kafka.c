@@ -3,14 +3,15 @@
  *
  * Owner: worker.
  *
- * A turn: what came back first (it frees budgets), then appends that waited, then new frames, then again what
- * those finished at once - so a request that needs nobody else is answered in the turn its frame came whole.
+ * A turn: what came back first (it frees budgets), then appends that waited, then new frames, then
+ * again what those finished at once - so a request that needs nobody else is answered in the turn
+ * its frame came whole.
  */
 #include "ops.h"
 
 #include <stdlib.h>
 
-static int kafka_init_times(struct kafka *k)
+static int kafka_times_init(struct kafka *k)
 {
     uint64_t buckets_n = HISTOGRAM_BUCKETS(HISTOGRAM_COARSE_BITS);
     k->times = calloc(apis_n, sizeof *k->times);
@@ -24,7 +25,7 @@ static int kafka_init_times(struct kafka *k)
     return 0;
 }
 
-static int kafka_init_requests(struct kafka *k)
+static int kafka_requests_init(struct kafka *k)
 {
     k->requests = calloc(k->config.requests_max, sizeof *k->requests);
     if (k->requests == NULL)
@@ -34,6 +35,7 @@ static int kafka_init_requests(struct kafka *k)
         r->kafka = k;
         r->state = REQUEST_FREE;
         list_init(&r->conn_link);
+        list_init(&r->lasting);
         timer_init(&r->timer, NULL);
         arena_init(&r->arena, k->pages, NULL, REQUEST_ARENA_MAX);
         list_append(&k->free, &r->run_link);
@@ -42,11 +44,12 @@ static int kafka_init_requests(struct kafka *k)
     return 0;
 }
 
-static void kafka_init_lists(struct kafka *k)
+static void kafka_lists_init(struct kafka *k)
 {
-    struct list *const lists[] = {&k->free,       &k->run,        &k->encode,    &k->sent,  &k->wait_answer,
-                                  &k->wait_control, &k->conns,    &k->conns_free, &k->conn_pages,
-                                  &k->wait_small, &k->wait_large, &k->appends,   &k->reads};
+    struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
+                                  &k->wait_answer, &k->wait_control, &k->conns,      &k->conns_free,
+                                  &k->conn_pages,  &k->wait_small,   &k->wait_large, &k->appends,
+                                  &k->reads};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -58,13 +61,14 @@ static void kafka_check_table(void)
         const struct proto_message *m = proto_request(apis[i].key);
         check(m != NULL && apis[i].start != NULL);
         check(apis[i].version_max <= m->version_max);
-        check(apis[i].version_min >= m->version_min || apis[i].key == proto_produce_request.api_key);
+        check(apis[i].version_min >= m->version_min ||
+              apis[i].key == proto_produce_request.api_key);
     }
 }
 
-int kafka_init(struct kafka **out, const struct kafka_config *config, struct conns *conns, struct store *store,
-               struct pages *pages, struct timers *timers, struct post *post, struct prng *prng,
-               struct stats *stats)
+int kafka_init(struct kafka **out, const struct kafka_config *config, struct conns *conns,
+               struct store *store, struct pages *pages, struct timers *timers, struct post *post,
+               struct prng *prng, struct stats *stats)
 {
     check(config->requests_max > 0 && config->requests_per_turn > 0);
     check(config->control_requests_max > 0 && config->workers_n > 0);
@@ -80,8 +84,8 @@ int kafka_init(struct kafka **out, const struct kafka_config *config, struct con
     k->post = post;
     k->prng = prng;
     k->stats = stats;
-    kafka_init_lists(k);
-    if (kafka_init_requests(k) != 0 || kafka_init_times(k) != 0) {
+    kafka_lists_init(k);
+    if (kafka_requests_init(k) != 0 || kafka_times_init(k) != 0) {
         kafka_fini(k);
         return E_NO_MEMORY;
     }
@@ -92,8 +96,8 @@ int kafka_init(struct kafka **out, const struct kafka_config *config, struct con
 void kafka_fini(struct kafka *k)
 {
     struct list *l;
-    check(k->requests == NULL || k->states_n[REQUEST_FREE] == k->config.requests_max);
-    check(list_is_empty(&k->conns));
+    for (uint32_t i = 0; k->requests != NULL && i < k->config.requests_max; i++)
+        forward_fini(&k->requests[i]);
     while ((l = list_pop(&k->conn_pages)) != NULL)
         page_put(list_entry(l, struct page, link));
     free(k->requests);
@@ -124,7 +128,7 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     int done = reads_turn(k, now);
     done += appends_turn(k, now);
     done += requests_turn(k, view, now);
-    fetch_budget_turn(k);
+    done += fetch_budget_turn(k, view, now);
     if (view != NULL)
         done += frames_turn(k, view, now);
     done += requests_turn(k, view, now);
@@ -152,7 +156,6 @@ void kafka_mail(struct kafka *k, const struct view *view, struct mail *mail, str
         check(mail->is_answer);
         forward_back(mail);
         break;
-    default:
-        check(false); /* worker_turn sends us no other kind */
+    default: check(false); /* worker_turn sends us no other kind */
     }
 }

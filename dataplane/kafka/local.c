@@ -1,16 +1,19 @@
 /*
- * local.c - answered on this worker from the view: ApiVersions, FindCoordinator, DescribeCluster. (metadata.c: Metadata)
+ * local.c - answered on this worker from the view: ApiVersions, FindCoordinator, DescribeCluster.
+ * (metadata.c: Metadata)
  *
  * Owner: worker.
  *
- * ApiVersions says what api.def says, and as features only what works: metadata.version. No group.version,
- * transaction.version, share.version or streams.version, so no client tries what needs them. The supported minimum
- * of metadata.version is 7; a feature with minimum 0 would have to be left out up to v3 (trap 3), and is.
+ * ApiVersions says what api.def says, and as features only what works: metadata.version. No
+ * group.version, transaction.version, share.version or streams.version, so no client tries what
+ * needs them. The supported minimum of metadata.version is 7; a feature with minimum 0 would have
+ * to be left out up to v3 (trap 3), and is.
  *
  * FindCoordinator: this node coordinates every group. Transactions are not served yet: 53
- * TRANSACTIONAL_ID_AUTHORIZATION_FAILED is fatal in both the Java client (TransactionManager, FindCoordinatorHandler)
- * and librdkafka (rdkafka_txnmgr.c); any retriable code, and for librdkafka any code it does not know, would be asked
- * again for ever. Share groups and unknown key types get 42, as in Apache Kafka.
+ * TRANSACTIONAL_ID_AUTHORIZATION_FAILED is fatal in both the Java client (TransactionManager,
+ * FindCoordinatorHandler) and librdkafka (rdkafka_txnmgr.c); any retriable code, and for librdkafka
+ * any code it does not know, would be asked again for ever. Share groups and unknown key types get
+ * 42, as in Apache Kafka.
  */
 #include "request.h"
 
@@ -23,7 +26,8 @@ static bool api_versions_name_is_legal(struct bytes name)
 {
     for (uint32_t i = 0; i < name.n; i++) {
         uint8_t c = name.ptr[i];
-        bool is_alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool is_alphanumeric =
+            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         bool is_end = i == 0 || i + 1 == name.n;
         if (!is_alphanumeric && (is_end || (c != '-' && c != '.')))
             return false;
@@ -41,7 +45,8 @@ static struct api_versions_response *api_versions_new(struct request *r, uint32_
     return p->api_keys == NULL ? NULL : p;
 }
 
-static bool api_versions_features(struct request *r, struct api_versions_response *p, const struct view *view)
+static bool api_versions_features(struct request *r, struct api_versions_response *p,
+                                  const struct view *view)
 {
     struct api_versions_response_supported_features *supported =
         PROTO_NEW(&r->arena, api_versions_response_supported_features, 1);
@@ -105,7 +110,8 @@ static int16_t coordinator_code(int8_t key_type)
 {
     if (key_type == COORDINATOR_GROUP)
         return KAFKA_NONE;
-    return key_type == COORDINATOR_TRANSACTION ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : KAFKA_INVALID_REQUEST;
+    return key_type == COORDINATOR_TRANSACTION ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                                               : KAFKA_INVALID_REQUEST;
 }
 
 static const char *coordinator_text(int16_t code)
@@ -116,8 +122,8 @@ static const char *coordinator_text(int16_t code)
                                          : "Transactions are not served by this broker yet";
 }
 
-static bool find_coordinator_keys(struct request *r, struct find_coordinator_response *p, const struct view *view,
-                                  int16_t code)
+static bool find_coordinator_keys(struct request *r, struct find_coordinator_response *p,
+                                  const struct view *view, int16_t code)
 {
     const struct find_coordinator_request *q = r->body;
     int32_t n = q->coordinator_keys_n > 0 ? q->coordinator_keys_n : 0;
@@ -160,8 +166,9 @@ void find_coordinator_start(struct request *r, const struct view *view, struct n
 enum {
     ENDPOINT_BROKERS = 1,
     ENDPOINT_CONTROLLERS = 2,
-    CLUSTER_OPERATIONS = 0x1fa0, /* create, alter, describe, cluster action, describe and alter configs, idempotent
-                                    write: all there are for a cluster, since there are no ACLs */
+    CLUSTER_OPERATIONS =
+        0x1fa0, /* create, alter, describe, cluster action, describe and alter configs, idempotent
+                   write: all there are for a cluster, since there are no ACLs */
 };
 
 static bool describe_cluster_fault(struct request *r, const struct describe_cluster_request *q,
@@ -171,8 +178,9 @@ static bool describe_cluster_fault(struct request *r, const struct describe_clus
         return false;
     if (q->endpoint_type == ENDPOINT_CONTROLLERS) {
         p->error_code = KAFKA_MISMATCHED_ENDPOINT_TYPE;
-        p->error_message = bytes_of_string("The request was sent to an endpoint of type BROKER, but we wanted an "
-                                           "endpoint of type CONTROLLER");
+        p->error_message =
+            bytes_of_string("The request was sent to an endpoint of type BROKER, but we wanted an "
+                            "endpoint of type CONTROLLER");
         return true;
     }
     char text[64];
@@ -186,7 +194,8 @@ void describe_cluster_start(struct request *r, const struct view *view, struct n
 {
     const struct describe_cluster_request *q = r->body;
     struct describe_cluster_response *p = PROTO_NEW(&r->arena, describe_cluster_response, 1);
-    struct describe_cluster_response_brokers *broker = PROTO_NEW(&r->arena, describe_cluster_response_brokers, 1);
+    struct describe_cluster_response_brokers *broker =
+        PROTO_NEW(&r->arena, describe_cluster_response_brokers, 1);
     (void)now;
     if (p == NULL || broker == NULL) {
         request_answer(r, NULL);

@@ -1,12 +1,14 @@
 /*
- * offsets.c - ListOffsets, versions 1-11, and OffsetForLeaderEpoch, versions 2-4: questions to logs at their homes.
+ * offsets.c - ListOffsets, versions 1-11, and OffsetForLeaderEpoch, versions 2-4: questions to logs
+ * at their homes.
  *
  * Owner: worker (the request); home worker (query_*).
  *
- * Timestamps of ListOffsets: -1 latest (high watermark; last stable offset with isolation read_committed),
- * -2 earliest, -3 record with the largest timestamp (v7), -4 earliest local (v8; = earliest, nothing is tiered),
- * -5 latest tiered (v9; none: -1), -6 earliest pending upload (v11; none: -1), >= 0 first record at or after it.
- * Others, and those newer than the request's version: UNSUPPORTED_VERSION (35). A partition named twice: 42, both times.
+ * Timestamps of ListOffsets: -1 latest (high watermark; last stable offset with isolation
+ * read_committed), -2 earliest, -3 record with the largest timestamp (v7), -4 earliest local (v8; =
+ * earliest, nothing is tiered), -5 latest tiered (v9; none: -1), -6 earliest pending upload (v11;
+ * none: -1), >= 0 first record at or after it. Others, and those newer than the request's version:
+ * UNSUPPORTED_VERSION (35). A partition named twice: 42, both times.
  *
  * A search by time runs on the bulk thread over files; everything else is known at once.
  */
@@ -17,7 +19,8 @@ enum {
     TIME_EARLIEST_LOCAL = -4,
     TIME_LATEST_TIERED = -5,
     TIME_EARLIEST_PENDING = -6,
-    EPOCHS_WALK_MAX = 64, /* a log has an epoch per unclean start with appends: rarely more than a few */
+    EPOCHS_WALK_MAX =
+        64, /* a log has an epoch per unclean start with appends: rarely more than a few */
 };
 
 /* One ListOffsets or OffsetForLeaderEpoch. Stands in the request's arena. */
@@ -42,7 +45,8 @@ static void query_over(struct query_op *op, struct now now)
     (void)now;
 }
 
-/* The epoch that wrote `offset`: down from the newest, each step to the epoch below; -1 when it is not known. */
+/* The epoch that wrote `offset`: down from the newest, each step to the epoch below; -1 when it is
+ * not known. */
 static int32_t query_epoch_of(const struct plog *log, int64_t offset)
 {
     int32_t epoch, below;
@@ -51,7 +55,8 @@ static int32_t query_epoch_of(const struct plog *log, int64_t offset)
     for (int i = 0; i < EPOCHS_WALK_MAX && epoch >= 0; i++) {
         if (epoch == 0)
             return 0;
-        plog_epoch_end(log, epoch - 1, &below, &start); /* where the epoch below ends, this one starts */
+        plog_epoch_end(log, epoch - 1, &below,
+                       &start); /* where the epoch below ends, this one starts */
         if (below < 0 || start <= offset)
             return epoch;
         epoch = below;
@@ -87,11 +92,11 @@ static void query_offset(struct query_part *part, struct plog *log, struct now n
         part->found_epoch = query_epoch_of(log, o.start);
         return;
     case TIME_LATEST_TIERED:
-    case TIME_EARLIEST_PENDING:
-        return;
+    case TIME_EARLIEST_PENDING: return;
     default:
         part->op->pending_n++;
-        part->query = (struct time_query){.time_ms = part->time_ms, .offset = -1, .done = query_time_done};
+        part->query =
+            (struct time_query){.time_ms = part->time_ms, .offset = -1, .done = query_time_done};
         plog_time_query(log, &part->query, now);
     }
 }
@@ -165,8 +170,9 @@ static struct query_op *query_op(struct request *r, struct queries *s, uint8_t h
 }
 
 /* A question to a log; *code is set when it needs none. False: no memory. */
-static struct query_part *query_add(struct request *r, struct queries *s, const struct view *view, struct bytes topic,
-                                    int32_t partition, int32_t current_epoch, int16_t *code)
+static struct query_part *query_add(struct request *r, struct queries *s, const struct view *view,
+                                    struct bytes topic, int32_t partition, int32_t current_epoch,
+                                    int16_t *code)
 {
     const struct view_topic *found_topic;
     const struct view_partition *found;
@@ -188,7 +194,8 @@ static struct query_part *query_add(struct request *r, struct queries *s, const 
 }
 
 static void query_send(struct request *r, struct queries *s,
-                       void (*more)(struct request *, const struct view *, struct now), struct now now)
+                       void (*more)(struct request *, const struct view *, struct now),
+                       struct now now)
 {
     request_op_begin(r);
     request_wait(r, more);
@@ -207,7 +214,8 @@ void query_release(struct request *r, struct now now)
     (void)r, (void)now; /* questions cannot be taken back; they come back by themselves */
 }
 
-static struct queries *queries_new(struct request *r, void *response, bool is_committed, bool is_epochs)
+static struct queries *queries_new(struct request *r, void *response, bool is_committed,
+                                   bool is_epochs)
 {
     struct queries *s = arena_alloc(&r->arena, sizeof *s);
     if (s == NULL || response == NULL)
@@ -226,8 +234,10 @@ static bool list_offsets_time_is_served(int64_t time_ms, int16_t version)
 {
     if (time_ms >= TIME_EARLIEST)
         return true;
-    return (time_ms == TIME_MAX_TIMESTAMP && version >= 7) || (time_ms == TIME_EARLIEST_LOCAL && version >= 8) ||
-           (time_ms == TIME_LATEST_TIERED && version >= 9) || (time_ms == TIME_EARLIEST_PENDING && version >= 11);
+    return (time_ms == TIME_MAX_TIMESTAMP && version >= 7) ||
+           (time_ms == TIME_EARLIEST_LOCAL && version >= 8) ||
+           (time_ms == TIME_LATEST_TIERED && version >= 9) ||
+           (time_ms == TIME_EARLIEST_PENDING && version >= 11);
 }
 
 /* Partitions seen in this request: open addressing over response slots. */
@@ -251,8 +261,9 @@ static bool seen_init(struct seen *seen, struct arena *arena, const struct list_
 }
 
 /* The earlier entry for the same partition, or NULL after noting this one. */
-static struct list_offsets_response_topics_partitions *
-seen_note(struct seen *seen, struct bytes name, struct list_offsets_response_topics_partitions *p, uint64_t seed)
+static struct list_offsets_response_topics_partitions *seen_note(
+    struct seen *seen, struct bytes name, struct list_offsets_response_topics_partitions *p,
+    uint64_t seed)
 {
     uint64_t h = hash_bytes(name.ptr, name.n, seed ^ (uint32_t)p->partition_index);
     for (uint32_t at = (uint32_t)h & seen->mask;; at = (at + 1) & seen->mask) {
@@ -261,12 +272,14 @@ seen_note(struct seen *seen, struct bytes name, struct list_offsets_response_top
             seen->names[at] = name;
             return NULL;
         }
-        if (seen->v[at]->partition_index == p->partition_index && bytes_equal(seen->names[at], name))
+        if (seen->v[at]->partition_index == p->partition_index &&
+            bytes_equal(seen->names[at], name))
             return seen->v[at];
     }
 }
 
-static bool list_offsets_add(struct request *r, struct queries *s, const struct view *view, struct bytes topic,
+static bool list_offsets_add(struct request *r, struct queries *s, const struct view *view,
+                             struct bytes topic,
                              const struct list_offsets_request_topics_partitions *asked,
                              struct list_offsets_response_topics_partitions *to)
 {
@@ -299,7 +312,8 @@ static bool list_offsets_plan(struct request *r, struct queries *s, const struct
         struct list_offsets_response_topics *to = &p->topics[i];
         to->name = from->name; /* in the frame, which stays until the answer is bytes */
         to->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
-        to->partitions = PROTO_NEW(&r->arena, list_offsets_response_topics_partitions, to->partitions_n);
+        to->partitions =
+            PROTO_NEW(&r->arena, list_offsets_response_topics_partitions, to->partitions_n);
         if (to->partitions == NULL)
             return false;
         for (int32_t j = 0; j < to->partitions_n; j++) {
@@ -308,7 +322,8 @@ static bool list_offsets_plan(struct request *r, struct queries *s, const struct
                 seen_note(&seen, from->name, &to->partitions[j], view->hash_seed);
             if (first != NULL)
                 first->error_code = to->partitions[j].error_code = KAFKA_INVALID_REQUEST;
-            else if (!list_offsets_add(r, s, view, from->name, &from->partitions[j], &to->partitions[j]))
+            else if (!list_offsets_add(r, s, view, from->name, &from->partitions[j],
+                                       &to->partitions[j]))
                 return false;
         }
     }
@@ -336,8 +351,8 @@ static void list_offsets_answer(struct request *r, const struct view *view, stru
 void list_offsets_start(struct request *r, const struct view *view, struct now now)
 {
     const struct list_offsets_request *q = r->body;
-    struct queries *s =
-        queries_new(r, PROTO_NEW(&r->arena, list_offsets_response, 1), q->isolation_level == 1, false);
+    struct queries *s = queries_new(r, PROTO_NEW(&r->arena, list_offsets_response, 1),
+                                    q->isolation_level == 1, false);
     if (s == NULL || !list_offsets_plan(r, s, view))
         request_answer(r, NULL);
     else
@@ -359,14 +374,16 @@ static bool leader_epoch_plan(struct request *r, struct queries *s, const struct
         struct offset_for_leader_epoch_response_topics *to = &p->topics[i];
         to->topic = from->topic;
         to->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
-        to->partitions = PROTO_NEW(&r->arena, offset_for_leader_epoch_response_topics_partitions, to->partitions_n);
+        to->partitions = PROTO_NEW(&r->arena, offset_for_leader_epoch_response_topics_partitions,
+                                   to->partitions_n);
         if (to->partitions == NULL)
             return false;
         for (int32_t j = 0; j < to->partitions_n; j++) {
             int16_t code;
             to->partitions[j].partition = from->partitions[j].partition;
-            struct query_part *part = query_add(r, s, view, from->topic, from->partitions[j].partition,
-                                                from->partitions[j].current_leader_epoch, &code);
+            struct query_part *part =
+                query_add(r, s, view, from->topic, from->partitions[j].partition,
+                          from->partitions[j].current_leader_epoch, &code);
             to->partitions[j].error_code = code;
             if (part == NULL && code == 0)
                 return false;
@@ -396,7 +413,8 @@ static void leader_epoch_answer(struct request *r, const struct view *view, stru
 
 void leader_epoch_start(struct request *r, const struct view *view, struct now now)
 {
-    struct queries *s = queries_new(r, PROTO_NEW(&r->arena, offset_for_leader_epoch_response, 1), false, true);
+    struct queries *s =
+        queries_new(r, PROTO_NEW(&r->arena, offset_for_leader_epoch_response, 1), false, true);
     if (s == NULL || !leader_epoch_plan(r, s, view))
         request_answer(r, NULL);
     else

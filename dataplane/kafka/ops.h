@@ -1,18 +1,21 @@
 /*
- * ops.h - what a request asks of the logs' home workers: appends, reads, queries; the same struct whether the
- * home is this worker (a call) or another (mail).
+ * ops.h - what a request asks of the logs' home workers: appends, reads, queries; the same struct
+ * whether the home is this worker (a call) or another (mail).
  *
- * Owner: the request's worker; the home worker from mail_send until the answer is back. The structs stand in
- * the request's arena. The home never allocates there; what it needs while it waits (plog_wait, read,
- * time_query, timer) is part of the struct.
+ * Owner: the request's worker; the home worker from mail_send until the answer is back. The structs
+ * stand in the request's arena or lasting memory. The home never allocates there; what it needs while it waits
+ * (plog_wait, read, time_query, timer) is part of the struct.
  *
- * append   one op per request and home, two mails so that the frame's bytes come back before the disk is done:
- *            place ──► placed in the logs (in the home's queue order) ──► answered: the frame may go
- *            wait  ──► (same moment)  answered when written, durable or visible, as acks asks
+ * append   one op per request and home; two mails, so that the frame's bytes come back before the
+ *          disk is done:
+ *            place ──► placed in the logs, in the home's queue order; answered: the frame may go
+ *            wait  ──► sent in the same moment; answered when written or visible, as acks asks
+ *
  * read     one op per fetch and home; its mail travels several times, once per step:
- *            READ_NOW ──► answered with what is there (after the disk, when need be); pages stay lent
- *            READ_WAIT ─► pages back, waits for news; answered at the first, or after cancel_mail
- *            RELEASE ───► the pages that were lent; answered at once
+ *            READ_NOW  ──► answered with what is there (after the disk, if need be); pages are lent
+ *            READ_WAIT ──► waits for news; answered at the first, or after cancel_mail
+ *            RELEASE   ──► the lent pages go back; answered at once
+ *
  * query    one op per request and home: offsets by time or by epoch
  */
 #ifndef MILLRACE_OPS_H
@@ -28,10 +31,10 @@ struct append_part {
     struct append_op *op;
     struct uuid topic_id;
     int32_t partition;
-    const struct slices *records;   /* in the frame: gone once placed */
+    const struct slices *records; /* in the frame: gone once placed */
     struct produce_response_responses_partition_responses *response; /* the request's */
     /* out */
-    int error;                      /* 0, E_, or APPEND_KAFKA + a Kafka code */
+    int error;
     int64_t base_offset, last_offset, log_append_ms, start_offset;
     int32_t bad_record_at;
     char reason[APPEND_REASON_MAX];
@@ -50,17 +53,17 @@ struct append_op {
     struct list link;               /* home's queue */
     struct append_mail place, wait; /* to a remote home */
     struct request *request;
-    struct kafka *home;             /* set on arrival */
+    struct kafka *home; /* set on arrival */
     uint8_t home_thread;
     bool is_remote;
     bool is_placed, wait_came, is_timed_out;
-    bool is_abandoned;              /* its connection is gone: placed, but not waited for */
+    bool is_abandoned; /* its connection is gone: placed, but not waited for */
     bool is_done;
     int16_t acks;
     int16_t version;
     uint32_t waiting_n;
     uint64_t deadline_ns;
-    struct timer timer;             /* home's wheel */
+    struct timer timer; /* home's wheel */
     struct append_part *parts, **tail, *at;
     uint64_t bytes, batches_n, records_n;
     uint64_t placed_ns, written_ns, flushed_ns;
@@ -82,28 +85,36 @@ void produce_done(struct append_op *op, struct now now);
 
 enum read_step { READ_NOW, READ_WAIT };
 
-/* One partition of a Fetch. */
+/* One partition of a Fetch: what lasts while it is parked (in the request's lasting memory). */
 struct read_part {
-    struct read_part *next;        /* of its op      */
-    struct read_part *next_asked;  /* of the request */
-    struct read_op *op;            /* NULL when refused before any log was asked */
+    struct read_part *next;       /* of its op      */
+    struct read_part *next_asked; /* of the request */
+    struct read_op *op;           /* NULL when refused before any log was asked */
+    struct read_result *result;   /* of the round under way; NULL while parked  */
     struct uuid topic_id;
-    int32_t partition;
     int64_t offset;
+    int32_t partition;
     int32_t bytes_max, last_fetched_epoch;
+    int32_t leader, leader_epoch; /* told to the client when it asked the wrong one (KIP-951) */
+    int16_t code;                 /* Kafka code found by the request's worker */
+    bool shows_leader;
+    /* the home's */
+    bool is_waiting;
+    int64_t high, stable;         /* as the last read saw them */
+    struct plog_wait wait;
+};
+
+/* What one round found (in the arena: gone while the fetch is parked). */
+struct read_result {
+    struct read_part *part;
     struct fetch_response_responses_partitions *response;
-    int16_t code;                  /* Kafka code found by the request's worker */
-    /* out */
     int error;
-    bool is_lent;                  /* `read` holds pages */
+    bool is_lent; /* `read` holds pages */
     bool is_diverging;
     int32_t diverging_epoch;
     int64_t diverging_end;
     struct plog_offsets offsets;
-    /* the home's */
     struct read read;
-    struct plog_wait wait;
-    bool is_waiting;
 };
 
 struct read_mail {
@@ -112,31 +123,32 @@ struct read_mail {
 };
 
 struct read_op {
-    struct list link;              /* home's `reads` */
-    struct read_mail step_mail;    /* READ, RELEASE  */
-    struct read_mail cancel_mail;  /* READ: stop waiting */
-    struct read_op *next;          /* of the request */
+    struct list link;             /* home's `reads` */
+    struct read_mail step_mail;   /* READ, RELEASE  */
+    struct read_mail cancel_mail; /* READ: stop waiting */
+    struct read_op *next;         /* of the request */
     struct request *request;
     struct kafka *home;
     uint8_t home_thread;
-    uint8_t step;                  /* enum read_step */
+    uint8_t step; /* enum read_step */
     bool is_remote;
-    bool is_busy;                  /* between begin and done */
+    bool is_busy; /* between begin and done */
     bool is_committed;
-    bool is_cancelling;            /* the request's: cancel_mail is under way */
-    bool is_sent;                  /* the request's: the step is under way */
+    bool is_cancelling; /* the request's: cancel_mail is under way */
+    bool is_sent;       /* the request's: the step is under way */
     uint32_t parts_n, lent_n;
-    uint64_t bytes_max, bytes;     /* budget of this op; read so far */
-    uint64_t wait_bytes;           /* news of a partition that end a wait */
+    uint64_t bytes_max, bytes; /* budget of this op; read so far */
+    uint64_t wait_bytes;       /* news of a partition that end a wait */
     struct read_part *parts, **tail, *at;
     uint64_t done_ns;
 };
 
 /* Home side; `read_done` / a mail answer says that the step is over. */
 void read_begin(struct kafka *home, struct read_op *op, struct now now);
-void read_stop(struct read_op *op, struct now now); /* ends a READ_WAIT step; no effect on any other */
-void read_give_back(struct read_op *op);      /* the pages */
-void read_abort(struct read_op *op);          /* a local op in the middle of its reads */
+void read_stop(struct read_op *op,
+               struct now now);          /* ends a READ_WAIT step; no effect on any other */
+void read_give_back(struct read_op *op); /* the pages */
+void read_abort(struct read_op *op);     /* a local op in the middle of its reads */
 int reads_turn(struct kafka *kafka, struct now now);
 void read_mail_arrive(struct kafka *kafka, struct mail *mail, struct now now);
 void release_mail_arrive(struct kafka *kafka, struct mail *mail);
@@ -145,7 +157,7 @@ void read_mail_back(struct mail *mail, struct now now);
 void release_mail_back(struct mail *mail);
 void fetch_op_done(struct read_op *op, struct now now);
 /* The answer budget has room again: fetches that waited go on. */
-void fetch_budget_turn(struct kafka *kafka);
+int fetch_budget_turn(struct kafka *kafka, const struct view *view, struct now now);
 
 /* ── query ── */
 
@@ -155,16 +167,16 @@ struct query_part {
     struct query_op *op;
     struct uuid topic_id;
     int32_t partition;
-    int64_t time_ms;            /* ListOffsets */
-    int32_t epoch;              /* OffsetForLeaderEpoch */
-    void *response;             /* the request's partition struct */
+    int64_t time_ms; /* ListOffsets */
+    int32_t epoch;   /* OffsetForLeaderEpoch */
+    void *response;  /* the request's partition struct */
     /* out */
     int error;
     int64_t offset, timestamp_ms;
     int32_t found_epoch;
     /* the home's */
     struct time_query query;
-    int64_t offset_limit;       /* beyond it consumers may not see the answer */
+    int64_t offset_limit; /* beyond it consumers may not see the answer */
 };
 
 struct query_op {

@@ -1,19 +1,24 @@
 /*
- * produce.c - Produce, versions 3-13: one batch per partition to its log, answered when as safe as acks asks.
+ * produce.c - Produce, versions 3-13: one batch per partition to its log, answered when as safe as
+ * acks asks.
  *
  * Owner: worker.
  *
- *   produce_start --one append op per home--> produce_placed (frame's bytes go) --> produce_done --> produce_answer
+ *   produce_start --one append op per home--> produce_placed (the frame's bytes go)
+ *                                         '-> produce_done --all back--> produce_answer
  *
- * Refused before any log is asked: acks not in -1, 0, 1 (21); a transactional id (53: fatal for the Java client
- * and librdkafka, so they do not retry for ever; transactions are not served yet); unknown topic, partition (3) or
- * topic id (100, v13); an internal topic (17, as Apache Kafka, but for the admin client's own id); no leader here
- * (6, with CurrentLeader from v10, KIP-951; no NodeEndpoints, since the only node is not it); null or empty records (87). The base offset is -1 in every error.
+ * Refused before any log is asked: acks not in -1, 0, 1 (21); a transactional id (53: fatal for the
+ * Java client and librdkafka, so they do not retry for ever; transactions are not served yet);
+ * unknown topic, partition (3) or topic id (100, v13); an internal topic (17, as Apache Kafka, but
+ * for the admin client's own id); no leader here (6, with CurrentLeader from v10, KIP-951; no
+ * NodeEndpoints, since the only node is not it); null or empty records (87). The base offset is -1
+ * in every error.
  *
- * acks=0 has no answer; when a batch is refused the connection is closed, so that the client notices (trap 11).
- * A timeout_ms below PRODUCE_TIMEOUT_MIN_MS is raised to it: in Apache Kafka 0 is enough for acks=-1 when there is
- * one replica, here it would always run out before the flush.
+ * acks=0 has no answer; when a batch is refused the connection is closed, so that the client
+ * notices (trap 11). A timeout_ms below PRODUCE_TIMEOUT_MIN_MS is raised to it: in Apache Kafka 0
+ * is enough for acks=-1 when there is one replica, here it would always run out before the flush.
  */
+#include "batch.h"
 #include "ops.h"
 
 enum { PRODUCE_TIMEOUT_MIN_MS = 1000, PRODUCE_TIMEOUT_MAX_MS = 15 * 60 * 1000 };
@@ -41,7 +46,8 @@ static int16_t produce_check(const struct request *r, const struct view_topic *t
 }
 
 static void produce_refuse(struct request *r, struct produce *p,
-                           struct produce_response_responses_partition_responses *response, int16_t code)
+                           struct produce_response_responses_partition_responses *response,
+                           int16_t code)
 {
     response->error_code = code;
     response->base_offset = -1;
@@ -83,8 +89,8 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
     const struct view_topic *found_topic;
     const struct view_partition *found;
     response->index = from->index;
-    int16_t code = partition_find(view, topic->name, &topic->topic_id, r->version >= 13, from->index, &found_topic,
-                                  &found);
+    int16_t code = partition_find(view, topic->name, &topic->topic_id, r->version >= 13,
+                                  from->index, &found_topic, &found);
     if (code == KAFKA_NOT_LEADER_OR_FOLLOWER && r->version >= 10) {
         response->current_leader.leader_id = found->leader;
         response->current_leader.leader_epoch = found->leader_epoch;
@@ -109,12 +115,34 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
     return true;
 }
 
+/* The attributes of the first batch say that it belongs to a transaction. */
+static bool produce_is_transactional(const struct slices *records)
+{
+    uint8_t attributes[2];
+    struct slices_at at = {0, 0};
+    if (records->bytes < BATCH_ATTRIBUTES_AT + sizeof attributes)
+        return false;
+    slices_skip(records, &at, BATCH_ATTRIBUTES_AT);
+    slices_copy(records, &at, attributes, sizeof attributes);
+    return (load_u16(attributes) & BATCH_TRANSACTIONAL) != 0;
+}
+
+static bool produce_has_transactional(const struct produce_request *q)
+{
+    for (int32_t i = 0; i < q->topic_data_n; i++)
+        for (int32_t j = 0; j < q->topic_data[i].partition_data_n; j++)
+            if (produce_is_transactional(&q->topic_data[i].partition_data[j].records))
+                return true;
+    return false;
+}
+
 /* A reason to refuse every partition alike, or 0. */
 static int16_t produce_check_all(const struct produce_request *q)
 {
     if (q->acks < -1 || q->acks > 1)
         return KAFKA_INVALID_REQUIRED_ACKS;
-    if (q->transactional_id.ptr != NULL)
+    /* Batches of a transaction without its id are refused as those of one that the client may not use. */
+    if (q->transactional_id.ptr != NULL || produce_has_transactional(q))
         return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     return KAFKA_NONE;
 }
@@ -126,7 +154,8 @@ static bool produce_plan(struct request *r, struct produce *p, const struct view
     int16_t code = produce_check_all(q);
     int32_t topics_n = q->topic_data_n > 0 ? q->topic_data_n : 0;
     p->response = PROTO_NEW(&r->arena, produce_response, 1);
-    struct produce_response_responses *topics = PROTO_NEW(&r->arena, produce_response_responses, topics_n);
+    struct produce_response_responses *topics =
+        PROTO_NEW(&r->arena, produce_response_responses, topics_n);
     if (p->response == NULL || topics == NULL)
         return false;
     p->response->responses = topics;
@@ -136,22 +165,26 @@ static bool produce_plan(struct request *r, struct produce *p, const struct view
         int32_t n = from->partition_data_n > 0 ? from->partition_data_n : 0;
         topics[i].name = request_keep(r, from->name);
         topics[i].topic_id = from->topic_id;
-        topics[i].partition_responses = PROTO_NEW(&r->arena, produce_response_responses_partition_responses, n);
+        topics[i].partition_responses =
+            PROTO_NEW(&r->arena, produce_response_responses_partition_responses, n);
         topics[i].partition_responses_n = n;
-        if (topics[i].partition_responses == NULL || (from->name.ptr != NULL && topics[i].name.ptr == NULL))
+        if (topics[i].partition_responses == NULL ||
+            (from->name.ptr != NULL && topics[i].name.ptr == NULL))
             return false;
         for (int32_t j = 0; j < n; j++) {
             topics[i].partition_responses[j].index = from->partition_data[j].index;
             if (code != 0)
                 produce_refuse(r, p, &topics[i].partition_responses[j], code);
-            else if (!produce_add(r, p, view, from, &from->partition_data[j], &topics[i].partition_responses[j]))
+            else if (!produce_add(r, p, view, from, &from->partition_data[j],
+                                  &topics[i].partition_responses[j]))
                 return false;
         }
     }
     return true;
 }
 
-/* Gives the operations to their homes. Two mails each: what is placed and what is safe are two answers. */
+/* Gives the operations to their homes. Two mails each: what is placed and what is safe are two
+ * answers. */
 static void produce_begin(struct request *r, struct produce *p, struct now now)
 {
     struct kafka *k = r->kafka;
@@ -181,7 +214,8 @@ void produce_start(struct request *r, const struct view *view, struct now now)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
-    int64_t timeout_ms = min_i64(max_i64(q->timeout_ms, PRODUCE_TIMEOUT_MIN_MS), PRODUCE_TIMEOUT_MAX_MS);
+    int64_t timeout_ms =
+        min_i64(max_i64(q->timeout_ms, PRODUCE_TIMEOUT_MIN_MS), PRODUCE_TIMEOUT_MAX_MS);
     p->deadline_ns = now.ns + (uint64_t)timeout_ms * NS_PER_MS;
     p->acks = q->acks;
     if (!produce_plan(r, p, view)) {
@@ -228,8 +262,9 @@ void produce_release(struct request *r, struct now now)
     struct produce *p = r->work;
     if (p == NULL)
         return;
-    /* What other workers have comes back by itself, at the latest at its deadline. What is queued here is still
-     * appended: the client sent it in good faith, and with acks=0 may have closed right after. */
+    /* What other workers have comes back by itself, at the latest at its deadline. What is queued
+     * here is still appended: the client sent it in good faith, and with acks=0 may have closed
+     * right after. */
     struct append_op *op = p->ops[r->kafka->config.worker];
     if (op != NULL && !op->is_done)
         append_abandon(op, now);
@@ -246,7 +281,8 @@ static bool produce_part_reason(struct request *r, const struct append_part *par
     response->error_message = reason;
     if (part->bad_record_at < 0)
         return true;
-    response->record_errors = PROTO_NEW(&r->arena, produce_response_responses_partition_responses_record_errors, 1);
+    response->record_errors =
+        PROTO_NEW(&r->arena, produce_response_responses_partition_responses_record_errors, 1);
     if (response->record_errors == NULL)
         return false;
     response->record_errors_n = 1;

@@ -1,14 +1,16 @@
 /*
- * cursor.h - reading forward through a run of slices: the only place of the codec that knows about slices.
+ * cursor.h - reading forward through a run of slices: the only place of the codec that knows about
+ * slices.
  *
  * Owner: request. Lives on the stack for one decode; proto_in holds its place between calls.
  *
- * [p, end) is what is left of the current slice, `rest` what stands in later ones, both within the message.
- * Almost every take is a compare and an add. What straddles two slices is gathered: fixed values into `scratch`
- * (read at once), views (strings, bytes) into the arena, because they outlive the call.
+ * [p, end) is what is left of the current slice, `rest` what stands in later ones, both within the
+ * message. Almost every take is a compare and an add. What straddles two slices is gathered: fixed
+ * values into `scratch` (read at once), views (strings, bytes) into the arena, because they outlive
+ * the call.
  *
- * A take returns NULL on failure and says why in `rc`; nothing is allocated before the length was compared with
- * the bytes left.
+ * A take returns NULL on failure and says why in `rc`; nothing is allocated before the length was
+ * compared with the bytes left.
  */
 #ifndef MILLRACE_PROTO_CURSOR_H
 #define MILLRACE_PROTO_CURSOR_H

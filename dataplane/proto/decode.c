@@ -1,11 +1,13 @@
 /*
  * decode.c - bytes -> structs: one interpreter over the generated rows, two instances.
  *
- * Owner: request. Values are views into the input; arrays and what straddles slices come from the arena.
+ * Owner: request. Values are views into the input; arrays and what straddles slices come from the
+ * arena.
  *
- * Hostile input: a length is compared with the bytes left before anything is allocated, an array's count times
- * the fewest bytes an element can take as well; what an array takes in memory is bounded by the arena. Depth is
- * the schema's. So a message of n bytes costs O(n) time and at most the arena's bound of memory.
+ * Hostile input: a length is compared with the bytes left before anything is allocated, an array's
+ * count times the fewest bytes an element can take as well; what an array takes in memory is
+ * bounded by the arena. Depth is the schema's. So a message of n bytes costs O(n) time and at most
+ * the arena's bound of memory.
  *
  * It does not check what values mean, and bytes after the message are the caller's.
  *
@@ -29,7 +31,8 @@ static int decode_scalars(struct cursor *c, uint32_t kind, uint8_t *to, int64_t 
 }
 
 /* The row of a tag in this version; NULL when there is none. Few rows: a scan. */
-static const struct proto_row *decode_tag_row(const struct proto_struct *type, int64_t tag, uint8_t version)
+static const struct proto_row *decode_tag_row(const struct proto_struct *type, int64_t tag,
+                                              uint8_t version)
 {
     for (uint32_t i = type->plain_n; i < type->rows_n; i++)
         if (type->rows[i].tag == tag && proto_row_is_live(&type->rows[i], version))
@@ -40,13 +43,13 @@ static const struct proto_row *decode_tag_row(const struct proto_struct *type, i
 static int decode_string_classic(struct cursor *c, const struct proto_row *row, struct bytes *to);
 
 #define FLEXIBLE 0
-#define F(name) name##_classic_body
+#define F(name)  name##_classic_body
 #include "decode_body.inc"
 #undef FLEXIBLE
 #undef F
 
 #define FLEXIBLE 1
-#define F(name) name##_flexible_body
+#define F(name)  name##_flexible_body
 #include "decode_body.inc"
 #undef FLEXIBLE
 #undef F
@@ -72,8 +75,8 @@ int proto_decode(const struct proto_message *m, int16_t version, struct proto_in
     return rc;
 }
 
-int proto_decode_flat(const struct proto_message *m, int16_t version, struct bytes from, struct arena *arena,
-                      void *out, uint32_t *used)
+int proto_decode_flat(const struct proto_message *m, int16_t version, struct bytes from,
+                      struct arena *arena, void *out, uint32_t *used)
 {
     struct slice slice = {from.ptr, from.n, NULL};
     struct slices slices = {&slice, 1, from.n};
@@ -114,7 +117,8 @@ close:
     return rc;
 }
 
-int proto_decode_response_header(struct proto_in *in, int16_t api_key, int16_t version, int32_t *correlation_id)
+int proto_decode_response_header(struct proto_in *in, int16_t api_key, int16_t version,
+                                 int32_t *correlation_id)
 {
     const struct proto_message *m = proto_response(api_key);
     if (m == NULL || version < m->version_min || version > m->version_max)

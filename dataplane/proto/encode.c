@@ -1,15 +1,20 @@
 /*
- * encode.c - structs -> bytes: a walk over the generated rows that can stop after any field and go on later.
+ * encode.c - structs -> bytes: a walk over the generated rows that can stop after any field and go
+ * on later.
  *
- * Owner: the caller's struct proto_out. The walk's stack is o->frames, not the C stack, so a turn can end in the
- * middle of an answer. Bytes go into chunks of the arena, which become slices; the slices of `records` are
- * linked in between. A flat encoding is the same walk into one piece of memory.
+ * Owner: the caller's struct proto_out. The walk's stack is o->frames, not the C stack, so a turn
+ * can end in the middle of an answer. Bytes go into chunks of the arena, which become slices; the
+ * slices of `records` are linked in between. A flat encoding is the same walk into one piece of
+ * memory.
  *
- *   encode_more -> encode_walk -> encode_struct -> encode_field   a leaf is written, or a frame is pushed
- *                              -> encode_scalars                  elements of an array of scalars
+ *   proto_encode_more
+ *     encode_walk          the top frame, until none is left
+ *       encode_struct      plain fields, then tags, of a struct and of the elements after it
+ *         encode_field     writes a leaf, or pushes a frame for a struct or an array
+ *       encode_scalars     the elements of an array of scalars
  *
- * Invariants: (1) bytes of [begin, at) are not in o->out yet; everything earlier is; (2) frames below the top
- * have their field_at behind the field that pushed the frame above.
+ * Invariants: (1) bytes of [begin, at) are not in o->out yet; everything earlier is; (2) frames
+ * below the top have their field_at behind the field that pushed the frame above.
  *
  * The walk exists twice (classic and flexible), by inlining with a constant.
  *
@@ -19,15 +24,16 @@
 #include "size.h"
 
 enum {
-    ENCODE_ROOM_MAX = 128,        /* the most one step asks for in one piece */
-    ENCODE_CHUNK_MIN = 256,       /* the first chunk; later ones as large as what is written so far */
+    ENCODE_ROOM_MAX = 128,  /* the most one step asks for in one piece */
+    ENCODE_CHUNK_MIN = 256, /* the first chunk; later ones as large as what is written so far */
     ENCODE_CHUNK_MAX = 32768,
     ENCODE_SLICES_MIN = 4,
     ENCODE_SCALARS_PER_UNIT = 8,  /* array elements that cost one unit of the budget */
     ENCODE_BYTES_PER_UNIT = 1024, /* copied bytes that cost one more */
     ENCODE_PUSHED = 1,            /* a frame was pushed: look at the top again */
 };
-static_assert(ENCODE_ROOM_MAX >= ENCODE_SCALARS_PER_UNIT * sizeof(struct uuid), "a step of scalars fits");
+static_assert(ENCODE_ROOM_MAX >= ENCODE_SCALARS_PER_UNIT * sizeof(struct uuid),
+              "a step of scalars fits");
 
 /* ── output ── */
 
@@ -109,7 +115,8 @@ static noinline bool encode_copy(struct proto_out *o, const uint8_t *p, uint64_t
     return true;
 }
 
-/* Everything is written: closes the last slice, gives the rest of the chunk back, fills the length in front. */
+/* Everything is written: closes the last slice, gives the rest of the chunk back, fills the length
+ * in front. */
 static int encode_finish(struct proto_out *o)
 {
     if (o->arena == NULL)
@@ -139,7 +146,8 @@ static always_inline bool encode_uvarint(struct proto_out *o, uint64_t v)
 }
 
 /* The length in front of n bytes or elements; n is -1 for null. */
-static always_inline bool encode_length(struct proto_out *o, int64_t n, uint32_t classic, const bool flexible)
+static always_inline bool encode_length(struct proto_out *o, int64_t n, uint32_t classic,
+                                        const bool flexible)
 {
     if (flexible)
         return encode_uvarint(o, (uint64_t)(n + 1));
@@ -153,7 +161,8 @@ static always_inline bool encode_length(struct proto_out *o, int64_t n, uint32_t
     return true;
 }
 
-static inline int encode_null_check(const struct proto_out *o, const struct proto_row *row, int64_t n)
+static inline int encode_null_check(const struct proto_out *o, const struct proto_row *row,
+                                    int64_t n)
 {
     return n >= 0 || proto_row_is_nullable(row, (uint8_t)o->version) ? 0 : E_INVALID;
 }
@@ -175,9 +184,11 @@ static always_inline int encode_bytes(struct proto_out *o, const struct bytes *b
     return encode_copy(o, b->ptr, b->n) ? 0 : o->rc;
 }
 
-static always_inline int encode_string(struct proto_out *o, const struct proto_row *row, const struct bytes *s, const bool flexible)
+static always_inline int encode_string(struct proto_out *o, const struct proto_row *row,
+                                       const struct bytes *s, const bool flexible)
 {
-    if (unlikely(s->n > PROTO_STRING_MAX || encode_null_check(o, row, s->ptr == NULL ? -1 : 0) != 0))
+    if (unlikely(s->n > PROTO_STRING_MAX ||
+                 encode_null_check(o, row, s->ptr == NULL ? -1 : 0) != 0))
         return E_INVALID;
     return encode_bytes(o, s, 2, flexible);
 }
@@ -190,8 +201,8 @@ static noinline int encode_bytes_field(struct proto_out *o, const struct proto_r
     return flexible ? encode_bytes(o, b, 4, true) : encode_bytes(o, b, 4, false);
 }
 
-static noinline int encode_records(struct proto_out *o, const struct proto_row *row, const struct slices *s,
-                          const bool flexible)
+static noinline int encode_records(struct proto_out *o, const struct proto_row *row,
+                                   const struct slices *s, const bool flexible)
 {
     int64_t n = s->v == NULL ? -1 : (int64_t)s->bytes;
     if (n > INT32_MAX || encode_null_check(o, row, n) != 0)
@@ -218,16 +229,16 @@ static noinline int encode_records(struct proto_out *o, const struct proto_row *
     return 0;
 }
 
-static always_inline int encode_push(struct proto_out *o, const struct proto_struct *type, const void *base, uint32_t n,
-                              uint32_t kind)
+static always_inline int encode_push(struct proto_out *o, const struct proto_struct *type,
+                                     const void *base, uint32_t n, uint32_t kind)
 {
     check(o->depth < PROTO_DEPTH_MAX && n > 0);
     o->frames[o->depth++] = (struct proto_frame){type, base, n - 1, kind, false};
     return ENCODE_PUSHED;
 }
 
-static always_inline int encode_array(struct proto_out *o, const struct proto_row *row, const uint8_t *value,
-                                      const bool flexible)
+static always_inline int encode_array(struct proto_out *o, const struct proto_row *row,
+                                      const uint8_t *value, const bool flexible)
 {
     const uint8_t *elements;
     int32_t n;
@@ -240,10 +251,12 @@ static always_inline int encode_array(struct proto_out *o, const struct proto_ro
         return o->rc;
     if (n <= 0)
         return 0;
-    return encode_push(o, row->sub, elements, (uint32_t)n, row->sub != NULL ? 0 : row->kind & (PROTO_ARRAY - 1));
+    return encode_push(o, row->sub, elements, (uint32_t)n,
+                       row->sub != NULL ? 0 : row->kind & (PROTO_ARRAY - 1));
 }
 
-static noinline int encode_struct_ptr(struct proto_out *o, const struct proto_row *row, const uint8_t *value)
+static noinline int encode_struct_ptr(struct proto_out *o, const struct proto_row *row,
+                                      const uint8_t *value)
 {
     const void *base;
     memcpy(&base, value, sizeof base);
@@ -295,37 +308,35 @@ static always_inline int encode_field(struct proto_out *o, const struct proto_ro
         if ((rc = encode_take(o, 16)) == 0)
             memcpy(o->at - 16, value, 16);
         return rc;
-    case PROTO_STRING:
-        return encode_string(o, row, (const void *)value, flexible);
-    case PROTO_STRING_CLASSIC:
-        return encode_string(o, row, (const void *)value, false);
-    case PROTO_BYTES:
-        return encode_bytes_field(o, row, (const void *)value, flexible);
-    case PROTO_RECORDS:
-        return encode_records(o, row, (const void *)value, flexible);
-    case PROTO_STRUCT:
-        return encode_push(o, row->sub, value, 1, 0);
-    case PROTO_STRUCT_PTR:
-        return encode_struct_ptr(o, row, value);
-    default:
-        return encode_array(o, row, value, flexible);
+    case PROTO_STRING: return encode_string(o, row, (const void *)value, flexible);
+    case PROTO_STRING_CLASSIC: return encode_string(o, row, (const void *)value, false);
+    case PROTO_BYTES: return encode_bytes_field(o, row, (const void *)value, flexible);
+    case PROTO_RECORDS: return encode_records(o, row, (const void *)value, flexible);
+    case PROTO_STRUCT: return encode_push(o, row->sub, value, 1, 0);
+    case PROTO_STRUCT_PTR: return encode_struct_ptr(o, row, value);
+    default: return encode_array(o, row, value, flexible);
     }
 }
 
 /* ── the walk ── */
 
-/* How many tagged fields of the struct are not at their default. */
+/* How many tagged fields of the struct are not at their default. Nearly always all are: then their
+ * memory is that of the defaults. */
 static uint32_t encode_tags_count(const struct proto_out *o, const struct proto_frame *f)
 {
-    uint32_t n = 0;
-    for (uint32_t i = f->type->plain_n; i < f->type->rows_n; i++)
-        if (proto_row_is_live(&f->type->rows[i], (uint8_t)o->version))
-            n += !size_is_default(f->type, &f->type->rows[i], f->base);
+    const struct proto_struct *type = f->type;
+    uint32_t at = type->tags_offset, n = 0;
+    if (memcmp(f->base + at, (const uint8_t *)type->defaults + at, type->size - at) == 0)
+        return 0;
+    for (uint32_t i = type->plain_n; i < type->rows_n; i++)
+        if (proto_row_is_live(&type->rows[i], (uint8_t)o->version))
+            n += !size_is_default(type, &type->rows[i], f->base);
     return n;
 }
 
 /* One tagged field: tag, size, value. */
-static noinline int encode_tag(struct proto_out *o, const struct proto_frame *f, const struct proto_row *row)
+static noinline int encode_tag(struct proto_out *o, const struct proto_frame *f,
+                               const struct proto_row *row)
 {
     if (size_is_default(f->type, row, f->base))
         return 0;
@@ -366,21 +377,24 @@ static int encode_tags(struct proto_out *o, struct proto_frame *f)
     return 0;
 }
 
-/* The plain fields of one struct from f->field_at on: 0, ENCODE_PUSHED, or a negative error. */
-static always_inline int encode_plain(struct proto_out *o, struct proto_frame *f, const bool flexible)
+/* The plain fields of one struct from f->field_at on: 0, ENCODE_PUSHED, or a negative error. They
+ * are paid for together when the struct begins. */
+static always_inline int encode_plain(struct proto_out *o, struct proto_frame *f,
+                                      const bool flexible)
 {
     const struct proto_row *rows = f->type->rows, *end = rows + f->type->plain_n;
     const uint8_t *base = f->base, version = (uint8_t)o->version;
+    if (f->field_at == 0) {
+        if (o->budget == 0)
+            return E_AGAIN;
+        o->budget -= (uint32_t)min_u64(o->budget, f->type->plain_n);
+    }
     for (const struct proto_row *row = rows + f->field_at; row < end; row++) {
         if (!proto_row_is_live(row, version))
             continue;
-        int rc = E_AGAIN;
-        if (likely(o->budget > 0)) {
-            o->budget--;
-            rc = encode_field(o, row, base + row->offset, flexible);
-        }
+        int rc = encode_field(o, row, base + row->offset, flexible);
         if (rc != 0) {
-            f->field_at = (uint32_t)(row - rows) + (rc == ENCODE_PUSHED);
+            f->field_at = (uint32_t)(row - rows) + 1;
             return rc;
         }
     }
@@ -389,7 +403,8 @@ static always_inline int encode_plain(struct proto_out *o, struct proto_frame *f
 }
 
 /* The rest of a struct and of the elements after it: 0 done, ENCODE_PUSHED, or a negative error. */
-static always_inline int encode_struct(struct proto_out *o, struct proto_frame *f, const bool flexible)
+static always_inline int encode_struct(struct proto_out *o, struct proto_frame *f,
+                                       const bool flexible)
 {
     do {
         if (f->field_at < f->type->plain_n || !flexible) {
@@ -452,8 +467,7 @@ static always_inline int encode_walk(struct proto_out *o, const bool flexible)
 {
     while (o->depth > 0) {
         struct proto_frame *f = &o->frames[o->depth - 1];
-        int rc = f->type != NULL ? encode_struct(o, f, flexible)
-                                 : encode_scalars(o, f, flexible);
+        int rc = f->type != NULL ? encode_struct(o, f, flexible) : encode_scalars(o, f, flexible);
         if (rc < 0)
             return rc;
         if (rc == 0)
@@ -490,8 +504,8 @@ int proto_encode_more(struct proto_out *o, uint32_t budget)
 /* ── beginnings ── */
 
 /* The frames are not cleared: they are written when they are pushed. */
-static int encode_begin(struct proto_out *o, const struct proto_message *m, int16_t version, struct arena *arena,
-                        const void *value)
+static int encode_begin(struct proto_out *o, const struct proto_message *m, int16_t version,
+                        struct arena *arena, const void *value)
 {
     o->arena = arena;
     o->out = (struct slices){NULL, 0, 0};
@@ -509,8 +523,8 @@ static int encode_begin(struct proto_out *o, const struct proto_message *m, int1
     return 0;
 }
 
-int proto_encode_response(struct proto_out *o, struct arena *arena, int16_t api_key, int16_t version,
-                          int32_t correlation_id, const void *response)
+int proto_encode_response(struct proto_out *o, struct arena *arena, int16_t api_key,
+                          int16_t version, int32_t correlation_id, const void *response)
 {
     int rc = encode_begin(o, proto_response(api_key), version, arena, response);
     if (rc != 0)
@@ -551,7 +565,8 @@ int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_k
     return rc;
 }
 
-int proto_encode_flat(const struct proto_message *m, int16_t version, const void *value, uint8_t *to, uint64_t n)
+int proto_encode_flat(const struct proto_message *m, int16_t version, const void *value,
+                      uint8_t *to, uint64_t n)
 {
     struct proto_out o;
     int rc = encode_begin(&o, m, version, NULL, value);

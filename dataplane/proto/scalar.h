@@ -1,5 +1,6 @@
 /*
- * scalar.h - what decoder, encoder and size share about kinds: sizes in memory and on the wire, byte order.
+ * scalar.h - what decoder, encoder and size share about kinds: sizes in memory and on the wire,
+ * byte order.
  *
  * Owner: immutable (pure functions).
  */
@@ -8,16 +9,19 @@
 
 #include "rows.h"
 
-/* The interpreters decide what stands in one function: the dispatch and its short cases together, the rest apart. */
+/* The interpreters decide what stands in one function: the dispatch and its short cases together,
+ * the rest apart. */
 #define always_inline inline __attribute__((always_inline))
-#define noinline __attribute__((noinline))
+#define noinline      __attribute__((noinline))
 
 /* Bytes of a kind in memory. */
 static inline uint32_t scalar_size(uint32_t kind)
 {
     static const uint8_t sizes[] = {
-        [PROTO_BOOL] = 1, [PROTO_I8] = 1,  [PROTO_I16] = 2,   [PROTO_I32] = 4,
-        [PROTO_I64] = 8,  [PROTO_U16] = 2, [PROTO_U32] = 4,   [PROTO_F64] = 8,
+        [PROTO_BOOL] = 1,  [PROTO_I8] = 1,
+        [PROTO_I16] = 2,   [PROTO_I32] = 4,
+        [PROTO_I64] = 8,   [PROTO_U16] = 2,
+        [PROTO_U32] = 4,   [PROTO_F64] = 8,
         [PROTO_UUID] = 16, [PROTO_STRING] = sizeof(struct bytes),
     };
     check(kind < array_n(sizes));

@@ -1,8 +1,9 @@
 /*
- * size.c - exact sizes: of whole messages for flat encoding, of tagged fields for their length in front.
+ * size.c - exact sizes: of whole messages for flat encoding, of tagged fields for their length in
+ * front.
  *
- * Owner: immutable (pure functions). Walks the same rows as the encoder and finds the same errors, so a value
- * that has a size can be encoded.
+ * Owner: immutable (pure functions). Walks the same rows as the encoder and finds the same errors,
+ * so a value that has a size can be encoded.
  */
 #include "size.h"
 #include "scalar.h"
@@ -14,15 +15,16 @@ static int64_t size_length(int64_t n, uint32_t classic, bool is_flexible)
 }
 
 /* A length and what it announces; n is -1 for null. */
-static int64_t size_counted(const struct proto_row *row, int64_t n, uint32_t classic, uint8_t version,
-                            bool is_flexible)
+static int64_t size_counted(const struct proto_row *row, int64_t n, uint32_t classic,
+                            uint8_t version, bool is_flexible)
 {
     if (n < 0 && !proto_row_is_nullable(row, version))
         return E_INVALID;
     return size_length(n, classic, is_flexible) + (n < 0 ? 0 : n);
 }
 
-static int64_t size_string(const struct proto_row *row, const struct bytes *s, uint8_t version, bool is_flexible)
+static int64_t size_string(const struct proto_row *row, const struct bytes *s, uint8_t version,
+                           bool is_flexible)
 {
     if (s->n > PROTO_STRING_MAX)
         return E_INVALID;
@@ -43,8 +45,8 @@ static int64_t size_strings(const struct bytes *s, int32_t n, bool is_flexible)
 static int64_t size_struct(const struct proto_struct *type, const uint8_t *base, uint8_t version,
                            bool is_flexible);
 
-static int64_t size_structs(const struct proto_struct *type, const uint8_t *p, int32_t n, uint8_t version,
-                            bool is_flexible)
+static int64_t size_structs(const struct proto_struct *type, const uint8_t *p, int32_t n,
+                            uint8_t version, bool is_flexible)
 {
     int64_t sum = 0;
     for (int32_t i = 0; i < n; i++, p += type->size) {
@@ -56,7 +58,8 @@ static int64_t size_structs(const struct proto_struct *type, const uint8_t *p, i
     return sum;
 }
 
-static int64_t size_array(const struct proto_row *row, const uint8_t *value, uint8_t version, bool is_flexible)
+static int64_t size_array(const struct proto_row *row, const uint8_t *value, uint8_t version,
+                          bool is_flexible)
 {
     const uint8_t *elements;
     int32_t n;
@@ -66,7 +69,7 @@ static int64_t size_array(const struct proto_row *row, const uint8_t *value, uin
     if (n < 0)
         return size_counted(row, -1, 4, version, is_flexible);
     uint32_t kind = row->kind & (PROTO_ARRAY - 1);
-    int64_t size = row->sub != NULL       ? size_structs(row->sub, elements, n, version, is_flexible)
+    int64_t size = row->sub != NULL ? size_structs(row->sub, elements, n, version, is_flexible)
                    : kind == PROTO_STRING ? size_strings((const void *)elements, n, is_flexible)
                                           : (int64_t)n * scalar_size(kind);
     return size < 0 ? size : size + size_length(n, 4, is_flexible);
@@ -84,13 +87,12 @@ static int64_t size_struct_ptr(const struct proto_row *row, const uint8_t *value
     return size < 0 ? size : size + is_nullable;
 }
 
-int64_t size_field(const struct proto_row *row, const void *value, uint8_t version, bool is_flexible)
+int64_t size_field(const struct proto_row *row, const void *value, uint8_t version,
+                   bool is_flexible)
 {
     switch (row->kind) {
-    case PROTO_STRING:
-        return size_string(row, value, version, is_flexible);
-    case PROTO_STRING_CLASSIC:
-        return size_string(row, value, version, false);
+    case PROTO_STRING: return size_string(row, value, version, is_flexible);
+    case PROTO_STRING_CLASSIC: return size_string(row, value, version, false);
     case PROTO_BYTES: {
         const struct bytes *b = value;
         return size_counted(row, b->ptr == NULL ? -1 : (int64_t)b->n, 4, version, is_flexible);
@@ -101,10 +103,8 @@ int64_t size_field(const struct proto_row *row, const void *value, uint8_t versi
             return E_INVALID;
         return size_counted(row, s->v == NULL ? -1 : (int64_t)s->bytes, 4, version, is_flexible);
     }
-    case PROTO_STRUCT:
-        return size_struct(row->sub, value, version, is_flexible);
-    case PROTO_STRUCT_PTR:
-        return size_struct_ptr(row, value, version, is_flexible);
+    case PROTO_STRUCT: return size_struct(row->sub, value, version, is_flexible);
+    case PROTO_STRUCT_PTR: return size_struct_ptr(row, value, version, is_flexible);
     default:
         return row->kind < PROTO_ARRAY ? scalar_size(row->kind)
                                        : size_array(row, value, version, is_flexible);
@@ -183,24 +183,27 @@ static bool size_struct_ptr_is_default(const struct proto_row *row, const uint8_
            (base == NULL || size_struct_is_default(row->sub, base));
 }
 
-bool size_is_default(const struct proto_struct *type, const struct proto_row *row, const uint8_t *base)
+bool size_is_default(const struct proto_struct *type, const struct proto_row *row,
+                     const uint8_t *base)
 {
     static const uint8_t zeros[sizeof(struct slices)];
     const uint8_t *value = base + row->offset;
-    const uint8_t *standard = type->defaults == NULL ? zeros : (const uint8_t *)type->defaults + row->offset;
+    const uint8_t *standard =
+        type->defaults == NULL ? zeros : (const uint8_t *)type->defaults + row->offset;
     switch (row->kind) {
     case PROTO_STRING:
     case PROTO_STRING_CLASSIC:
     case PROTO_BYTES:
-        return ((const struct bytes *)(const void *)value)->n == 0 && size_pointer_is_like(value, standard);
+        return ((const struct bytes *)(const void *)value)->n == 0 &&
+               size_pointer_is_like(value, standard);
     case PROTO_RECORDS:
-        return ((const struct slices *)(const void *)value)->bytes == 0 && size_pointer_is_like(value, standard);
+        return ((const struct slices *)(const void *)value)->bytes == 0 &&
+               size_pointer_is_like(value, standard);
     case PROTO_STRUCT:
         /* The outer default holds the inner one: nearly always the memory is the same. */
         return (type->defaults != NULL && memcmp(value, standard, row->sub->size) == 0) ||
                size_struct_is_default(row->sub, value);
-    case PROTO_STRUCT_PTR:
-        return size_struct_ptr_is_default(row, value, standard);
+    case PROTO_STRUCT_PTR: return size_struct_ptr_is_default(row, value, standard);
     default:
         if (row->kind < PROTO_ARRAY)
             return memcmp(value, standard, scalar_size(row->kind)) == 0;

@@ -1,16 +1,17 @@
 /*
- * fuzz_codec.c - any bytes as any message at any version: what decodes, encodes, and then stays the same for ever.
+ * fuzz_codec.c - any bytes as any message at any version: what decodes, encodes, and then stays the
+ * same for ever.
  *
  * Owner: the fuzzer.
  *
  *   0  uint16  which message of proto_all
  *   2  uint8   which of its versions
- *   3  uint8   where the input is cut in two slices (255: nowhere), and the budget of an encoding step
+ *   3  uint8   where the input is cut in two (255: nowhere), and the budget of an encoding step
  *   4  bytes   the message
  *
- * Checked: decoding split input equals decoding it whole; the first encoding has the size proto_size says; decoding
- * and encoding it once more gives the same bytes; a frame made in small steps holds the same body. The request header
- * decoder gets the bytes, too.
+ * Checked: decoding split input equals decoding it whole; the first encoding has the size
+ * proto_size says; decoding and encoding it once more gives the same bytes; a frame made in small
+ * steps holds the same body. The request header decoder gets the bytes, too.
  */
 #include <stdlib.h>
 
@@ -30,8 +31,8 @@ static struct bytes encoded(const struct proto_message *m, int16_t version, cons
     return bytes_of(p, (size_t)n);
 }
 
-static void frame_check(const struct proto_message *m, int16_t version, const void *value, struct bytes body,
-                        uint32_t budget)
+static void frame_check(const struct proto_message *m, int16_t version, const void *value,
+                        struct bytes body, uint32_t budget)
 {
     if (proto_response(m->api_key) != m)
         return;
@@ -56,8 +57,8 @@ static void frame_check(const struct proto_message *m, int16_t version, const vo
 }
 
 /* The value decoded from input cut at `cut`; the error. */
-static int decode_split(const struct proto_message *m, int16_t version, struct bytes from, uint32_t cut,
-                        struct arena *arena, void *value)
+static int decode_split(const struct proto_message *m, int16_t version, struct bytes from,
+                        uint32_t cut, struct arena *arena, void *value)
 {
     struct slice v[] = {{from.ptr, cut, NULL}, {from.ptr + cut, from.n - cut, NULL}};
     struct slices slices = {v, 2, from.n};

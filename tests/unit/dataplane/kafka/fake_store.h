@@ -1,13 +1,16 @@
 /*
- * fake_store.h - the storage functions that dataplane/kafka calls, over plain memory and under the test's hand.
+ * fake_store.h - the storage functions that dataplane/kafka calls, over plain memory and under the
+ * test's hand.
  *
- * Owner: the test program (included once per program). Appended bytes stay in the batch list; `written` and
- * `durable` move only when the test says so (or at once, with `is_instant`). Reads may be made to go "to the disk".
- * Judges a batch no further than its length; other verdicts are injected with `next_error`.
+ * Owner: the test program (included once per program). Appended bytes stay in the batch list;
+ * `written` and `durable` move only when the test says so (or at once, with `is_instant`). Reads
+ * may be made to go "to the disk". Judges a batch no further than its length; other verdicts are
+ * injected with `next_error`.
  */
 #ifndef MILLRACE_FAKE_STORE_H
 #define MILLRACE_FAKE_STORE_H
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "batch.h"
@@ -30,7 +33,10 @@ struct plog {
     uint64_t visible_bytes;
     struct fake_batch batches[256];
     uint32_t batches_n;
-    struct { int32_t epoch; int64_t start; } epochs[8];
+    struct {
+        int32_t epoch;
+        int64_t start;
+    } epochs[8];
     uint32_t epochs_n;
     struct aborted aborted[4];
     uint32_t aborted_n;
@@ -38,15 +44,15 @@ struct plog {
 
 struct store {
     struct list logs;
-    struct list reads;   /* that wait for the disk */
-    bool is_instant;     /* appends are written and durable at once */
-    bool is_full;        /* appends get E_AGAIN */
-    bool is_disk_slow;   /* reads get E_AGAIN and complete with store_disk */
-    int next_error;      /* of the next append */
+    struct list reads; /* that wait for the disk */
+    bool is_instant;   /* appends are written and durable at once */
+    bool is_full;      /* appends get E_AGAIN */
+    bool is_disk_slow; /* reads get E_AGAIN and complete with store_disk */
+    int next_error;    /* of the next append */
     int32_t bad_record_at;
     const char *reason;
     struct list queries;
-    bool is_bulk_slow;   /* time queries wait for store_bulk */
+    bool is_bulk_slow; /* time queries wait for store_bulk */
     uint32_t lent_n, appends_n;
     int64_t duplicate_base; /* >= 0: the next append is a duplicate of the batch that began here */
 };
@@ -101,14 +107,17 @@ struct plog *store_log_find(struct store *s, const struct uuid *id, int32_t part
 
 static int64_t fake_mark(const struct plog *log, uint8_t mark)
 {
-    return mark == PLOG_WRITTEN ? log->o.written : mark == PLOG_DURABLE ? log->o.durable : log->o.high;
+    return mark == PLOG_WRITTEN   ? log->o.written
+           : mark == PLOG_DURABLE ? log->o.durable
+                                  : log->o.high;
 }
 
 static bool fake_is_due(const struct plog *log, const struct plog_wait *w)
 {
     if (fake_mark(log, w->mark) < w->offset)
         return false;
-    return w->bytes_min == 0 || log->visible_bytes >= w->bytes_min; /* bytes_min is made absolute in plog_wait */
+    return w->bytes_min == 0 ||
+           log->visible_bytes >= w->bytes_min; /* bytes_min is made absolute in plog_wait */
 }
 
 static void fake_wake(struct plog *log, int error, struct now now)
@@ -174,9 +183,18 @@ void plog_wait_cancel(struct plog_wait *w)
     list_del(&w->link);
 }
 
-void plog_offsets(const struct plog *log, struct plog_offsets *out) { *out = log->o; }
-uint8_t plog_durability(const struct plog *log) { return log->durability; }
-int32_t plog_epoch(const struct plog *log) { return log->epoch; }
+void plog_offsets(const struct plog *log, struct plog_offsets *out)
+{
+    *out = log->o;
+}
+uint8_t plog_durability(const struct plog *log)
+{
+    return log->durability;
+}
+int32_t plog_epoch(const struct plog *log)
+{
+    return log->epoch;
+}
 
 void plog_epoch_end(const struct plog *log, int32_t epoch, int32_t *found, int64_t *end)
 {
@@ -352,7 +370,8 @@ void plog_time_query(struct plog *log, struct time_query *q, struct now now)
 static void fake_bulk(struct store *s, struct now now)
 {
     for (struct list *l; (l = list_pop(&s->queries)) != NULL;)
-        fake_query_end(container_of(container_of(l, struct mail, link), struct time_query, mail), now);
+        fake_query_end(container_of(container_of(l, struct mail, link), struct time_query, mail),
+                       now);
 }
 
 #endif

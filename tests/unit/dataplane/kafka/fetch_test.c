@@ -38,9 +38,11 @@ static void each_version_reads_what_is_there(void **state)
                 assert_int_equal(fetched(p, i)->high_watermark, 4);
                 assert_int_equal(fetched(p, i)->last_stable_offset, 4);
                 assert_int_equal(fetched(p, i)->log_start_offset, version >= 5 ? 0 : -1);
-                assert_int_equal(fetched(p, i)->aborted_transactions_n, -1); /* null: read_uncommitted */
+                assert_int_equal(fetched(p, i)->aborted_transactions_n,
+                                 -1); /* null: read_uncommitted */
                 assert_int_equal(fetched(p, i)->preferred_read_replica, -1);
-                assert_memory_equal(fetched(p, i)->records.v[0].ptr, bed_log(bed, t, i)->batches[1].data, bytes);
+                assert_memory_equal(fetched(p, i)->records.v[0].ptr,
+                                    bed_log(bed, t, i)->batches[1].data, bytes);
             }
         }
         bed_turns(bed, 6);
@@ -152,7 +154,8 @@ static void trap_8_offset_inside_a_batch_gets_the_whole_batch(void **state)
     bed_free(bed);
 }
 
-/* Trap 9, KIP-74: the first batch comes whatever its size, but only of the first partition that has one. */
+/* Trap 9, KIP-74: the first batch comes whatever its size, but only of the first partition that has
+ * one. */
 static void trap_9_first_batch_comes_only_once(void **state)
 {
     (void)state;
@@ -162,7 +165,8 @@ static void trap_9_first_batch_comes_only_once(void **state)
         struct client c = client_connect(bed);
         bed_fill(bed, t, 3);
         bed_log(bed, t, 0)->o = (struct plog_offsets){0};
-        bed_log(bed, t, 0)->batches_n = 0; /* the first partition is empty */
+        while (bed_log(bed, t, 0)->batches_n > 0) /* the first partition is empty */
+            free(bed_log(bed, t, 0)->batches[--bed_log(bed, t, 0)->batches_n].data);
         uint64_t bytes = bed_log(bed, t, 1)->batches[0].bytes;
         for (int i = 0; i < 2; i++) {
             struct fetch_request *q = fetch_of(bed, t, 4, 0);
@@ -237,6 +241,35 @@ static void trap_10_append_wakes_a_parked_fetch(void **state)
     }
 }
 
+/* Design 2: what waits gives its memory back. */
+static void parked_fetch_keeps_one_small_page(void **state)
+{
+    (void)state;
+    enum { FETCHES = 40, PARTITIONS = 24 };
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", PARTITIONS);
+    struct client c = client_connect(bed);
+    bed_fill(bed, t, 1);
+    client_ask(&c, FETCH, 12, fetch_of(bed, t, PARTITIONS, 0));
+    bed_turns(bed, 2);
+    uint64_t before = bed->workers[0].pages.used_bytes;
+    for (int i = 0; i < FETCHES; i++) {
+        struct fetch_request *q = fetch_of(bed, t, PARTITIONS, i % 2);
+        q->max_wait_ms = 30000;
+        q->min_bytes = 1 << 20; /* every second one has read something, and gives it back */
+        client_send(&c, FETCH, 12, q);
+    }
+    bed_turns(bed, 10);
+    assert_int_equal(bed->workers[0].kafka->states_n[REQUEST_PARKED], FETCHES);
+    assert_int_equal(bed->workers[0].store->lent_n, 0);
+    assert_int_equal(bed->workers[0].pages.used_bytes - before, FETCHES * PAGE_SMALL);
+    bed_reset_conns(bed, 0);
+    bed_turns(bed, 3);
+    assert_true(bed->workers[0].pages.used_bytes <= before);
+    client_close(&c);
+    bed_free(bed);
+}
+
 static void max_wait_is_honoured(void **state)
 {
     (void)state;
@@ -303,7 +336,8 @@ static void consumers_see_only_what_is_durable(void **state)
     const struct fetch_response *p = client_ask(&c, FETCH, 12, fetch_of(bed, t, 1, 0));
     assert_int_equal(fetched(p, 0)->records.bytes, 0);
     assert_int_equal(fetched(p, 0)->high_watermark, 0);
-    p = client_ask(&c, FETCH, 12, fetch_of(bed, t, 1, 2)); /* behind the watermark, not beyond the end */
+    p = client_ask(&c, FETCH, 12,
+                   fetch_of(bed, t, 1, 2)); /* behind the watermark, not beyond the end */
     assert_int_equal(fetched(p, 0)->error_code, 0);
     fake_durable(bed_log(bed, t, 0), bed->now);
     p = client_ask(&c, FETCH, 12, fetch_of(bed, t, 1, 0));
@@ -449,7 +483,8 @@ static void log_dropped_while_parked_ends_the_fetch(void **state)
     bed_free(bed);
 }
 
-/* The connection closes after any number of turns of a fetch in any stage: every page and wait goes back. */
+/* The connection closes after any number of turns of a fetch in any stage: every page and wait goes
+ * back. */
 static void closing_at_any_turn_releases_everything(void **state)
 {
     (void)state;
@@ -466,6 +501,7 @@ static void closing_at_any_turn_releases_everything(void **state)
                 for (int i = 0; i < 3; i++) {
                     struct fetch_request *q = fetch_of(bed, t, 6, 0);
                     q->max_wait_ms = 30000;
+                    q->min_bytes = mode == 1 ? 1 << 20 : 1;
                     client_send(&c, FETCH, 12, q);
                 }
                 bed_turns(bed, turns);
@@ -501,6 +537,7 @@ int main(void)
         TEST(trap_9_first_batch_comes_only_once),
         TEST(max_bytes_is_kept_over_partitions_and_homes),
         TEST(trap_10_append_wakes_a_parked_fetch),
+        TEST(parked_fetch_keeps_one_small_page),
         TEST(max_wait_is_honoured),
         TEST(min_bytes_is_summed_over_partitions),
         TEST(consumers_see_only_what_is_durable),

@@ -16,7 +16,7 @@ static struct create_topics_request *create_of(struct bed *bed, const char *name
     return q;
 }
 
-static void created_topic_is_answered_after_control(void **state)
+static void trap_18_created_topics_have_one_result_each(void **state)
 {
     (void)state;
     for (uint8_t workers_n = 1; workers_n <= 3; workers_n += 2) {
@@ -24,7 +24,8 @@ static void created_topic_is_answered_after_control(void **state)
         struct client c = client_connect_to(bed, (uint8_t)(workers_n - 1), 0);
         const struct create_topics_response *p;
         for (int16_t version = 2; version <= 7; version++) {
-            p = client_ask(&c, CREATE_TOPICS, version, create_of(bed, version == 2 ? "new" : "new2"));
+            p = client_ask(&c, CREATE_TOPICS, version,
+                           create_of(bed, version == 2 ? "new" : "new2"));
             assert_int_equal(p->topics_n, 1); /* trap 18: one result per topic */
             assert_int_equal(p->topics->error_code, version <= 3 ? 0 : 36);
         }
@@ -40,7 +41,8 @@ static void each_forwarded_api_reaches_control_with_who_asked(void **state)
     struct bed *bed = bed_new(1);
     struct client c = client_connect(bed);
     bed->is_control_slow = true;
-    struct init_producer_id_request q = {.transactional_id = {NULL, 0}, .producer_id = -1, .producer_epoch = -1};
+    struct init_producer_id_request q = {
+        .transactional_id = {NULL, 0}, .producer_id = -1, .producer_epoch = -1};
     int32_t id = client_send(&c, INIT_PRODUCER_ID, 4, &q);
     bed_turns(bed, 3);
     struct control_op *op =
@@ -125,7 +127,7 @@ static void closing_at_any_turn_releases_everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(created_topic_is_answered_after_control),
+        TEST(trap_18_created_topics_have_one_result_each),
         TEST(each_forwarded_api_reaches_control_with_who_asked),
         TEST(null_response_closes_the_connection),
         TEST(requests_beyond_controls_places_wait),

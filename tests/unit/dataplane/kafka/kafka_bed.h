@@ -1,27 +1,41 @@
 /*
- * kafka_bed.h - what the tests of dataplane/kafka stand on: 1 to 3 workers in one thread with the real layer, the
- * real codec, connections over memory and real mail; a hand-made view, a fake store (fake_store.h) and a fake
- * control; clients that speak through the codec.
+ * kafka_bed.h - what the tests of dataplane/kafka stand on: 1 to 3 workers in one thread with the
+ * real layer, the real codec, connections over memory and real mail; a hand-made view, a fake store
+ * (fake_store.h) and a fake control; clients that speak through the codec.
  *
- * Owner: one test. Time is a number; a turn is a millisecond. bed_free proves that nothing is left: requests,
- * pages, reads, waits, timers.
+ * Owner: one test. Time is a number; a turn is a millisecond. bed_free proves that nothing is left:
+ * requests, pages, reads, waits, timers.
  */
 #ifndef MILLRACE_KAFKA_BED_H
 #define MILLRACE_KAFKA_BED_H
 
+#ifdef KAFKA_BED_PLAIN /* the fuzz target: no cmocka */
+#define assert_true(x)         check(x)
+#define assert_false(x)        check(!(x))
+#define assert_int_equal(a, b) check((a) == (b))
+#define assert_non_null(x)     check((x) != NULL)
+#else
 #include "unit.h"
+#endif
 
 #include <stdio.h>
 
 #include "conn.h"
 #include "control.h"
+#ifdef KAFKA_BED_REAL
+#include "real_store.h"
+#else
 #include "fake_store.h"
+#endif
 #include "hash.h"
 #include "inside.h"
 #include "kafka.h"
 #include "ops.h"
 
-enum { BED_WORKERS_MAX = 3, BED_TOPICS_MAX = 32, BED_REGION = 64 << 20, BED_TURNS = 200 };
+#ifndef BED_REGION
+#define BED_REGION (64 << 20)
+#endif
+enum { BED_WORKERS_MAX = 3, BED_TOPICS_MAX = 32, BED_TURNS = 200 };
 
 struct bed_worker {
     struct pages pages;
@@ -40,9 +54,9 @@ struct bed_worker {
 struct bed {
     uint8_t workers_n;
     struct bed_worker workers[BED_WORKERS_MAX];
-    struct post control;      /* thread workers_n */
+    struct post control; /* thread workers_n */
     uint8_t control_mail_at;
-    struct list at_control;   /* operations the fake control keeps back */
+    struct list at_control; /* operations the fake control keeps back */
     bool is_control_slow;
     bool is_control_refusing; /* answers NULL */
     uint32_t control_n;
@@ -53,7 +67,7 @@ struct bed {
     struct view_topic *topics[BED_TOPICS_MAX];
     struct listener listeners[2];
     struct kafka_config config;
-    struct arena arena;       /* decoded answers: to the end of the test */
+    struct arena arena; /* decoded answers: to the end of the test */
 };
 
 /* ── the view ── */
@@ -80,7 +94,8 @@ static int bed_topic_order(const void *a, const void *b)
     return strcmp((const char *)(*x)->name.ptr, (const char *)(*y)->name.ptr);
 }
 
-/* A topic of n partitions, partition i at home on worker i % workers, with a log each. `name` stays the caller's. */
+/* A topic of n partitions, partition i at home on worker i % workers, with a log each. `name` stays
+ * the caller's. */
 static struct view_topic *bed_topic(struct bed *bed, const char *name, int32_t n)
 {
     struct view_topic *t = calloc(1, sizeof *t + (size_t)n * sizeof t->partitions[0]);
@@ -92,9 +107,13 @@ static struct view_topic *bed_topic(struct bed *bed, const char *name, int32_t n
     for (int32_t i = 0; i < n; i++) {
         t->partitions[i] = (struct view_partition){1, 4, (uint8_t)(i % bed->workers_n)};
         struct plog *log = fake_log_new(bed->workers[i % bed->workers_n].store, &t->id, i);
+#ifndef KAFKA_BED_REAL
         log->epoch = 4;
         log->epochs[0].epoch = 4;
         log->epochs_n = 1;
+#else
+        t->partitions[i].leader_epoch = plog_epoch(log);
+#endif
     }
     check(bed->view.topics_n < BED_TOPICS_MAX);
     bed->topics[bed->view.topics_n++] = t;
@@ -105,7 +124,8 @@ static struct view_topic *bed_topic(struct bed *bed, const char *name, int32_t n
 
 static struct plog *bed_log(struct bed *bed, const struct view_topic *t, int32_t partition)
 {
-    struct plog *log = store_log_find(bed->workers[partition % bed->workers_n].store, &t->id, partition);
+    struct plog *log =
+        store_log_find(bed->workers[partition % bed->workers_n].store, &t->id, partition);
     assert_non_null(log);
     return log;
 }
@@ -140,7 +160,8 @@ static int bed_io_wait(struct io *io, uint64_t ns)
     return 0;
 }
 
-static const struct io_functions bed_io_functions = {bed_io_submit, bed_io_poll, bed_io_wait, NULL, NULL};
+static const struct io_functions bed_io_functions = {bed_io_submit, bed_io_poll, bed_io_wait, NULL,
+                                                     NULL};
 
 static void bed_worker_init(struct bed *bed, uint8_t at)
 {
@@ -158,8 +179,8 @@ static void bed_worker_init(struct bed *bed, uint8_t at)
     w->store = fake_store_new();
     bed->config.worker = at;
     assert_int_equal(conns_init(&w->conns, &conns, &bed->io, &w->pages, &w->timers), 0);
-    assert_int_equal(kafka_init(&w->kafka, &bed->config, w->conns, w->store, &w->pages, &w->timers, &w->post,
-                                &w->prng, &w->stats),
+    assert_int_equal(kafka_init(&w->kafka, &bed->config, w->conns, w->store, &w->pages, &w->timers,
+                                &w->post, &w->prng, &w->stats),
                      0);
 }
 
@@ -248,14 +269,24 @@ static void bed_control_answer(struct bed *bed, struct control_op *op)
     mail_answer(&bed->control, &op->mail);
 }
 
+/* The rig's helpers run inside a worker's turn, so with it everything is one thread. */
+static void bed_thread(const void *thread)
+{
+#ifdef KAFKA_BED_REAL
+    thread = NULL;
+#endif
+    thread_self = thread;
+}
+
 static void bed_control_turn(struct bed *bed)
 {
-    thread_self = &bed->control;
+    bed_thread(&bed->control);
     for (struct mail *mail; (mail = mail_read(&bed->control, &bed->control_mail_at)) != NULL;)
         list_append(&bed->at_control, &mail->link);
     while (!bed->is_control_slow && !list_is_empty(&bed->at_control))
-        bed_control_answer(bed, container_of(list_entry(list_pop(&bed->at_control), struct mail, link),
-                                             struct control_op, mail));
+        bed_control_answer(bed,
+                           container_of(list_entry(list_pop(&bed->at_control), struct mail, link),
+                                        struct control_op, mail));
     mail_flush(&bed->control);
 }
 
@@ -263,14 +294,21 @@ static void bed_control_turn(struct bed *bed)
 
 static void bed_worker_turn(struct bed *bed, struct bed_worker *w)
 {
-    thread_self = w;
+    bed_thread(w);
     for (struct mail *mail; (mail = mail_read(&w->post, &w->mail_at)) != NULL;)
         kafka_mail(w->kafka, &bed->view, mail, bed->now);
+#ifdef KAFKA_BED_REAL
+    real_turn_in(w->store, bed->now);
+#else
     fake_bulk(w->store, bed->now);
+#endif
     timers_run(&w->timers, bed->now, 1000);
     kafka_turn(w->kafka, &bed->view, bed->now);
     for (uint32_t i = 0; i < bed->config.requests_max; i++)
         request_invariants(&w->kafka->requests[i]);
+#ifdef KAFKA_BED_REAL
+    real_turn_out(w->store, bed->now);
+#endif
     conns_send_ready(w->conns, bed->now);
     mail_flush(&w->post);
 }
@@ -303,9 +341,11 @@ static void bed_free(struct bed *bed)
 {
     bed->is_control_slow = false;
     for (uint8_t i = 0; i < bed->workers_n; i++) {
+#ifndef KAFKA_BED_REAL
         struct store *s = bed->workers[i].store;
         s->is_full = s->is_disk_slow = false;
         fake_disk(s, 0, bed->now);
+#endif
         conns_stop(bed->workers[i].conns, bed->now.ns);
     }
     for (int i = 0; i < BED_TURNS && !bed_is_quiet(bed); i++)
@@ -345,8 +385,9 @@ struct client {
 
 static struct client client_connect_to(struct bed *bed, uint8_t worker, int listener)
 {
-    struct client c = {.bed = bed, .in_max = 64 << 20};
-    c.memory = conns_memory_connect(bed->workers[worker].conns, &bed->listeners[listener], bed->now);
+    struct client c = {.bed = bed, .in_max = BED_REGION};
+    c.memory =
+        conns_memory_connect(bed->workers[worker].conns, &bed->listeners[listener], bed->now);
     assert_non_null(c.memory);
     c.in = malloc(c.in_max);
     return c;
@@ -391,12 +432,14 @@ static uint8_t *flatten(struct arena *arena, const struct slices *s)
 }
 
 /* The bytes of a request; the caller frees. */
-static uint8_t *request_bytes(int16_t key, int16_t version, int32_t id, const void *body, uint64_t *n)
+static uint8_t *request_bytes(int16_t key, int16_t version, int32_t id, const void *body,
+                              uint64_t *n)
 {
     struct arena arena;
     struct proto_out out;
     arena_init(&arena, NULL, NULL, MIB(64));
-    assert_int_equal(proto_encode_request(&out, &arena, key, version, id, bytes_of_string("test"), body), 0);
+    assert_int_equal(
+        proto_encode_request(&out, &arena, key, version, id, bytes_of_string("test"), body), 0);
     int rc;
     while ((rc = proto_encode_more(&out, 1000000)) == E_AGAIN)
         continue;
@@ -419,7 +462,8 @@ static int32_t client_send(struct client *c, int16_t key, int16_t version, const
 static void client_pull(struct client *c)
 {
     int64_t rc;
-    while (!c->is_over && (rc = conn_memory_read(c->memory, c->in + c->in_n, c->in_max - c->in_n)) != 0) {
+    while (!c->is_over &&
+           (rc = conn_memory_read(c->memory, c->in + c->in_n, c->in_max - c->in_n)) != 0) {
         if (rc < 0)
             c->is_over = true;
         else
@@ -514,8 +558,9 @@ static struct slices batch_of_bytes(struct bed *bed, uint32_t n)
 }
 
 /* A Produce of one batch each to partitions_n partitions from `first` on. */
-static struct produce_request *produce_to(struct bed *bed, const struct view_topic *t, int32_t first,
-                                          int32_t partitions_n, int16_t acks, struct slices batch)
+static struct produce_request *produce_to(struct bed *bed, const struct view_topic *t,
+                                          int32_t first, int32_t partitions_n, int16_t acks,
+                                          struct slices batch)
 {
     struct produce_request *q = PROTO_NEW(&bed->arena, produce_request, 1);
     q->acks = acks;
@@ -535,8 +580,8 @@ static struct produce_request *produce_to(struct bed *bed, const struct view_top
 }
 
 /* A Fetch of partitions_n partitions from 0 on, from `offset`. */
-static struct fetch_request *fetch_of(struct bed *bed, const struct view_topic *t, int32_t partitions_n,
-                                      int64_t offset)
+static struct fetch_request *fetch_of(struct bed *bed, const struct view_topic *t,
+                                      int32_t partitions_n, int64_t offset)
 {
     struct fetch_request *q = PROTO_NEW(&bed->arena, fetch_request, 1);
     q->max_wait_ms = 0;
@@ -556,22 +601,23 @@ static struct fetch_request *fetch_of(struct bed *bed, const struct view_topic *
     return q;
 }
 
-static const struct produce_response_responses_partition_responses *
-produced(const struct produce_response *p, int32_t at)
+static const struct produce_response_responses_partition_responses *produced(
+    const struct produce_response *p, int32_t at)
 {
     assert_int_equal(p->responses_n, 1);
     assert_true(at < p->responses->partition_responses_n);
     return &p->responses->partition_responses[at];
 }
 
-static const struct fetch_response_responses_partitions *fetched(const struct fetch_response *p, int32_t at)
+static const struct fetch_response_responses_partitions *fetched(const struct fetch_response *p,
+                                                                 int32_t at)
 {
     assert_int_equal(p->responses_n, 1);
     assert_true(at < p->responses->partitions_n);
     return &p->responses->partitions[at];
 }
 
-static uint64_t bed_stat(const struct bed *bed, enum stat at)
+static uint64_t bed_stat(const struct bed *bed, enum stat_at at)
 {
     uint64_t sum = 0;
     for (uint8_t i = 0; i < bed->workers_n; i++)
@@ -582,9 +628,13 @@ static uint64_t bed_stat(const struct bed *bed, enum stat at)
 /* A warning-free way to have helpers that a program does not use. */
 static inline void bed_unused(void)
 {
-    (void)batch_of_bytes, (void)produce_to, (void)fetch_of, (void)produced, (void)fetched, (void)bed_stat;
-    (void)client_ask, (void)client_expect_end, (void)client_close, (void)client_connect, (void)bed_new;
-    (void)bed_reset_conns, (void)client_connect_to, (void)bed_free, (void)fake_written, (void)fake_durable_all, (void)bed_log, (void)batch_of, (void)bed_turns;
+    (void)batch_of_bytes, (void)produce_to, (void)fetch_of, (void)produced, (void)fetched;
+    (void)client_ask, (void)client_expect_end, (void)client_close, (void)client_connect;
+    (void)bed_reset_conns, (void)client_connect_to, (void)bed_free, (void)bed_stat, (void)bed_new;
+    (void)bed_log, (void)batch_of, (void)bed_turns;
+#ifndef KAFKA_BED_REAL
+    (void)fake_written, (void)fake_durable_all;
+#endif
 }
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * offsets_test.c - ListOffsets and OffsetForLeaderEpoch (error-behaviour section 7; KIP-101, 320, 734, 405, 1005, 1023).
+ * offsets_test.c - ListOffsets and OffsetForLeaderEpoch (error-behaviour section 7; KIP-101, 320,
+ * 734, 405, 1005, 1023).
  */
 #include "kafka_bed.h"
 
@@ -16,7 +17,8 @@ static void bed_fill(struct bed *bed, const struct view_topic *t, int n)
     }
 }
 
-static struct list_offsets_request *list_of(struct bed *bed, struct bytes topic, int32_t n, int64_t time)
+static struct list_offsets_request *list_of(struct bed *bed, struct bytes topic, int32_t n,
+                                            int64_t time)
 {
     struct list_offsets_request *q = PROTO_NEW(&bed->arena, list_offsets_request, 1);
     q->replica_id = -1;
@@ -32,16 +34,17 @@ static struct list_offsets_request *list_of(struct bed *bed, struct bytes topic,
     return q;
 }
 
-static const struct list_offsets_response_topics_partitions *ask_time(struct client *c, struct bytes topic,
-                                                                     int16_t version, int64_t time)
+static const struct list_offsets_response_topics_partitions *ask_time(struct client *c,
+                                                                      struct bytes topic,
+                                                                      int16_t version, int64_t time)
 {
     const struct list_offsets_response *p =
         client_ask(c, LIST_OFFSETS, version, list_of(c->bed, topic, 1, time));
     return p->topics->partitions;
 }
 
-static void expect(struct client *c, struct bytes topic, int16_t version, int64_t time, int16_t code, int64_t offset,
-                   int64_t timestamp, int32_t epoch)
+static void expect(struct client *c, struct bytes topic, int16_t version, int64_t time,
+                   int16_t code, int64_t offset, int64_t timestamp, int32_t epoch)
 {
     const struct list_offsets_response_topics_partitions *p = ask_time(c, topic, version, time);
     assert_int_equal(p->error_code, code);
@@ -64,9 +67,10 @@ static void each_kind_of_time_is_answered(void **state)
         expect(&c, t->name, version, -2, 0, 1, -1, 4);
         expect(&c, t->name, version, 115, 0, 2, 120, 4);
         expect(&c, t->name, version, 1000, 0, -1, -1, -1);
-        expect(&c, t->name, version, -3, version >= 7 ? 0 : 35, version >= 7 ? 4 : -1, version >= 7 ? 140 : -1,
-               version >= 7 ? 4 : -1);
-        expect(&c, t->name, version, -4, version >= 8 ? 0 : 35, version >= 8 ? 1 : -1, -1, version >= 8 ? 4 : -1);
+        expect(&c, t->name, version, -3, version >= 7 ? 0 : 35, version >= 7 ? 4 : -1,
+               version >= 7 ? 140 : -1, version >= 7 ? 4 : -1);
+        expect(&c, t->name, version, -4, version >= 8 ? 0 : 35, version >= 8 ? 1 : -1, -1,
+               version >= 8 ? 4 : -1);
         expect(&c, t->name, version, -5, version >= 9 ? 0 : 35, -1, -1, -1);
         expect(&c, t->name, version, -6, version >= 11 ? 0 : 35, -1, -1, -1);
         expect(&c, t->name, version, -7, 35, -1, -1, -1);
@@ -117,7 +121,8 @@ static void refusals_carry_kafkas_codes(void **state)
     struct view_topic *t = bed_topic(bed, "t", 1);
     struct client c = client_connect(bed);
     assert_int_equal(ask_time(&c, bytes_of_string("nosuch"), 9, -1)->error_code, 3);
-    const struct list_offsets_response *p = client_ask(&c, LIST_OFFSETS, 9, list_of(bed, t->name, 2, -1));
+    const struct list_offsets_response *p =
+        client_ask(&c, LIST_OFFSETS, 9, list_of(bed, t->name, 2, -1));
     assert_int_equal(p->topics->partitions[0].error_code, 0);
     assert_int_equal(p->topics->partitions[1].error_code, 3);
     struct list_offsets_request *q = list_of(bed, t->name, 1, -1);
@@ -146,7 +151,9 @@ static void several_homes_are_asked_at_once(void **state)
     struct view_topic *t = bed_topic(bed, "t", 9);
     struct client c = client_connect_to(bed, 2, 0);
     bed_fill(bed, t, 3);
-    static const struct { int64_t time, offset; } rows[] = {{-1, 3}, {-2, 0}, {-3, 2}, {105, 1}};
+    static const struct {
+        int64_t time, offset;
+    } rows[] = {{-1, 3}, {-2, 0}, {-3, 2}, {105, 1}};
     for (size_t i = 0; i < array_n(rows); i++) {
         const struct list_offsets_response *p =
             client_ask(&c, LIST_OFFSETS, 9, list_of(bed, t->name, 9, rows[i].time));
@@ -157,14 +164,16 @@ static void several_homes_are_asked_at_once(void **state)
     bed_free(bed);
 }
 
-static struct offset_for_leader_epoch_request *epoch_of(struct bed *bed, struct bytes topic, int32_t epoch,
-                                                        int32_t current)
+static struct offset_for_leader_epoch_request *epoch_of(struct bed *bed, struct bytes topic,
+                                                        int32_t epoch, int32_t current)
 {
-    struct offset_for_leader_epoch_request *q = PROTO_NEW(&bed->arena, offset_for_leader_epoch_request, 1);
+    struct offset_for_leader_epoch_request *q =
+        PROTO_NEW(&bed->arena, offset_for_leader_epoch_request, 1);
     q->topics = PROTO_NEW(&bed->arena, offset_for_leader_epoch_request_topics, 1);
     q->topics_n = 1;
     q->topics->topic = topic;
-    q->topics->partitions = PROTO_NEW(&bed->arena, offset_for_leader_epoch_request_topics_partitions, 1);
+    q->topics->partitions =
+        PROTO_NEW(&bed->arena, offset_for_leader_epoch_request_topics_partitions, 1);
     q->topics->partitions_n = 1;
     q->topics->partitions->leader_epoch = epoch;
     q->topics->partitions->current_leader_epoch = current;
@@ -174,9 +183,14 @@ static struct offset_for_leader_epoch_request *epoch_of(struct bed *bed, struct 
 static void epochs_end_where_the_next_begins(void **state)
 {
     (void)state;
-    static const struct { int32_t epoch, current; int16_t code; int32_t found; int64_t end; } rows[] = {
-        {4, -1, 0, 4, 5}, {2, -1, 0, 2, 3}, {3, 4, 0, 2, 3},  {1, -1, 0, -1, -1},
-        {9, -1, 0, -1, -1}, /* "leader epoch future" */
+    static const struct {
+        int32_t epoch, current;
+        int16_t code;
+        int32_t found;
+        int64_t end;
+    } rows[] = {
+        {4, -1, 0, 4, 5},   {2, -1, 0, 2, 3},   {3, 4, 0, 2, 3},
+        {1, -1, 0, -1, -1}, {9, -1, 0, -1, -1}, /* "leader epoch future" */
         {4, 5, 75, -1, -1}, {4, 3, 74, -1, -1},
     };
     struct bed *bed = bed_new(1);

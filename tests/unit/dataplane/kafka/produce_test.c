@@ -1,5 +1,6 @@
 /*
- * produce_test.c - Produce: what is refused, what is answered when, order, and what a closed connection leaves.
+ * produce_test.c - Produce: what is refused, what is answered when, order, and what a closed
+ * connection leaves.
  */
 #include "kafka_bed.h"
 
@@ -47,7 +48,8 @@ static void trap_1_produce_v2_closes_the_connection(void **state)
     bed_free(bed);
 }
 
-static int16_t code_of(struct bed *bed, struct client *c, int16_t version, const struct produce_request *q)
+static int16_t code_of(struct bed *bed, struct client *c, int16_t version,
+                       const struct produce_request *q)
 {
     const struct produce_response *p = client_ask(c, PRODUCE, version, q);
     if (produced(p, 0)->error_code != 0)
@@ -101,16 +103,22 @@ static void refusals_carry_kafkas_codes(void **state)
 static void verdicts_of_the_log_reach_the_client(void **state)
 {
     (void)state;
-    static const struct { int error; int16_t code; } rows[] = {
-        {E_CORRUPT, 2}, {E_TOO_LARGE, 10}, {E_BAD_MAGIC, 43}, {E_INVALID_RECORD, 87}, {E_INVALID_TIMESTAMP, 32},
-        {E_BAD_CODEC, 76}, {E_OUT_OF_ORDER, 45}, {E_BAD_EPOCH, 47}, {E_BAD_TXN_STATE, 48}, {E_STORAGE, 56},
+    static const struct {
+        int error;
+        int16_t code;
+    } rows[] = {
+        {E_CORRUPT, 2},         {E_TOO_LARGE, 10},         {E_BAD_MAGIC, 43},
+        {E_INVALID_RECORD, 87}, {E_INVALID_TIMESTAMP, 32}, {E_BAD_CODEC, 76},
+        {E_OUT_OF_ORDER, 45},   {E_BAD_EPOCH, 47},         {E_BAD_TXN_STATE, 48},
+        {E_STORAGE, 56},
     };
     struct bed *bed = bed_new(1);
     struct view_topic *t = bed_topic(bed, "t", 1);
     struct client c = client_connect(bed);
     for (size_t i = 0; i < array_n(rows); i++) {
         bed->workers[0].store->next_error = rows[i].error;
-        assert_int_equal(code_of(bed, &c, 9, produce_to(bed, t, 0, 1, -1, batch_of(bed, 1, 1))), rows[i].code);
+        assert_int_equal(code_of(bed, &c, 9, produce_to(bed, t, 0, 1, -1, batch_of(bed, 1, 1))),
+                         rows[i].code);
     }
     /* The connection stays open: MESSAGE_TOO_LARGE is an answer, too (trap 14). */
     assert_int_equal(code_of(bed, &c, 9, produce_to(bed, t, 0, 1, -1, batch_of(bed, 1, 1))), 0);
@@ -137,7 +145,8 @@ static void trap_13_bad_record_is_named_from_v8_on(void **state)
         if (version < 8)
             continue;
         assert_int_equal(produced(p, 0)->record_errors[0].batch_index, 2);
-        assert_true(bytes_equal_string(produced(p, 0)->record_errors[0].batch_index_error_message, s->reason));
+        assert_true(bytes_equal_string(produced(p, 0)->record_errors[0].batch_index_error_message,
+                                       s->reason));
         assert_non_null(produced(p, 0)->error_message.ptr);
     }
     client_close(&c);
@@ -269,7 +278,8 @@ static void acks_zero_then_close_is_still_appended(void **state)
     bed_free(bed);
 }
 
-/* Two requests of one connection while the store has no room: the log gets them in request order. */
+/* Two requests of one connection while the store has no room: the log gets them in request order.
+ */
 static void order_per_partition_holds_when_the_log_is_full(void **state)
 {
     (void)state;
@@ -281,7 +291,8 @@ static void order_per_partition_holds_when_the_log_is_full(void **state)
             bed->workers[i].store->is_full = true;
         int32_t ids[6];
         for (int i = 0; i < 6; i++)
-            ids[i] = client_send(&c, PRODUCE, 9, produce_to(bed, t, 0, 3, 1, batch_of(bed, 1 + i, 1)));
+            ids[i] =
+                client_send(&c, PRODUCE, 9, produce_to(bed, t, 0, 3, 1, batch_of(bed, 1 + i, 1)));
         bed_turns(bed, 5);
         for (uint8_t i = 0; i < workers_n; i++)
             bed->workers[i].store->is_full = false;
@@ -308,7 +319,8 @@ static void three_workers_place_at_home_and_answer_together(void **state)
     bed_turns(bed, 5);
     for (int i = 0; i < 9; i++)
         assert_int_equal(bed_log(bed, t, i)->o.end, 2);
-    assert_int_equal(bed->workers[1].kafka->small_bytes, 0); /* all placed: the frame is gone, nothing is durable */
+    assert_int_equal(bed->workers[1].kafka->small_bytes,
+                     0); /* all placed: the frame is gone, nothing is durable */
     assert_false(client_has_answer(&c));
     fake_durable_all(bed->workers[0].store, bed->now);
     fake_durable_all(bed->workers[1].store, bed->now);
@@ -352,7 +364,8 @@ static void topic_deleted_after_the_view_is_unknown(void **state)
     bed_free(bed);
 }
 
-/* The connection closes after any number of turns of a produce that nobody finishes: nothing stays. */
+/* The connection closes after any number of turns of a produce that nobody finishes: nothing stays.
+ */
 static void closing_at_any_turn_releases_everything(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
- * request_test.c - frames, headers, versions and budgets: from bytes to a request or to the end of the connection
- * (error-behaviour section 1; traps 1-3, 31-33).
+ * request_test.c - frames, headers, versions and budgets: from bytes to a request or to the end of
+ * the connection (error-behaviour section 1; traps 1-3, 31-33).
  */
 #include "kafka_bed.h"
 
@@ -19,7 +19,8 @@ static void put_i32(uint8_t **p, int32_t v)
 }
 
 /* A frame: header (classic) with a null client id when `text` is NULL, then the body. */
-static uint64_t frame_of(uint8_t *to, int key, int version, const char *text, const void *body, uint32_t n)
+static uint64_t frame_of(uint8_t *to, int key, int version, const char *text, const void *body,
+                         uint32_t n)
 {
     uint8_t *p = to + 4;
     put_i16(&p, key);
@@ -37,15 +38,15 @@ static uint64_t frame_of(uint8_t *to, int key, int version, const char *text, co
 
 /* ── what closes ── */
 
-static void expect_close(const void *bytes, uint64_t n, enum stat stat)
+static void expect_close(const void *bytes, uint64_t n, enum stat_at stat)
 {
     struct bed *bed = bed_new(1);
     struct client c = client_connect(bed);
     client_write(&c, bytes, n);
     client_expect_end(&c);
     assert_int_equal(bed_stat(bed, stat), 1);
-    assert_int_equal(conns_stats(bed->workers[0].conns)->ends[stat == STAT_BAD_LENGTH ? CONN_END_TOO_LARGE
-                                                                                      : CONN_END_PROTOCOL],
+    assert_int_equal(conns_stats(bed->workers[0].conns)
+                         ->ends[stat == STAT_BAD_LENGTH ? CONN_END_TOO_LARGE : CONN_END_PROTOCOL],
                      1);
     client_close(&c);
     bed_free(bed);
@@ -55,8 +56,8 @@ static void bad_lengths_close(void **state)
 {
     (void)state;
     static const uint8_t frames[][4] = {
-        {0, 0, 0, 0}, {255, 255, 255, 255}, {128, 0, 0, 0}, {1, 0, 0, 1}, /* 16 MiB + 1 */
-        {'G', 'E', 'T', ' '}, {0x16, 3, 1, 2},                           /* HTTP, TLS */
+        {0, 0, 0, 0},         {255, 255, 255, 255}, {128, 0, 0, 0}, {1, 0, 0, 1}, /* 16 MiB + 1 */
+        {'G', 'E', 'T', ' '}, {0x16, 3, 1, 2},                                    /* HTTP, TLS */
     };
     for (size_t i = 0; i < array_n(frames); i++)
         expect_close(frames[i], 4, STAT_BAD_LENGTH);
@@ -101,10 +102,12 @@ static void trap_31_unknown_keys_close(void **state)
 static void versions_out_of_range_close(void **state)
 {
     (void)state;
-    static const int rows[][2] = {{METADATA, 99}, {METADATA, -1}, {0, 2}, {0, 0}, {0, 14}, {1, 3}, {1, 19}, {22, 6}};
+    static const int rows[][2] = {{METADATA, 99}, {METADATA, -1}, {0, 2},  {0, 0},
+                                  {0, 14},        {1, 3},         {1, 19}, {22, 6}};
     uint8_t frame[64];
     for (size_t i = 0; i < array_n(rows); i++)
-        expect_close(frame, frame_of(frame, rows[i][0], rows[i][1], "c", "\0\0\0\0\0\0\0\0", 8), STAT_BAD_VERSION);
+        expect_close(frame, frame_of(frame, rows[i][0], rows[i][1], "c", "\0\0\0\0\0\0\0\0", 8),
+                     STAT_BAD_VERSION);
 }
 
 static void bodies_that_cannot_be_decoded_close(void **state)
@@ -115,10 +118,29 @@ static void bodies_that_cannot_be_decoded_close(void **state)
     static const uint8_t huge[] = {0x7f, 0xff, 0xff, 0xff};
     static const uint8_t negative[] = {0, 0, 0, 1, 0xff, 0xfb};
     static const uint8_t overlong[] = {0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1};
-    expect_close(frame, frame_of(frame, METADATA, 1, "c", truncated, sizeof truncated), STAT_BAD_BODY);
+    expect_close(frame, frame_of(frame, METADATA, 1, "c", truncated, sizeof truncated),
+                 STAT_BAD_BODY);
     expect_close(frame, frame_of(frame, METADATA, 1, "c", huge, sizeof huge), STAT_BAD_BODY);
-    expect_close(frame, frame_of(frame, METADATA, 1, "c", negative, sizeof negative), STAT_BAD_BODY);
-    expect_close(frame, frame_of(frame, METADATA, 9, "c", overlong, sizeof overlong), STAT_BAD_BODY);
+    expect_close(frame, frame_of(frame, METADATA, 1, "c", negative, sizeof negative),
+                 STAT_BAD_BODY);
+    expect_close(frame, frame_of(frame, METADATA, 9, "c", overlong, sizeof overlong),
+                 STAT_BAD_BODY);
+}
+
+/* Trap 32: the client id has a two-byte length in flexible headers, too (ApiVersions v3 among
+ * them). */
+static void trap_32_client_id_of_a_flexible_header_is_classic(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    uint8_t frame[64];
+    static const uint8_t body[] = {0, 2, 'x', 2, '1', 0}; /* no tags; name, version; no tags */
+    client_write(&c, frame, frame_of(frame, API_VERSIONS, 3, "a-client-id", body, sizeof body));
+    const struct api_versions_response *p = client_answer(&c, API_VERSIONS, 3, 77);
+    assert_int_equal(p->error_code, 0);
+    client_close(&c);
+    bed_free(bed);
 }
 
 /* ── what is tolerated ── */
@@ -146,7 +168,8 @@ static void oddities_that_kafka_tolerates_are_answered(void **state)
     expect_metadata(frame, n, 1);
     store_u16(frame + 12, (uint16_t)-2); /* client id length -2 is null, too */
     expect_metadata(frame, n, 1);
-    expect_metadata(frame, frame_of(frame, METADATA, 1, "\xc3\x28\xff", trailing, 4), 1); /* no UTF-8 */
+    expect_metadata(frame, frame_of(frame, METADATA, 1, "\xc3\x28\xff", trailing, 4),
+                    1); /* no UTF-8 */
 }
 
 /* Traps 32, 33: a classic client id in a flexible header, unknown tags skipped. */
@@ -155,7 +178,7 @@ static void trap_33_unknown_tag_in_the_header_is_skipped(void **state)
     (void)state;
     uint8_t frame[64];
     static const uint8_t body[] = {1, 99, 2, 'x', 'y', /* one tag, 99, two bytes */
-                                   1, 0, 0, 0, 0};     /* no topics, three booleans, no tags */
+                                   1, 0,  0, 0,   0};  /* no topics, three booleans, no tags */
     expect_metadata(frame, frame_of(frame, METADATA, 9, "c", body, sizeof body), 9);
 }
 
@@ -204,6 +227,24 @@ static void api_versions_lists_what_the_table_offers(void **state)
     bed_free(bed);
 }
 
+/* Trap 3: nothing with a supported minimum of 0 up to v3; we have no such feature in any version.
+ */
+static void trap_3_no_feature_begins_at_zero(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    struct api_versions_request q = {bytes_of_string("test-client"), bytes_of_string("1.0")};
+    for (int16_t version = 3; version <= 4; version++) {
+        const struct api_versions_response *p = client_ask(&c, API_VERSIONS, version, &q);
+        assert_int_equal(p->supported_features_n, 1);
+        assert_int_equal(p->supported_features[0].min_version, 7);
+        assert_int_equal(p->supported_features[0].max_version, 30);
+    }
+    client_close(&c);
+    bed_free(bed);
+}
+
 static void trap_2_unknown_api_versions_version_gets_35_in_v0_form(void **state)
 {
     (void)state;
@@ -221,7 +262,8 @@ static void trap_2_unknown_api_versions_version_gets_35_in_v0_form(void **state)
         assert_int_equal(p->api_keys[0].max_version, 4);
     }
     struct api_versions_request q = {bytes_of_string("x"), bytes_of_string("1")};
-    const struct api_versions_response *p = client_ask(&c, API_VERSIONS, 4, &q); /* the connection stays */
+    const struct api_versions_response *p =
+        client_ask(&c, API_VERSIONS, 4, &q); /* the connection stays */
     assert_int_equal(p->error_code, 0);
     client_close(&c);
     bed_free(bed);
@@ -353,7 +395,8 @@ static uint8_t *padded_metadata(uint32_t n)
 static void large_frames_are_admitted_in_turn_and_small_ones_pass(void **state)
 {
     (void)state;
-    struct bed *bed = bed_new(1); /* a budget of 4 MiB: 2 MiB at most for large ones, but the first */
+    struct bed *bed =
+        bed_new(1); /* a budget of 4 MiB: 2 MiB at most for large ones, but the first */
     struct client large[4], small = client_connect(bed);
     uint32_t n = 3 << 20;
     uint8_t *bytes = padded_metadata(n);
@@ -370,7 +413,8 @@ static void large_frames_are_admitted_in_turn_and_small_ones_pass(void **state)
     uint8_t *half = padded_metadata(FRAME_SMALL_MAX);
     client_write(&small, half, 4 + FRAME_SMALL_MAX); /* the longest small one passes, too */
     client_answer(&small, METADATA, 1, 77);
-    for (int i = 0; i < 4; i++) { /* whoever is written to is not necessarily the one admitted: all get all */
+    for (int i = 0; i < 4;
+         i++) { /* whoever is written to is not necessarily the one admitted: all get all */
         client_write(&large[i], bytes + 1000, n + 4 - 1000);
         assert_true(k->large_n <= 1);
         client_answer(&large[i], METADATA, 1, 77);
@@ -434,6 +478,8 @@ int main(void)
         TEST(bad_lengths_close),
         TEST(longest_frame_is_waited_for),
         TEST(short_headers_close),
+        TEST(trap_32_client_id_of_a_flexible_header_is_classic),
+        TEST(trap_3_no_feature_begins_at_zero),
         TEST(trap_31_unknown_keys_close),
         TEST(versions_out_of_range_close),
         TEST(bodies_that_cannot_be_decoded_close),

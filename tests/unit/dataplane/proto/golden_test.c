@@ -1,8 +1,10 @@
 /*
  * golden_test.c - bytes that are not ours: decoded and encoded again they must be the same.
  *
- * tests/golden/messages.txt   "Name version hex": every message at every version, by Apache Kafka's serializers
- * tests/golden/frames.txt     "key version request|response hex": what real clients and Apache Kafka said
+ * tests/golden/messages.txt   "Name version hex": every message at every version, by Apache
+ *                             Kafka's serializers
+ * tests/golden/frames.txt     "key version request|response hex": what real clients and a real
+ *                             Apache Kafka said
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +73,8 @@ static const struct proto_message *message_named(const char *name)
     return NULL;
 }
 
-static void message_check(struct golden *g, const struct proto_message *m, int16_t version, struct bytes wire)
+static void message_check(struct golden *g, const struct proto_message *m, int16_t version,
+                          struct bytes wire)
 {
     void *value = arena_alloc(&g->arena, m->size);
     uint32_t used = 0;
@@ -116,7 +119,8 @@ static struct slices frame_inside(struct slice *slice, struct bytes frame)
     return (struct slices){slice, 1, frame.n - 4};
 }
 
-static void frame_check(struct golden *g, int16_t key, int16_t version, bool is_request, struct bytes frame)
+static void frame_check(struct golden *g, int16_t key, int16_t version, bool is_request,
+                        struct bytes frame)
 {
     struct slice slice;
     struct slices from = frame_inside(&slice, frame);
@@ -133,9 +137,10 @@ static void frame_check(struct golden *g, int16_t key, int16_t version, bool is_
         rc = proto_decode(m, version, &in, value);
     if (rc != 0 || in.left != 0)
         fail_msg("%s v%d: decode %d, %u bytes left", m->name, version, rc, (unsigned)in.left);
-    rc = is_request ? proto_encode_request(&o, &g->arena, key, version, header.correlation_id,
-                                           header.client_id, value)
-                    : proto_encode_response(&o, &g->arena, key, version, header.correlation_id, value);
+    rc = is_request
+             ? proto_encode_request(&o, &g->arena, key, version, header.correlation_id,
+                                    header.client_id, value)
+             : proto_encode_response(&o, &g->arena, key, version, header.correlation_id, value);
     assert_int_equal(rc, 0);
     assert_int_equal(proto_encode_more(&o, UINT32_MAX), 0);
     uint8_t *again = arena_alloc(&g->arena, o.out.bytes);

@@ -1,5 +1,5 @@
 /*
- * inside.h - all that the control thread owns, for the files of control/.
+ * control_inside.h - all that the control thread owns, for the files of control/.
  *
  * Owner: control.
  *
@@ -16,8 +16,8 @@
  * topic of the same name is made only when the old one's logs are gone. A metadata log that failed ends it all:
  * nothing is published or changed any more (is_failed), requests that need it close their connection.
  */
-#ifndef MILLRACE_INSIDE_H
-#define MILLRACE_INSIDE_H
+#ifndef MILLRACE_CONTROL_INSIDE_H
+#define MILLRACE_CONTROL_INSIDE_H
 
 #include "control.h"
 #include "metadata_log.h"
@@ -55,6 +55,7 @@ struct control {
     struct resolver resolver;
     int32_t node_id;
     int32_t leader_epoch;            /* of every partition: raised at each start */
+    int32_t quorum_epoch;            /* of this start: stands in every batch of the metadata log */
     struct uuid incarnation;
 
     struct state state;
@@ -134,8 +135,8 @@ uint8_t partition_home(const struct uuid *topic_id, int32_t partition, uint8_t w
 bool topic_is_internal(struct bytes name);
 
 /* ── bootstrap.c: what a start and a stop write ── */
-nodiscard int bootstrap_start(struct control *control, struct metadata_log *log, int32_t quorum_epoch, bool is_dynamic,
-                              int64_t wall_ms, char *why, size_t why_n);
+nodiscard int bootstrap_start(struct control *control, struct metadata_log *log, bool is_dynamic, int64_t wall_ms,
+                              char *why, size_t why_n);
 /* The records of an orderly stop, through the store. */
 nodiscard int bootstrap_stop(struct control *control, struct now now);
 /* A partition record of this node alone, in the version the log is at. */

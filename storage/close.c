@@ -1,0 +1,202 @@
+/*
+ * close.c - the clean stop: afterwards nothing of the log directory has to be recovered, by us or
+ * by Apache Kafka.
+ *
+ * Owner: main, after the threads have stopped. Blocks on the disk.
+ *
+ * Per log that changed since it was opened: bytes written and flushed, .log cut to its content,
+ * .index, .timeindex (with a last entry of the largest timestamp), .txnindex, a producer snapshot
+ * at the end offset and leader-epoch-checkpoint written. Then its offsets go into the checkpoints.
+ * A log that failed, or holds bytes for which no file was made yet, makes the stop unclean:
+ * E_STORAGE, after all others were closed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "checkpoint.h"
+#include "disk_tools.h"
+#include "plog.h"
+
+static int close_open(struct segment *segment, const char *directory)
+{
+    char path[DISK_PATH_MAX];
+    if (segment->fd >= 0)
+        return 0;
+    if (segment->state == SEGMENT_NEW || segment->state == SEGMENT_CREATING)
+        return E_STORAGE;
+    segment_path(path, directory, segment->base_offset, ".log");
+    int fd = disk_open(segment->store->disk, path, DISK_WRITE);
+    if (fd < 0)
+        return fd;
+    segment_fd_set(segment, fd);
+    return 0;
+}
+
+/* Writes what the turns have left. */
+static int close_write(struct segment *segment)
+{
+    struct store *store = segment->store;
+    while (segment->written_pos < segment->end_pos) {
+        struct page *page = cache_find(&store->cache, segment, segment->written_pos);
+        check(page != NULL);
+        uint64_t at = segment->written_pos - cache_page_pos(page);
+        uint64_t n = min_u64(page->user_n - at, segment->end_pos - segment->written_pos);
+        int rc =
+            disk_write(store->disk, segment->fd, page_data(page) + at, n, segment->written_pos);
+        if (rc != 0)
+            return rc;
+        segment->written_pos += n;
+        if (cache_page_pos(page) + page->user_n <= segment->written_pos)
+            cache_flags_set(&store->cache, page, 0);
+    }
+    return 0;
+}
+
+static int close_replace(struct plog *log, const char *directory, int64_t offset,
+                         const char *suffix, const void *v, uint32_t n)
+{
+    char name[DISK_NAME_MAX + 1];
+    snprintf(name, sizeof name, "%020lld%s", (long long)offset, suffix);
+    return file_replace(log->store->disk, directory, name, bytes_of(v, n));
+}
+
+static int close_aborted(struct plog *log, const char *directory, const struct segment *segment,
+                         int64_t end)
+{
+    uint32_t n = aborted_encode(&log->aborted, segment->base_offset, end, NULL);
+    if (n == 0)
+        return 0;
+    uint8_t *file = malloc(n);
+    if (file == NULL)
+        return E_NO_MEMORY;
+    aborted_encode(&log->aborted, segment->base_offset, end, file);
+    int rc = close_replace(log, directory, segment->base_offset, ".txnindex", file, n);
+    free(file);
+    return rc;
+}
+
+/* One segment that is not sealed: its bytes and its indexes. */
+static int close_segment(struct plog *log, const char *directory, struct segment *segment)
+{
+    int64_t end = segment->is_rolled ? segment->end.offset : log->end.offset;
+    if (segment->end_pos == 0 && segment->state == SEGMENT_NEW)
+        return 0;
+    int rc = close_open(segment, directory);
+    if (rc == 0)
+        rc = close_write(segment);
+    if (rc == 0)
+        rc = disk_truncate(log->store->disk, segment->fd, segment->end_pos);
+    if (rc == 0)
+        rc = disk_sync(log->store->disk, segment->fd);
+    if (rc != 0)
+        return rc;
+    segment->durable_pos = segment->end_pos;
+    segment_note_end(segment);
+    rc = close_replace(log, directory, segment->base_offset, ".index", segment->index.v,
+                       segment->index.n * INDEX_ENTRY);
+    if (rc == 0)
+        rc = close_replace(log, directory, segment->base_offset, ".timeindex",
+                           segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY);
+    if (rc == 0)
+        rc = close_aborted(log, directory, segment, end);
+    if (rc == 0 && segment->snapshot != NULL)
+        rc = close_replace(log, directory, segment->end.offset, ".snapshot", segment->snapshot,
+                           segment->snapshot_bytes);
+    return rc;
+}
+
+static int close_epochs(struct plog *log, const char *directory)
+{
+    char *text = malloc(epochs_text_max(&log->epochs));
+    if (text == NULL)
+        return E_NO_MEMORY;
+    int rc = file_replace(log->store->disk, directory, "leader-epoch-checkpoint",
+                          bytes_of(text, epochs_text(&log->epochs, text)));
+    free(text);
+    return rc;
+}
+
+static int close_snapshot(struct plog *log, const char *directory)
+{
+    uint64_t n = producers_snapshot_bytes(&log->producers);
+    uint8_t *file = n <= INT32_MAX ? malloc(n) : NULL;
+    if (file == NULL)
+        return E_NO_MEMORY;
+    producers_snapshot_encode(&log->producers, file);
+    int rc = close_replace(log, directory, log->end.offset, ".snapshot", file, (uint32_t)n);
+    free(file);
+    return rc;
+}
+
+static bool log_has_directory(const struct plog *log)
+{
+    enum segment_state first = log->segments[0]->state;
+    return first != SEGMENT_NEW && first != SEGMENT_CREATING;
+}
+
+static int close_log(struct plog *log)
+{
+    char directory[DISK_PATH_MAX];
+    int rc = 0;
+    if (log->state != PLOG_OPEN)
+        return E_STORAGE;
+    if (!log_has_directory(log))
+        return log->end.bytes > 0 ? E_STORAGE : 0;
+    log_directory_path(directory, log->store->config.directory, log->id.topic, log->id.partition);
+    for (uint32_t i = log->sealed_n; rc == 0 && log->is_changed && i < log->segments_n; i++)
+        rc = close_segment(log, directory, log->segments[i]);
+    if (rc == 0 && log->is_changed)
+        rc = close_snapshot(log, directory);
+    if (rc == 0 && log->has_epochs_to_write)
+        rc = close_epochs(log, directory);
+    if (rc != 0)
+        return rc;
+    log->written = log->durable = log->end;
+    log->has_epochs_to_write = log->is_changed = false;
+    return 0;
+}
+
+static int log_checkpoint(const struct plog *log, struct checkpoints *c)
+{
+    const struct bytes topic = log->id.topic;
+    int32_t partition = log->id.partition;
+    if (!log_has_directory(log))
+        return 0;
+    int rc = checkpoint_set(c, CHECKPOINT_RECOVERY_POINT, topic, partition, log->durable.offset);
+    if (rc == 0)
+        rc = checkpoint_set(c, CHECKPOINT_HIGH, topic, partition, log->high.offset);
+    if (rc == 0 && log->start > log->segments[0]->base_offset)
+        rc = checkpoint_set(c, CHECKPOINT_LOG_START, topic, partition, log->start);
+    if (rc == 0 && log->cleaner_offset >= 0)
+        rc = checkpoint_set(c, CHECKPOINT_CLEANER, topic, partition, log->cleaner_offset);
+    return rc;
+}
+
+int store_checkpoints_fill(struct store *store, struct checkpoints *checkpoints)
+{
+    int rc = 0;
+    store_own(store);
+    list_for_each(node, next, &store->logs) {
+        if (rc == 0)
+            rc = log_checkpoint(list_entry(node, struct plog, link), checkpoints);
+    }
+    return rc;
+}
+
+int store_close(struct store *store, struct checkpoints *checkpoints)
+{
+    int worst = 0;
+    store_own(store);
+    list_for_each(node, next, &store->logs) {
+        struct plog *log = list_entry(node, struct plog, link);
+        int rc = close_log(log);
+        if (rc != 0) {
+            worst = rc;
+            continue;
+        }
+        plog_marks_moved(log, store->now);
+    }
+    if (worst == 0)
+        worst = store_checkpoints_fill(store, checkpoints);
+    return worst;
+}

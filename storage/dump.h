@@ -1,0 +1,48 @@
+/*
+ * dump.h - what `millrace dump` shows: any file of a partition, row by row, checked on the way.
+ *
+ * Owner: the caller (a tool). Blocks on the disk, uses the heap, writes with stdio. Changes nothing
+ * on disk.
+ *
+ * A row is one line: in text "batch pos 0 bytes 163 first 0 last 2 ...", with --json
+ * {"row":"batch","pos":0,...}. Damage is a row too ("damage pos N what ..."): it is counted and the
+ * dump goes on behind it where that is possible. Bytes that are not UTF-8 are shown as \xNN in
+ * text, and in JSON as "<name>_hex"; headers as "headers":[["key","value"],...], where {"hex":"ff"}
+ * stands for what is not UTF-8.
+ *
+ *   00000000000000000000.log          batches, records; CRC, counts, rising offsets
+ *   .index, .timeindex                entries; against the .log beside them, when it is there
+ *   .txnindex, .snapshot, leader-epoch-checkpoint
+ */
+#ifndef MILLRACE_DUMP_H
+#define MILLRACE_DUMP_H
+
+#include <stdio.h>
+
+#include "bytes.h"
+#include "disk.h"
+
+/* What to show. All zero: batches only, whole file, text. */
+struct dump_options {
+    bool is_json;
+    bool with_records;       /* rows of records too; they are checked in any case */
+    uint32_t value_bytes_max; /* of a key or value shown; 0: all of it            */
+    int64_t offset_min;      /* rows below are checked but not shown              */
+    uint64_t rows_max;       /* of batches, records or entries; 0: no limit       */
+};
+
+/* The sums, as the last row says them. */
+struct dump_summary {
+    uint64_t bytes;          /* of the file                  */
+    uint64_t batches_n, records_n, entries_n;
+    int64_t first_offset, last_offset; /* -1: none           */
+    uint64_t damages_n;      /* 0: the file is sound         */
+    uint64_t damaged_bytes;  /* that belong to no good batch */
+};
+
+/* Dumps one file. 0 also when there is damage (see the summary). E_NOT_FOUND, E_IO, E_DENIED,
+ * E_NO_MEMORY; E_UNSUPPORTED: the name is of no kind it knows. */
+nodiscard int dump_file(struct disk *disk, const char *path, const struct dump_options *options,
+                        FILE *to, struct dump_summary *summary);
+
+#endif

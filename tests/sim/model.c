@@ -1,0 +1,144 @@
+/*
+ * model.c - what must be true of every partition, from what clients were told.
+ *
+ * Owner: the simulator.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "sim.h"
+
+static struct sim_known *known(struct sim_log *log, int64_t offset)
+{
+    if (offset < 0 || offset >= SIM_RECORDS_MAX)
+        return NULL;
+    if (offset >= log->room) {
+        int64_t room = max_i64(1024, max_i64(offset + 1, log->room * 2));
+        log->v = realloc(log->v, (size_t)room * sizeof *log->v);
+        check(log->v != NULL);
+        memset(log->v + log->room, 0, (size_t)(room - log->room) * sizeof *log->v);
+        log->room = room;
+    }
+    log->n = max_i64(log->n, offset + 1);
+    return &log->v[offset];
+}
+
+static bool same(const struct sim_record *a, const struct sim_record *b)
+{
+    return a->producer == b->producer && a->partition == b->partition && a->number == b->number;
+}
+
+/* Rule 2, and half of 1: what is known of an offset does not change. */
+static struct sim_known *note(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                              const struct sim_record *record, const char *how)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    struct sim_known *k = known(log, offset);
+    if (k == NULL) {
+        sim_fail(s, "%s %s-%d: offset %" PRId64 " is out of the model's range", how, s->topics[topic].name, partition,
+                 offset);
+        return NULL;
+    }
+    if (record->partition != topic * SIM_PARTITIONS_MAX + (uint32_t)partition) {
+        sim_fail(s, "%s %s-%d at %" PRId64 ": the record belongs to partition %u", how, s->topics[topic].name,
+                 partition, offset, record->partition);
+        return NULL;
+    }
+    if (k->is_known && !same(&k->record, record)) {
+        sim_fail(s, "%s %s-%d at %" PRId64 ": producer %u number %" PRIu64 ", but it %s producer %u number %" PRIu64,
+                 how, s->topics[topic].name, partition, offset, record->producer, record->number,
+                 k->is_acked || k->is_weak ? "was acknowledged as" : "was read as", k->record.producer, k->record.number);
+        return NULL;
+    }
+    k->record = *record;
+    k->is_known = true;
+    return k;
+}
+
+bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record,
+                 int16_t acks)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    struct sim_known *k = note(s, topic, partition, offset, record, "acknowledged");
+    if (k == NULL)
+        return false;
+    k->is_acked |= acks == -1;
+    k->is_weak |= acks == 1;
+    log->acked_end = max_i64(log->acked_end, offset + 1);
+    s->acked_n++;
+    return true;
+}
+
+bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    struct sim_known *k = note(s, topic, partition, offset, record, "read");
+    if (k == NULL)
+        return false;
+    k->is_seen = true;
+    log->seen_end = max_i64(log->seen_end, offset + 1);
+    s->seen_n++;
+    return true;
+}
+
+/* Rule 4 over the whole partition. */
+static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
+{
+    uint64_t next[SIM_CLIENTS_MAX] = {0};
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    for (int64_t offset = 0; offset < end; offset++) {
+        const struct sim_record *r = &log->v[offset].record;
+        bool is_strict;
+        if (r->producer >= s->clients_n)
+            return sim_fail(s, "%s-%d at %" PRId64 ": unknown producer %u", s->topics[topic].name, partition, offset,
+                            r->producer);
+        is_strict = client_role(s->clients[r->producer]) == SIM_IDEMPOTENT_PRODUCER;
+        if (is_strict ? r->number != next[r->producer] : r->number < next[r->producer])
+            return sim_fail(s, "%s-%d at %" PRId64 ": producer %u number %" PRIu64 " after %" PRIu64 " (%s)",
+                            s->topics[topic].name, partition, offset, r->producer, r->number, next[r->producer],
+                            is_strict ? "idempotent" : "plain");
+        next[r->producer] = r->number + 1;
+    }
+    return true;
+}
+
+bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    const char *name = s->topics[topic].name;
+    if (end < log->acked_end)
+        return sim_fail(s, "%s-%d ends at %" PRId64 ", but offset %" PRId64 " was acknowledged", name, partition, end,
+                        log->acked_end - 1);
+    if (end < log->seen_end)
+        return sim_fail(s, "%s-%d ends at %" PRId64 ", but a consumer had read offset %" PRId64, name, partition, end,
+                        log->seen_end - 1);
+    for (int64_t offset = 0; offset < end; offset++)
+        if (offset >= log->n || !log->v[offset].is_seen)
+            return sim_fail(s, "%s-%d: offset %" PRId64 " was never delivered", name, partition, offset);
+    return check_order(s, topic, partition, end);
+}
+
+void model_power_cut(struct sim *s)
+{
+    for (uint32_t t = 0; t < s->topics_n; t++) {
+        for (int32_t p = 0; p < s->topics[t].partitions_n; p++) {
+            struct sim_log *log = &s->topics[t].logs[p];
+            log->acked_end = 0;
+            for (int64_t offset = 0; offset < log->n; offset++) {
+                struct sim_known *k = &log->v[offset];
+                if (k->is_known && !k->is_acked && !k->is_seen)
+                    *k = (struct sim_known){.is_known = false};
+                if (k->is_acked || k->is_weak)
+                    log->acked_end = offset + 1;
+            }
+        }
+    }
+}
+
+void model_free(struct sim *s)
+{
+    for (uint32_t t = 0; t < SIM_TOPICS_MAX; t++)
+        for (int p = 0; p < SIM_PARTITIONS_MAX; p++)
+            free(s->topics[t].logs[p].v);
+}

@@ -1,0 +1,382 @@
+/*
+ * sim.c - runs the broker from a seed: time, turns, crashes, and the verdict.
+ *
+ *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--no-flush] [--verbose]
+ *
+ * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays it.
+ *
+ * One step: time moves by up to 200 us (or to the next disk completion), then the broker's threads and the
+ * clients take turns in a random order, some not at all: a slow thread is a thread that was not chosen.
+ *
+ * One run: load with up to `crashes_max` crashes; drain (producers finish); everything is read once more from
+ * offset 0 and compared with the model; clean stop, start, and the same once more.
+ */
+#include "sim.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "check.h"
+
+enum { SIM_STEPS_MAX = 2000000 };
+
+bool sim_fail(struct sim *s, const char *format, ...)
+{
+    va_list args;
+    if (s->why[0] != 0)
+        return false;
+    va_start(args, format);
+    vsnprintf(s->why, sizeof s->why, format, args);
+    va_end(args);
+    return false;
+}
+
+/* ── the seams ── */
+
+static struct io *seam_io_open(void *context, uint8_t thread, char *why, size_t why_n)
+{
+    struct sim *s = context;
+    (void)thread;
+    (void)why;
+    (void)why_n;
+    return sim_disk_io(s->disk);
+}
+
+static void seam_io_close(void *context, uint8_t thread, struct io *io)
+{
+    (void)context; /* the disk forgets its ios at the next crash */
+    (void)thread;
+    (void)io;
+}
+
+/* Mapped, so that what is never touched costs nothing: a run boots the broker many times. */
+static void *seam_memory_take(void *context, uint64_t bytes)
+{
+    uint8_t *all = mmap(NULL, bytes + PAGE_BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                        -1, 0);
+    (void)context;
+    if (all == MAP_FAILED)
+        return NULL;
+    uint8_t *memory = (uint8_t *)align_up((uintptr_t)all, PAGE_BLOCK);
+    if (memory > all)
+        munmap(all, (size_t)(memory - all));
+    if (memory + bytes < all + bytes + PAGE_BLOCK)
+        munmap(memory + bytes, (size_t)(all + PAGE_BLOCK - memory));
+    return memory;
+}
+
+static void seam_memory_put(void *context, void *memory, uint64_t bytes)
+{
+    (void)context;
+    munmap(memory, bytes);
+}
+
+/* ── starting, stopping, crashing ── */
+
+static bool sim_start(struct sim *s)
+{
+    struct broker_seams seams = {
+        .disk = sim_disk_disk(s->disk), .io_open = seam_io_open, .io_close = seam_io_close,
+        .memory_take = seam_memory_take, .memory_put = seam_memory_put, .context = s,
+        .seed = prng_next(&s->prng), .now = s->now, .cpus_n = 2, .descriptors_max = 4000,
+        .is_single_threaded = true,
+    };
+    thread_self = NULL;
+    s->broker = calloc(1, sizeof *s->broker);
+    check(s->broker != NULL);
+    if (broker_boot(s->broker, s->config, &seams, NULL) == 0)
+        return true;
+    sim_fail(s, "the broker does not start: %s", s->broker->why);
+    free(s->broker);
+    s->broker = NULL;
+    return false;
+}
+
+static void sim_down(struct sim *s, enum sim_crash kind)
+{
+    thread_self = NULL;
+    sim_disk_halt(s->disk);
+    broker_fini(s->broker);
+    free(s->broker);
+    s->broker = NULL;
+    for (uint32_t i = 0; i < s->clients_n; i++)
+        client_broker_gone(s->clients[i]);
+    sim_disk_crash(s->disk, kind);
+    if (kind == SIM_POWER)
+        model_power_cut(s);
+}
+
+/* Restarts after a crash; crashes again while starting now and then (recovery must survive that, too). */
+static bool sim_crash(struct sim *s)
+{
+    bool is_relaxed = s->options.durability == STORE_RELAXED;
+    enum sim_crash kind = is_relaxed || prng_chance(&s->prng, 50) ? SIM_KILL : SIM_POWER;
+    s->crashes_n++;
+    if (s->options.is_verbose)
+        fprintf(stderr, "  %8.3f s: %s\n", (double)s->now.ns / NS_PER_S, kind == SIM_KILL ? "kill" : "power cut");
+    sim_down(s, kind);
+    while (prng_chance(&s->prng, 20)) {
+        if (!sim_start(s))
+            return false;
+        sim_down(s, kind);
+    }
+    return sim_start(s);
+}
+
+static bool sim_stop_clean(struct sim *s)
+{
+    thread_self = NULL;
+    int rc = broker_close(s->broker);
+    if (rc != 0)
+        return sim_fail(s, "the clean stop failed: %s", error_text(rc));
+    sim_down(s, SIM_KILL);
+    return sim_start(s);
+}
+
+/* ── a step ── */
+
+static void sim_time(struct sim *s)
+{
+    uint64_t ns = 1000 + prng_below(&s->prng, 200 * NS_PER_US);
+    uint64_t next = sim_disk_next_ns(s->disk);
+    if (next != UINT64_MAX && next > s->now.ns && prng_chance(&s->prng, 50))
+        ns = min_u64(next - s->now.ns, 5 * NS_PER_MS);
+    s->now.ns += ns;
+    s->now.wall_ms = 1700000000000ll + (int64_t)(s->now.ns / NS_PER_MS);
+    sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
+}
+
+static bool sim_step(struct sim *s)
+{
+    uint8_t threads_n = broker_threads_n(s->broker);
+    sim_time(s);
+    for (uint8_t i = 0; i < threads_n; i++) {
+        uint8_t thread = (uint8_t)prng_below(&s->prng, threads_n);
+        thread_self = broker_self(s->broker, thread);
+        broker_turn(s->broker, thread, s->now);
+        s->turns_n++;
+    }
+    thread_self = NULL;
+    for (uint32_t i = 0; i < s->clients_n; i++) {
+        struct sim_client *c = s->clients[prng_below(&s->prng, s->clients_n)];
+        if (!client_turn(s, c) || s->why[0] != 0)
+            return false;
+    }
+    return true;
+}
+
+/* ── the parts of a run ── */
+
+static bool sim_load(struct sim *s)
+{
+    uint64_t end_ns = s->now.ns + s->options.run_ns;
+    uint32_t left = s->options.crashes_max;
+    while (s->now.ns < end_ns) {
+        if (!sim_step(s))
+            return false;
+        if (left > 0 && prng_below(&s->prng, 1500) == 0) {
+            left--;
+            if (!sim_crash(s))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool all_done(const struct sim *s, bool are_producers)
+{
+    for (uint32_t i = 0; i < s->clients_n; i++)
+        if ((client_role(s->clients[i]) != SIM_CONSUMER) == are_producers && !client_is_done(s, s->clients[i]))
+            return false;
+    return true;
+}
+
+static bool sim_until_done(struct sim *s, bool are_producers, const char *what)
+{
+    for (uint64_t i = 0; i < SIM_STEPS_MAX / 10; i++) {
+        if (all_done(s, are_producers))
+            return true;
+        if (!sim_step(s))
+            return false;
+    }
+    return sim_fail(s, "%s are not done after %d steps", what, SIM_STEPS_MAX / 10);
+}
+
+/* Everything is read from the beginning and compared. */
+static bool sim_verify(struct sim *s)
+{
+    struct sim_client *reader = NULL;
+    for (uint32_t i = 0; i < s->clients_n; i++) {
+        if (client_role(s->clients[i]) == SIM_CONSUMER) {
+            reader = s->clients[i];
+            client_rewind(reader);
+        }
+    }
+    if (!sim_until_done(s, false, "consumers"))
+        return false;
+    for (uint32_t t = 0; t < s->topics_n; t++)
+        for (int32_t p = 0; s->topics[t].is_created && p < s->topics[t].partitions_n; p++)
+            if (!model_check_end(s, t, p, client_position(reader, t, p)))
+                return false;
+    return true;
+}
+
+static bool sim_script(struct sim *s)
+{
+    if (!sim_start(s) || !sim_load(s))
+        return false;
+    s->is_draining = true;
+    if (!sim_until_done(s, true, "producers") || !sim_verify(s))
+        return false;
+    if (!sim_crash(s) || !sim_verify(s))
+        return false;
+    return sim_stop_clean(s) && sim_verify(s);
+}
+
+/* ── one seed ── */
+
+static void sim_configure(struct sim *s)
+{
+    char text[128];
+    static const char *const fixed[] = {
+        "log.dirs=/data", "node.id=1", "listeners=PLAINTEXT://127.0.0.1:9092", "storage.cache.bytes=67108864", "storage.tail.bytes=8388608",
+    };
+    check(config_new(&s->config) == 0);
+    for (size_t i = 0; i < array_n(fixed); i++)
+        check(config_override(s->config, fixed[i], stderr) == 0);
+    snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
+    check(config_override(s->config, text, stderr) == 0);
+    snprintf(text, sizeof text, "storage.durability=%s", s->options.durability == STORE_GROUP ? "group" : "relaxed");
+    check(config_override(s->config, text, stderr) == 0);
+}
+
+static struct sim *sim_new(const struct sim_options *options)
+{
+    static const enum sim_role roles[] = {SIM_IDEMPOTENT_PRODUCER, SIM_CONSUMER, SIM_PRODUCER,
+                                          SIM_IDEMPOTENT_PRODUCER, SIM_PRODUCER, SIM_CONSUMER};
+    struct sim *s = calloc(1, sizeof *s);
+    check(s != NULL);
+    s->options = *options;
+    prng_init(&s->prng, options->seed);
+    s->now = (struct now){NS_PER_S, 1700000000000ll};
+    s->disk = sim_disk_new(prng_next(&s->prng), 2 * NS_PER_MS);
+    sim_disk_ignore_syncs(s->disk, options->no_flush);
+    sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
+    sim_configure(s);
+    s->topics_n = 1 + (uint32_t)prng_below(&s->prng, SIM_TOPICS_MAX);
+    for (uint32_t t = 0; t < s->topics_n; t++) {
+        snprintf(s->topics[t].name, sizeof s->topics[t].name, "topic%u", t);
+        s->topics[t].partitions_n = 1 + (int32_t)prng_below(&s->prng, SIM_PARTITIONS_MAX);
+    }
+    s->clients_n = 2 + (uint32_t)prng_below(&s->prng, array_n(roles) - 1);
+    for (uint32_t i = 0; i < s->clients_n; i++)
+        s->clients[i] = client_new(s, i, roles[i]);
+    return s;
+}
+
+static void sim_free(struct sim *s)
+{
+    thread_self = NULL;
+    if (s->broker != NULL)
+        sim_down(s, SIM_KILL);
+    for (uint32_t i = 0; i < s->clients_n; i++)
+        client_free(s->clients[i]);
+    model_free(s);
+    config_free(s->config);
+    sim_disk_free(s->disk);
+    free(s);
+}
+
+static bool sim_run(const struct sim_options *options, bool expect_failure)
+{
+    struct sim *s = sim_new(options);
+    bool ok = sim_script(s) && s->why[0] == 0;
+    if (!ok && !expect_failure)
+        printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n  replay: build/sim --seed %" PRIu64
+               " --workers %u%s%s --verbose\n",
+               options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
+               options->durability == STORE_RELAXED ? " --relaxed" : "", options->no_flush ? " --no-flush" : "");
+    else if (options->is_verbose)
+        printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64 " acknowledged, %" PRIu64 " read%s%s\n",
+               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, ok ? "" : ": ", s->why);
+    sim_free(s);
+    return ok;
+}
+
+/* The checks must be able to fail: with syncs that do nothing, some seed of these has to lose an acknowledged
+ * record. */
+static bool sim_canary(struct sim_options options)
+{
+    options.no_flush = true;
+    options.durability = STORE_GROUP;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        options.seed = seed;
+        options.workers_n = seed % 2 == 0 ? 3 : 1;
+        if (!sim_run(&options, true))
+            return true;
+    }
+    printf("canary FAILED: with flushes that do nothing, no seed lost a record\n");
+    return false;
+}
+
+static int usage(void)
+{
+    printf("sim - the whole broker in one thread from one seed\n\n"
+           "  --seeds N      seeds 1..N with 1 and 3 workers by turns (default 20), then the canary\n"
+           "  --seed S       this seed only\n"
+           "  --workers N    with --seed: 1 or 3 (default 1)\n"
+           "  --relaxed      storage.durability=relaxed\n"
+           "  --no-flush     planted bug: syncs do nothing\n"
+           "  --verbose      say what happens\n");
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"seeds", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},     {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'}, {"no-flush", 0, NULL, 'f'}, {"verbose", 0, NULL, 'v'}, {0},
+    };
+    struct sim_options options = {.workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4,
+                                  .run_ns = NS_PER_S / 2};
+    uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
+    for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        if (o == 'n')
+            seeds = strtoull(optarg, NULL, 10);
+        else if (o == 's')
+            seed = strtoull(optarg, NULL, 10);
+        else if (o == 'w')
+            options.workers_n = (uint8_t)strtoul(optarg, NULL, 10);
+        else if (o == 'r')
+            options.durability = STORE_RELAXED;
+        else if (o == 'f')
+            options.no_flush = true;
+        else if (o == 'v')
+            options.is_verbose = true;
+        else
+            return usage();
+    }
+    for (uint64_t i = seed != 0 ? seed : 1; i <= (seed != 0 ? seed : seeds); i++) {
+        options.seed = i;
+        if (seed == 0) {
+            options.workers_n = i % 2 == 0 ? 3 : 1;
+            options.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
+        }
+        if (sim_run(&options, false))
+            passed++;
+        else
+            failed++;
+    }
+    if (seed == 0) {
+        if (sim_canary(options))
+            passed++;
+        else
+            failed++;
+    }
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
+    return failed > 0;
+}

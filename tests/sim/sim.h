@@ -1,0 +1,119 @@
+/*
+ * sim.h - the whole broker as a function of one seed: who is in it and what is true of it.
+ *
+ * Owner: the simulator (one thread; thread_self says which of the broker's threads a turn stands for).
+ *
+ * A run: a broker (1 or 3 workers, control, files, bulk) over the simulated disk and in-memory connections,
+ * clients that create topics, produce and fetch, virtual time, and crashes between any two turns. Checked:
+ *
+ *   1. an acknowledged record is at its offset, for ever (acks=all: after any crash; acks=1 and relaxed
+ *      durability: after a kill of the process)
+ *   2. what a consumer saw at an offset is never something else, and never gone
+ *   3. offsets are dense: every fetched batch begins where the one before it ended
+ *   4. per producer and partition the numbers rise; from an idempotent producer, by one, without gap or repeat
+ *      (plain producers keep their connection while the broker runs: order holds per connection)
+ *   5. answers come in request order, each with the correlation id of its request
+ *   6. a topic whose creation was acknowledged exists after any crash
+ */
+#ifndef MILLRACE_SIM_H
+#define MILLRACE_SIM_H
+
+#include "broker.h"
+#include "prng.h"
+#include "sim_disk.h"
+
+enum {
+    SIM_CLIENTS_MAX = 8,
+    SIM_TOPICS_MAX = 3,
+    SIM_PARTITIONS_MAX = 4,
+    SIM_RECORDS_MAX = 200000, /* per partition: bounds the model */
+    SIM_WHY_MAX = 512,
+};
+
+/* What a record says of itself: its value begins with these 16 bytes, big-endian. */
+struct sim_record {
+    uint32_t producer;
+    uint32_t partition; /* topic * SIM_PARTITIONS_MAX + partition */
+    uint64_t number;    /* 0, 1, 2 .. per producer and partition   */
+};
+
+/* What is known of one offset. */
+struct sim_known {
+    struct sim_record record;
+    bool is_known, is_seen;
+    bool is_acked;  /* acks=all: for ever */
+    bool is_weak;   /* acks=1: until the power fails */
+};
+
+/* The model of one partition. */
+struct sim_log {
+    struct sim_known *v; /* by offset */
+    int64_t n, room;
+    int64_t acked_end;   /* highest acknowledged offset + 1 */
+    int64_t seen_end;    /* highest offset + 1 that a consumer saw */
+};
+
+struct sim_topic {
+    char name[32];
+    int32_t partitions_n;
+    bool is_created; /* acknowledged */
+    struct sim_log logs[SIM_PARTITIONS_MAX];
+};
+
+struct sim_options {
+    uint64_t seed;
+    uint8_t workers_n;
+    uint8_t durability;  /* enum store_durability */
+    bool no_flush;       /* planted bug: syncs do nothing */
+    bool is_verbose;
+    uint32_t crashes_max;
+    uint64_t run_ns;     /* virtual time of load */
+};
+
+struct sim {
+    struct sim_options options;
+    struct prng prng;
+    struct sim_disk *disk;
+    struct config *config;
+    struct broker *broker; /* NULL while down */
+    struct now now;
+    struct sim_topic topics[SIM_TOPICS_MAX];
+    uint32_t topics_n;
+    struct sim_client *clients[SIM_CLIENTS_MAX];
+    uint32_t clients_n;
+    uint64_t turns_n, crashes_n, acked_n, seen_n;
+    bool is_draining; /* no new records: producers finish what they have */
+    char why[SIM_WHY_MAX];
+};
+
+/* Notes the first failure; everything stops then. Always returns false. */
+bool sim_fail(struct sim *s, const char *format, ...) printf_like(2, 3);
+
+/* model.c */
+bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record,
+                 int16_t acks);
+bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record);
+/* After a complete read of the partition up to `end`: rules 1, 2 and 4. */
+bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t end);
+/* The power failed: what was only written, and nobody has seen, may be gone. */
+void model_power_cut(struct sim *s);
+void model_free(struct sim *s);
+
+/* client.c */
+struct sim_client;
+enum sim_role { SIM_PRODUCER, SIM_IDEMPOTENT_PRODUCER, SIM_CONSUMER };
+struct sim_client *client_new(struct sim *s, uint32_t number, enum sim_role role);
+void client_free(struct sim_client *c);
+/* Does what it can: connects, sends, reads answers. False after a failure. */
+bool client_turn(struct sim *s, struct sim_client *c);
+/* The broker is gone: the connection with it, answers to what was sent will never come. */
+void client_broker_gone(struct sim_client *c);
+/* Nothing of it is unacknowledged (producers), it has read everything there is (consumers). */
+bool client_is_done(const struct sim *s, const struct sim_client *c);
+/* A consumer reads everything again from offset 0. */
+void client_rewind(struct sim_client *c);
+/* Up to where a consumer has read. */
+int64_t client_position(const struct sim_client *c, uint32_t topic, int32_t partition);
+enum sim_role client_role(const struct sim_client *c);
+
+#endif
