@@ -47,7 +47,7 @@ endif
 CFLAGS  += -iquote include -iquote build/gen $(MODE_CFLAGS)
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────
-FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control tools
+FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka dataplane storage control tools bench/load
 PROGRAM_C := dataplane/main.c
 TOOL_C    := $(wildcard tools/millrace.c)
 SIM_C     := $(wildcard tests/sim/*.c)

@@ -81,7 +81,7 @@ static void stats_write(const struct broker *b, FILE *to)
             const struct stats *s = i < b->workers_n ? &b->workers[i]->stats : &b->control_stats;
             broker_thread_name(b, i, name, sizeof name);
             fprintf(to, "%s{thread=\"%s\"} %llu\n", row->metric, name,
-                    (unsigned long long)stats_get(s, (enum stat)at));
+                    (unsigned long long)stats_get(s, (enum stat_at)at));
         }
     }
 }

@@ -115,7 +115,7 @@ struct conns_stats {
 /* Boot. `io` is the worker's; `pages` gives staging memory. 0, E_NO_MEMORY. */
 nodiscard int conns_init(struct conns **out, const struct conns_config *config, struct io *io, struct pages *pages,
                          struct timers *timers);
-/* All connections must be gone. */
+/* Frees everything, whatever is open: the io is gone or will not complete anything any more. */
 void conns_fini(struct conns *conns);
 
 /* Starts accepting on a socket that listener_open made; several may be open. `listener` outlives the conns; fd is

@@ -1,12 +1,14 @@
 /*
- * close.c - the clean stop: afterwards nothing of the log directory has to be recovered, by us or by Apache Kafka.
+ * close.c - the clean stop: afterwards nothing of the log directory has to be recovered, by us or
+ * by Apache Kafka.
  *
  * Owner: main, after the threads have stopped. Blocks on the disk.
  *
- * Per log that changed since it was opened: bytes written and flushed, .log cut to its content, .index, .timeindex
- * (with a last entry of the largest timestamp), .txnindex, a producer snapshot at the end offset and
- * leader-epoch-checkpoint written. Then its offsets go into the checkpoints. A log that failed, or holds bytes for
- * which no file was made yet, makes the stop unclean: E_STORAGE, after all others were closed.
+ * Per log that changed since it was opened: bytes written and flushed, .log cut to its content,
+ * .index, .timeindex (with a last entry of the largest timestamp), .txnindex, a producer snapshot
+ * at the end offset and leader-epoch-checkpoint written. Then its offsets go into the checkpoints.
+ * A log that failed, or holds bytes for which no file was made yet, makes the stop unclean:
+ * E_STORAGE, after all others were closed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +41,8 @@ static int close_write(struct segment *segment)
         check(page != NULL);
         uint64_t at = segment->written_pos - cache_page_pos(page);
         uint64_t n = min_u64(page->user_n - at, segment->end_pos - segment->written_pos);
-        int rc = disk_write(store->disk, segment->fd, page_data(page) + at, n, segment->written_pos);
+        int rc =
+            disk_write(store->disk, segment->fd, page_data(page) + at, n, segment->written_pos);
         if (rc != 0)
             return rc;
         segment->written_pos += n;
@@ -49,15 +52,16 @@ static int close_write(struct segment *segment)
     return 0;
 }
 
-static int close_replace(struct plog *log, const char *directory, int64_t offset, const char *suffix, const void *v,
-                         uint32_t n)
+static int close_replace(struct plog *log, const char *directory, int64_t offset,
+                         const char *suffix, const void *v, uint32_t n)
 {
     char name[DISK_NAME_MAX + 1];
     snprintf(name, sizeof name, "%020lld%s", (long long)offset, suffix);
     return file_replace(log->store->disk, directory, name, bytes_of(v, n));
 }
 
-static int close_aborted(struct plog *log, const char *directory, const struct segment *segment, int64_t end)
+static int close_aborted(struct plog *log, const char *directory, const struct segment *segment,
+                         int64_t end)
 {
     uint32_t n = aborted_encode(&log->aborted, segment->base_offset, end, NULL);
     if (n == 0)
@@ -91,8 +95,8 @@ static int close_segment(struct plog *log, const char *directory, struct segment
     rc = close_replace(log, directory, segment->base_offset, ".index", segment->index.v,
                        segment->index.n * INDEX_ENTRY);
     if (rc == 0)
-        rc = close_replace(log, directory, segment->base_offset, ".timeindex", segment->time_index.v,
-                           segment->time_index.n * TIME_INDEX_ENTRY);
+        rc = close_replace(log, directory, segment->base_offset, ".timeindex",
+                           segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY);
     if (rc == 0)
         rc = close_aborted(log, directory, segment, end);
     if (rc == 0 && segment->snapshot != NULL)

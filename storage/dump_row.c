@@ -9,7 +9,8 @@
 
 enum { DAMAGE_TEXT_MAX = 256 };
 
-/* Length of the UTF-8 character at p, 0 when it is none (RFC 3629: no overlong forms, no surrogates). */
+/* Length of the UTF-8 character at p, 0 when it is none (RFC 3629: no overlong forms, no
+ * surrogates). */
 static uint32_t utf8_at(const uint8_t *p, uint32_t n)
 {
     if (p[0] < 0x80)
@@ -120,7 +121,8 @@ void row_bytes(struct dump *d, const char *name, struct bytes v)
     put_bytes(d, v, is_hex);
 }
 
-/* A header: in JSON ["key","value"], where {"hex":"ff"} stands for what is not UTF-8; in text key=value. */
+/* A header: in JSON ["key","value"], where {"hex":"ff"} stands for what is not UTF-8; in text
+ * key=value. */
 void row_pair(struct dump *d, bool is_first, struct bytes key, struct bytes value)
 {
     const struct bytes parts[2] = {key, value};
@@ -158,7 +160,8 @@ void row_end(struct dump *d)
 
 bool row_is_wanted(struct dump *d, int64_t offset)
 {
-    if (offset < d->options->offset_min || (d->options->rows_max > 0 && d->rows_n >= d->options->rows_max))
+    if (offset < d->options->offset_min ||
+        (d->options->rows_max > 0 && d->rows_n >= d->options->rows_max))
         return false;
     d->rows_n++;
     return true;

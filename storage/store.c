@@ -1,9 +1,9 @@
 /*
  * store.c - a store: its logs by topic id and partition, and what is done for all of them.
  *
- * Owner: home. Memory: all operations and jobs are made at boot; a log costs its struct, its first segment and its
- * topic's name. The table of logs doubles when it is full, the one piece of work that grows with the number of
- * logs; it happens when a log is made, never on an append or a read.
+ * Owner: home. Memory: all operations and jobs are made at boot; a log costs its struct, its first
+ * segment and its topic's name. The table of logs doubles when it is full, the one piece of work
+ * that grows with the number of logs; it happens when a log is made, never on an append or a read.
  */
 #include <stdlib.h>
 
@@ -15,10 +15,11 @@ enum { TABLE_MIN = 64 };
 static void store_lists_init(struct store *store)
 {
     struct list *const lists[] = {
-        &store->logs, &store->dirty, &store->unsynced, &store->round, &store->pending, &store->completed,
-        &store->wants, &store->dropped, &store->deleting, &store->open_files, &store->indexes, &store->writes_free,
-        &store->fills_free, &store->fills, &store->jobs_free, &store->fill_waits, &store->answers,
-        &store->segments, &store->loads,
+        &store->logs,       &store->dirty,      &store->unsynced,  &store->round,
+        &store->pending,    &store->completed,  &store->wants,     &store->dropped,
+        &store->deleting,   &store->open_files, &store->indexes,   &store->writes_free,
+        &store->fills_free, &store->fills,      &store->jobs_free, &store->fill_waits,
+        &store->answers,    &store->segments,   &store->loads,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -42,9 +43,9 @@ static int store_operations_init(struct store *store)
     return 0;
 }
 
-int store_init(struct store **out, const struct store_config *config, struct io *io, struct disk *disk,
-               struct pages *pages, struct timers *timers, struct post *post, uint8_t files_thread,
-               uint8_t bulk_thread)
+int store_init(struct store **out, const struct store_config *config, struct io *io,
+               struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
+               uint8_t files_thread, uint8_t bulk_thread)
 {
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL)
@@ -156,7 +157,8 @@ static void store_op_done(struct io_op *op)
     list_append(&store_op->store->completed, &op->link);
 }
 
-void store_op_submit(struct store *store, struct store_op *op, void (*finish)(struct store_op *, struct now))
+void store_op_submit(struct store *store, struct store_op *op,
+                     void (*finish)(struct store_op *, struct now))
 {
     op->store = store;
     op->finish = finish;
@@ -166,7 +168,8 @@ void store_op_submit(struct store *store, struct store_op *op, void (*finish)(st
 
 /* ── the table ── */
 
-static struct plog **table_chain(struct store *store, const struct uuid *topic_id, int32_t partition)
+static struct plog **table_chain(struct store *store, const struct uuid *topic_id,
+                                 int32_t partition)
 {
     return &store->table[hash_partition(topic_id, partition) & (store->table_n - 1)];
 }
@@ -175,7 +178,8 @@ struct plog *store_log_find(struct store *store, const struct uuid *topic_id, in
 {
     store_own(store);
     struct plog *log = *table_chain(store, topic_id, partition);
-    while (log != NULL && !(log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id)))
+    while (log != NULL &&
+           !(log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id)))
         log = log->hash_next;
     return log;
 }
@@ -230,7 +234,8 @@ void store_log_enter(struct store *store, struct plog *log)
     store->stats.logs_n++;
 }
 
-int store_log_new(struct store *store, const struct log_id *id, const struct log_config *config, struct plog **out)
+int store_log_new(struct store *store, const struct log_id *id, const struct log_config *config,
+                  struct plog **out)
 {
     struct segment *segment;
     store_own(store);
@@ -288,7 +293,8 @@ void plog_configure(struct plog *log, const struct log_config *config)
     store_own(log->store);
     check(log->magic == PLOG_MAGIC);
     log->config = *config;
-    plog_marks_moved(log, log->store->now); /* durability decides what is visible and what waits for a flush */
+    plog_marks_moved(
+        log, log->store->now); /* durability decides what is visible and what waits for a flush */
 }
 
 /* ── housekeeping ── */
@@ -313,10 +319,12 @@ void store_tick(struct store *store, struct now now)
 
 bool store_is_quiet(const struct store *store)
 {
-    return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) && list_is_empty(&store->round) &&
-           list_is_empty(&store->pending) && list_is_empty(&store->completed) && list_is_empty(&store->wants) &&
-           list_is_empty(&store->answers) && store->writes_n == 0 && store->syncs_n == 0 && store->fills_n == 0 &&
-           store->jobs_n == 0 && store->reads_n == 0 && store->loads_n == 0 && store->closes_n == 0;
+    return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) &&
+           list_is_empty(&store->round) && list_is_empty(&store->pending) &&
+           list_is_empty(&store->completed) && list_is_empty(&store->wants) &&
+           list_is_empty(&store->answers) && store->writes_n == 0 && store->syncs_n == 0 &&
+           store->fills_n == 0 && store->jobs_n == 0 && store->reads_n == 0 &&
+           store->loads_n == 0 && store->closes_n == 0;
 }
 
 const struct store_stats *store_stats(const struct store *store)

@@ -31,7 +31,7 @@
 #include "uring.h"
 
 enum {
-    PIECES_MAX = 40,
+    PIECES_MAX = 256,
     CONNS_MAX = 10000,
     FRAME_BYTES_MAX = 1 << 20,
     RECV_BUFFERS_N = 1024,

@@ -39,6 +39,8 @@ static bool is_direct(const struct conn *conn)
 /* Whether the next receive goes straight to where the frame is gathered. Once begun, to its end. */
 static bool wants_direct(const struct conn *conn)
 {
+    if (conn->sock.was_room_refused)
+        return false;
     return conn->wanted >= CONN_DIRECT_MIN || (conn->wanted > 0 && is_direct(conn));
 }
 
@@ -48,8 +50,12 @@ static void recv_submit(struct conn *conn)
     if (sock->recv.is_busy || list_is_linked(&sock->starved) || !sock->is_reading ||
         conn->state != CONN_OPEN)
         return;
-    /* Without memory for it the receive buffers take over, and rx_settle decides. */
-    sock->recv.iov_n = wants_direct(conn) && rx_room_take(conn, &sock->room) ? 1 : 0;
+    if (conn->wanted == 0)
+        sock->was_room_refused = false;
+    bool is_wanted = wants_direct(conn), has_room = is_wanted && rx_room_take(conn, &sock->room);
+    /* Without memory for it the rest of the frame comes through receive buffers. */
+    sock->was_room_refused |= is_wanted && !has_room;
+    sock->recv.iov_n = has_room ? 1 : 0;
     io_submit(conn->conns->io, &sock->recv);
 }
 
@@ -86,6 +92,7 @@ static void recv_done(struct io_op *op)
     struct conn *conn = conn_of_recv(op);
     if (is_direct(conn)) {
         rx_room_give(conn, op->result > 0 ? (uint32_t)op->result : 0);
+        conn_attend(conn); /* it may be the last thing under way */
         if (op->result > 0)
             recv_submit(conn);
         else

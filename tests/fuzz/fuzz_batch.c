@@ -1,5 +1,6 @@
 /*
- * fuzz_batch.c - a batch of any bytes: its header, its records, and the same verdict for every split of them.
+ * fuzz_batch.c - a batch of any bytes: its header, its records, and the same verdict for every
+ * split of them.
  *
  * Owner: the fuzzer.
  *
@@ -24,8 +25,8 @@ static const struct log_config config = {
     .timestamp_after_max_ms = 3600000,
 };
 
-static struct verdict walk(const struct batch *b, struct bytes records, bool need_keys, struct prng *prng,
-                           uint32_t piece_max)
+static struct verdict walk(const struct batch *b, struct bytes records, bool need_keys,
+                           struct prng *prng, uint32_t piece_max)
 {
     static const struct log_id id = {.topic = {(const uint8_t *)"t", 1}};
     struct record_walk w;
@@ -37,7 +38,9 @@ static struct verdict walk(const struct batch *b, struct bytes records, bool nee
         at += n;
     }
     record_walk_end(&w, b);
-    struct verdict v = {.error = w.error, .records_n = w.records_n, .bad_record_at = w.bad_record_at,
+    struct verdict v = {.error = w.error,
+                        .records_n = w.records_n,
+                        .bad_record_at = w.bad_record_at,
                         .max_timestamp = w.max_timestamp};
     record_walk_reason(&w, &id, v.reason);
     return v;
@@ -53,7 +56,8 @@ static void walk_every_split(const struct batch *b, struct bytes records, uint8_
     for (size_t i = 0; i < array_n(pieces); i++) {
         struct verdict split = walk(b, records, need_keys, &prng, pieces[i]);
         check(split.error == whole.error && split.records_n == whole.records_n);
-        check(split.bad_record_at == whole.bad_record_at && split.max_timestamp == whole.max_timestamp);
+        check(split.bad_record_at == whole.bad_record_at &&
+              split.max_timestamp == whole.max_timestamp);
         check(strcmp(split.reason, whole.reason) == 0);
     }
     /* What the walk takes, the reader of single records takes too. */
@@ -78,7 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (error < 0)
         check(batch_header_refused(data, error, &append) < 0 && append.reason[0] != '\0');
     else
-        check((batch_check_produced(&b, &config, &append, 1700000000000) == 0) == (append.reason[0] == '\0'));
+        check((batch_check_produced(&b, &config, &append, 1700000000000) == 0) ==
+              (append.reason[0] == '\0'));
     walk_every_split(&b, bytes_of(data + BATCH_HEADER, n - BATCH_HEADER), seed);
     return 0;
 }

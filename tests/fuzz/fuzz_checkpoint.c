@@ -1,6 +1,6 @@
 /*
- * fuzz_checkpoint.c - small files of any bytes: checkpoints, epochs, producer snapshots, properties, indexes. What is
- * taken is written and read again, and is the same then.
+ * fuzz_checkpoint.c - small files of any bytes: checkpoints, epochs, producer snapshots,
+ * properties, indexes. What is taken is written and read again, and is the same then.
  *
  * Owner: the fuzzer.
  *
@@ -42,7 +42,8 @@ static void try_epochs(struct bytes text)
     if (epochs_parse(&e, text) == 0) {
         char *to = malloc(epochs_text_max(&e));
         uint64_t n = epochs_text(&e, to);
-        check(n <= epochs_text_max(&e) && epochs_parse(&again, bytes_of(to, n)) == 0 && again.n == e.n);
+        check(n <= epochs_text_max(&e) && epochs_parse(&again, bytes_of(to, n)) == 0 &&
+              again.n == e.n);
         epochs_end_of(&e, 5, 100, &found, &end);
         epochs_truncate_start(&e, 50);
         epochs_truncate_end(&e, 60);
@@ -83,7 +84,8 @@ static void try_properties(struct bytes text)
         /* Only an empty key is no line of its own, or begins like a comment or the next line. */
         if (p.key[0] == '\0')
             continue;
-        check(property_next(&line, &again) == 0 && strcmp(p.key, again.key) == 0 && strcmp(p.value, again.value) == 0);
+        check(property_next(&line, &again) == 0 && strcmp(p.key, again.key) == 0 &&
+              strcmp(p.value, again.value) == 0);
     }
 }
 
@@ -95,7 +97,8 @@ static void try_indexes(struct bytes file)
     check((uint64_t)n * INDEX_ENTRY <= file.n && (uint64_t)times_n * TIME_INDEX_ENTRY <= file.n);
     for (int32_t at = -1; at < 1000; at += 37) {
         index_find(bytes_of(file.ptr, (uint64_t)n * INDEX_ENTRY), at);
-        time_index_find(bytes_of(file.ptr, (uint64_t)times_n * TIME_INDEX_ENTRY), at, &relative, &found);
+        time_index_find(bytes_of(file.ptr, (uint64_t)times_n * TIME_INDEX_ENTRY), at, &relative,
+                        &found);
         check(found <= at);
     }
 }

@@ -1,5 +1,6 @@
 /*
- * fuzz_dump.c - any bytes as a file of a partition: the dump ends, counts what it met, and touches nothing else.
+ * fuzz_dump.c - any bytes as a file of a partition: the dump ends, counts what it met, and touches
+ * nothing else.
  *
  * Owner: the fuzzer.
  *
@@ -57,15 +58,18 @@ static int one_stat(struct disk *d, const char *path, struct disk_stat *out)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const char *const names[] = {
-        "t-0/00000000000000000000.log",      "t-0/00000000000000000000.index",    "t-0/00000000000000000000.timeindex",
-        "t-0/00000000000000000000.txnindex", "t-0/00000000000000000000.snapshot", "t-0/leader-epoch-checkpoint",
+        "t-0/00000000000000000000.log",       "t-0/00000000000000000000.index",
+        "t-0/00000000000000000000.timeindex", "t-0/00000000000000000000.txnindex",
+        "t-0/00000000000000000000.snapshot",  "t-0/leader-epoch-checkpoint",
     };
     static const struct disk_functions functions = {
         .open = one_open, .close = one_close, .read = one_read, .stat = one_stat};
     if (n < 1)
         return 0;
     struct one_file file = {{&functions}, bytes_of(data + 1, n - 1)};
-    struct dump_options options = {.with_records = true, .is_json = (data[0] & 64) != 0, .value_bytes_max = 16,
+    struct dump_options options = {.with_records = true,
+                                   .is_json = (data[0] & 64) != 0,
+                                   .value_bytes_max = 16,
                                    .offset_min = INT64_MIN};
     struct dump_summary sum;
     FILE *to = fopen("/dev/null", "w");

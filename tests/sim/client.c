@@ -45,6 +45,7 @@ struct sent {
     uint8_t kind;
     int16_t version;
     int16_t acks;
+    bool is_stale;                  /* SENT_FETCH: asked before a rewind */
     uint32_t topic;                 /* SENT_CREATE */
     struct queued *batches[SIM_TOPICS_MAX * SIM_PARTITIONS_MAX];
     uint32_t batches_n;
@@ -54,6 +55,7 @@ struct sim_client {
     enum sim_role role;
     uint32_t number;
     struct conn_memory *peer;
+    const void *worker; /* whose connection it is */
     int32_t correlation_id;
     struct sent flight[SIM_FLIGHT];
     uint32_t flight_n;
@@ -104,6 +106,8 @@ int64_t client_position(const struct sim_client *c, uint32_t topic, int32_t part
 
 void client_rewind(struct sim_client *c)
 {
+    for (uint32_t i = 0; i < c->flight_n; i++)
+        c->flight[i].is_stale = true;
     memset(c->position, 0, sizeof c->position);
     for (int t = 0; t < SIM_TOPICS_MAX; t++)
         for (int p = 0; p < SIM_PARTITIONS_MAX; p++)
@@ -149,6 +153,7 @@ static bool client_connect(struct sim *s, struct sim_client *c)
     uint8_t worker = (uint8_t)prng_below(&s->prng, s->broker->workers_n);
     struct worker *w = s->broker->workers[worker];
     thread_self = w;
+    c->worker = w;
     c->peer = conns_memory_connect(w->conns, &s->broker->listeners[0], s->now);
     thread_self = NULL;
     return c->peer != NULL;
@@ -156,8 +161,10 @@ static bool client_connect(struct sim *s, struct sim_client *c)
 
 static void client_disconnect(struct sim_client *c)
 {
+    thread_self = c->worker;
     if (c->peer != NULL)
         conn_memory_close(c->peer);
+    thread_self = NULL;
     c->peer = NULL;
     flight_lost(c);
 }
@@ -321,7 +328,8 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
             for (uint32_t i = 0; i < q->records_n; i++) {
                 struct sim_record record = {c->number, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition,
                                             q->first_number + i};
-                if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record))
+                if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record,
+                                 sent->acks))
                     return false;
             }
             q->state = BATCH_FREE;
@@ -348,8 +356,8 @@ static void client_create(struct sim *s, struct sim_client *c, uint32_t topic)
     r->topics[0].replication_factor = 1;
     r->topics[0].configs = PROTO_NEW(&arena, create_topics_request_topics_configs, 1);
     r->topics[0].configs_n = 1;
-    r->topics[0].configs[0].name = bytes_of_string("segment.bytes");
-    r->topics[0].configs[0].value = bytes_of_string(topic == 0 ? "1048576" : "65536");
+    r->topics[0].configs[0].name = bytes_of_string(topic == 1 ? "segment.ms" : "segment.bytes");
+    r->topics[0].configs[0].value = bytes_of_string(topic == 1 ? "40" : "1048576");
     r->timeout_ms = 30000;
     client_queue(c, 19, 5, r, &arena);
     arena_fini(&arena);
@@ -489,13 +497,13 @@ static bool fetch_answer(struct sim *s, struct sim_client *c, struct sent *sent,
             return sim_fail(s, "client %u: Fetch answers an unknown topic", c->number);
         for (int32_t j = 0; j < r.responses[i].partitions_n; j++) {
             struct fetch_response_responses_partitions *p = &r.responses[i].partitions[j];
-            if (p->error_code == 1)
+            if (p->error_code == 1 && !sent->is_stale)
                 return sim_fail(s, "%s-%d: offset %" PRId64 " is out of range; the log is %" PRId64 "..%" PRId64,
                                 s->topics[t].name, p->partition_index, c->position[t][p->partition_index],
                                 p->log_start_offset, p->high_watermark);
             if (p->error_code == 3 && s->topics[t].is_created)
                 return sim_fail(s, "%s-%d: a created topic is unknown", s->topics[t].name, p->partition_index);
-            if (p->error_code != 0)
+            if (p->error_code != 0 || sent->is_stale)
                 continue;
             c->high[t][p->partition_index] = p->high_watermark;
             if (!consume(s, c, t, p->partition_index, &p->records))
@@ -602,11 +610,12 @@ static void client_ask(struct sim *s, struct sim_client *c)
     client_produce(s, c);
 }
 
-bool client_turn(struct sim *s, struct sim_client *c)
+static bool client_talk(struct sim *s, struct sim_client *c)
 {
     if (c->peer == NULL && !client_connect(s, c))
         return true;
-    if (!s->is_draining && prng_below(&s->prng, 2000) == 0) {
+    thread_self = c->worker;
+    if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
         client_disconnect(c);
         return true;
     }
@@ -625,4 +634,11 @@ bool client_turn(struct sim *s, struct sim_client *c)
             c->tx_at = c->tx_n = 0;
     }
     return client_receive(s, c);
+}
+
+bool client_turn(struct sim *s, struct sim_client *c)
+{
+    bool ok = client_talk(s, c);
+    thread_self = NULL;
+    return ok;
 }

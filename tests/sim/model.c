@@ -48,7 +48,7 @@ static struct sim_known *note(struct sim *s, uint32_t topic, int32_t partition, 
     if (k->is_known && !same(&k->record, record)) {
         sim_fail(s, "%s %s-%d at %" PRId64 ": producer %u number %" PRIu64 ", but it %s producer %u number %" PRIu64,
                  how, s->topics[topic].name, partition, offset, record->producer, record->number,
-                 k->is_acked ? "was acknowledged as" : "was read as", k->record.producer, k->record.number);
+                 k->is_acked || k->is_weak ? "was acknowledged as" : "was read as", k->record.producer, k->record.number);
         return NULL;
     }
     k->record = *record;
@@ -56,13 +56,15 @@ static struct sim_known *note(struct sim *s, uint32_t topic, int32_t partition, 
     return k;
 }
 
-bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record)
+bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record,
+                 int16_t acks)
 {
     struct sim_log *log = &s->topics[topic].logs[partition];
     struct sim_known *k = note(s, topic, partition, offset, record, "acknowledged");
     if (k == NULL)
         return false;
-    k->is_acked = true;
+    k->is_acked |= acks == -1;
+    k->is_weak |= acks == 1;
     log->acked_end = max_i64(log->acked_end, offset + 1);
     s->acked_n++;
     return true;
@@ -115,6 +117,23 @@ bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t e
         if (offset >= log->n || !log->v[offset].is_seen)
             return sim_fail(s, "%s-%d: offset %" PRId64 " was never delivered", name, partition, offset);
     return check_order(s, topic, partition, end);
+}
+
+void model_power_cut(struct sim *s)
+{
+    for (uint32_t t = 0; t < s->topics_n; t++) {
+        for (int32_t p = 0; p < s->topics[t].partitions_n; p++) {
+            struct sim_log *log = &s->topics[t].logs[p];
+            log->acked_end = 0;
+            for (int64_t offset = 0; offset < log->n; offset++) {
+                struct sim_known *k = &log->v[offset];
+                if (k->is_known && !k->is_acked && !k->is_seen)
+                    *k = (struct sim_known){.is_known = false};
+                if (k->is_acked || k->is_weak)
+                    log->acked_end = offset + 1;
+            }
+        }
+    }
 }
 
 void model_free(struct sim *s)

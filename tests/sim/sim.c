@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "check.h"
 
@@ -52,20 +53,26 @@ static void seam_io_close(void *context, uint8_t thread, struct io *io)
     (void)io;
 }
 
+/* Mapped, so that what is never touched costs nothing: a run boots the broker many times. */
 static void *seam_memory_take(void *context, uint64_t bytes)
 {
-    void *memory = aligned_alloc(PAGE_BLOCK, bytes);
+    uint8_t *all = mmap(NULL, bytes + PAGE_BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                        -1, 0);
     (void)context;
-    if (memory != NULL)
-        memset(memory, 0xa5, bytes); /* nothing may rely on zeroes */
+    if (all == MAP_FAILED)
+        return NULL;
+    uint8_t *memory = (uint8_t *)align_up((uintptr_t)all, PAGE_BLOCK);
+    if (memory > all)
+        munmap(all, (size_t)(memory - all));
+    if (memory + bytes < all + bytes + PAGE_BLOCK)
+        munmap(memory + bytes, (size_t)(all + PAGE_BLOCK - memory));
     return memory;
 }
 
 static void seam_memory_put(void *context, void *memory, uint64_t bytes)
 {
     (void)context;
-    (void)bytes;
-    free(memory);
+    munmap(memory, bytes);
 }
 
 /* ── starting, stopping, crashing ── */
@@ -75,7 +82,8 @@ static bool sim_start(struct sim *s)
     struct broker_seams seams = {
         .disk = sim_disk_disk(s->disk), .io_open = seam_io_open, .io_close = seam_io_close,
         .memory_take = seam_memory_take, .memory_put = seam_memory_put, .context = s,
-        .seed = prng_next(&s->prng), .is_single_threaded = true,
+        .seed = prng_next(&s->prng), .now = s->now, .cpus_n = 2, .descriptors_max = 4000,
+        .is_single_threaded = true,
     };
     thread_self = NULL;
     s->broker = calloc(1, sizeof *s->broker);
@@ -91,12 +99,15 @@ static bool sim_start(struct sim *s)
 static void sim_down(struct sim *s, enum sim_crash kind)
 {
     thread_self = NULL;
+    sim_disk_halt(s->disk);
     broker_fini(s->broker);
     free(s->broker);
     s->broker = NULL;
     for (uint32_t i = 0; i < s->clients_n; i++)
         client_broker_gone(s->clients[i]);
     sim_disk_crash(s->disk, kind);
+    if (kind == SIM_POWER)
+        model_power_cut(s);
 }
 
 /* Restarts after a crash; crashes again while starting now and then (recovery must survive that, too). */
@@ -139,22 +150,13 @@ static void sim_time(struct sim *s)
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
 }
 
-static const void *sim_thread(const struct broker *b, uint8_t thread)
-{
-    if (thread < b->workers_n)
-        return b->workers[thread];
-    if (thread == broker_control_thread(b))
-        return b->control;
-    return thread == broker_files_thread(b) ? (const void *)b->files : (const void *)b->bulk;
-}
-
 static bool sim_step(struct sim *s)
 {
     uint8_t threads_n = broker_threads_n(s->broker);
     sim_time(s);
     for (uint8_t i = 0; i < threads_n; i++) {
         uint8_t thread = (uint8_t)prng_below(&s->prng, threads_n);
-        thread_self = sim_thread(s->broker, thread);
+        thread_self = broker_self(s->broker, thread);
         broker_turn(s->broker, thread, s->now);
         s->turns_n++;
     }
@@ -241,15 +243,15 @@ static void sim_configure(struct sim *s)
 {
     char text[128];
     static const char *const fixed[] = {
-        "log.dirs=/data", "node.id=1", "listeners=PLAINTEXT://127.0.0.1:9092", "storage.cache.bytes=8388608",
+        "log.dirs=/data", "node.id=1", "listeners=PLAINTEXT://127.0.0.1:9092", "storage.cache.bytes=67108864", "storage.tail.bytes=8388608",
     };
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
-        check(config_override(s->config, fixed[i], NULL) == 0);
+        check(config_override(s->config, fixed[i], stderr) == 0);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
-    check(config_override(s->config, text, NULL) == 0);
+    check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "storage.durability=%s", s->options.durability == STORE_GROUP ? "group" : "relaxed");
-    check(config_override(s->config, text, NULL) == 0);
+    check(config_override(s->config, text, stderr) == 0);
 }
 
 static struct sim *sim_new(const struct sim_options *options)

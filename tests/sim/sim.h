@@ -11,6 +11,7 @@
  *   2. what a consumer saw at an offset is never something else, and never gone
  *   3. offsets are dense: every fetched batch begins where the one before it ended
  *   4. per producer and partition the numbers rise; from an idempotent producer, by one, without gap or repeat
+ *      (plain producers keep their connection while the broker runs: order holds per connection)
  *   5. answers come in request order, each with the correlation id of its request
  *   6. a topic whose creation was acknowledged exists after any crash
  */
@@ -39,7 +40,9 @@ struct sim_record {
 /* What is known of one offset. */
 struct sim_known {
     struct sim_record record;
-    bool is_known, is_acked, is_seen;
+    bool is_known, is_seen;
+    bool is_acked;  /* acks=all: for ever */
+    bool is_weak;   /* acks=1: until the power fails */
 };
 
 /* The model of one partition. */
@@ -87,10 +90,13 @@ struct sim {
 bool sim_fail(struct sim *s, const char *format, ...) printf_like(2, 3);
 
 /* model.c */
-bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record);
+bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record,
+                 int16_t acks);
 bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record);
 /* After a complete read of the partition up to `end`: rules 1, 2 and 4. */
 bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t end);
+/* The power failed: what was only written, and nobody has seen, may be gone. */
+void model_power_cut(struct sim *s);
 void model_free(struct sim *s);
 
 /* client.c */

@@ -480,7 +480,7 @@ static uint64_t oldest_directory_change(const struct sim_disk *d)
 void sim_disk_crash(struct sim_disk *d, enum sim_crash kind)
 {
     uint64_t oldest, last;
-    sim_ios_crash(d);
+    sim_ios_drop(d);
     memset(d->files, 0, sizeof d->files);
     if (kind == SIM_KILL)
         return; /* the page cache lives on; what is pending stays pending */

@@ -43,7 +43,10 @@ void sim_disk_clock(struct sim_disk *d, uint64_t now_ns, int64_t wall_ms);
 /* When the next operation is due; UINT64_MAX when none is under way. */
 uint64_t sim_disk_next_ns(const struct sim_disk *d);
 
-/* Everything open is closed, every io is gone; what is left is what the crash leaves. */
+/* The machine stops: each operation under way happens, happens in part, or does not; every io is gone. While the
+ * memory that operations point to is still there. */
+void sim_disk_halt(struct sim_disk *d);
+/* Afterwards: everything open is closed; what is left is what the crash leaves. */
 void sim_disk_crash(struct sim_disk *d, enum sim_crash kind);
 
 /* The n-th write, sync or change of the tree from now on fails (n >= 1; 0 = none). */

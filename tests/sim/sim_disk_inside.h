@@ -65,8 +65,7 @@ void sim_node_sync(struct sim_disk *d, struct sim_node *node, uint64_t up_to);
 /* Counts an operation; true when it is the one that has to fail. */
 bool sim_disk_counts(struct sim_disk *d);
 
-/* sim_disk_io.c: a crash lets each operation under way happen, happen in part, or not. */
-void sim_ios_crash(struct sim_disk *d);
+/* sim_disk_io.c: every io goes, nothing under way happens. */
 void sim_ios_drop(struct sim_disk *d);
 
 #endif

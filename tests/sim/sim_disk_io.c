@@ -190,7 +190,7 @@ static void ios_end(struct sim_disk *d, bool is_crash)
     }
 }
 
-void sim_ios_crash(struct sim_disk *d)
+void sim_disk_halt(struct sim_disk *d)
 {
     ios_end(d, true);
 }

@@ -1,4 +1,5 @@
-/* flush_test.c - flush.c: when bytes are written, when they are durable, who is woken, what a failure does. */
+/* flush_test.c - flush.c: when bytes are written, when they are durable, who is woken, what a
+ * failure does. */
 #include "rig.h"
 
 static struct rig rig;
@@ -33,8 +34,9 @@ static void waiter_wake(struct plog_wait *wait, int error, struct now now)
 
 static bool wait_for(struct waiter *w, enum plog_mark mark, int64_t offset, uint64_t bytes_min)
 {
-    *w = (struct waiter){.wait = {.mark = (uint8_t)mark, .offset = offset, .bytes_min = bytes_min,
-                                  .wake = waiter_wake}};
+    *w = (struct waiter){
+        .wait = {
+            .mark = (uint8_t)mark, .offset = offset, .bytes_min = bytes_min, .wake = waiter_wake}};
     return plog_wait(rig.log, &w->wait);
 }
 
@@ -120,7 +122,8 @@ static void group_appends_during_a_flush_share_the_next_round(void **state)
     rig_turn(&rig);
     assert_int_equal(first.woken_n, 1);
     assert_int_equal(second.woken_n, 0);
-    assert_int_equal(rig_offsets(rig.log).durable, 2); /* not more than what was written when it began */
+    assert_int_equal(rig_offsets(rig.log).durable,
+                     2);                 /* not more than what was written when it began */
     assert_int_equal(queued(), IO_SYNC); /* at once: something waited */
     fake_io_complete(&rig.io, 0);
     rig_turn(&rig);
@@ -418,7 +421,8 @@ static void fault_restart(void)
     for (int32_t l = 0; l < 2; l++) {
         struct log_id id = rig_id(l);
         struct plog *log;
-        assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &log), 0);
+        assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &log),
+                         0);
         assert_true(rig_offsets(log).high >= acknowledged[l]);
         assert_int_equal(rig_read_all(&rig, log, 0, 10000), rig_offsets(log).high);
     }
