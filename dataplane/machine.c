@@ -108,7 +108,7 @@ static const char *listener_fault(int rc)
 }
 
 /* After a SIGKILL the kernel takes the dead process's rings down, and with them its listening
- * sockets, a moment after the process has gone: a restart at once would find its own port in use. */
+ * sockets, a moment after the process has gone: a restart at once would find its port in use. */
 static int listener_probe_patiently(const struct listener *l, uint16_t *port)
 {
     const int tries_n = 40, try_ms = 50;

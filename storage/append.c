@@ -344,10 +344,8 @@ static int append_remember(struct plog *log, struct append *append, const struct
     int rc = epochs_note(&log->epochs, b->leader_epoch, b->base_offset, &is_changed);
     if (rc == 0)
         rc = plog_note_producer(log, b, append_control(append, b, control), now.wall_ms);
-    if (is_changed) {
-        log->has_epochs_to_write = true;
-        plog_mark_pending(log);
-    }
+    if (is_changed)
+        plog_mark_epochs(log);
     return rc == 0 ? 0 : refuse(append, rc, error_text(rc));
 }
 

@@ -334,6 +334,8 @@ int store_flush(struct store *store, struct now now)
     }
     if (!list_is_empty(&store->wants))
         segment_wants_run(store);
+    if (unlikely(!list_is_empty(&store->epochs_behind)))
+        store_epochs_run(store);
     if (!list_is_empty(&store->pending))
         flush_pending(store, now);
     store_answers_run(store, now);

@@ -69,6 +69,16 @@ void store_mail(struct store *store, struct mail *mail, struct now now)
 
 /* ── the epochs' file ── */
 
+/* One at a time, and only when nobody waits for a descriptor: after a restart every log writes this
+ * file once, and first appends must not queue behind a thousand of them. */
+
+void plog_mark_epochs(struct plog *log)
+{
+    log->has_epochs_to_write = true;
+    if (!list_is_linked(&log->epochs_link) && !log->has_epochs_job)
+        list_append(&log->store->epochs_behind, &log->epochs_link);
+}
+
 static void epochs_written(struct job *job, struct now now)
 {
     struct plog *log = job->subject;
@@ -76,18 +86,17 @@ static void epochs_written(struct job *job, struct now now)
     free((void *)(uintptr_t)job->data.ptr);
     store_job_give(log->store, job);
     log->jobs_n--;
-    log->has_epochs_job = false;
+    log->has_epochs_job = log->store->has_epochs_job = false;
     if (error != 0)
         plog_fail(log, now);
+    else if (log->has_epochs_to_write)
+        plog_mark_epochs(log);
     plog_mark_pending(log);
 }
 
-static bool step_epochs(struct plog *log)
+/* False: not now. */
+static bool epochs_write(struct plog *log)
 {
-    enum segment_state first = log->segments[0]->state;
-    if (!log->has_epochs_to_write || log->has_epochs_job || first == SEGMENT_NEW ||
-        first == SEGMENT_CREATING)
-        return true;
     char *text = malloc(epochs_text_max(&log->epochs));
     struct job *job = text != NULL ? store_job_take(log->store, log, JOB_WRITE_FILE) : NULL;
     if (job == NULL) {
@@ -97,10 +106,30 @@ static bool step_epochs(struct plog *log)
     snprintf(job->name, sizeof job->name, "leader-epoch-checkpoint");
     job->data = bytes_of(text, epochs_text(&log->epochs, text));
     log->has_epochs_to_write = false;
-    log->has_epochs_job = true;
+    log->has_epochs_job = log->store->has_epochs_job = true;
     log->jobs_n++;
     store_job_send(log->store, job, epochs_written, log);
     return true;
+}
+
+void store_epochs_run(struct store *store)
+{
+    struct list later;
+    list_init(&later);
+    for (int i = 0; i < STEP_LOGS_MAX && !store->has_epochs_job && list_is_empty(&store->wants);
+         i++) {
+        struct plog *log = list_first(&store->epochs_behind, struct plog, epochs_link);
+        if (log == NULL)
+            break;
+        list_del(&log->epochs_link);
+        enum segment_state first = log->segments[0]->state;
+        bool has_directory = first != SEGMENT_NEW && first != SEGMENT_CREATING;
+        if (log->state != PLOG_OPEN)
+            continue;
+        if (!has_directory || !epochs_write(log))
+            list_append(&later, &log->epochs_link);
+    }
+    list_splice(&store->epochs_behind, &later);
 }
 
 void store_jobs_fini(struct store *store)
@@ -215,8 +244,7 @@ bool plog_step(struct plog *log, struct now now)
     (void)now;
     if (log->state != PLOG_OPEN)
         return true;
-    bool is_done = step_epochs(log);
-    return step_seal(log) && is_done;
+    return step_seal(log);
 }
 
 /* ── dropping ── */

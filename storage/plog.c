@@ -101,6 +101,7 @@ struct plog *plog_make(struct store *store, const struct log_id *id,
     list_init(&log->dirty_link);
     list_init(&log->sync_link);
     list_init(&log->pending_link);
+    list_init(&log->epochs_link);
     for (size_t i = 0; i < array_n(log->waits); i++)
         list_init(&log->waits[i]);
     return log;
@@ -112,6 +113,7 @@ void plog_free(struct plog *log)
     check(log->write == NULL && log->syncs_n == 0 && log->jobs_n == 0);
     check(!list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link));
     check(!list_is_linked(&log->pending_link) && !list_is_linked(&log->link));
+    check(!list_is_linked(&log->epochs_link));
     producers_clear(log->store->producers, &log->producers);
     epochs_fini(&log->epochs);
     aborted_fini(&log->aborted);

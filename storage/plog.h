@@ -110,6 +110,7 @@ struct plog {
     uint32_t syncs_n;           /* flushes of this log's files under way */
     uint32_t jobs_n;            /* jobs under way */
     bool has_epochs_job;
+    struct list epochs_link;    /* store.epochs_behind */
     uint8_t drop_step;          /* dropped logs: what is done */
     uint64_t retention_at_ns;   /* by age and size not before; 0: not planned yet */
     uint64_t drop_ns;           /* when the renamed directory may be removed */
@@ -249,6 +250,8 @@ struct store {
     struct list logs;           /* in the order of store_tick */
     struct list dirty, unsynced, round, pending;
     struct list completed;      /* operations whose end store_flush has to deal with */
+    struct list epochs_behind;  /* logs whose leader-epoch-checkpoint is to be written */
+    bool has_epochs_job;        /* one of them is */
     struct list wants;          /* segments that need a descriptor and have no job yet */
     struct list dropped;        /* logs whose directory is not yet gone */
     struct list deleting;       /* segments renamed to .deleted, by delete_ns */
@@ -366,7 +369,9 @@ struct job *store_job_take(struct store *store, struct plog *log, uint8_t kind);
 void store_job_send(struct store *store, struct job *job, void (*done)(struct job *, struct now),
                     void *subject);
 void store_job_give(struct store *store, struct job *job);
-/* Seals, and writes leader-epoch-checkpoint. True when nothing more can be asked for now. */
+void plog_mark_epochs(struct plog *log); /* leader-epoch-checkpoint has to be written */
+void store_epochs_run(struct store *store);
+/* Seals. True when nothing more can be asked for now. */
 bool plog_step(struct plog *log, struct now now);
 /* The way of a dropped log; frees it at the end. True when it need not be asked again this turn. */
 bool plog_drop_step(struct plog *log, struct now now);

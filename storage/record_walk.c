@@ -149,21 +149,46 @@ static uint32_t skip_of(int64_t n)
 
 /* ── whole records ── */
 
-/* A varint of the record that ends at `end`; NULL after fail(). One byte is by far the most common.
- */
-static inline const uint8_t *take(struct record_walk *w, const uint8_t *p, const uint8_t *end,
-                                  int bytes_max, int64_t *v)
+/* Zig-zag to signed. */
+static inline int64_t signed_of(uint64_t v)
 {
-    if (likely(p < end && *p < 0x80)) {
-        *v = (int64_t)(*p >> 1) ^ -(int64_t)(*p & 1);
-        return p + 1;
-    }
+    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
+/* The rare rest of take: four bytes and more, and what ends or lies. */
+static __attribute__((noinline)) const uint8_t *take_long(struct record_walk *w, const uint8_t *p,
+                                                          const uint8_t *end, int bytes_max,
+                                                          int64_t *v)
+{
     int n = load_varint(p, end, bytes_max, v);
-    if (unlikely(n <= 0 || (bytes_max == 5 && (*v < INT32_MIN || *v > INT32_MAX)))) {
+    if (n <= 0 || (bytes_max == 5 && (*v < INT32_MIN || *v > INT32_MAX))) {
         fail(w, WHY_SHAPE);
         return NULL;
     }
     return p + n;
+}
+
+/* A varint of the record that ends at `end`; NULL after fail(). One byte is by far the most common;
+ * lengths, offsets and times within a batch seldom take more than three. */
+static inline const uint8_t *take(struct record_walk *w, const uint8_t *p, const uint8_t *end,
+                                  int bytes_max, int64_t *v)
+{
+    if (likely(p < end && p[0] < 0x80)) {
+        *v = signed_of(p[0]);
+        return p + 1;
+    }
+    if (likely(end - p >= 3)) {
+        uint64_t low = (p[0] & 0x7fu) | (uint64_t)(p[1] & 0x7f) << 7;
+        if (p[1] < 0x80) {
+            *v = signed_of(low);
+            return p + 2;
+        }
+        if (p[2] < 0x80) {
+            *v = signed_of(low | (uint64_t)p[2] << 14);
+            return p + 3;
+        }
+    }
+    return take_long(w, p, end, bytes_max, v);
 }
 
 static const uint8_t *walk_headers(struct record_walk *w, const uint8_t *p, const uint8_t *end,
@@ -219,7 +244,11 @@ static const uint8_t *walk_whole(struct record_walk *w, const uint8_t *p, const 
     int32_t expected_n = walk_of(w)->expected_n;
     while (p < end && w->records_n < expected_n) {
         int64_t n;
-        int taken = load_varint(p, end, 5, &n);
+        int taken = 1;
+        if (likely(*p < 0x80))
+            n = signed_of(*p);
+        else
+            taken = load_varint(p, end, 5, &n);
         if (taken == 0)
             break;
         if (unlikely(taken < 0 || !length_is_possible(n))) {

@@ -163,8 +163,7 @@ static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *
     bool is_last = at + 1 == r->bases_n;
     bool has_indexes = recovery_has_file(r, r->bases[at], ".index") &&
                        recovery_has_file(r, r->bases[at], ".timeindex");
-    bool is_believed =
-        is_last ? r->is_clean : has_indexes && r->bases[at + 1] <= r->recovery_point;
+    bool is_believed = is_last ? r->is_clean : has_indexes && r->bases[at + 1] <= r->recovery_point;
     struct segment *segment;
     uint64_t cut = 0;
     int64_t expected = r->scanned_from != INT64_MAX ? *end : -1;

@@ -67,8 +67,8 @@ static bool tick_delete(struct plog *log, bool is_time, struct now now)
     log->start = max_i64(log->start, next->base_offset);
     epochs_truncate_start(&log->epochs, log->start);
     aborted_truncate_start(&log->aborted, log->start);
-    log->has_epochs_to_write = log->is_changed = true;
-    plog_mark_pending(log);
+    log->is_changed = true;
+    plog_mark_epochs(log);
     return true;
 }
 

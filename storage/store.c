@@ -15,11 +15,11 @@ enum { TABLE_MIN = 64 };
 static void store_lists_init(struct store *store)
 {
     struct list *const lists[] = {
-        &store->logs,       &store->dirty,      &store->unsynced,  &store->round,
-        &store->pending,    &store->completed,  &store->wants,     &store->dropped,
-        &store->deleting,   &store->open_files, &store->indexes,   &store->writes_free,
-        &store->fills_free, &store->fills,      &store->jobs_free, &store->fill_waits,
-        &store->answers,    &store->segments,   &store->loads,
+        &store->logs,       &store->dirty,      &store->unsynced,      &store->round,
+        &store->pending,    &store->completed,  &store->wants,         &store->dropped,
+        &store->deleting,   &store->open_files, &store->indexes,       &store->writes_free,
+        &store->fills_free, &store->fills,      &store->jobs_free,     &store->fill_waits,
+        &store->answers,    &store->segments,   &store->epochs_behind, &store->loads,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -81,7 +81,8 @@ static void store_logs_fini(struct list *logs)
     struct list *l;
     while ((l = list_pop(logs)) != NULL) {
         struct plog *log = list_entry(l, struct plog, link);
-        struct list *const links[] = {&log->dirty_link, &log->sync_link, &log->pending_link};
+        struct list *const links[] = {&log->dirty_link, &log->sync_link, &log->pending_link,
+                                      &log->epochs_link};
         for (size_t i = 0; i < array_n(links); i++) {
             if (list_is_linked(links[i]))
                 list_del(links[i]);
@@ -265,7 +266,7 @@ void store_log_drop(struct store *store, struct plog *log)
 {
     store_own(store);
     check(log->magic == PLOG_MAGIC && (log->state == PLOG_OPEN || log->state == PLOG_FAILED));
-    struct list *const links[] = {&log->link, &log->dirty_link, &log->sync_link};
+    struct list *const links[] = {&log->link, &log->dirty_link, &log->sync_link, &log->epochs_link};
     table_remove(store, log);
     for (size_t i = 0; i < array_n(links); i++) {
         if (list_is_linked(links[i]))
@@ -319,12 +320,14 @@ void store_tick(struct store *store, struct now now)
 
 bool store_is_quiet(const struct store *store)
 {
+    /* An epochs' file being written is no reason to wait: store_close writes them all. */
+    uint32_t jobs_n = store->jobs_n - store->has_epochs_job;
     return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) &&
            list_is_empty(&store->round) && list_is_empty(&store->pending) &&
            list_is_empty(&store->completed) && list_is_empty(&store->wants) &&
            list_is_empty(&store->answers) && store->writes_n == 0 && store->syncs_n == 0 &&
-           store->fills_n == 0 && store->jobs_n == 0 && store->reads_n == 0 &&
-           store->loads_n == 0 && store->closes_n == 0;
+           store->fills_n == 0 && jobs_n == 0 && store->reads_n == 0 && store->loads_n == 0 &&
+           store->closes_n == 0;
 }
 
 const struct store_stats *store_stats(const struct store *store)

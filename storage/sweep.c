@@ -100,7 +100,8 @@ static int segment_end_offset(struct disk *disk, const char *path, int64_t base_
         return fd;
     error = batch_scan_init(&scan, disk, fd, s.bytes, 0);
     while (error == 0 && (error = batch_scan_peek(&scan, &b, &header)) == 0) {
-        *end = max_i64(batch_last_offset(&b), base_offset - 1) + (batch_last_offset(&b) < INT64_MAX);
+        int64_t last = batch_last_offset(&b);
+        *end = last < base_offset || last == INT64_MAX ? base_offset : last + 1;
         batch_scan_skip(&scan, &b);
     }
     batch_scan_fini(&scan);

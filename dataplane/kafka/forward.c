@@ -107,7 +107,8 @@ void forward_back(struct mail *mail)
     request_op_end(r);
 }
 
-/* The whole broker ends, in whatever state the request is: only what is not page memory has to go. */
+/* The whole broker ends, in whatever state the request is: only what is not page memory has to go.
+ */
 void forward_fini(struct request *r)
 {
     if (r->state != REQUEST_FREE && r->forward != NULL)

@@ -165,7 +165,8 @@ void frames_end_more(struct kafka_conn *c)
 {
     if (!c->is_ending)
         return;
-    if (list_is_empty(&c->requests) || list_entry(c->requests.next, struct request, conn_link) == c->end_at)
+    if (list_is_empty(&c->requests) ||
+        list_entry(c->requests.next, struct request, conn_link) == c->end_at)
         conn_close(c->conn, (enum conn_end)c->end_why);
 }
 

@@ -3,8 +3,8 @@
  * whether the home is this worker (a call) or another (mail).
  *
  * Owner: the request's worker; the home worker from mail_send until the answer is back. The structs
- * stand in the request's arena or lasting memory. The home never allocates there; what it needs while it waits
- * (plog_wait, read, time_query, timer) is part of the struct.
+ * stand in the request's arena or lasting memory. The home never allocates there; what it needs
+ * while it waits (plog_wait, read, time_query, timer) is part of the struct.
  *
  * append   one op per request and home; two mails, so that the frame's bytes come back before the
  *          disk is done:

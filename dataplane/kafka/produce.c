@@ -141,7 +141,8 @@ static int16_t produce_check_all(const struct produce_request *q)
 {
     if (q->acks < -1 || q->acks > 1)
         return KAFKA_INVALID_REQUIRED_ACKS;
-    /* Batches of a transaction without its id are refused as those of one that the client may not use. */
+    /* Batches of a transaction without its id are refused as those of one that the client may not
+     * use. */
     if (q->transactional_id.ptr != NULL || produce_has_transactional(q))
         return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     return KAFKA_NONE;

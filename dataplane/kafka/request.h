@@ -95,8 +95,8 @@ struct request {
     uint64_t frame_bytes;   /* reserved of the request budget; 0 when given back          */
     uint64_t answer_bytes;  /* reserved of the answer budget                              */
     struct slices frame;
-    struct arena arena;     /* gone while a fetch is parked */
-    struct list lasting;    /* pages that stay to the end: what a parked fetch keeps */
+    struct arena arena;  /* gone while a fetch is parked */
+    struct list lasting; /* pages that stay to the end: what a parked fetch keeps */
     uint8_t *lasting_at, *lasting_end;
     void *body;              /* the decoded request                                        */
     void *work;              /* the handler's own                                          */
@@ -182,8 +182,8 @@ int16_t api_version_min(const struct api *api);
 
 /* ── frame.c: connections to frames ── */
 void frames_closing(struct kafka *kafka, struct kafka_conn *conn, struct now now);
-/* The client broke the protocol at request `at` (NULL: in a frame's length): no further frame begins, and the
- * connection is closed when the answers to all earlier requests were sent. */
+/* The client broke the protocol at request `at` (NULL: in a frame's length): no further frame
+ * begins, and the connection is closed when the answers to all earlier requests were sent. */
 void frames_end(struct kafka_conn *conn, const struct request *at, enum conn_end why);
 /* A request of the connection has ended: is it time to close? */
 void frames_end_more(struct kafka_conn *conn);
@@ -229,8 +229,8 @@ static inline void request_stamp(struct request *r, enum stage stage, uint64_t n
 {
     r->stages[stage] = max_u64(r->stages[stage], ns);
 }
-/* Zeroed memory outside of the arena, in small pages, until the request ends; NULL without memory. n is
- * at most 64 KiB. */
+/* Zeroed memory outside of the arena, in small pages, until the request ends; NULL without memory.
+ * n is at most 64 KiB. */
 void *request_lasting(struct request *request, uint32_t n);
 /* A copy of a string of the frame, in the arena; a null string stays null. ptr NULL, n > 0: no
  * memory. */
