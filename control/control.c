@@ -198,7 +198,12 @@ static bool request_run(struct control *c, struct control_op *op)
         return true;
     }
     switch (row->run(c, op)) {
-    case VERDICT_AGAIN: return false;
+    case VERDICT_AGAIN:
+        if (row->changes) { /* it begins anew: a long wait must not use up its memory */
+            arena_fini(&op->arena);
+            op->response = NULL;
+        }
+        return false;
     case VERDICT_CLOSE: op_close(c, op); return true;
     case VERDICT_NOW: op_answer(c, op); return true;
     case VERDICT_DONE: break;
