@@ -53,13 +53,9 @@ static int close_write(struct segment *segment)
 }
 
 /* A file that nobody believes before the stop is complete: written in place, without a rename. */
-static int close_file(struct plog *log, const char *directory, int64_t offset, const char *suffix,
-                      const void *v, uint32_t n)
+static int close_write_in_place(struct disk *disk, const char *path, const void *v, uint32_t n)
 {
-    struct disk *disk = log->store->disk;
-    char path[DISK_PATH_MAX];
     struct disk_stat s;
-    segment_path(path, directory, offset, suffix);
     if (n == 0 && disk_stat(disk, path, &s) == 0 && s.bytes == 0)
         return 0;
     int fd = disk_open(disk, path, DISK_WRITE | DISK_CREATE);
@@ -72,6 +68,14 @@ static int close_file(struct plog *log, const char *directory, int64_t offset, c
         rc = disk_sync(disk, fd);
     disk_close(disk, fd);
     return rc;
+}
+
+static int close_file(struct plog *log, const char *directory, int64_t offset, const char *suffix,
+                      const void *v, uint32_t n)
+{
+    char path[DISK_PATH_MAX];
+    segment_path(path, directory, offset, suffix);
+    return close_write_in_place(log->store->disk, path, v, n);
 }
 
 /* .txnindex is believed after a crash too, as far as its snapshot reaches: replaced as a whole. */
@@ -137,13 +141,17 @@ static int close_segment(struct plog *log, const char *directory, struct segment
     return rc;
 }
 
+/* In place, too: it fits a sector, and what does not make sense is rebuilt from the batches. */
 static int close_epochs(struct plog *log, const char *directory)
 {
+    char path[DISK_PATH_MAX];
     char *text = malloc(epochs_text_max(&log->epochs));
     if (text == NULL)
         return E_NO_MEMORY;
-    int rc = file_replace(log->store->disk, directory, "leader-epoch-checkpoint",
-                          bytes_of(text, epochs_text(&log->epochs, text)));
+    int rc = path_join(path, directory, "leader-epoch-checkpoint");
+    if (rc == 0)
+        rc = close_write_in_place(log->store->disk, path, text,
+                                  (uint32_t)epochs_text(&log->epochs, text));
     free(text);
     return rc;
 }
@@ -179,10 +187,10 @@ static int close_log(struct plog *log)
         rc = close_segment(log, directory, log->segments[i]);
     if (rc == 0 && log->is_changed)
         rc = close_snapshot(log, directory);
+    if (rc == 0 && (log->has_epochs_to_write || log->has_epochs_job))
+        rc = close_epochs(log, directory);
     if (rc == 0 && log->is_changed)
         rc = directory_sync(log->store->disk, directory);
-    if (rc == 0 && log->has_epochs_to_write)
-        rc = close_epochs(log, directory);
     if (rc != 0)
         return rc;
     log->written = log->durable = log->end;

@@ -1,0 +1,665 @@
+/*
+ * group_join.c - JoinGroup: who may join, when the generation begins, what each member is told.
+ *
+ * Owner: control. A JoinGroup is answered when the join phase ends; until then the op hangs at its member.
+ *
+ *   first member of an empty group   waits group.initial.rebalance.delay.ms, again for each newcomer while
+ *                                    the rebalance timeout lasts (KIP-134)
+ *   otherwise                        until every member has joined, or the longest rebalance timeout; then who
+ *                                    did not join is dropped (static members stay, KIP-345)
+ */
+#include "group.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "kafka_codes.h"
+#include "messages.h"
+
+enum { VERSION_MEMBER_ID_REQUIRED = 4, VERSION_SKIP_ASSIGNMENT = 9, UUID_TEXT = 37 };
+
+/* ── answers ── */
+
+void group_answer_join(struct groups *groups, struct control_op *op, int16_t error, struct bytes member_id)
+{
+    struct join_group_response *r = PROTO_NEW(&op->arena, join_group_response, 1);
+    op->response = r;
+    if (r != NULL) {
+        r->error_code = error;
+        r->generation_id = -1;
+        r->protocol_name = bytes_of_string("");
+        r->leader = bytes_of_string("");
+        r->member_id = bytes_of(arena_copy(&op->arena, member_id.ptr, member_id.n), member_id.n);
+        if (op->api_version >= 7)
+            r->protocol_name = (struct bytes){NULL, 0};
+    }
+    groups->host.answer(groups->host.context, op);
+}
+
+static struct bytes copy(struct control_op *op, struct bytes from)
+{
+    void *ptr = from.ptr == NULL ? NULL : arena_copy(&op->arena, from.ptr, from.n);
+    return (struct bytes){ptr, ptr == NULL ? 0 : from.n};
+}
+
+static struct bytes protocol_metadata(const struct group_member *member, struct bytes name)
+{
+    for (uint32_t i = 0; i < member->protocols_n; i++)
+        if (bytes_equal(member->protocols[i].name, name))
+            return member->protocols[i].metadata;
+    return bytes_of("", 0);
+}
+
+static bool members_fill(const struct group *group, struct control_op *op, struct join_group_response *r)
+{
+    r->members = PROTO_NEW(&op->arena, join_group_response_members, group->members_n);
+    if (r->members == NULL)
+        return false;
+    r->members_n = 0;
+    list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
+        const struct group_member *member = list_entry(l, struct group_member, link);
+        struct join_group_response_members *to = &r->members[r->members_n++];
+        to->member_id = copy(op, member->id);
+        to->group_instance_id = copy(op, member->instance_id);
+        to->metadata = copy(op, protocol_metadata(member, group->protocol));
+    }
+    return true;
+}
+
+/* The generation's answer to one member; the leader gets everybody's metadata. */
+static void answer_generation(const struct group *group, const struct group_member *member, struct control_op *op,
+                              struct bytes leader, bool with_members, bool skip_assignment)
+{
+    struct join_group_response *r = PROTO_NEW(&op->arena, join_group_response, 1);
+    op->response = r;
+    if (r != NULL) {
+        r->generation_id = group->generation;
+        r->protocol_type = copy(op, group->protocol_type);
+        r->protocol_name = copy(op, group->protocol);
+        r->leader = copy(op, leader);
+        r->skip_assignment = skip_assignment;
+        r->member_id = copy(op, member->id);
+        if (with_members && !members_fill(group, op, r))
+            op->response = NULL;
+    }
+    group->groups->host.answer(group->groups->host.context, op);
+}
+
+static bool is_leader(const struct group *group, const struct group_member *member)
+{
+    return group->leader.ptr != NULL && bytes_equal(group->leader, member->id);
+}
+
+static void answer_current(const struct group *group, const struct group_member *member, struct control_op *op)
+{
+    answer_generation(group, member, op, group->leader, is_leader(group, member), false);
+}
+
+/* ── the explainer ── */
+
+struct group_rebalance *group_rebalance_now(struct group *group)
+{
+    if (group->rebalances == NULL || group->rebalances_n == 0)
+        return NULL;
+    return &group->rebalances[(group->rebalances_n - 1) % GROUP_REBALANCES_KEPT];
+}
+
+static void text_copy(char *to, size_t n, struct bytes from)
+{
+    size_t bytes = min_u64(from.n, n - 1);
+    if (bytes > 0)
+        memcpy(to, from.ptr, bytes);
+    to[bytes] = 0;
+}
+
+static void rebalance_note(struct group *group, enum group_cause cause, const struct group_member *who,
+                           struct bytes reason, struct now now)
+{
+    if (group->rebalances == NULL)
+        group->rebalances = calloc(GROUP_REBALANCES_KEPT, sizeof *group->rebalances);
+    if (group->rebalances == NULL)
+        return; /* the group works without its history */
+    group->rebalances_n++;
+    struct group_rebalance *r = group_rebalance_now(group);
+    *r = (struct group_rebalance){.generation = -1, .cause = (uint8_t)cause, .began_wall_ms = now.wall_ms,
+                                  .members_before = group->members_n};
+    if (who != NULL)
+        text_copy(r->who, sizeof r->who, who->id);
+    text_copy(r->reason, sizeof r->reason, reason);
+    group->phase_ns = now.ns;
+}
+
+/* ── beginning a rebalance ── */
+
+static int32_t rebalance_timeout_ms(const struct group *group)
+{
+    int32_t ms = 0;
+    list_for_each(l, next, (struct list *)(uintptr_t)&group->members)
+        ms = (int32_t)max_i64(ms, list_entry(l, struct group_member, link)->rebalance_timeout_ms);
+    return ms;
+}
+
+/* Members that wait for an assignment are told to join again. */
+static void syncs_cancel(struct group *group)
+{
+    list_for_each(l, next, &group->members) {
+        struct group_member *member = list_entry(l, struct group_member, link);
+        struct control_op *sync = member->sync;
+        member->sync = NULL;
+        member->is_pending_sync = false;
+        if (sync != NULL)
+            group_answer_sync(group->groups, sync, KAFKA_REBALANCE_IN_PROGRESS, NULL);
+    }
+}
+
+void group_prepare_rebalance(struct group *group, enum group_cause cause, const struct group_member *who,
+                             struct bytes reason, struct now now)
+{
+    struct groups *groups = group->groups;
+    uint64_t timeout_ns = (uint64_t)rebalance_timeout_ms(group) * NS_PER_MS;
+    if (group->state == GROUP_COMPLETING)
+        syncs_cancel(group);
+    group->is_appending = false;
+    group->is_initial = group->state == GROUP_EMPTY && groups->config.initial_delay_ms > 0;
+    rebalance_note(group, cause, who, reason, now);
+    group_state_set(group, GROUP_PREPARING, now);
+    if (group->is_initial) {
+        uint64_t delay_ns = (uint64_t)groups->config.initial_delay_ms * NS_PER_MS;
+        group->delay_left_ns = timeout_ns > delay_ns ? timeout_ns - delay_ns : 0;
+        group->has_new_member = false;
+        timeout_ns = delay_ns;
+    }
+    timer_set(groups->timers, &group->rebalance, now.ns + timeout_ns);
+}
+
+/* After a change of membership: a rebalance, unless one is under way (then it may be complete now). */
+void group_maybe_rebalance(struct group *group, enum group_cause cause, const struct group_member *who,
+                           struct bytes reason, struct now now)
+{
+    if (group->state == GROUP_STABLE || group->state == GROUP_COMPLETING ||
+        (group->state == GROUP_EMPTY && group->members_n > 0))
+        group_prepare_rebalance(group, cause, who, reason, now);
+    group_join_try_complete(group, now);
+}
+
+/* ── ending the join phase ── */
+
+void group_join_try_complete(struct group *group, struct now now)
+{
+    if (group->state == GROUP_PREPARING && !group->is_initial && group->joining_n == group->members_n &&
+        group->pending_n == 0)
+        group_join_complete(group, now);
+}
+
+/* The timer: the initial delay may go on for newcomers; else whoever did not join again is out. */
+void group_join_expired(struct group *group, struct now now)
+{
+    if (group->is_initial && group->has_new_member && group->delay_left_ns > 0) {
+        uint64_t delay_ns = (uint64_t)group->groups->config.initial_delay_ms * NS_PER_MS;
+        delay_ns = min_u64(delay_ns, group->delay_left_ns);
+        group->delay_left_ns -= delay_ns;
+        group->has_new_member = false;
+        timer_set(group->groups->timers, &group->rebalance, now.ns + delay_ns);
+        return;
+    }
+    group_join_complete(group, now);
+}
+
+static void late_members_remove(struct group *group)
+{
+    struct group_rebalance *r = group_rebalance_now(group);
+    list_for_each(l, next, &group->members) {
+        struct group_member *member = list_entry(l, struct group_member, link);
+        if (member->join != NULL || member->instance_id.ptr != NULL)
+            continue;
+        if (r != NULL) {
+            r->late_n++;
+            text_copy(r->last, sizeof r->last, member->id);
+        }
+        group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
+    }
+}
+
+/* A leader that is not here cannot assign: the first who has joined leads. False: nobody has joined. */
+static bool leader_elect(struct group *group)
+{
+    struct group_member *leader = group->leader.ptr == NULL ? NULL : group_member_find(group, group->leader);
+    if (leader != NULL && leader->join != NULL)
+        return true;
+    list_for_each(l, next, &group->members) {
+        struct group_member *member = list_entry(l, struct group_member, link);
+        if (member->join == NULL)
+            continue;
+        free((void *)(uintptr_t)group->leader.ptr);
+        group->leader = group_copy(member->id);
+        return group->leader.ptr != NULL;
+    }
+    return false;
+}
+
+static bool supports(const struct group_member *member, struct bytes protocol)
+{
+    for (uint32_t i = 0; i < member->protocols_n; i++)
+        if (bytes_equal(member->protocols[i].name, protocol))
+            return true;
+    return false;
+}
+
+static bool all_support(const struct group *group, struct bytes protocol)
+{
+    list_for_each(l, next, (struct list *)(uintptr_t)&group->members)
+        if (!supports(list_entry(l, struct group_member, link), protocol))
+            return false;
+    return true;
+}
+
+/* Each member votes for its first protocol that all support; the most votes win, the first seen among equals
+ * (ClassicGroup.selectProtocol). NULL ptr only for a group without members. */
+static struct bytes protocol_select(const struct group *group)
+{
+    struct bytes best = {NULL, 0};
+    uint32_t best_n = 0;
+    list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
+        const struct group_member *voter = list_entry(l, struct group_member, link);
+        for (uint32_t i = 0; i < voter->protocols_n; i++) {
+            struct bytes name = voter->protocols[i].name;
+            uint32_t n = 0;
+            if (!all_support(group, name))
+                continue;
+            list_for_each(l2, next2, (struct list *)(uintptr_t)&group->members) {
+                const struct group_member *other = list_entry(l2, struct group_member, link);
+                for (uint32_t k = 0; k < other->protocols_n; k++) {
+                    if (!all_support(group, other->protocols[k].name))
+                        continue;
+                    n += bytes_equal(other->protocols[k].name, name);
+                    break;
+                }
+            }
+            if (n > best_n) {
+                best = name;
+                best_n = n;
+            }
+            break;
+        }
+    }
+    return best;
+}
+
+static void join_phase_noted(struct group *group, struct now now)
+{
+    struct group_rebalance *r = group_rebalance_now(group);
+    if (r != NULL) {
+        r->generation = group->generation;
+        r->members_after = group->members_n;
+        r->joining_ns = now.ns - group->phase_ns;
+    }
+    group->phase_ns = now.ns;
+}
+
+static void generation_answer(struct group *group, struct now now)
+{
+    list_for_each(l, next, &group->members) {
+        struct group_member *member = list_entry(l, struct group_member, link);
+        struct control_op *join = member->join;
+        member->join = NULL;
+        member->is_new = false;
+        member->is_pending_sync = true;
+        group_session_renew(member, now);
+        if (join != NULL)
+            answer_current(group, member, join);
+    }
+    group->joining_n = 0;
+}
+
+void group_join_complete(struct group *group, struct now now)
+{
+    struct groups *groups = group->groups;
+    struct bytes protocol;
+    check(group->state == GROUP_PREPARING);
+    late_members_remove(group);
+    if (group->members_n > 0 && !leader_elect(group)) { /* only static members, none here yet: wait on */
+        timer_set(groups->timers, &group->rebalance, now.ns + (uint64_t)rebalance_timeout_ms(group) * NS_PER_MS);
+        return;
+    }
+    timer_stop(groups->timers, &group->rebalance);
+    group->is_initial = false;
+    group->generation++;
+    protocol = group_copy(protocol_select(group));
+    free((void *)(uintptr_t)group->protocol.ptr);
+    group->protocol = protocol;
+    join_phase_noted(group, now);
+    if (group->members_n == 0) {
+        group_state_set(group, GROUP_EMPTY, now);
+        groups->host.append(groups->host.context, group);
+        return;
+    }
+    group_state_set(group, GROUP_COMPLETING, now);
+    timer_set(groups->timers, &group->rebalance, now.ns + (uint64_t)rebalance_timeout_ms(group) * NS_PER_MS);
+    generation_answer(group, now);
+}
+
+/* ── a member joins ── */
+
+/* The member's own copy of what it offers: one piece of memory for all names and metadata. */
+static int protocols_set(struct group_member *member, const struct join_group_request *r)
+{
+    uint64_t bytes = 0;
+    for (int32_t i = 0; i < r->protocols_n; i++)
+        bytes += (uint64_t)r->protocols[i].name.n + r->protocols[i].metadata.n;
+    if (bytes > member->group->groups->config.member_bytes_max)
+        return E_TOO_LARGE;
+    struct group_protocol *protocols = calloc((uint32_t)r->protocols_n, sizeof *protocols);
+    uint8_t *memory = malloc(bytes + 1), *at = memory;
+    if (protocols == NULL || memory == NULL) {
+        free(protocols);
+        free(memory);
+        return E_NO_MEMORY;
+    }
+    for (int32_t i = 0; i < r->protocols_n; i++) {
+        struct bytes from[2] = {r->protocols[i].name, r->protocols[i].metadata};
+        struct bytes *to[2] = {&protocols[i].name, &protocols[i].metadata};
+        for (int k = 0; k < 2; k++) {
+            if (from[k].n > 0)
+                memcpy(at, from[k].ptr, from[k].n);
+            *to[k] = (struct bytes){at, from[k].n};
+            at += from[k].n;
+        }
+    }
+    free(member->protocols);
+    free(member->memory);
+    member->protocols = protocols;
+    member->protocols_n = (uint32_t)r->protocols_n;
+    member->memory = memory;
+    return 0;
+}
+
+static void timeouts_set(struct group_member *member, const struct control_op *op, const struct join_group_request *r)
+{
+    member->session_timeout_ms = r->session_timeout_ms;
+    member->rebalance_timeout_ms = op->api_version >= 1 && r->rebalance_timeout_ms >= 0 ? r->rebalance_timeout_ms
+                                                                                        : r->session_timeout_ms;
+}
+
+static void join_hang(struct group_member *member, struct control_op *op, struct now now)
+{
+    struct group *group = member->group;
+    struct group_rebalance *r = group_rebalance_now(group);
+    if (member->join != NULL) /* the same member asks again: the older question is void */
+        group_answer_join(group->groups, member->join, KAFKA_UNKNOWN_MEMBER_ID, member->id);
+    else
+        group->joining_n++;
+    member->join = op;
+    group_session_renew(member, now);
+    if (r != NULL && group->state == GROUP_PREPARING)
+        text_copy(r->last, sizeof r->last, member->id);
+}
+
+static struct group_member *member_new(struct group *group, struct bytes id, struct control_op *op,
+                                       const struct join_group_request *r)
+{
+    struct group_member *member = calloc(1, sizeof *member);
+    if (member == NULL)
+        return NULL;
+    member->group = group;
+    member->is_new = true;
+    member->id = group_copy(id);
+    member->instance_id = group_copy(r->group_instance_id);
+    member->client_id = group_copy(op->client_id);
+    member->client_host = group_copy(bytes_of_string(op->client_host));
+    group_member_timers(member);
+    timeouts_set(member, op, r);
+    if (member->id.ptr == NULL || (r->group_instance_id.ptr != NULL && member->instance_id.ptr == NULL) ||
+        protocols_set(member, r) != 0) {
+        free((void *)(uintptr_t)member->id.ptr);
+        free((void *)(uintptr_t)member->instance_id.ptr);
+        free((void *)(uintptr_t)member->client_id.ptr);
+        free((void *)(uintptr_t)member->client_host.ptr);
+        free(member);
+        return NULL;
+    }
+    list_append(&group->members, &member->link);
+    group->members_n++;
+    group->static_n += member->instance_id.ptr != NULL;
+    if (group->leader.ptr == NULL)
+        group->leader = group_copy(member->id);
+    return member;
+}
+
+static void member_add(struct group *group, struct bytes id, struct control_op *op, const struct join_group_request *r,
+                       struct now now)
+{
+    bool is_first = group->members_n == 0 && group->state == GROUP_EMPTY;
+    struct group_pending *pending = group_pending_find(group, id);
+    struct group_member *member = member_new(group, id, op, r);
+    if (member == NULL) {
+        group_answer_join(group->groups, op, KAFKA_UNKNOWN_SERVER_ERROR, id);
+        return;
+    }
+    if (pending != NULL)
+        group_pending_free(pending);
+    if (group->protocol_type.ptr == NULL)
+        group->protocol_type = group_copy(r->protocol_type);
+    group->has_new_member = true;
+    if (group->state != GROUP_PREPARING)
+        group_prepare_rebalance(group, is_first ? GROUP_CAUSE_FIRST : GROUP_CAUSE_JOINED, member, r->reason, now);
+    join_hang(member, op, now);
+    group_join_try_complete(group, now);
+}
+
+/* What a known member sends again. False: its new protocols do not fit into memory (answered). */
+static bool member_update(struct group_member *member, struct control_op *op, const struct join_group_request *r)
+{
+    if (protocols_set(member, r) != 0) {
+        group_answer_join(member->group->groups, op, KAFKA_UNKNOWN_SERVER_ERROR, member->id);
+        return false;
+    }
+    timeouts_set(member, op, r);
+    return true;
+}
+
+static void member_rejoin(struct group_member *member, struct control_op *op, const struct join_group_request *r,
+                          enum group_cause cause, struct now now)
+{
+    struct group *group = member->group;
+    if (!member_update(member, op, r))
+        return;
+    if (group->state != GROUP_PREPARING)
+        group_prepare_rebalance(group, cause, member, r->reason, now);
+    join_hang(member, op, now);
+    group_join_try_complete(group, now);
+}
+
+static bool same_protocols(const struct group_member *member, const struct join_group_request *r)
+{
+    if (member->protocols_n != (uint32_t)r->protocols_n)
+        return false;
+    for (uint32_t i = 0; i < member->protocols_n; i++)
+        if (!bytes_equal(member->protocols[i].name, r->protocols[i].name) ||
+            !bytes_equal(member->protocols[i].metadata, r->protocols[i].metadata))
+            return false;
+    return true;
+}
+
+static void join_known(struct group *group, struct control_op *op, const struct join_group_request *r, struct now now)
+{
+    struct group_member *member = NULL;
+    if (group_pending_find(group, r->member_id) != NULL && r->group_instance_id.ptr == NULL) {
+        member_add(group, r->member_id, op, r, now);
+        return;
+    }
+    int16_t error = group_check_member(group, r->member_id, r->group_instance_id, &member);
+    if (error != 0) {
+        group_answer_join(group->groups, op, error, r->member_id);
+        return;
+    }
+    bool is_same = same_protocols(member, r);
+    switch (group->state) {
+    case GROUP_PREPARING:
+        member_rejoin(member, op, r, GROUP_CAUSE_JOINED, now);
+        break;
+    case GROUP_COMPLETING: /* its answer was lost: the same again, unless it has changed */
+        if (!is_same) {
+            member_rejoin(member, op, r, GROUP_CAUSE_CHANGED, now);
+            break;
+        }
+        group_session_renew(member, now);
+        answer_current(group, member, op);
+        break;
+    case GROUP_STABLE:
+        if (is_leader(group, member) || !is_same) {
+            member_rejoin(member, op, r, is_same ? GROUP_CAUSE_LEADER : GROUP_CAUSE_CHANGED, now);
+            break;
+        }
+        group_session_renew(member, now);
+        answer_current(group, member, op);
+        break;
+    default:
+        group_answer_join(group->groups, op, KAFKA_UNKNOWN_MEMBER_ID, r->member_id);
+    }
+}
+
+/* ── new members ── */
+
+static struct bytes member_id_make(struct groups *groups, struct bytes prefix, char *to, size_t n)
+{
+    struct uuid id;
+    uint32_t prefix_n = (uint32_t)min_u64(prefix.n, GROUP_MEMBER_ID_MAX - UUID_TEXT);
+    size_t at = 0;
+    check(n >= GROUP_MEMBER_ID_MAX + 1);
+    prng_uuid(groups->prng, &id);
+    if (prefix_n > 0)
+        memcpy(to, prefix.ptr, prefix_n);
+    at = prefix_n;
+    to[at++] = '-';
+    for (int i = 0; i < 16; i++)
+        at += (size_t)snprintf(to + at, n - at, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", id.b[i]);
+    return bytes_of(to, at);
+}
+
+/* A static member comes back under a new id: the old one is fenced, place and assignment stay (KIP-345). */
+static void static_replace(struct group_member *member, struct bytes id, struct control_op *op,
+                           const struct join_group_request *r, struct now now)
+{
+    struct group *group = member->group;
+    struct control_op *join = member->join, *sync = member->sync;
+    struct bytes old = member->id, fresh = group_copy(id), selected;
+    bool was_leader = is_leader(group, member);
+    if (fresh.ptr == NULL || !member_update(member, op, r)) {
+        if (fresh.ptr == NULL)
+            group_answer_join(group->groups, op, KAFKA_UNKNOWN_SERVER_ERROR, id);
+        free((void *)(uintptr_t)fresh.ptr);
+        return;
+    }
+    group->joining_n -= join != NULL;
+    member->join = member->sync = NULL;
+    member->id = fresh;
+    if (was_leader) {
+        free((void *)(uintptr_t)group->leader.ptr);
+        group->leader = group_copy(fresh);
+    }
+    if (join != NULL)
+        group_answer_join(group->groups, join, KAFKA_FENCED_INSTANCE_ID, old);
+    if (sync != NULL)
+        group_answer_sync(group->groups, sync, KAFKA_FENCED_INSTANCE_ID, NULL);
+    group_session_renew(member, now);
+    selected = protocol_select(group);
+    if (group->state == GROUP_STABLE && bytes_equal(selected, group->protocol)) {
+        /* The generation goes on. The leader is told not to assign again: by the flag where the version has it
+         * (KIP-814), else by naming its old id as the leader. */
+        bool can_skip = op->api_version >= VERSION_SKIP_ASSIGNMENT;
+        answer_generation(group, member, op, was_leader && !can_skip ? old : group->leader,
+                          was_leader && can_skip, was_leader && can_skip);
+        group->groups->host.append(group->groups->host.context, group);
+    } else {
+        if (group->state != GROUP_PREPARING)
+            group_prepare_rebalance(group, GROUP_CAUSE_REPLACED, member, r->reason, now);
+        join_hang(member, op, now);
+        group_join_try_complete(group, now);
+    }
+    free((void *)(uintptr_t)old.ptr);
+}
+
+static void join_unknown(struct group *group, struct control_op *op, const struct join_group_request *r, struct now now)
+{
+    struct groups *groups = group->groups;
+    char text[GROUP_MEMBER_ID_MAX + 1];
+    bool is_static = r->group_instance_id.ptr != NULL;
+    struct bytes id = member_id_make(groups, is_static ? r->group_instance_id : op->client_id, text, sizeof text);
+    struct group_member *member = is_static ? group_member_by_instance(group, r->group_instance_id) : NULL;
+    if (member != NULL) {
+        static_replace(member, id, op, r, now);
+    } else if (!is_static && op->api_version >= VERSION_MEMBER_ID_REQUIRED) {
+        int rc = group_pending_new(group, id, r->session_timeout_ms, now);
+        group_answer_join(groups, op, rc == 0 ? KAFKA_MEMBER_ID_REQUIRED : KAFKA_UNKNOWN_SERVER_ERROR, id);
+    } else {
+        member_add(group, id, op, r, now);
+    }
+}
+
+/* ── the request ── */
+
+static bool protocols_fit(const struct group *group, const struct join_group_request *r)
+{
+    if (r->protocol_type.n == 0 || r->protocols_n <= 0)
+        return false;
+    if (group->members_n == 0)
+        return true;
+    if (group->protocol_type.ptr == NULL || !bytes_equal(group->protocol_type, r->protocol_type))
+        return false;
+    for (int32_t i = 0; i < r->protocols_n; i++)
+        if (all_support(group, r->protocols[i].name))
+            return true;
+    return false;
+}
+
+static int16_t join_check(struct groups *groups, const struct join_group_request *r)
+{
+    if (r->group_id.n == 0)
+        return KAFKA_INVALID_GROUP_ID;
+    if (r->session_timeout_ms < groups->config.session_timeout_min_ms ||
+        r->session_timeout_ms > groups->config.session_timeout_max_ms)
+        return KAFKA_INVALID_SESSION_TIMEOUT;
+    if (r->member_id.n > GROUP_MEMBER_ID_MAX)
+        return KAFKA_UNKNOWN_MEMBER_ID;
+    return 0;
+}
+
+/* Members that are here or have a pending id count; a known one may always come back. */
+static bool has_room(const struct group *group, const struct join_group_request *r)
+{
+    uint32_t max = (uint32_t)group->groups->config.size_max;
+    if (group_member_find(group, r->member_id) != NULL || group_pending_find(group, r->member_id) != NULL)
+        return group->members_n <= max;
+    if (r->group_instance_id.ptr != NULL && group_member_by_instance(group, r->group_instance_id) != NULL)
+        return true;
+    return group->members_n + group->pending_n < max;
+}
+
+void group_join(struct groups *groups, int32_t partition, struct control_op *op, struct now now)
+{
+    const struct join_group_request *r = op->request;
+    struct group *group;
+    int16_t error = join_check(groups, r);
+    if (error != 0) {
+        group_answer_join(groups, op, error, r->member_id);
+        return;
+    }
+    group = group_find(groups, r->group_id);
+    if (group == NULL && r->member_id.n > 0) {
+        group_answer_join(groups, op, KAFKA_UNKNOWN_MEMBER_ID, r->member_id);
+        return;
+    }
+    if (group == NULL && group_new(groups, r->group_id, partition, now, &group) != 0) {
+        group_answer_join(groups, op, KAFKA_COORDINATOR_NOT_AVAILABLE, r->member_id);
+        return;
+    }
+    if (!has_room(group, r))
+        group_answer_join(groups, op, KAFKA_GROUP_MAX_SIZE_REACHED, bytes_of_string(""));
+    else if (!protocols_fit(group, r))
+        group_answer_join(groups, op, KAFKA_INCONSISTENT_GROUP_PROTOCOL, r->member_id);
+    else if (r->member_id.n == 0)
+        join_unknown(group, op, r, now);
+    else
+        join_known(group, op, r, now);
+}

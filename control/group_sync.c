@@ -1,0 +1,287 @@
+/*
+ * group_sync.c - SyncGroup, Heartbeat, LeaveGroup, and who may commit.
+ *
+ * Owner: control. The leader's assignment is answered to everybody when its record is durable.
+ */
+#include "group.h"
+
+#include <stdlib.h>
+
+#include "check.h"
+#include "kafka_codes.h"
+#include "messages.h"
+
+/* ── SyncGroup ── */
+
+static struct bytes copy(struct control_op *op, struct bytes from)
+{
+    void *ptr = from.ptr == NULL ? NULL : arena_copy(&op->arena, from.ptr, from.n);
+    return (struct bytes){ptr, ptr == NULL ? 0 : from.n};
+}
+
+void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error, const struct group_member *member)
+{
+    struct sync_group_response *r = PROTO_NEW(&op->arena, sync_group_response, 1);
+    op->response = r;
+    if (r != NULL) {
+        r->error_code = error;
+        r->assignment = bytes_of("", 0);
+        if (member != NULL) {
+            r->protocol_type = copy(op, member->group->protocol_type);
+            r->protocol_name = copy(op, member->group->protocol);
+            if (member->assignment.ptr != NULL)
+                r->assignment = copy(op, member->assignment);
+        }
+    }
+    groups->host.answer(groups->host.context, op);
+}
+
+static int16_t sync_check(const struct group *group, const struct sync_group_request *r, struct group_member **member)
+{
+    int16_t error = group_check_member(group, r->member_id, r->group_instance_id, member);
+    if (error != 0)
+        return error;
+    if (r->generation_id != group->generation)
+        return KAFKA_ILLEGAL_GENERATION;
+    if ((r->protocol_type.ptr != NULL && !bytes_equal(r->protocol_type, group->protocol_type)) ||
+        (r->protocol_name.ptr != NULL && !bytes_equal(r->protocol_name, group->protocol)))
+        return KAFKA_INCONSISTENT_GROUP_PROTOCOL; /* KIP-559 */
+    return 0;
+}
+
+static bool assignment_set(struct group_member *member, struct bytes assignment)
+{
+    struct bytes fresh = group_copy(assignment.ptr == NULL ? bytes_of("", 0) : assignment);
+    if (fresh.ptr == NULL)
+        return false;
+    free((void *)(uintptr_t)member->assignment.ptr);
+    member->assignment = fresh;
+    return true;
+}
+
+/* The leader's: everybody's assignment, empty where it names none; then the record is written. */
+static bool assignments_take(struct group *group, const struct sync_group_request *r)
+{
+    list_for_each(l, next, &group->members) {
+        struct group_member *member = list_entry(l, struct group_member, link);
+        struct bytes assignment = {NULL, 0};
+        for (int32_t i = 0; i < r->assignments_n; i++)
+            if (bytes_equal(r->assignments[i].member_id, member->id))
+                assignment = r->assignments[i].assignment;
+        if (assignment.n > group->groups->config.member_bytes_max || !assignment_set(member, assignment))
+            return false;
+    }
+    return true;
+}
+
+static void sync_completing(struct group *group, struct group_member *member, struct control_op *op,
+                            const struct sync_group_request *r, struct now now)
+{
+    struct groups *groups = group->groups;
+    if (member->sync != NULL)
+        group_answer_sync(groups, member->sync, KAFKA_UNKNOWN_MEMBER_ID, NULL);
+    member->sync = op;
+    member->is_pending_sync = false;
+    group_session_renew(member, now);
+    if (group->is_appending || !bytes_equal(group->leader, member->id))
+        return;
+    if (!assignments_take(group, r)) {
+        struct bytes none = {NULL, 0};
+        group_prepare_rebalance(group, GROUP_CAUSE_APPEND, member, none, now);
+        return;
+    }
+    group->is_appending = true;
+    groups->host.append(groups->host.context, group);
+}
+
+void group_sync(struct groups *groups, struct control_op *op, struct now now)
+{
+    const struct sync_group_request *r = op->request;
+    struct group *group = group_find(groups, r->group_id);
+    struct group_member *member = NULL;
+    int16_t error = r->group_id.n == 0 ? KAFKA_INVALID_GROUP_ID : KAFKA_UNKNOWN_MEMBER_ID;
+    if (group != NULL)
+        error = sync_check(group, r, &member);
+    if (error == 0 && group->state == GROUP_PREPARING)
+        error = KAFKA_REBALANCE_IN_PROGRESS;
+    if (error == 0 && group->state == GROUP_EMPTY)
+        error = KAFKA_UNKNOWN_MEMBER_ID;
+    if (error != 0) {
+        group_answer_sync(groups, op, error, NULL);
+        return;
+    }
+    if (group->state == GROUP_COMPLETING) {
+        sync_completing(group, member, op, r, now);
+        return;
+    }
+    member->is_pending_sync = false; /* STABLE: the assignment as it is */
+    group_session_renew(member, now);
+    group_answer_sync(groups, op, 0, member);
+}
+
+static bool anyone_pending_sync(const struct group *group)
+{
+    list_for_each(l, next, (struct list *)(uintptr_t)&group->members)
+        if (list_entry(l, struct group_member, link)->is_pending_sync)
+            return true;
+    return false;
+}
+
+void group_appended(struct group *group, int16_t error, struct now now)
+{
+    struct group_rebalance *note = group_rebalance_now(group);
+    if (group->state != GROUP_COMPLETING || !group->is_appending)
+        return; /* the record of an empty group or a replaced member, or a rebalance began meanwhile */
+    group->is_appending = false;
+    if (error == 0) {
+        group_state_set(group, GROUP_STABLE, now);
+        if (note != NULL)
+            note->syncing_ns = now.ns - group->phase_ns;
+        if (!anyone_pending_sync(group))
+            timer_stop(group->groups->timers, &group->rebalance);
+    }
+    list_for_each(l, next, &group->members) {
+        struct group_member *member = list_entry(l, struct group_member, link);
+        struct control_op *sync = member->sync;
+        member->sync = NULL;
+        if (sync == NULL)
+            continue;
+        group_session_renew(member, now);
+        group_answer_sync(group->groups, sync, error, error == 0 ? member : NULL);
+    }
+    if (error != 0) {
+        struct bytes none = {NULL, 0};
+        group_prepare_rebalance(group, GROUP_CAUSE_APPEND, NULL, none, now);
+    }
+}
+
+/* The rebalance timeout after the generation began: who has not asked for its assignment is out. */
+void group_sync_expired(struct group *group, struct now now)
+{
+    struct group_rebalance *note = group_rebalance_now(group);
+    uint32_t gone_n = 0;
+    list_for_each(l, next, &group->members) {
+        struct group_member *member = list_entry(l, struct group_member, link);
+        if (!member->is_pending_sync)
+            continue;
+        if (note != NULL)
+            note->late_n++;
+        gone_n++;
+        group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
+    }
+    if (gone_n == 0 && group->state == GROUP_STABLE)
+        return;
+    struct bytes none = {NULL, 0};
+    group_prepare_rebalance(group, GROUP_CAUSE_NO_SYNC, NULL, none, now);
+    group_join_try_complete(group, now);
+}
+
+/* ── Heartbeat ── */
+
+static int16_t heartbeat(struct group *group, const struct heartbeat_request *r, struct now now)
+{
+    struct group_member *member = NULL;
+    int16_t error = group_check_member(group, r->member_id, r->group_instance_id, &member);
+    if (error != 0)
+        return error;
+    if (r->generation_id != group->generation)
+        return KAFKA_ILLEGAL_GENERATION;
+    group_session_renew(member, now);
+    return group->state == GROUP_PREPARING ? KAFKA_REBALANCE_IN_PROGRESS : 0;
+}
+
+void group_heartbeat(struct groups *groups, struct control_op *op, struct now now)
+{
+    const struct heartbeat_request *r = op->request;
+    struct heartbeat_response *out = PROTO_NEW(&op->arena, heartbeat_response, 1);
+    struct group *group = group_find(groups, r->group_id);
+    op->response = out;
+    if (out != NULL && r->group_id.n == 0)
+        out->error_code = KAFKA_INVALID_GROUP_ID;
+    else if (out != NULL)
+        out->error_code = group == NULL ? KAFKA_UNKNOWN_MEMBER_ID : heartbeat(group, r, now);
+    groups->host.answer(groups->host.context, op);
+}
+
+/* ── LeaveGroup ── */
+
+static int16_t leave_one(struct group *group, struct bytes member_id, struct bytes instance_id, struct bytes reason,
+                         struct now now)
+{
+    struct group_member *member = NULL;
+    struct group_pending *pending = instance_id.ptr == NULL ? group_pending_find(group, member_id) : NULL;
+    if (pending != NULL) {
+        group_pending_free(pending);
+        group_join_try_complete(group, now);
+        return 0;
+    }
+    if (instance_id.ptr != NULL && member_id.n == 0) { /* by instance alone: an administrator (KIP-345) */
+        member = group_member_by_instance(group, instance_id);
+        if (member == NULL)
+            return KAFKA_UNKNOWN_MEMBER_ID;
+    } else {
+        int16_t error = group_check_member(group, member_id, instance_id, &member);
+        if (error != 0)
+            return error;
+    }
+    struct group_member gone = {.id = group_copy(member->id)};
+    group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
+    group_maybe_rebalance(group, GROUP_CAUSE_LEFT, &gone, reason, now);
+    free((void *)(uintptr_t)gone.id.ptr);
+    return 0;
+}
+
+static void leave_many(struct group *group, struct control_op *op, const struct leave_group_request *r,
+                       struct leave_group_response *out, struct now now)
+{
+    int32_t n = r->members_n < 0 ? 0 : r->members_n;
+    out->members = PROTO_NEW(&op->arena, leave_group_response_members, n);
+    if (out->members == NULL) {
+        op->response = NULL;
+        return;
+    }
+    out->members_n = n;
+    for (int32_t i = 0; i < n; i++) {
+        out->members[i].member_id = r->members[i].member_id;
+        out->members[i].group_instance_id = r->members[i].group_instance_id;
+        out->members[i].error_code =
+            leave_one(group, r->members[i].member_id, r->members[i].group_instance_id, r->members[i].reason, now);
+    }
+}
+
+void group_leave(struct groups *groups, struct control_op *op, struct now now)
+{
+    const struct leave_group_request *r = op->request;
+    struct leave_group_response *out = PROTO_NEW(&op->arena, leave_group_response, 1);
+    struct group *group = group_find(groups, r->group_id);
+    struct bytes none = {NULL, 0};
+    op->response = out;
+    if (out != NULL && r->group_id.n == 0)
+        out->error_code = KAFKA_INVALID_GROUP_ID;
+    else if (out != NULL && group == NULL)
+        out->error_code = KAFKA_UNKNOWN_MEMBER_ID;
+    else if (out != NULL && op->api_version >= 3)
+        leave_many(group, op, r, out, now);
+    else if (out != NULL)
+        out->error_code = leave_one(group, r->member_id, none, none, now);
+    groups->host.answer(groups->host.context, op);
+}
+
+/* ── commits ── */
+
+int16_t group_check_commit(struct group *group, struct bytes member_id, struct bytes instance_id, int32_t generation,
+                           struct now now)
+{
+    struct group_member *member = NULL;
+    if (generation < 0 && group->state == GROUP_EMPTY)
+        return 0; /* a consumer without group management, or an administrator */
+    int16_t error = group_check_member(group, member_id, instance_id, &member);
+    if (error != 0)
+        return error;
+    if (generation != group->generation)
+        return KAFKA_ILLEGAL_GENERATION;
+    if (group->state == GROUP_COMPLETING)
+        return KAFKA_REBALANCE_IN_PROGRESS;
+    group_session_renew(member, now);
+    return 0;
+}
