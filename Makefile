@@ -184,9 +184,9 @@ lint: headers $(LIBS) ## layers, rules of style, map of the code, every header a
 	@$(PY) tools/layers.py $(B) && $(PY) tools/tidy.py && $(PY) tools/mapcheck.py && $(PY) tools/cppcheck.py $(B) \
 	  && echo "lint: clean"
 
-format: ## clang-format what you changed (since main), in place
+format: ## clang-format what you changed since main, in place (ALL=1: the whole tree)
 	@files=$$({ git diff --name-only --diff-filter=d $$(git merge-base HEAD main 2>/dev/null || echo HEAD); \
-	  git ls-files -o --exclude-standard; } | grep -E '\.[ch]$$' | sort -u); \
+	  git ls-files -o --exclude-standard; $(if $(ALL),git ls-files;) } | grep -E '\.[ch]$$' | sort -u); \
 	  [ -z "$$files" ] || clang-format-14 -i $$files; echo "format: $$(echo $$files | wc -w) files"
 
 schema: ## compare our schemas with their digests, and with Kafka's own: KAFKA_SCHEMA=dir
