@@ -51,6 +51,10 @@ def test_refusals(t, running):
     other = t.broker(start=False)
     other.settings['listeners'] = 'PLAINTEXT://127.0.0.1:%d' % running.port
     refuses(t, other, ('in use', str(running.port)), 'a port in use')
+    other = t.broker(start=False)
+    other.settings['admin.listeners'] = '127.0.0.1:%d' % running.metrics_port
+    refuses(t, other, ('admin.listeners', str(running.metrics_port)), 'a port of metrics in use')
+    lib.check(not os.path.exists(other.settings['log.dirs']), 'a refused start made its directory')
     for key, value in (('num.partitions', 'many'), ('listeners', 'nonsense'), ('log.segment.bytes', '-5'),
                        ('dataplane.workers', '-2')):
         other = t.broker(start=False)
