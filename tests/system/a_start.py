@@ -2,6 +2,7 @@
 import os
 import socket
 import stat
+import time
 
 import lib
 import wire
@@ -76,6 +77,40 @@ def test_refusals(t, running):
     lib.check(running.answers(), 'the first broker no longer answers')
 
 
+def cores_of_workers(broker):
+    """{name of a worker's thread: the cores it may run on}"""
+    tasks, cores = '/proc/%d/task' % broker.pid, {}
+    for task in os.listdir(tasks):
+        with open('%s/%s/comm' % (tasks, task)) as f:
+            name = f.read().strip()
+        if name.startswith('worker'):
+            cores[name] = os.sched_getaffinity(int(task))
+    return cores
+
+
+def test_workers(t, workers):
+    """dataplane.workers, dataplane.cpus and dataplane.poll do what they say, and the broker answers."""
+    free = t.broker(workers=workers)
+    lib.equal(len(cores_of_workers(free)), workers, 'threads of workers')
+    lib.check(all(len(c) == len(os.sched_getaffinity(0)) for c in cores_of_workers(free).values()),
+              'workers are pinned without dataplane.cpus: %s' % cores_of_workers(free))
+    free.stop()
+    core = min(os.sched_getaffinity(0))
+    pinned = t.broker(workers=workers, settings={'dataplane.cpus': ','.join([str(core)] * workers),
+                                                 'dataplane.poll': 'always'})
+    lib.check(all(c == {core} for c in cores_of_workers(pinned).values()),
+              'dataplane.cpus=%d: %s' % (core, cores_of_workers(pinned)))
+    with open('/proc/%d/stat' % pinned.pid) as f:
+        before = int(f.read().split()[13])
+    time.sleep(0.5)
+    with open('/proc/%d/stat' % pinned.pid) as f:
+        spent = int(f.read().split()[13]) - before
+    lib.check(spent > 5, 'dataplane.poll=always slept: %d ticks in half a second' % spent)
+    lib.check(pinned.answers(), 'a polling broker does not answer')
+    pinned.stop()
+    t.say('%d workers: pinned and polling as set' % workers)
+
+
 def test_missing_file():
     status, out, err = lib.run(lib.MILLRACED, '/no/such/server.properties', timeout=5, ok=False)
     lib.check(status > 0 and '/no/such/server.properties' in err + out.decode(),
@@ -99,6 +134,8 @@ def test(t):
     test_life(t, workers=3)
     test_refusals(t, running)
     test_stop_with_connections(t)
+    test_workers(t, 1)
+    test_workers(t, 3)
 
 
 lib.main(test)
