@@ -63,7 +63,7 @@ static int create_directory(struct disk *disk, const struct job *job)
     int error = disk_make_directory(disk, job->directory);
     if (error == E_EXISTS)
         error = 0;
-    else if (error == 0)
+    if (error == 0) /* also when it was there: a process that was killed may have made it, unsynced */
         error = directory_sync(disk, parent);
     if (error == 0)
         error = create_unless_there(disk, job->directory, "partition.metadata",

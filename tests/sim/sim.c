@@ -119,6 +119,8 @@ static bool sim_crash(struct sim *s)
     if (s->options.is_verbose)
         fprintf(stderr, "  %8.3f s: %s\n", (double)s->now.ns / NS_PER_S, kind == SIM_KILL ? "kill" : "power cut");
     sim_down(s, kind);
+    if (s->options.is_verbose)
+        sim_disk_print(s->disk, stderr);
     while (prng_chance(&s->prng, 20)) {
         if (!sim_start(s))
             return false;

@@ -511,3 +511,21 @@ void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore)
 {
     d->ignore_syncs = ignore;
 }
+
+static void print_directory(const struct sim_node *directory, const char *path, FILE *to)
+{
+    for (uint32_t i = 0; i < directory->entries.n; i++) {
+        const struct sim_entry *e = &directory->entries.v[i];
+        char full[DISK_PATH_MAX];
+        snprintf(full, sizeof full, "%.500s/%.255s", path, e->name);
+        if (e->node->is_directory)
+            print_directory(e->node, full, to);
+        else
+            fprintf(to, "    %s %llu\n", full, (unsigned long long)e->node->now.bytes);
+    }
+}
+
+void sim_disk_print(struct sim_disk *d, FILE *to)
+{
+    print_directory(d->root, "", to);
+}

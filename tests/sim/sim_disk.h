@@ -21,6 +21,8 @@
 #ifndef MILLRACE_SIM_DISK_H
 #define MILLRACE_SIM_DISK_H
 
+#include <stdio.h>
+
 #include "disk.h"
 #include "io.h"
 #include "prng.h"
@@ -48,6 +50,9 @@ uint64_t sim_disk_next_ns(const struct sim_disk *d);
 void sim_disk_halt(struct sim_disk *d);
 /* Afterwards: everything open is closed; what is left is what the crash leaves. */
 void sim_disk_crash(struct sim_disk *d, enum sim_crash kind);
+
+/* The tree, one line per file with its bytes: for --verbose. */
+void sim_disk_print(struct sim_disk *d, FILE *to);
 
 /* The n-th write, sync or change of the tree from now on fails (n >= 1; 0 = none). */
 void sim_disk_fail_at(struct sim_disk *d, uint64_t n, enum sim_fault fault);
