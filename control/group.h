@@ -40,6 +40,8 @@ enum {
     GROUP_REBALANCES_KEPT = 50,      /* of the explainer, per group */
     GROUP_MEMBER_ID_MAX = 300,
     GROUP_NAME_MAX = 32767,
+    GROUP_PROTOCOLS_MAX = 256,       /* of one member; a bound of ours */
+    GROUP_PENDING_MAX = 10000,       /* ids given out and not come back, per group; a bound of ours */
 };
 
 #define GROUP_STATES(STATE)                                                                \
@@ -64,6 +66,7 @@ struct group_protocol {
 /* Owner: its group. */
 struct group_member {
     struct list link;               /* group->members, in order of joining */
+    struct list id_link, instance_link; /* of the tables */
     struct group *group;
     struct bytes id, instance_id;   /* heap; instance_id.ptr NULL = dynamic */
     struct bytes client_id, client_host;
@@ -71,8 +74,9 @@ struct group_member {
     uint32_t protocols_n;
     uint8_t *memory;                /* heap: names and metadata of the protocols */
     struct bytes assignment;        /* heap; of the generation */
+    uint64_t bytes;                 /* counted in groups->bytes: protocols and assignment */
     int32_t session_timeout_ms, rebalance_timeout_ms;
-    struct control_op *join, *sync; /* answers owed; NULL = none */
+    struct control_op *join, *sync; /* answers owed; NULL = none; &groups->nobody = owed to nobody any more */
     bool is_new;                    /* has not completed a join yet */
     bool is_pending_sync;           /* has not sent SyncGroup in this generation */
     struct timer session;
@@ -99,7 +103,8 @@ struct group_pending {
     CAUSE(LATE,      "a member did not join again within the rebalance timeout")\
     CAUSE(NO_SYNC,   "a member did not fetch its assignment in time")           \
     CAUSE(APPEND,    "the assignment could not be written")                     \
-    CAUSE(REPLACED,  "a static member came back with other protocols")
+    CAUSE(REPLACED,  "a static member came back with other protocols")          \
+    CAUSE(SIZE,      "the group is larger than group.max.size after a start")
 
 enum group_cause {
 #define CAUSE(name, text) GROUP_CAUSE_##name,
@@ -123,13 +128,15 @@ struct group_rebalance {
 /* Owner: control. */
 struct group {
     struct list link;               /* of the table's bucket */
+    struct list partition_link;     /* of groups->partitions[partition] */
     struct groups *groups;
     struct bytes id;                /* heap */
     int32_t partition;              /* of __consumer_offsets */
     uint8_t state;                  /* enum group_state; group_state_set only */
     bool is_initial;                /* PREPARING out of EMPTY: the initial delay runs (KIP-134) */
     bool has_new_member;            /* since the initial delay began */
-    bool is_appending;              /* the leader's assignment is on its way to the log */
+    bool is_appending;              /* the leader's assignment is on its way to the log ... */
+    uint64_t append_number;         /* ... under this number */
     int32_t generation;
     struct bytes protocol_type, protocol; /* heap; ptr NULL = none */
     struct bytes leader;            /* member id, heap; ptr NULL = none */
@@ -139,6 +146,7 @@ struct group {
     uint64_t delay_left_ns;         /* of the rebalance timeout behind the initial delay */
     int64_t state_wall_ms;          /* when the state was entered: offsets expire from EMPTY's */
     struct offsets *offsets;        /* committed offsets (offsets.h); NULL = none yet */
+    bool has_record;                /* while loading: a metadata record of it is the last one */
     struct group_rebalance *rebalances; /* heap: a ring of GROUP_REBALANCES_KEPT, made at the first one */
     uint32_t rebalances_n;          /* ever */
     uint64_t phase_ns;              /* when the half under way began */
@@ -148,9 +156,9 @@ struct group {
 struct group_host {
     /* The op's response is set: send it. */
     void (*answer)(void *context, struct control_op *op);
-    /* Appends the group's metadata (with assignments of `assignments` when it is the leader's sync) to its
-     * partition; group_appended is called with the outcome, now or later. */
-    void (*append)(void *context, struct group *group);
+    /* Appends the group's metadata as it is now to its partition. The outcome comes later: to group_appended with
+     * `number`, and `op` (its response is set; NULL: none) is answered, after an error with that error. */
+    void (*append)(void *context, struct group *group, uint64_t number, struct control_op *op);
     void *context;
 };
 
@@ -163,7 +171,10 @@ struct group_config {
     int32_t new_member_timeout_ms;      /* 5 minutes, as Kafka's constant */
     uint32_t groups_max;                /* bound of ours: groups in memory */
     uint64_t member_bytes_max;          /* bound of ours: protocols and assignment of one member */
+    uint64_t bytes_max;                 /* bound of ours: of all members and offsets together */
 };
+
+struct join_group_request;
 
 /* Owner: control. */
 struct groups {
@@ -171,15 +182,25 @@ struct groups {
     struct group_host host;
     struct timers *timers;
     struct prng *prng;
-    struct list *buckets;
-    uint32_t bucket_mask, groups_n;
+    struct list *buckets, *members_by_id, *members_by_instance; /* GROUP_BUCKETS each */
+    struct list *partitions;        /* heads, by partition of __consumer_offsets */
+    int32_t partitions_n;
+    uint32_t groups_n, members_n;
+    uint64_t bytes, appends_n, rebalances_n;
     uint64_t hash_seed;
+    bool is_ending;                 /* groups_fini: ops are not touched any more */
+    struct control_op nobody;       /* stands for a request whose sender is gone */
 };
+enum { GROUP_BUCKETS = 16384 };
 
 /* ── the table (group.c) ── */
 nodiscard int groups_init(struct groups *groups, const struct group_config *config, const struct group_host *host,
                           struct timers *timers, struct prng *prng);
 void groups_fini(struct groups *groups);
+/* How many partitions __consumer_offsets has; there must be no group. E_NO_MEMORY. */
+nodiscard int groups_partitions_set(struct groups *groups, int32_t n);
+/* The sender of `op` is gone: an answer that is owed to it is owed to nobody. */
+void groups_cancel(struct groups *groups, struct control_op *op);
 struct group *group_find(struct groups *groups, struct bytes id);
 /* E_NO_MEMORY, also when groups_max is reached. */
 nodiscard int group_new(struct groups *groups, struct bytes id, int32_t partition, struct now now, struct group **out);
@@ -196,17 +217,29 @@ void group_invariants(const struct group *group);
 bool group_is_subscribed(const struct group *group, struct bytes topic);
 
 /* ── requests (group_join.c, group_sync.c): each answers its op now or later ── */
+int16_t group_join_check(const struct groups *groups, const struct join_group_request *request);
 void group_join(struct groups *groups, int32_t partition, struct control_op *op, struct now now);
 void group_sync(struct groups *groups, struct control_op *op, struct now now);
 void group_heartbeat(struct groups *groups, struct control_op *op, struct now now);
 void group_leave(struct groups *groups, struct control_op *op, struct now now);
 /* The outcome of host.append: 0 or a Kafka error code for the members that wait. */
-void group_appended(struct group *group, int16_t error, struct now now);
+void group_appended(struct group *group, uint64_t number, int16_t error, struct now now);
 /* May this member commit offsets? A Kafka error code; 0 also renews its session. */
 int16_t group_check_commit(struct group *group, struct bytes member_id, struct bytes instance_id, int32_t generation,
                            struct now now);
 
 /* ── inside ── */
+/* An op that will be answered for this member; takes the place of `*at`. */
+void group_op_hang(struct group_member *member, struct control_op **at, struct control_op *op);
+/* Not owed any more; NULL when it was owed to nobody. */
+struct control_op *group_op_take(struct group_member *member, struct control_op **at);
+void group_member_link(struct group_member *member);
+/* Puts it under another id (heap; the old one is the caller's then). */
+void group_member_rename(struct group_member *member, struct bytes id);
+void group_member_count(struct group_member *member);  /* its bytes, after they changed */
+bool group_is_leader(const struct group *group, const struct group_member *member);
+/* The consumer protocol's "consumer". */
+bool group_uses_consumer_protocol(const struct group *group);
 int16_t group_check_member(const struct group *group, struct bytes member_id, struct bytes instance_id,
                            struct group_member **out);
 void group_session_renew(struct group_member *member, struct now now);

@@ -23,6 +23,8 @@ enum { VERSION_MEMBER_ID_REQUIRED = 4, VERSION_SKIP_ASSIGNMENT = 9, UUID_TEXT = 
 
 void group_answer_join(struct groups *groups, struct control_op *op, int16_t error, struct bytes member_id)
 {
+    if (op == &groups->nobody)
+        return;
     struct join_group_response *r = PROTO_NEW(&op->arena, join_group_response, 1);
     op->response = r;
     if (r != NULL) {
@@ -67,9 +69,9 @@ static bool members_fill(const struct group *group, struct control_op *op, struc
     return true;
 }
 
-/* The generation's answer to one member; the leader gets everybody's metadata. */
-static void answer_generation(const struct group *group, const struct group_member *member, struct control_op *op,
-                              struct bytes leader, bool with_members, bool skip_assignment)
+/* The generation's answer to one member, not yet sent; the leader gets everybody's metadata. */
+static void generation_fill(const struct group *group, const struct group_member *member, struct control_op *op,
+                            struct bytes leader, bool with_members, bool skip_assignment)
 {
     struct join_group_response *r = PROTO_NEW(&op->arena, join_group_response, 1);
     op->response = r;
@@ -83,17 +85,12 @@ static void answer_generation(const struct group *group, const struct group_memb
         if (with_members && !members_fill(group, op, r))
             op->response = NULL;
     }
-    group->groups->host.answer(group->groups->host.context, op);
-}
-
-static bool is_leader(const struct group *group, const struct group_member *member)
-{
-    return group->leader.ptr != NULL && bytes_equal(group->leader, member->id);
 }
 
 static void answer_current(const struct group *group, const struct group_member *member, struct control_op *op)
 {
-    answer_generation(group, member, op, group->leader, is_leader(group, member), false);
+    generation_fill(group, member, op, group->leader, group_is_leader(group, member), false);
+    group->groups->host.answer(group->groups->host.context, op);
 }
 
 /* ── the explainer ── */
@@ -121,6 +118,7 @@ static void rebalance_note(struct group *group, enum group_cause cause, const st
     if (group->rebalances == NULL)
         return; /* the group works without its history */
     group->rebalances_n++;
+    group->groups->rebalances_n++;
     struct group_rebalance *r = group_rebalance_now(group);
     *r = (struct group_rebalance){.generation = -1, .cause = (uint8_t)cause, .began_wall_ms = now.wall_ms,
                                   .members_before = group->members_n};
@@ -145,8 +143,7 @@ static void syncs_cancel(struct group *group)
 {
     list_for_each(l, next, &group->members) {
         struct group_member *member = list_entry(l, struct group_member, link);
-        struct control_op *sync = member->sync;
-        member->sync = NULL;
+        struct control_op *sync = group_op_take(member, &member->sync);
         member->is_pending_sync = false;
         if (sync != NULL)
             group_answer_sync(group->groups, sync, KAFKA_REBALANCE_IN_PROGRESS, NULL);
@@ -255,35 +252,29 @@ static bool all_support(const struct group *group, struct bytes protocol)
 }
 
 /* Each member votes for its first protocol that all support; the most votes win, the first seen among equals
- * (ClassicGroup.selectProtocol). NULL ptr only for a group without members. */
+ * (ClassicGroup.selectProtocol). What all support the first member offers too, so its list is the ballot. NULL ptr
+ * only for a group without members. */
 static struct bytes protocol_select(const struct group *group)
 {
-    struct bytes best = {NULL, 0};
-    uint32_t best_n = 0;
+    const struct group_member *first = list_first(&group->members, struct group_member, link);
+    uint32_t votes[GROUP_PROTOCOLS_MAX] = {0}, best = 0, n = first == NULL ? 0 : first->protocols_n;
+    bool is_candidate[GROUP_PROTOCOLS_MAX];
+    for (uint32_t i = 0; i < n; i++)
+        is_candidate[i] = all_support(group, first->protocols[i].name);
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
         const struct group_member *voter = list_entry(l, struct group_member, link);
-        for (uint32_t i = 0; i < voter->protocols_n; i++) {
-            struct bytes name = voter->protocols[i].name;
-            uint32_t n = 0;
-            if (!all_support(group, name))
-                continue;
-            list_for_each(l2, next2, (struct list *)(uintptr_t)&group->members) {
-                const struct group_member *other = list_entry(l2, struct group_member, link);
-                for (uint32_t k = 0; k < other->protocols_n; k++) {
-                    if (!all_support(group, other->protocols[k].name))
-                        continue;
-                    n += bytes_equal(other->protocols[k].name, name);
-                    break;
+        bool has_voted = false;
+        for (uint32_t i = 0; i < voter->protocols_n && !has_voted; i++)
+            for (uint32_t k = 0; k < n && !has_voted; k++)
+                if (is_candidate[k] && bytes_equal(voter->protocols[i].name, first->protocols[k].name)) {
+                    votes[k]++;
+                    has_voted = true;
                 }
-            }
-            if (n > best_n) {
-                best = name;
-                best_n = n;
-            }
-            break;
-        }
     }
-    return best;
+    for (uint32_t i = 1; i < n; i++)
+        if (votes[i] > votes[best])
+            best = i;
+    return n == 0 || votes[best] == 0 ? (struct bytes){NULL, 0} : first->protocols[best].name;
 }
 
 static void join_phase_noted(struct group *group, struct now now)
@@ -301,8 +292,7 @@ static void generation_answer(struct group *group, struct now now)
 {
     list_for_each(l, next, &group->members) {
         struct group_member *member = list_entry(l, struct group_member, link);
-        struct control_op *join = member->join;
-        member->join = NULL;
+        struct control_op *join = group_op_take(member, &member->join);
         member->is_new = false;
         member->is_pending_sync = true;
         group_session_renew(member, now);
@@ -331,7 +321,7 @@ void group_join_complete(struct group *group, struct now now)
     join_phase_noted(group, now);
     if (group->members_n == 0) {
         group_state_set(group, GROUP_EMPTY, now);
-        groups->host.append(groups->host.context, group);
+        groups->host.append(groups->host.context, group, ++groups->appends_n, NULL);
         return;
     }
     group_state_set(group, GROUP_COMPLETING, now);
@@ -347,7 +337,8 @@ static int protocols_set(struct group_member *member, const struct join_group_re
     uint64_t bytes = 0;
     for (int32_t i = 0; i < r->protocols_n; i++)
         bytes += (uint64_t)r->protocols[i].name.n + r->protocols[i].metadata.n;
-    if (bytes > member->group->groups->config.member_bytes_max)
+    const struct groups *groups = member->group->groups;
+    if (bytes > groups->config.member_bytes_max || groups->bytes + bytes > groups->config.bytes_max)
         return E_TOO_LARGE;
     struct group_protocol *protocols = calloc((uint32_t)r->protocols_n, sizeof *protocols);
     uint8_t *memory = malloc(bytes + 1), *at = memory;
@@ -385,11 +376,12 @@ static void join_hang(struct group_member *member, struct control_op *op, struct
 {
     struct group *group = member->group;
     struct group_rebalance *r = group_rebalance_now(group);
-    if (member->join != NULL) /* the same member asks again: the older question is void */
-        group_answer_join(group->groups, member->join, KAFKA_UNKNOWN_MEMBER_ID, member->id);
-    else
-        group->joining_n++;
-    member->join = op;
+    bool is_again = member->join != NULL;
+    struct control_op *older = group_op_take(member, &member->join);
+    if (older != NULL) /* the same member asks again: the older question, if anybody still hears, is asked again too */
+        group_answer_join(group->groups, older, KAFKA_REBALANCE_IN_PROGRESS, member->id);
+    group->joining_n += !is_again;
+    group_op_hang(member, &member->join, op);
     group_session_renew(member, now);
     if (r != NULL && group->state == GROUP_PREPARING)
         text_copy(r->last, sizeof r->last, member->id);
@@ -418,9 +410,8 @@ static struct group_member *member_new(struct group *group, struct bytes id, str
         free(member);
         return NULL;
     }
-    list_append(&group->members, &member->link);
-    group->members_n++;
-    group->static_n += member->instance_id.ptr != NULL;
+    group_member_link(member);
+    group_member_count(member);
     if (group->leader.ptr == NULL)
         group->leader = group_copy(member->id);
     return member;
@@ -454,6 +445,7 @@ static bool member_update(struct group_member *member, struct control_op *op, co
         group_answer_join(member->group->groups, op, KAFKA_UNKNOWN_SERVER_ERROR, member->id);
         return false;
     }
+    group_member_count(member);
     timeouts_set(member, op, r);
     return true;
 }
@@ -507,7 +499,7 @@ static void join_known(struct group *group, struct control_op *op, const struct 
         answer_current(group, member, op);
         break;
     case GROUP_STABLE:
-        if (is_leader(group, member) || !is_same) {
+        if (group_is_leader(group, member) || !is_same) {
             member_rejoin(member, op, r, is_same ? GROUP_CAUSE_LEADER : GROUP_CAUSE_CHANGED, now);
             break;
         }
@@ -542,18 +534,17 @@ static void static_replace(struct group_member *member, struct bytes id, struct 
                            const struct join_group_request *r, struct now now)
 {
     struct group *group = member->group;
-    struct control_op *join = member->join, *sync = member->sync;
     struct bytes old = member->id, fresh = group_copy(id), selected;
-    bool was_leader = is_leader(group, member);
+    bool was_leader = group_is_leader(group, member);
     if (fresh.ptr == NULL || !member_update(member, op, r)) {
         if (fresh.ptr == NULL)
             group_answer_join(group->groups, op, KAFKA_UNKNOWN_SERVER_ERROR, id);
         free((void *)(uintptr_t)fresh.ptr);
         return;
     }
-    group->joining_n -= join != NULL;
-    member->join = member->sync = NULL;
-    member->id = fresh;
+    group->joining_n -= member->join != NULL;
+    struct control_op *join = group_op_take(member, &member->join), *sync = group_op_take(member, &member->sync);
+    group_member_rename(member, fresh);
     if (was_leader) {
         free((void *)(uintptr_t)group->leader.ptr);
         group->leader = group_copy(fresh);
@@ -568,9 +559,9 @@ static void static_replace(struct group_member *member, struct bytes id, struct 
         /* The generation goes on. The leader is told not to assign again: by the flag where the version has it
          * (KIP-814), else by naming its old id as the leader. */
         bool can_skip = op->api_version >= VERSION_SKIP_ASSIGNMENT;
-        answer_generation(group, member, op, was_leader && !can_skip ? old : group->leader,
-                          was_leader && can_skip, was_leader && can_skip);
-        group->groups->host.append(group->groups->host.context, group);
+        generation_fill(group, member, op, was_leader && !can_skip ? old : group->leader, was_leader && can_skip,
+                        was_leader && can_skip);
+        group->groups->host.append(group->groups->host.context, group, ++group->groups->appends_n, op);
     } else {
         if (group->state != GROUP_PREPARING)
             group_prepare_rebalance(group, GROUP_CAUSE_REPLACED, member, r->reason, now);
@@ -601,10 +592,10 @@ static void join_unknown(struct group *group, struct control_op *op, const struc
 
 static bool protocols_fit(const struct group *group, const struct join_group_request *r)
 {
-    if (r->protocol_type.n == 0 || r->protocols_n <= 0)
+    if (r->protocols_n > GROUP_PROTOCOLS_MAX)
         return false;
-    if (group->members_n == 0)
-        return true;
+    if (group->state == GROUP_EMPTY)
+        return r->protocol_type.n > 0 && r->protocols_n > 0;
     if (group->protocol_type.ptr == NULL || !bytes_equal(group->protocol_type, r->protocol_type))
         return false;
     for (int32_t i = 0; i < r->protocols_n; i++)
@@ -613,7 +604,7 @@ static bool protocols_fit(const struct group *group, const struct join_group_req
     return false;
 }
 
-static int16_t join_check(struct groups *groups, const struct join_group_request *r)
+int16_t group_join_check(const struct groups *groups, const struct join_group_request *r)
 {
     if (r->group_id.n == 0)
         return KAFKA_INVALID_GROUP_ID;
@@ -625,22 +616,36 @@ static int16_t join_check(struct groups *groups, const struct join_group_request
     return 0;
 }
 
-/* Members that are here or have a pending id count; a known one may always come back. */
+/* While members are gathered, who has joined counts, so that a group that is too large after its bound was lowered
+ * sheds those who come last; afterwards, who is a member (acceptJoiningMember). */
 static bool has_room(const struct group *group, const struct join_group_request *r)
 {
     uint32_t max = (uint32_t)group->groups->config.size_max;
-    if (group_member_find(group, r->member_id) != NULL || group_pending_find(group, r->member_id) != NULL)
-        return group->members_n <= max;
-    if (r->group_instance_id.ptr != NULL && group_member_by_instance(group, r->group_instance_id) != NULL)
+    const struct group_member *member = group_member_find(group, r->member_id);
+    if (group->state == GROUP_EMPTY)
         return true;
-    return group->members_n + group->pending_n < max;
+    if (group->state == GROUP_PREPARING)
+        return (member != NULL && member->join != NULL) || group->joining_n < max;
+    return member != NULL || group->members_n < max;
+}
+
+static void join_refuse(struct group *group, struct control_op *op, const struct join_group_request *r, struct now now)
+{
+    struct group_member *member = group_member_find(group, r->member_id);
+    struct group_pending *pending = group_pending_find(group, r->member_id);
+    if (member != NULL)
+        group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
+    if (pending != NULL)
+        group_pending_free(pending);
+    group_answer_join(group->groups, op, KAFKA_GROUP_MAX_SIZE_REACHED, bytes_of("", 0));
+    group_join_try_complete(group, now);
 }
 
 void group_join(struct groups *groups, int32_t partition, struct control_op *op, struct now now)
 {
     const struct join_group_request *r = op->request;
     struct group *group;
-    int16_t error = join_check(groups, r);
+    int16_t error = group_join_check(groups, r);
     if (error != 0) {
         group_answer_join(groups, op, error, r->member_id);
         return;
@@ -650,12 +655,15 @@ void group_join(struct groups *groups, int32_t partition, struct control_op *op,
         group_answer_join(groups, op, KAFKA_UNKNOWN_MEMBER_ID, r->member_id);
         return;
     }
-    if (group == NULL && group_new(groups, r->group_id, partition, now, &group) != 0) {
-        group_answer_join(groups, op, KAFKA_COORDINATOR_NOT_AVAILABLE, r->member_id);
-        return;
+    if (group == NULL) {
+        if (group_new(groups, r->group_id, partition, now, &group) != 0) {
+            group_answer_join(groups, op, KAFKA_COORDINATOR_NOT_AVAILABLE, r->member_id);
+            return;
+        }
+        groups->host.append(groups->host.context, group, ++groups->appends_n, NULL); /* it exists from now on */
     }
     if (!has_room(group, r))
-        group_answer_join(groups, op, KAFKA_GROUP_MAX_SIZE_REACHED, bytes_of_string(""));
+        join_refuse(group, op, r, now);
     else if (!protocols_fit(group, r))
         group_answer_join(groups, op, KAFKA_INCONSISTENT_GROUP_PROTOCOL, r->member_id);
     else if (r->member_id.n == 0)
