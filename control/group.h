@@ -219,6 +219,8 @@ bool group_is_subscribed(const struct group *group, struct bytes topic);
 /* ── requests (group_join.c, group_sync.c): each answers its op now or later ── */
 int16_t group_join_check(const struct groups *groups, const struct join_group_request *request);
 void group_join(struct groups *groups, int32_t partition, struct control_op *op, struct now now);
+/* What is wrong with a SyncGroup whatever its group. */
+int16_t group_sync_check(const struct control_op *op);
 void group_sync(struct groups *groups, struct control_op *op, struct now now);
 void group_heartbeat(struct groups *groups, struct control_op *op, struct now now);
 void group_leave(struct groups *groups, struct control_op *op, struct now now);

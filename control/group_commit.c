@@ -440,7 +440,7 @@ static struct offset_delete_response *offset_delete_plan(const struct coordinato
     for (int32_t i = 0; i < topics_n; i++) {
         int32_t n = q->topics[i].partitions_n < 0 ? 0 : q->topics[i].partitions_n;
         int16_t code;
-        (void)topic_of(co, false, q->topics[i].name, NULL, &code);
+        const struct topic *topic = topic_of(co, false, q->topics[i].name, NULL, &code);
         out->topics[i].name = q->topics[i].name;
         out->topics[i].partitions = PROTO_NEW(&op->arena, offset_delete_response_topics_partitions, n);
         if (out->topics[i].partitions == NULL)
@@ -449,6 +449,8 @@ static struct offset_delete_response *offset_delete_plan(const struct coordinato
         for (int32_t k = 0; k < n; k++) {
             out->topics[i].partitions[k].partition_index = q->topics[i].partitions[k].partition_index;
             out->topics[i].partitions[k].error_code = code;
+            if (topic != NULL && !partition_exists(topic, q->topics[i].partitions[k].partition_index))
+                out->topics[i].partitions[k].error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
         }
     }
     return out;

@@ -47,7 +47,7 @@ static bool describe_members(const struct group *group, struct arena *arena, str
             .client_id = answer_bytes(arena, or_empty(m->client_id)),
             .client_host = answer_bytes(arena, or_empty(m->client_host)),
             .member_metadata = answer_bytes(arena, is_stable ? metadata_of(m, group->protocol) : bytes_of("", 0)),
-            .member_assignment = answer_bytes(arena, is_stable ? or_empty(m->assignment) : bytes_of("", 0))};
+            .member_assignment = answer_bytes(arena, or_empty(m->assignment))};
     }
     return true;
 }

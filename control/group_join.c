@@ -138,13 +138,16 @@ static int32_t rebalance_timeout_ms(const struct group *group)
     return ms;
 }
 
-/* Members that wait for an assignment are told to join again. */
+/* Members that wait for an assignment are told to join again; none of this generation is valid. */
 static void syncs_cancel(struct group *group)
 {
     list_for_each(l, next, &group->members) {
         struct group_member *member = list_entry(l, struct group_member, link);
         struct control_op *sync = group_op_take(member, &member->sync);
         member->is_pending_sync = false;
+        free((void *)(uintptr_t)member->assignment.ptr);
+        member->assignment = (struct bytes){NULL, 0};
+        group_member_count(member);
         if (sync != NULL)
             group_answer_sync(group->groups, sync, KAFKA_REBALANCE_IN_PROGRESS, NULL);
     }

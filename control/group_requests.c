@@ -26,7 +26,9 @@ static void sync(struct coordinator *co, struct control_op *op)
 {
     const struct sync_group_request *r = op->request;
     int32_t partition = 0;
-    int16_t code = r->group_id.n == 0 ? 0 : coordinator_code(co, r->group_id, &partition);
+    int16_t code = group_sync_check(op);
+    if (code == 0)
+        code = coordinator_code(co, r->group_id, &partition);
     if (code != 0)
         group_answer_sync(&co->groups, op, code, NULL);
     else

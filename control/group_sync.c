@@ -11,6 +11,8 @@
 #include "kafka_codes.h"
 #include "messages.h"
 
+enum { VERSION_PROTOCOL_NAMED = 5 };
+
 /* ── SyncGroup ── */
 
 static struct bytes copy(struct control_op *op, struct bytes from)
@@ -102,14 +104,22 @@ static void sync_completing(struct group *group, struct group_member *member, st
         group_appended(group, group->append_number, KAFKA_UNKNOWN_SERVER_ERROR, now);
 }
 
+int16_t group_sync_check(const struct control_op *op)
+{
+    const struct sync_group_request *r = op->request;
+    if (op->api_version >= VERSION_PROTOCOL_NAMED && (r->protocol_type.ptr == NULL || r->protocol_name.ptr == NULL))
+        return KAFKA_INCONSISTENT_GROUP_PROTOCOL; /* KIP-559: they are nullable, but must be there */
+    return r->group_id.n == 0 ? KAFKA_INVALID_GROUP_ID : 0;
+}
+
 void group_sync(struct groups *groups, struct control_op *op, struct now now)
 {
     const struct sync_group_request *r = op->request;
     struct group *group = group_find(groups, r->group_id);
     struct group_member *member = NULL;
-    int16_t error = r->group_id.n == 0 ? KAFKA_INVALID_GROUP_ID : KAFKA_UNKNOWN_MEMBER_ID;
-    if (group != NULL)
-        error = sync_check(group, r, &member);
+    int16_t error = group_sync_check(op);
+    if (error == 0)
+        error = group == NULL ? KAFKA_UNKNOWN_MEMBER_ID : sync_check(group, r, &member);
     if (error == 0 && group->state == GROUP_PREPARING)
         error = KAFKA_REBALANCE_IN_PROGRESS;
     if (error == 0 && group->state == GROUP_EMPTY)
