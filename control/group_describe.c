@@ -1,5 +1,6 @@
 /*
- * group_describe.c - DescribeGroups, ListGroups, and why groups rebalanced, as JSON for the admin listener.
+ * group_describe.c - DescribeGroups, ListGroups, and why groups rebalanced, as JSON for the admin
+ * listener.
  *
  * Owner: control.
  */
@@ -14,7 +15,8 @@
 #include "messages.h"
 
 enum {
-    GROUP_OPERATIONS = 0xd48, /* read, delete, describe, describe and alter configs: all there are for a group */
+    GROUP_OPERATIONS =
+        0xd48, /* read, delete, describe, describe and alter configs: all there are for a group */
     VERSION_GROUP_ID_NOT_FOUND = 6,
 };
 
@@ -33,7 +35,8 @@ static struct bytes metadata_of(const struct group_member *m, struct bytes proto
     return bytes_of("", 0);
 }
 
-static bool describe_members(const struct group *group, struct arena *arena, struct describe_groups_response_groups *to)
+static bool describe_members(const struct group *group, struct arena *arena,
+                             struct describe_groups_response_groups *to)
 {
     bool is_stable = group->state == GROUP_STABLE;
     to->members = PROTO_NEW(arena, describe_groups_response_groups_members, group->members_n);
@@ -43,16 +46,19 @@ static bool describe_members(const struct group *group, struct arena *arena, str
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
         const struct group_member *m = list_entry(l, struct group_member, link);
         to->members[to->members_n++] = (struct describe_groups_response_groups_members){
-            .member_id = answer_bytes(arena, m->id), .group_instance_id = answer_bytes(arena, m->instance_id),
+            .member_id = answer_bytes(arena, m->id),
+            .group_instance_id = answer_bytes(arena, m->instance_id),
             .client_id = answer_bytes(arena, or_empty(m->client_id)),
             .client_host = answer_bytes(arena, or_empty(m->client_host)),
-            .member_metadata = answer_bytes(arena, is_stable ? metadata_of(m, group->protocol) : bytes_of("", 0)),
+            .member_metadata =
+                answer_bytes(arena, is_stable ? metadata_of(m, group->protocol) : bytes_of("", 0)),
             .member_assignment = answer_bytes(arena, or_empty(m->assignment))};
     }
     return true;
 }
 
-static void describe_unknown(struct control_op *op, struct bytes name, struct describe_groups_response_groups *to)
+static void describe_unknown(struct control_op *op, struct bytes name,
+                             struct describe_groups_response_groups *to)
 {
     char text[512];
     to->group_state = bytes_of_string(group_state_name(GROUP_DEAD));
@@ -119,17 +125,19 @@ static bool passes(const struct bytes *filter, int32_t n, const char *name)
     return n <= 0;
 }
 
-static void list_one(const struct group *group, struct arena *arena, struct list_groups_response_groups *to)
+static void list_one(const struct group *group, struct arena *arena,
+                     struct list_groups_response_groups *to)
 {
-    *to = (struct list_groups_response_groups){.group_id = answer_bytes(arena, group->id),
-                                               .protocol_type = answer_bytes(arena, or_empty(group->protocol_type)),
-                                               .group_state = bytes_of_string(group_state_name(group->state)),
-                                               .group_type = bytes_of_string("classic")};
+    *to = (struct list_groups_response_groups){
+        .group_id = answer_bytes(arena, group->id),
+        .protocol_type = answer_bytes(arena, or_empty(group->protocol_type)),
+        .group_state = bytes_of_string(group_state_name(group->state)),
+        .group_type = bytes_of_string("classic")};
 }
 
 /* How many will be listed; with `to`, lists them. */
-static int32_t list_all(const struct coordinator *co, const struct list_groups_request *q, struct arena *arena,
-                        struct list_groups_response_groups *to)
+static int32_t list_all(const struct coordinator *co, const struct list_groups_request *q,
+                        struct arena *arena, struct list_groups_response_groups *to)
 {
     int32_t n = 0;
     if (!passes(q->types_filter, q->types_filter_n, "classic"))
@@ -185,7 +193,8 @@ static void json_text(FILE *to, const char *text, size_t n)
 
 static void json_rebalance(FILE *to, const struct group_rebalance *r)
 {
-    fprintf(to, "{\"generation\": %d, \"began_ms\": %lld, \"cause\": ", r->generation, (long long)r->began_wall_ms);
+    fprintf(to, "{\"generation\": %d, \"began_ms\": %lld, \"cause\": ", r->generation,
+            (long long)r->began_wall_ms);
     json_text(to, group_cause_text(r->cause), strlen(group_cause_text(r->cause)));
     fprintf(to, ", \"member\": ");
     json_text(to, r->who, strlen(r->who));
@@ -193,8 +202,11 @@ static void json_rebalance(FILE *to, const struct group_rebalance *r)
     json_text(to, r->reason, strlen(r->reason));
     fprintf(to, ", \"last_to_join\": ");
     json_text(to, r->last, strlen(r->last));
-    fprintf(to, ", \"joining_ms\": %.3f, \"syncing_ms\": %.3f, \"members_before\": %u, \"members_after\": %u, "
-            "\"late\": %u}", (double)r->joining_ns / 1e6, (double)r->syncing_ns / 1e6, r->members_before,
+    fprintf(to,
+            ", \"joining_ms\": %.3f, \"syncing_ms\": %.3f, \"members_before\": %u, "
+            "\"members_after\": %u, "
+            "\"late\": %u}",
+            (double)r->joining_ns / 1e6, (double)r->syncing_ns / 1e6, r->members_before,
             r->members_after, r->late_n);
 }
 
@@ -208,9 +220,14 @@ char *group_explain(struct coordinator *co, struct bytes name)
         return NULL;
     fprintf(to, "{\"group\": ");
     json_text(to, (const char *)name.ptr, name.n);
-    fprintf(to, ", \"state\": \"%s\", \"generation\": %d, \"members\": %u, \"rebalances_total\": %u, \"rebalances\": [",
-            group_state_name(group->state), group->generation, group->members_n, group->rebalances_n);
-    uint32_t kept = group->rebalances == NULL ? 0 : (uint32_t)min_u64(group->rebalances_n, GROUP_REBALANCES_KEPT);
+    fprintf(to,
+            ", \"state\": \"%s\", \"generation\": %d, \"members\": %u, \"rebalances_total\": %u, "
+            "\"rebalances\": [",
+            group_state_name(group->state), group->generation, group->members_n,
+            group->rebalances_n);
+    uint32_t kept = group->rebalances == NULL
+                        ? 0
+                        : (uint32_t)min_u64(group->rebalances_n, GROUP_REBALANCES_KEPT);
     for (uint32_t i = group->rebalances_n - kept; i < group->rebalances_n; i++) {
         fputs(i == group->rebalances_n - kept ? "\n  " : ",\n  ", to);
         json_rebalance(to, &group->rebalances[i % GROUP_REBALANCES_KEPT]);

@@ -1,11 +1,12 @@
 /*
- * orders.c - what control asks of home workers: open the logs of new partitions, drop those of deleted topics.
+ * orders.c - what control asks of home workers: open the logs of new partitions, drop those of
+ * deleted topics.
  *
  * Owner: control; an order belongs to the worker while it is away.
  *
- * At most CONTROL_LOG_OPS are away at once, so a topic of 9,999 partitions goes out in portions over turns and no
- * worker's ring or turn is filled by it. A log that cannot be opened makes its partition leaderless in the view: clients
- * wait for it, the others work.
+ * At most CONTROL_LOG_OPS are away at once, so a topic of 9,999 partitions goes out in portions
+ * over turns and no worker's ring or turn is filled by it. A log that cannot be opened makes its
+ * partition leaderless in the view: clients wait for it, the others work.
  */
 #include "check.h"
 #include "control_inside.h"
@@ -13,11 +14,12 @@
 static struct log_op *order_take(struct control *c)
 {
     struct list *link = list_pop(&c->orders_free);
-    return link == NULL ? NULL : container_of(list_entry(link, struct mail, link), struct log_op, mail);
+    return link == NULL ? NULL
+                        : container_of(list_entry(link, struct mail, link), struct log_op, mail);
 }
 
-static void order_send(struct control *c, struct log_op *op, enum log_order order, const struct view_topic *view,
-                       int32_t partition, struct topic *topic)
+static void order_send(struct control *c, struct log_op *op, enum log_order order,
+                       const struct view_topic *view, int32_t partition, struct topic *topic)
 {
     op->order = (uint8_t)order;
     op->id = (struct log_id){.topic_id = view->id, .topic = view->name, .partition = partition};

@@ -81,7 +81,7 @@ static void stats_write(const struct broker *b, FILE *to)
             const struct stats *s = i < b->workers_n ? &b->workers[i]->stats : &b->control_stats;
             broker_thread_name(b, i, name, sizeof name);
             fprintf(to, "%s{thread=\"%s\"} %llu\n", row->metric, name,
-                    (unsigned long long)stats_get(s, (enum stat)at));
+                    (unsigned long long)stats_get(s, (enum stat_at)at));
         }
     }
 }
@@ -171,9 +171,9 @@ static void stages_write(const struct broker *b, FILE *to)
     head_write(to, "millrace_stage_seconds", "histogram",
                "Time until a stage was reached, since the stage before it.");
     for (size_t i = 0; i < array_n(apis); i++) {
-        for (int stage = 0; stage < STAGES_N; stage++) {
-            if (!outer_of(b, apis[i], stage, &o))
-                continue;
+        for (int stage = 1; stage < STAGES_N; stage++) { /* before the first there is nothing */
+            outer_of(b, apis[i], stage,
+                     &o); /* also when it never came: series do not come and go */
             snprintf(labels, sizeof labels, "api=\"%s\",stage=\"%s\"", proto_api_name(apis[i]),
                      names[stage]);
             outer_write(to, "millrace_stage_seconds", labels, &o);
@@ -352,13 +352,15 @@ static bool address_parse(const char *text, struct sockaddr_storage *out)
 nodiscard static int metrics_listen(struct metrics *m)
 {
     struct sockaddr_storage at;
+    unsigned flags;
 
     if (!address_parse(m->address, &at))
         return E_INVALID;
-    m->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0, NULL,
-        NULL, answer, m, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at, MHD_OPTION_CONNECTION_LIMIT,
-        16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
+    /* epoll: with select a descriptor above 1023, as busy brokers have them, would be refused. */
+    flags = MHD_USE_EPOLL_INTERNAL_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+    m->daemon = MHD_start_daemon(flags, 0, NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR,
+                                 (struct sockaddr *)&at, MHD_OPTION_CONNECTION_LIMIT, 64u,
+                                 MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
     return m->daemon != NULL ? 0 : E_IN_USE;
 }
 

@@ -101,6 +101,7 @@ struct conns_stats {
     uint64_t recv_buffers_out_n; /* now: filled and not yet given back                            */
     uint64_t staging_bytes;      /* now: pages that hold unread bytes, or slices of them          */
     uint64_t staged_bytes;       /* copied from receive buffers into such pages                   */
+    uint64_t direct_bytes;       /* received into such pages by the kernel, without a copy of ours */
     uint64_t staging_refused_n;  /* no page for it: the connection stopped reading                */
     uint64_t starved_n;          /* receives that found all receive buffers lent out              */
     uint64_t paused_n;           /* times a connection stopped reading because its bytes waited   */

@@ -28,7 +28,8 @@ enum io_kind {
     IO_WRITE,  /* fd, iov, iov_n, pos                                                                */
     IO_SYNC,   /* fd: fdatasync; durable are all writes that completed before the submit              */
     IO_ACCEPT, /* fd: multishot; result = the new socket, is_last false while more may come           */
-    IO_RECV,   /* fd, buffers: multishot into the io's provided buffers; buffer_at tells which        */
+    IO_RECV,   /* fd: multishot into the io's provided buffers, buffer_at tells which; or, with
+                  iov_n = 1, once into iov[0]                                                     */
     IO_SEND,   /* fd, iov, iov_n <= IOV_MAX: sendmsg, MSG_NOSIGNAL                                    */
     IO_POLL,   /* fd: multishot readability (an event descriptor)                                     */
     IO_CANCEL, /* target: the op to cancel; both ops complete (target with -ECANCELED)                */

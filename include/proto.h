@@ -103,9 +103,9 @@ nodiscard int proto_decode_header(struct proto_in *in, struct proto_header *head
 /* ── encoding ──
  * Output goes into chunks of the arena and becomes slices; `records` fields are not copied: their
  * slices are linked in and their references move to the output. Encoding is resumable:
- * proto_encode_more does at most `budget` units (about one field each) and returns E_AGAIN until it
- * is done, so a Metadata answer for 50,000 partitions is spread over turns. Depth is bounded by the
- * schemas (PROTO_DEPTH_MAX).
+ * proto_encode_more does at most `budget` units and returns E_AGAIN until it is done, so a Metadata
+ * answer for 50,000 partitions is spread over turns. A unit is about one field; a struct's plain
+ * fields are paid for together. Depth is bounded by the schemas (PROTO_DEPTH_MAX).
  */
 enum { PROTO_DEPTH_MAX = 8 };
 

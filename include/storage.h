@@ -79,6 +79,8 @@ struct store_config {
     uint32_t open_files_max;           /* descriptors this store may hold at once; least recently used are closed */
     uint32_t producers_max;            /* producer ids remembered over all logs (memory bound) */
     int64_t producer_expiration_ms;    /* producer.id.expiration.ms */
+    uint64_t retention_first_ns;       /* log.initial.task.delay.ms: no log is looked at earlier after boot */
+    uint64_t retention_ns;             /* log.retention.check.interval.ms: between two looks at one log */
     uint64_t tail_bytes_max;           /* unwritten and unflushed bytes; beyond it appends get E_AGAIN */
     int32_t leader_epoch;              /* stamped into batches */
 };

@@ -1,12 +1,14 @@
 /*
- * close.c - the clean stop: afterwards nothing of the log directory has to be recovered, by us or by Apache Kafka.
+ * close.c - the clean stop: afterwards nothing of the log directory has to be recovered, by us or
+ * by Apache Kafka.
  *
  * Owner: main, after the threads have stopped. Blocks on the disk.
  *
- * Per log that changed since it was opened: bytes written and flushed, .log cut to its content, .index, .timeindex
- * (with a last entry of the largest timestamp), .txnindex, a producer snapshot at the end offset and
- * leader-epoch-checkpoint written. Then its offsets go into the checkpoints. A log that failed, or holds bytes for
- * which no file was made yet, makes the stop unclean: E_STORAGE, after all others were closed.
+ * Per log that changed since it was opened: bytes written and flushed, .log cut to its content,
+ * .index, .timeindex (with a last entry of the largest timestamp), .txnindex, a producer snapshot
+ * at the end offset and leader-epoch-checkpoint written. Then its offsets go into the checkpoints.
+ * A log that failed, or holds bytes for which no file was made yet, makes the stop unclean:
+ * E_STORAGE, after all others were closed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +41,8 @@ static int close_write(struct segment *segment)
         check(page != NULL);
         uint64_t at = segment->written_pos - cache_page_pos(page);
         uint64_t n = min_u64(page->user_n - at, segment->end_pos - segment->written_pos);
-        int rc = disk_write(store->disk, segment->fd, page_data(page) + at, n, segment->written_pos);
+        int rc =
+            disk_write(store->disk, segment->fd, page_data(page) + at, n, segment->written_pos);
         if (rc != 0)
             return rc;
         segment->written_pos += n;
@@ -49,16 +52,37 @@ static int close_write(struct segment *segment)
     return 0;
 }
 
-static int close_replace(struct plog *log, const char *directory, int64_t offset, const char *suffix, const void *v,
-                         uint32_t n)
+/* A file that nobody believes before the stop is complete: written in place, without a rename. */
+static int close_write_in_place(struct disk *disk, const char *path, const void *v, uint32_t n)
 {
-    char name[DISK_NAME_MAX + 1];
-    snprintf(name, sizeof name, "%020lld%s", (long long)offset, suffix);
-    return file_replace(log->store->disk, directory, name, bytes_of(v, n));
+    struct disk_stat s;
+    if (n == 0 && disk_stat(disk, path, &s) == 0 && s.bytes == 0)
+        return 0;
+    int fd = disk_open(disk, path, DISK_WRITE | DISK_CREATE);
+    if (fd < 0)
+        return fd;
+    int rc = n > 0 ? disk_write(disk, fd, v, n, 0) : 0;
+    if (rc == 0)
+        rc = disk_truncate(disk, fd, n);
+    if (rc == 0)
+        rc = disk_sync(disk, fd);
+    disk_close(disk, fd);
+    return rc;
 }
 
-static int close_aborted(struct plog *log, const char *directory, const struct segment *segment, int64_t end)
+static int close_file(struct plog *log, const char *directory, int64_t offset, const char *suffix,
+                      const void *v, uint32_t n)
 {
+    char path[DISK_PATH_MAX];
+    segment_path(path, directory, offset, suffix);
+    return close_write_in_place(log->store->disk, path, v, n);
+}
+
+/* .txnindex is believed after a crash too, as far as its snapshot reaches: replaced as a whole. */
+static int close_aborted(struct plog *log, const char *directory, const struct segment *segment,
+                         int64_t end)
+{
+    char name[DISK_NAME_MAX + 1];
     uint32_t n = aborted_encode(&log->aborted, segment->base_offset, end, NULL);
     if (n == 0)
         return 0;
@@ -66,8 +90,27 @@ static int close_aborted(struct plog *log, const char *directory, const struct s
     if (file == NULL)
         return E_NO_MEMORY;
     aborted_encode(&log->aborted, segment->base_offset, end, file);
-    int rc = close_replace(log, directory, segment->base_offset, ".txnindex", file, n);
+    snprintf(name, sizeof name, "%020lld.txnindex", (long long)segment->base_offset);
+    int rc = file_replace(log->store->disk, directory, name, bytes_of(file, n));
     free(file);
+    return rc;
+}
+
+/* Cuts a preallocated file to its content, and flushes what is not yet durable. */
+static int close_content(struct segment *segment, const char *directory)
+{
+    struct disk *disk = segment->store->disk;
+    char path[DISK_PATH_MAX];
+    struct disk_stat s;
+    segment_path(path, directory, segment->base_offset, ".log");
+    int rc = disk_stat(disk, path, &s);
+    if (rc != 0 || (s.bytes == segment->end_pos && segment->durable_pos == segment->end_pos))
+        return rc;
+    rc = disk_truncate(disk, segment->fd, segment->end_pos);
+    if (rc == 0)
+        rc = disk_sync(disk, segment->fd);
+    if (rc == 0)
+        segment->durable_pos = segment->end_pos;
     return rc;
 }
 
@@ -81,33 +124,34 @@ static int close_segment(struct plog *log, const char *directory, struct segment
     if (rc == 0)
         rc = close_write(segment);
     if (rc == 0)
-        rc = disk_truncate(log->store->disk, segment->fd, segment->end_pos);
-    if (rc == 0)
-        rc = disk_sync(log->store->disk, segment->fd);
+        rc = close_content(segment, directory);
     if (rc != 0)
         return rc;
-    segment->durable_pos = segment->end_pos;
     segment_note_end(segment);
-    rc = close_replace(log, directory, segment->base_offset, ".index", segment->index.v,
-                       segment->index.n * INDEX_ENTRY);
+    rc = close_file(log, directory, segment->base_offset, ".index", segment->index.v,
+                    segment->index.n * INDEX_ENTRY);
     if (rc == 0)
-        rc = close_replace(log, directory, segment->base_offset, ".timeindex", segment->time_index.v,
-                           segment->time_index.n * TIME_INDEX_ENTRY);
+        rc = close_file(log, directory, segment->base_offset, ".timeindex", segment->time_index.v,
+                        segment->time_index.n * TIME_INDEX_ENTRY);
     if (rc == 0)
         rc = close_aborted(log, directory, segment, end);
     if (rc == 0 && segment->snapshot != NULL)
-        rc = close_replace(log, directory, segment->end.offset, ".snapshot", segment->snapshot,
-                           segment->snapshot_bytes);
+        rc = close_file(log, directory, segment->end.offset, ".snapshot", segment->snapshot,
+                        segment->snapshot_bytes);
     return rc;
 }
 
+/* In place, too: it fits a sector, and what does not make sense is rebuilt from the batches. */
 static int close_epochs(struct plog *log, const char *directory)
 {
+    char path[DISK_PATH_MAX];
     char *text = malloc(epochs_text_max(&log->epochs));
     if (text == NULL)
         return E_NO_MEMORY;
-    int rc = file_replace(log->store->disk, directory, "leader-epoch-checkpoint",
-                          bytes_of(text, epochs_text(&log->epochs, text)));
+    int rc = path_join(path, directory, "leader-epoch-checkpoint");
+    if (rc == 0)
+        rc = close_write_in_place(log->store->disk, path, text,
+                                  (uint32_t)epochs_text(&log->epochs, text));
     free(text);
     return rc;
 }
@@ -119,7 +163,7 @@ static int close_snapshot(struct plog *log, const char *directory)
     if (file == NULL)
         return E_NO_MEMORY;
     producers_snapshot_encode(&log->producers, file);
-    int rc = close_replace(log, directory, log->end.offset, ".snapshot", file, (uint32_t)n);
+    int rc = close_file(log, directory, log->end.offset, ".snapshot", file, (uint32_t)n);
     free(file);
     return rc;
 }
@@ -143,8 +187,10 @@ static int close_log(struct plog *log)
         rc = close_segment(log, directory, log->segments[i]);
     if (rc == 0 && log->is_changed)
         rc = close_snapshot(log, directory);
-    if (rc == 0 && log->has_epochs_to_write)
+    if (rc == 0 && (log->has_epochs_to_write || log->has_epochs_job))
         rc = close_epochs(log, directory);
+    if (rc == 0 && log->is_changed)
+        rc = directory_sync(log->store->disk, directory);
     if (rc != 0)
         return rc;
     log->written = log->durable = log->end;

@@ -3,14 +3,16 @@
  *
  * Owner: any helper thread, and main before the threads run; there is no state.
  *
- * Every call of the operating system is here, and errno becomes our error on the line of the call. A call that
- * a signal interrupted is made again, except fsync: after a failed fsync nobody knows what is on the device.
+ * Every call of the operating system is here, and errno becomes our error on the line of the call.
+ * A call that a signal interrupted is made again, except fsync: after a failed fsync nobody knows
+ * what is on the device.
  *
- * The lock keeps out Apache Kafka and a second broker of ours. Java's FileChannel.tryLock takes a POSIX record
- * lock over the whole file, so we take one too. Such a lock is the process's: it vanishes when any descriptor of
- * the file is closed, and a second attempt of the same process succeeds. So a flock is taken as well, which is
- * the descriptor's. On NFS the kernel turns a flock into a record lock of another owner, which would refuse
- * ourselves: there the record lock stands alone.
+ * The lock keeps out Apache Kafka and a second broker of ours. Java's FileChannel.tryLock takes a
+ * POSIX record lock over the whole file, so we take one too. Such a lock is the process's: it
+ * vanishes when any descriptor of the file is closed, and a second attempt of the same process
+ * succeeds. So a flock is taken as well, which is the descriptor's. On NFS the kernel turns a flock
+ * into a record lock of another owner, which would refuse ourselves: there the record lock stands
+ * alone.
  */
 #include "disk.h"
 
@@ -47,7 +49,8 @@ static int posix_open(struct disk *d, const char *path, int how)
 static void posix_close(struct disk *d, int fd)
 {
     (void)d;
-    close(fd); /* Linux frees the descriptor whatever close says; what had to be durable was synced before. */
+    /* Linux frees the descriptor whatever close says; what had to be durable was synced before. */
+    close(fd);
 }
 
 static int64_t posix_read(struct disk *d, int fd, void *to, uint64_t n, uint64_t pos)
@@ -109,7 +112,8 @@ static int posix_stat(struct disk *d, const char *path, struct disk_stat *out)
     if (stat(path, &s) < 0)
         return error_from_errno(errno);
     *out = (struct disk_stat){.bytes = (uint64_t)s.st_size,
-                              .modified_ms = (int64_t)s.st_mtim.tv_sec * 1000 + s.st_mtim.tv_nsec / 1000000,
+                              .modified_ms = s.st_mtim.tv_sec * 1000ll +
+                                             s.st_mtim.tv_nsec / 1000000,
                               .is_directory = S_ISDIR(s.st_mode)};
     return 0;
 }
@@ -138,7 +142,8 @@ static int posix_rename(struct disk *d, const char *from, const char *to)
     return rename(from, to) < 0 ? error_from_errno(errno) : 0;
 }
 
-static int posix_list(struct disk *d, const char *path, int (*each)(void *context, const char *name), void *context)
+static int posix_list(struct disk *d, const char *path,
+                      int (*each)(void *context, const char *name), void *context)
 {
     (void)d;
     DIR *dir = opendir(path);

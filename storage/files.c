@@ -1,14 +1,16 @@
 /*
- * files.c - the helpers: jobs of the home threads done one by one, and everything jobs do with files.
+ * files.c - the helpers: jobs of the home threads done one by one, and everything jobs do with
+ * files.
  *
  * Owner: files | bulk.
  *
- * A helper never sees a log or a store: a job holds paths, numbers and bytes (jobs.h). The order of steps is
- * Apache Kafka's (disk-formats 14), with one thing more: the parent of a new or renamed directory is synced,
- * so that a topic whose creation was acknowledged is there after a power cut.
+ * A helper never sees a log or a store: a job holds paths, numbers and bytes (jobs.h). The order of
+ * steps is Apache Kafka's (disk-formats 14), with one thing more: the parent of a new or renamed
+ * directory is synced, so that a topic whose creation was acknowledged is there after a power cut.
  *
- * Each job is all or nothing as far as a disk allows: what a failed attempt made is taken away again, steps that
- * were done are found done by the next attempt. A failed fsync is not repeated here; the store decides.
+ * Each job is all or nothing as far as a disk allows: what a failed attempt made is taken away
+ * again, steps that were done are found done by the next attempt. A failed fsync is not repeated
+ * here; the store decides.
  */
 #include "helper.h"
 
@@ -40,7 +42,8 @@ void helper_fini(struct helper *helper)
 /* ── JOB_SEGMENT_CREATE ── */
 
 /* Writes a small file unless it is there. */
-static int create_unless_there(struct disk *disk, const char *directory, const char *name, struct bytes data)
+static int create_unless_there(struct disk *disk, const char *directory, const char *name,
+                               struct bytes data)
 {
     char path[DISK_PATH_MAX];
     struct disk_stat s;
@@ -63,14 +66,17 @@ static int create_directory(struct disk *disk, const struct job *job)
     else if (error == 0)
         error = directory_sync(disk, parent);
     if (error == 0)
-        error = create_unless_there(disk, job->directory, "partition.metadata", bytes_of(text, (size_t)n));
+        error = create_unless_there(disk, job->directory, "partition.metadata",
+                                    bytes_of(text, (size_t)n));
     if (error == 0)
-        error = create_unless_there(disk, job->directory, "leader-epoch-checkpoint", bytes_of_string("0\n0\n"));
+        error = create_unless_there(disk, job->directory, "leader-epoch-checkpoint",
+                                    bytes_of_string("0\n0\n"));
     return error;
 }
 
 /* A new file of the segment; one of 0 bytes may be left over from an attempt that failed. */
-static int create_file(struct disk *disk, const struct job *job, const char *suffix, bool must_be_empty, int *fd)
+static int create_file(struct disk *disk, const struct job *job, const char *suffix,
+                       bool must_be_empty, int *fd)
 {
     char path[DISK_PATH_MAX];
     struct disk_stat s;
@@ -118,7 +124,8 @@ static int segment_create(struct disk *disk, struct job *job)
         error = directory_sync(disk, job->directory);
     if (error == 0)
         return 0;
-    /* The names go again, or a later attempt would meet a preallocated .log and take it for content. */
+    /* The names go again, or a later attempt would meet a preallocated .log and take it for
+     * content. */
     close_all(disk, job);
     static const char *const suffixes[] = {".log", ".index", ".timeindex"};
     for (size_t i = 0; i < array_n(suffixes); i++) {
@@ -155,7 +162,8 @@ static int open_file(struct disk *disk, struct job *job)
 /* ── JOB_SEAL ── */
 
 /* Cuts a file to its content and makes it durable. */
-static int seal_file(struct disk *disk, const struct job *job, const char *suffix, int fd, uint64_t bytes)
+static int seal_file(struct disk *disk, const struct job *job, const char *suffix, int fd,
+                     uint64_t bytes)
 {
     char path[DISK_PATH_MAX];
     int own_fd = -1;
@@ -224,13 +232,15 @@ static int directory_drop(struct helper *helper, struct job *job)
     return error < 0 ? error : directory_sync(helper->disk, parent);
 }
 
-/* The identity of the partition goes last, as in Kafka: until then the directory says whose it was. */
+/* The identity of the partition goes last, as in Kafka: until then the directory says whose it was.
+ */
 static bool is_identity(const char *name)
 {
     return strcmp(name, "partition.metadata") == 0 || strcmp(name, "leader-epoch-checkpoint") == 0;
 }
 
-static int unlink_names(struct disk *disk, const char *directory, const struct names *names, bool identity)
+static int unlink_names(struct disk *disk, const char *directory, const struct names *names,
+                        bool identity)
 {
     for (uint32_t i = 0; i < names->n; i++) {
         char path[DISK_PATH_MAX];
@@ -268,7 +278,8 @@ static int directory_purge(struct disk *disk, const struct job *job)
 
 static int segment_unlink(struct disk *disk, const struct job *job)
 {
-    static const char *const suffixes[UNLINK_SUFFIXES_N] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
+    static const char *const suffixes[UNLINK_SUFFIXES_N] = {".log", ".index", ".timeindex",
+                                                            ".txnindex", ".snapshot"};
     bool is_finish = job->how == JOB_UNLINK_FINISH;
     for (size_t i = 0; i < UNLINK_SUFFIXES_N; i++) {
         char from[DISK_PATH_MAX], to[DISK_PATH_MAX], deleted[FILE_NAME_MAX];
@@ -308,6 +319,7 @@ static int job_run(struct helper *helper, struct job *job)
         return bulk_time_query(helper, job);
     }
     check(false);
+    return E_INVALID;
 }
 
 int helper_turn(struct helper *helper, struct now now, int budget)
@@ -324,7 +336,8 @@ int helper_turn(struct helper *helper, struct now now, int budget)
             struct job *job = container_of(mail, struct job, mail);
             job->error = job_run(helper, job);
         } else {
-            check(mail->kind == MAIL_STOP); /* nothing to finish: every job is done within its turn */
+            check(mail->kind ==
+                  MAIL_STOP); /* nothing to finish: every job is done within its turn */
         }
         mail_answer(helper->post, mail);
         done++;

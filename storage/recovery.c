@@ -3,17 +3,19 @@
  *
  * Owner: main, before the threads run.
  *
- * After a clean stop everything is believed but the end of the last segment, which is looked at; when that does not
- * fit, the segment is scanned as after a crash. After a crash the segment that holds the recovery point and all
- * later ones are scanned (so always the last); the log is cut at the first batch that is not whole, later segments
- * are removed, indexes rebuilt, and every file whose end was read is flushed (journal rule 8), so that nothing is
- * served that a second crash could take.
+ * After a clean stop everything is believed but the end of the last segment, which is looked at;
+ * when that does not fit, the segment is scanned as after a crash. After a crash the segment that
+ * holds the recovery point and all later ones are scanned (so always the last); the log is cut at
+ * the first batch that is not whole, later segments are removed, indexes rebuilt, and every file
+ * whose end was read is flushed (journal rule 8), so that nothing is served that a second crash
+ * could take.
  *
- * The recovery point is believed only when its file is younger than the partition's directory: a topic that was
- * deleted and made again under its old name must not inherit the old one's.
+ * The recovery point is believed only when its file is younger than the partition's directory: a
+ * topic that was deleted and made again under its old name must not inherit the old one's.
  *
- * Leftovers: .deleted, .cleaned and .tmp files go, as do indexes without a .log. A .swap file means that Apache Kafka
- * was stopped while it replaced compacted segments; only it can finish that: E_UNSUPPORTED.
+ * Leftovers: .deleted, .cleaned and .tmp files go, as do indexes without a .log. A .swap file means
+ * that Apache Kafka was stopped while it replaced compacted segments; only it can finish that:
+ * E_UNSUPPORTED.
  */
 #include "recovery.h"
 
@@ -79,7 +81,8 @@ static void names_orphans(struct recovery *r)
     for (uint32_t i = 0; i < r->names.n; i++) {
         const char *name = r->names.v[i];
         int64_t offset;
-        bool is_index = name_parse(name, ".index", &offset) || name_parse(name, ".timeindex", &offset) ||
+        bool is_index = name_parse(name, ".index", &offset) ||
+                        name_parse(name, ".timeindex", &offset) ||
                         name_parse(name, ".txnindex", &offset);
         if (is_index && !recovery_has_file(r, offset, ".log"))
             name_unlink(r, name);
@@ -112,7 +115,8 @@ static int store_checkpoints_load(struct store *store)
     store->checkpoints = checkpoints_new();
     if (store->checkpoints == NULL)
         return E_NO_MEMORY;
-    return checkpoints_read(store->checkpoints, store->disk, store->config.directory, why, sizeof why);
+    return checkpoints_read(store->checkpoints, store->disk, store->config.directory, why,
+                            sizeof why);
 }
 
 /* The checkpoint file was written after the partition's directory was made. */
@@ -120,7 +124,8 @@ static bool checkpoint_is_younger(struct recovery *r)
 {
     char path[DISK_PATH_MAX];
     struct disk_stat file, partition;
-    int rc = path_join(path, r->store->config.directory, checkpoint_name(CHECKPOINT_RECOVERY_POINT));
+    int rc =
+        path_join(path, r->store->config.directory, checkpoint_name(CHECKPOINT_RECOVERY_POINT));
     if (rc == 0)
         rc = disk_stat(r->disk, path, &file);
     if (rc == 0)
@@ -135,7 +140,8 @@ static void checkpoints_look(struct recovery *r)
     const struct checkpoints *c = r->store->checkpoints;
     const struct log_id *id = &r->log->id;
     int64_t offset;
-    bool is_ours = checkpoint_is_younger(r);
+    bool is_ours =
+        r->is_clean || checkpoint_is_younger(r); /* a clean stop wrote them for just these logs */
     r->log->cleaner_offset = -1;
     if (is_ours && checkpoint_get(c, CHECKPOINT_LOG_START, id->topic, id->partition, &offset))
         r->log_start = offset;
@@ -143,18 +149,21 @@ static void checkpoints_look(struct recovery *r)
         r->dense_from = r->log->cleaner_offset = offset;
     if (r->is_clean)
         r->recovery_point = INT64_MAX;
-    else if (is_ours && checkpoint_get(c, CHECKPOINT_RECOVERY_POINT, id->topic, id->partition, &offset))
+    else if (is_ours &&
+             checkpoint_get(c, CHECKPOINT_RECOVERY_POINT, id->topic, id->partition, &offset))
         r->recovery_point = offset;
 }
 
 /* ── segments ── */
 
-/* Opens segment bases[at], the newest so far. *end: the offset behind it. *is_cut: what follows must go. */
+/* Opens segment bases[at], the newest so far. *end: the offset behind it. *is_cut: what follows
+ * must go. */
 static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *is_cut)
 {
     bool is_last = at + 1 == r->bases_n;
-    bool is_believed = is_last ? r->is_clean
-                               : r->bases[at + 1] <= r->recovery_point && recovery_has_file(r, r->bases[at], ".index");
+    bool has_indexes = recovery_has_file(r, r->bases[at], ".index") &&
+                       recovery_has_file(r, r->bases[at], ".timeindex");
+    bool is_believed = is_last ? r->is_clean : has_indexes && r->bases[at + 1] <= r->recovery_point;
     struct segment *segment;
     uint64_t cut = 0;
     int64_t expected = r->scanned_from != INT64_MAX ? *end : -1;
@@ -172,7 +181,7 @@ static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *
     rc = recovery_scan(r, segment, expected, is_last, end, &cut);
     if (rc != 0)
         return rc;
-    /* A hole between this segment's end and the next one's base is found when that one is scanned. */
+    /* A hole before the next segment is found when that one is scanned. */
     *is_cut = cut > 0;
     r->report->logs_cut_n += *is_cut;
     if (!is_last && !*is_cut)
@@ -187,7 +196,8 @@ static void segment_forget_last(struct plog *log)
     segment_put(segment);
 }
 
-/* The last segment is empty and does not begin where the log ends: the one before it takes the appends again. */
+/* The last segment is empty and does not begin where the log ends: the one before it takes the
+ * appends again. */
 static int segment_step_back(struct recovery *r, int64_t *end)
 {
     struct plog *log = r->log;
@@ -286,10 +296,13 @@ static void log_forget(struct plog *log)
     plog_free(log);
 }
 
-int store_log_recover(struct store *store, const struct log_id *id, const struct log_config *config, bool is_clean,
-                      struct recovery_report *report, struct plog **out)
+int store_log_recover(struct store *store, const struct log_id *id, const struct log_config *config,
+                      bool is_clean, struct recovery_report *report, struct plog **out)
 {
-    struct recovery r = {.store = store, .disk = store->disk, .report = report, .is_clean = is_clean,
+    struct recovery r = {.store = store,
+                         .disk = store->disk,
+                         .report = report,
+                         .is_clean = is_clean,
                          .scanned_from = INT64_MAX};
     store_own(store);
     if (store_log_find(store, &id->topic_id, id->partition) != NULL)

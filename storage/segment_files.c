@@ -1,11 +1,13 @@
 /*
- * segment_files.c - files and descriptors of segments: made and opened when needed, closed when too many are open.
+ * segment_files.c - files and descriptors of segments: made and opened when needed, closed when too
+ * many are open.
  *
- * Owner: home. A segment holds at most one descriptor, of its .log; those of the two indexes, which creation hands
- * out too, are given back at once, because indexes are written as whole files when the segment is sealed.
+ * Owner: home. A segment holds at most one descriptor, of its .log; those of the two indexes, which
+ * creation hands out too, are given back at once, because indexes are written as whole files when
+ * the segment is sealed.
  *
- * Descriptors in use (io_n > 0) and those of files with unflushed bytes of a STORE_GROUP log stay open; of the
- * others the least recently used are closed when there are more than open_files_max.
+ * Descriptors in use (io_n > 0) and those of files with unflushed bytes of a STORE_GROUP log stay
+ * open; of the others the least recently used are closed when there are more than open_files_max.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +55,8 @@ static void segment_fd_close(struct segment *segment)
 
 void segment_fd_idle(struct segment *segment)
 {
-    if (segment->state == SEGMENT_GONE && segment->fd >= 0 && segment->io_n == 0 && list_is_empty(&segment->waits))
+    if (segment->state == SEGMENT_GONE && segment->fd >= 0 && segment->io_n == 0 &&
+        list_is_empty(&segment->waits))
         segment_fd_close(segment);
 }
 
@@ -64,7 +67,8 @@ static bool segment_may_close(const struct segment *segment)
         return false;
     if (log == NULL || log->state != PLOG_OPEN)
         return true;
-    return plog_is_group(log) ? segment->durable_pos == segment->end_pos : segment->written_pos == segment->end_pos;
+    return plog_is_group(log) ? segment->durable_pos == segment->end_pos
+                              : segment->written_pos == segment->end_pos;
 }
 
 void segment_files_limit(struct store *store)

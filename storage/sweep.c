@@ -1,22 +1,22 @@
 /*
- * sweep.c - what stands in a log directory at start and is no live partition, and what a crash left in those that
- * are.
+ * sweep.c - what stands in a log directory at start and is no live partition, and what a crash left
+ * in those that are.
  *
  * Owner: main; nobody else runs.
  *
- *   <topic>-<partition>                known, the id in partition.metadata too: tidied, see below
- *                                      empty, no partition.metadata: a creation that a crash cut short; removed
- *                                      otherwise renamed to <topic>-<partition>.<32 hex>-stray, with all it holds
+ *   <topic>-<partition>                  known, by the id in partition.metadata too: tidied, below
+ *                                        empty: a creation that a crash cut short; removed
+ *                                        otherwise: renamed to <topic>-<partition>.<32 hex>-stray
  *   <topic>-<partition>.<32 hex>-delete  removed
- *   ...-stray, ...-future              kept
- *   __cluster_metadata-0               tidied; it has no home worker and nobody asks for its id
- *   anything else                      kept: not ours
+ *   ...-stray, ...-future                kept
+ *   __cluster_metadata-0                 tidied; nobody asks for its id
+ *   anything else                        kept: not ours
  *
- * Tidying a partition (Kafka LogLoader.removeTempFilesAndCollectSwapFiles, completeSwapOperations):
+ * Tidying a partition (Kafka LogLoader.removeTempFilesAndCollectSwapFiles):
  *   1 *.deleted, *.cleaned and *.tmp are unlinked
- *   2 <N>.log.swap is the result of a compaction that was about to take the place of the segments from N to its
- *     end: their files are unlinked, then the .swap files get their names. A .swap without its .log.swap was renamed
- *     already or is useless: unlinked.
+ *   2 <N>.log.swap is the result of a compaction that was about to take the place of the segments
+ *     from N to its end: their files are unlinked, then the .swap files get their names. A .swap
+ *     without its .log.swap was renamed already or is useless: unlinked
  *   3 .index, .timeindex, .txnindex without their .log are unlinked
  */
 #include <stdio.h>
@@ -57,7 +57,8 @@ bool partition_name_parse(const char *name, struct bytes *topic, int32_t *partit
 bool segment_name_parse(const char *name, int64_t *base_offset, const char **suffix)
 {
     struct bytes digits = bytes_of(name, strnlen(name, SEGMENT_DIGITS));
-    if (digits.n < SEGMENT_DIGITS || name[0] == '-' || !text_number(&digits, 0, INT64_MAX, base_offset) || digits.n > 0)
+    if (digits.n < SEGMENT_DIGITS || name[0] == '-' ||
+        !text_number(&digits, 0, INT64_MAX, base_offset) || digits.n > 0)
         return false;
     *suffix = name + SEGMENT_DIGITS;
     return true;
@@ -83,7 +84,8 @@ static bool has_name(const struct names *names, const char *name)
 }
 
 /* The offset behind the last whole batch of a segment file; base_offset when there is none. */
-static int segment_end_offset(struct disk *disk, const char *path, int64_t base_offset, int64_t *end)
+static int segment_end_offset(struct disk *disk, const char *path, int64_t base_offset,
+                              int64_t *end)
 {
     struct batch_scan scan;
     struct disk_stat s;
@@ -98,7 +100,8 @@ static int segment_end_offset(struct disk *disk, const char *path, int64_t base_
         return fd;
     error = batch_scan_init(&scan, disk, fd, s.bytes, 0);
     while (error == 0 && (error = batch_scan_peek(&scan, &b, &header)) == 0) {
-        *end = batch_last_offset(&b) + 1;
+        int64_t last = batch_last_offset(&b);
+        *end = last < base_offset || last == INT64_MAX ? base_offset : last + 1;
         batch_scan_skip(&scan, &b);
     }
     batch_scan_fini(&scan);
@@ -107,16 +110,17 @@ static int segment_end_offset(struct disk *disk, const char *path, int64_t base_
 }
 
 /* Unlinks the files of the segments that [first, end) replaces. */
-static int unlink_replaced(struct disk *disk, const char *directory, const struct names *names, int64_t first,
-                           int64_t end)
+static int unlink_replaced(struct disk *disk, const char *directory, const struct names *names,
+                           int64_t first, int64_t end)
 {
     for (uint32_t i = 0; i < names->n; i++) {
         const char *suffix;
         int64_t base_offset;
-        if (!segment_name_parse(names->v[i], &base_offset, &suffix) || base_offset < first || base_offset >= end)
+        if (!segment_name_parse(names->v[i], &base_offset, &suffix) || base_offset < first ||
+            base_offset >= end)
             continue;
-        if (strcmp(suffix, ".log") != 0 && strcmp(suffix, ".index") != 0 && strcmp(suffix, ".timeindex") != 0 &&
-            strcmp(suffix, ".txnindex") != 0)
+        if (strcmp(suffix, ".log") != 0 && strcmp(suffix, ".index") != 0 &&
+            strcmp(suffix, ".timeindex") != 0 && strcmp(suffix, ".txnindex") != 0)
             continue;
         int error = unlink_in(disk, directory, names->v[i]);
         if (error < 0)
@@ -125,7 +129,8 @@ static int unlink_replaced(struct disk *disk, const char *directory, const struc
     return 0;
 }
 
-static int complete_swap(struct disk *disk, const char *directory, const struct names *names, int64_t base_offset)
+static int complete_swap(struct disk *disk, const char *directory, const struct names *names,
+                         int64_t base_offset)
 {
     /* The .log last: until then a repeated start does all of this again. */
     static const char *const suffixes[] = {".index", ".timeindex", ".txnindex", ".log"};
@@ -153,7 +158,8 @@ static int complete_swaps(struct disk *disk, const char *directory)
     for (uint32_t i = 0; error == 0 && i < names.n; i++) {
         const char *suffix;
         int64_t base_offset;
-        if (segment_name_parse(names.v[i], &base_offset, &suffix) && strcmp(suffix, ".log.swap") == 0)
+        if (segment_name_parse(names.v[i], &base_offset, &suffix) &&
+            strcmp(suffix, ".log.swap") == 0)
             error = complete_swap(disk, directory, &names, base_offset);
     }
     names_free(&names);
@@ -167,7 +173,8 @@ static bool is_orphan(const struct names *names, const char *name)
     char log[32];
     if (!segment_name_parse(name, &base_offset, &suffix))
         return false;
-    if (strcmp(suffix, ".index") != 0 && strcmp(suffix, ".timeindex") != 0 && strcmp(suffix, ".txnindex") != 0)
+    if (strcmp(suffix, ".index") != 0 && strcmp(suffix, ".timeindex") != 0 &&
+        strcmp(suffix, ".txnindex") != 0)
         return false;
     snprintf(log, sizeof log, "%.20s.log", name);
     return !has_name(names, log);
@@ -218,7 +225,8 @@ int partition_metadata_read(struct disk *disk, const char *directory, struct uui
     while (text_line(&rest, &line)) {
         if (line.n <= sizeof key - 1 || memcmp(line.ptr, key, sizeof key - 1) != 0)
             continue;
-        is_found = uuid_from_text(bytes_of(line.ptr + sizeof key - 1, line.n - (sizeof key - 1)), topic_id);
+        is_found = uuid_from_text(bytes_of(line.ptr + sizeof key - 1, line.n - (sizeof key - 1)),
+                                  topic_id);
     }
     file_read_free(&text);
     return is_found ? 0 : E_CORRUPT;
@@ -256,7 +264,8 @@ static int make_stray(struct sweep *s, const char *directory, const char *name)
     uuid_hex(&id, hex);
     const char *dash = strrchr(name, '-');
     int tail_n = (int)strlen(dash) + 1 + 32 + (int)strlen("-stray");
-    int topic_n = (int)(dash - name) > DISK_NAME_MAX - tail_n ? DISK_NAME_MAX - tail_n : (int)(dash - name);
+    int topic_n =
+        (int)(dash - name) > DISK_NAME_MAX - tail_n ? DISK_NAME_MAX - tail_n : (int)(dash - name);
     snprintf(stray, sizeof stray, "%.*s%.12s.%s-stray", topic_n, name, dash, hex);
     int error = path_join(to, s->path, stray);
     if (error == 0)
@@ -278,11 +287,13 @@ static int sweep_partition(struct sweep *s, const char *directory, const char *n
     int error = partition_metadata_read(s->disk, directory, &id);
     if (error == 0 && s->is_known(s->context, topic, partition, &id))
         return partition_tidy(s->disk, directory);
-    if (error < 0 && error != E_NOT_FOUND && error != E_CORRUPT && error != E_TOO_LARGE && error != E_INVALID)
+    if (error < 0 && error != E_NOT_FOUND && error != E_CORRUPT && error != E_TOO_LARGE &&
+        error != E_INVALID)
         return error;
     if (error == E_NOT_FOUND) {
         error = names_list(s->disk, directory, &names);
-        bool is_empty = error == 0 && (names.n == 0 || (names.n == 1 && ends_with(names.v[0], ".tmp")));
+        bool is_empty =
+            error == 0 && (names.n == 0 || (names.n == 1 && ends_with(names.v[0], ".tmp")));
         names_free(&names);
         if (error < 0)
             return error;
@@ -295,7 +306,7 @@ static int sweep_partition(struct sweep *s, const char *directory, const char *n
 static int sweep_name(struct sweep *s, const char *name)
 {
     char directory[DISK_PATH_MAX];
-    struct disk_stat stat;
+    struct disk_stat stat = {.bytes = 0};
     int error = path_join(directory, s->path, name);
     if (error == 0)
         error = disk_stat(s->disk, directory, &stat);
@@ -309,14 +320,15 @@ static int sweep_name(struct sweep *s, const char *name)
 }
 
 int directory_sweep(struct disk *disk, const char *path,
-                    bool (*is_known)(void *context, struct bytes topic, int32_t partition, const struct uuid *id),
+                    bool (*is_known)(void *context, struct bytes topic, int32_t partition,
+                                     const struct uuid *id),
                     void *context, uint32_t *removed_n, uint32_t *stray_n)
 {
     struct sweep s = {.disk = disk, .path = path, .is_known = is_known, .context = context};
     struct names names;
     int error = names_list(disk, path, &names);
     /* New names need only differ from those that are there, so those are the seed. */
-    prng_init(&s.prng, hash_bytes(names.text, names.text_n, 0));
+    prng_init(&s.prng, names.n == 0 ? 0 : hash_bytes(names.text, names.text_n, 0));
     for (uint32_t i = 0; error == 0 && i < names.n; i++)
         error = sweep_name(&s, names.v[i]);
     names_free(&names);

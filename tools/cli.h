@@ -75,8 +75,9 @@ int consume_command(struct cli *cli, int argc, char **argv);
 int cluster_command(struct cli *cli, int argc, char **argv);
 int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
+int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
 extern const char topic_help[], produce_help[], consume_help[], cluster_help[], api_help[],
-    dump_help[];
+    dump_help[], bench_help[];
 
 #endif

@@ -17,6 +17,7 @@ static const char main_help[] =
     "  millrace consume TOPIC        records to standard output\n"
     "  millrace cluster              brokers, controller, features\n"
     "  millrace api                  the APIs a broker serves and their versions\n"
+    "  millrace bench                load, open loop, with latencies and a report\n"
     "  millrace dump FILE            what stands in a segment, an index, a snapshot or a "
     "checkpoint\n"
     "  millrace COMMAND --help       everything about a command, with examples\n"
@@ -41,6 +42,8 @@ int main(int argc, char **argv)
         {"consume", consume_command, "consume records", consume_help},
         {"cluster", cluster_command, "the cluster", cluster_help},
         {"api", api_command, "API versions", api_help},
+        {"dump", dump_command, "what stands in a file", dump_help},
+        {"bench", bench_command, "measure a broker", bench_help},
     };
     /* '+': global options before the command; the command's own parsing begins behind its name. */
     static const struct option options[] = {CLI_OPTIONS};

@@ -1,8 +1,9 @@
 /*
  * fake_disk.h - disk.h for tests: a real disk whose n-th changing operation fails.
  *
- * Owner: the test. Counted are write, sync, truncate, make_directory, rename, unlink and creating opens. The one
- * whose number is fail_at fails with fail_error and is not done; with is_dead all later ones fail too.
+ * Owner: the test. Counted are write, sync, truncate, make_directory, rename, unlink and creating
+ * opens. The one whose number is fail_at fails with fail_error and is not done; with is_dead all
+ * later ones fail too.
  */
 #ifndef MILLRACE_FAKE_DISK_H
 #define MILLRACE_FAKE_DISK_H
@@ -53,7 +54,8 @@ static inline int64_t fake_disk_read(struct disk *d, int fd, void *to, uint64_t 
     return disk_read(fake_disk_of(d)->real, fd, to, n, pos);
 }
 
-static inline int fake_disk_write(struct disk *d, int fd, const void *from, uint64_t n, uint64_t pos)
+static inline int fake_disk_write(struct disk *d, int fd, const void *from, uint64_t n,
+                                  uint64_t pos)
 {
     return FAKE_DISK_CALL(d, disk_write(fake_disk_of(d)->real, fd, from, n, pos));
 }
@@ -93,7 +95,8 @@ static inline int fake_disk_rename(struct disk *d, const char *from, const char 
     return FAKE_DISK_CALL(d, disk_rename(fake_disk_of(d)->real, from, to));
 }
 
-static inline int fake_disk_list(struct disk *d, const char *path, int (*each)(void *, const char *), void *context)
+static inline int fake_disk_list(struct disk *d, const char *path,
+                                 int (*each)(void *, const char *), void *context)
 {
     return disk_list(fake_disk_of(d)->real, path, each, context);
 }
@@ -111,9 +114,11 @@ static inline int fake_disk_space(struct disk *d, const char *path, struct disk_
 static inline void fake_disk_init(struct fake_disk *f, struct disk *real)
 {
     static const struct disk_functions functions = {
-        fake_disk_open, fake_disk_close, fake_disk_read, fake_disk_write, fake_disk_sync, fake_disk_truncate,
-        fake_disk_stat, fake_disk_make_directory, fake_disk_remove_directory, fake_disk_unlink, fake_disk_rename,
-        fake_disk_list, fake_disk_lock, fake_disk_space,
+        fake_disk_open,   fake_disk_close,          fake_disk_read,
+        fake_disk_write,  fake_disk_sync,           fake_disk_truncate,
+        fake_disk_stat,   fake_disk_make_directory, fake_disk_remove_directory,
+        fake_disk_unlink, fake_disk_rename,         fake_disk_list,
+        fake_disk_lock,   fake_disk_space,
     };
     *f = (struct fake_disk){.disk = {.functions = &functions}, .real = real, .fail_error = E_IO};
 }

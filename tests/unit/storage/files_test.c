@@ -1,4 +1,5 @@
-/* files_test.c - files.c and disk_tools.c: every job, and every operation of every job failing once. */
+/* files_test.c - files.c and disk_tools.c: every job, and every operation of every job failing
+ * once. */
 #include "jobs.h"
 
 #include "disk_tools.h"
@@ -196,7 +197,8 @@ static void segment_create_that_failed_anywhere_can_be_repeated(void **state)
             fault_disk_arm(&fault, 0, 0, false);
             job = job_of(JOB_SEGMENT_CREATE);
             error = run(job);
-            /* A disk that died cannot clean up: then the preallocated name is refused, never overwritten. */
+            /* A disk that died cannot clean up: then the preallocated name is refused, never
+             * overwritten. */
             assert_true(error == 0 || (is_dead && error == E_EXISTS));
             if (error == 0)
                 assert_true(test_file_is(partition, "partition.metadata", sample_partition_metadata,
@@ -330,7 +332,7 @@ static void drop_of_the_longest_topic_fits_a_name(void **state)
     char longest[300];
     (void)state;
     memset(longest, 't', 249);
-    strcpy(longest + 249, "-7");
+    memcpy(longest + 249, "-7", 3);
     struct job *job = job_of(JOB_DROP);
     assert_int_equal(path_join(job->directory, root, longest), 0);
     assert_int_equal(disk_make_directory(disk_posix(), job->directory), 0);
@@ -353,7 +355,8 @@ static void drop_and_purge_that_failed_anywhere_can_be_repeated(void **state)
         fault_disk_arm(&fault, n, E_IO, false);
         int error = run(job);
         is_fired |= fault.is_fired;
-        bool is_old = test_exists(root, "my-topic-3"), is_new = job->name[0] != '\0' && test_exists(root, job->name);
+        bool is_old = test_exists(root, "my-topic-3"),
+             is_new = job->name[0] != '\0' && test_exists(root, job->name);
         assert_true(is_old != is_new);
         if (error < 0 && is_old)
             assert_int_equal(run(job), 0);
@@ -384,10 +387,11 @@ static void open_write_and_close_jobs_do_so(void **state)
     (void)state;
     struct job *job = job_of(JOB_WRITE_FILE);
     memcpy(job->directory, root, sizeof root);
-    strcpy(job->name, "leader-epoch-checkpoint");
+    snprintf(job->name, sizeof job->name, "leader-epoch-checkpoint");
     job->data = SAMPLE(epoch_checkpoint);
     assert_int_equal(run(job), 0);
-    assert_true(test_file_is(root, job->name, sample_epoch_checkpoint, sizeof sample_epoch_checkpoint));
+    assert_true(
+        test_file_is(root, job->name, sample_epoch_checkpoint, sizeof sample_epoch_checkpoint));
     job->kind = JOB_OPEN;
     assert_int_equal(run(job), 0);
     assert_int_equal(job->bytes, sizeof sample_epoch_checkpoint);
@@ -395,7 +399,7 @@ static void open_write_and_close_jobs_do_so(void **state)
     assert_int_equal(run(job), 0);
     assert_int_equal(fault.fds_n, 0);
     job->kind = JOB_OPEN;
-    strcpy(job->name, "no");
+    snprintf(job->name, sizeof job->name, "no");
     assert_int_equal(run(job), E_NOT_FOUND);
     assert_int_equal(job->fd, -1);
 }

@@ -16,7 +16,7 @@ static struct create_topics_request *create_of(struct bed *bed, const char *name
     return q;
 }
 
-static void created_topic_is_answered_after_control(void **state)
+static void trap_18_created_topics_have_one_result_each(void **state)
 {
     (void)state;
     for (uint8_t workers_n = 1; workers_n <= 3; workers_n += 2) {
@@ -127,7 +127,7 @@ static void closing_at_any_turn_releases_everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(created_topic_is_answered_after_control),
+        TEST(trap_18_created_topics_have_one_result_each),
         TEST(each_forwarded_api_reaches_control_with_who_asked),
         TEST(null_response_closes_the_connection),
         TEST(requests_beyond_controls_places_wait),

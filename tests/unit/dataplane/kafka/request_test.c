@@ -38,7 +38,7 @@ static uint64_t frame_of(uint8_t *to, int key, int version, const char *text, co
 
 /* ── what closes ── */
 
-static void expect_close(const void *bytes, uint64_t n, enum stat stat)
+static void expect_close(const void *bytes, uint64_t n, enum stat_at stat)
 {
     struct bed *bed = bed_new(1);
     struct client c = client_connect(bed);
@@ -127,6 +127,22 @@ static void bodies_that_cannot_be_decoded_close(void **state)
                  STAT_BAD_BODY);
 }
 
+/* Trap 32: the client id has a two-byte length in flexible headers, too (ApiVersions v3 among
+ * them). */
+static void trap_32_client_id_of_a_flexible_header_is_classic(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    uint8_t frame[64];
+    static const uint8_t body[] = {0, 2, 'x', 2, '1', 0}; /* no tags; name, version; no tags */
+    client_write(&c, frame, frame_of(frame, API_VERSIONS, 3, "a-client-id", body, sizeof body));
+    const struct api_versions_response *p = client_answer(&c, API_VERSIONS, 3, 77);
+    assert_int_equal(p->error_code, 0);
+    client_close(&c);
+    bed_free(bed);
+}
+
 /* ── what is tolerated ── */
 
 static void expect_metadata(const void *bytes, uint64_t n, int16_t version)
@@ -206,6 +222,24 @@ static void api_versions_lists_what_the_table_offers(void **state)
         assert_int_equal(p->finalized_features_n, 1);
         assert_int_equal(p->finalized_features[0].max_version_level, 30);
         assert_int_equal(p->finalized_features_epoch, 77);
+    }
+    client_close(&c);
+    bed_free(bed);
+}
+
+/* Trap 3: nothing with a supported minimum of 0 up to v3; we have no such feature in any version.
+ */
+static void trap_3_no_feature_begins_at_zero(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    struct api_versions_request q = {bytes_of_string("test-client"), bytes_of_string("1.0")};
+    for (int16_t version = 3; version <= 4; version++) {
+        const struct api_versions_response *p = client_ask(&c, API_VERSIONS, version, &q);
+        assert_int_equal(p->supported_features_n, 1);
+        assert_int_equal(p->supported_features[0].min_version, 7);
+        assert_int_equal(p->supported_features[0].max_version, 30);
     }
     client_close(&c);
     bed_free(bed);
@@ -444,6 +478,8 @@ int main(void)
         TEST(bad_lengths_close),
         TEST(longest_frame_is_waited_for),
         TEST(short_headers_close),
+        TEST(trap_32_client_id_of_a_flexible_header_is_classic),
+        TEST(trap_3_no_feature_begins_at_zero),
         TEST(trap_31_unknown_keys_close),
         TEST(versions_out_of_range_close),
         TEST(bodies_that_cannot_be_decoded_close),
