@@ -17,6 +17,7 @@ struct fake_disk {
     int fail_error;
     bool is_dead;
     uint64_t opens_n, closes_n;
+    uint64_t syncs_n, sync_alls_n;
     bool has_no_sync_all;
 };
 
@@ -63,6 +64,7 @@ static inline int fake_disk_write(struct disk *d, int fd, const void *from, uint
 
 static inline int fake_disk_sync(struct disk *d, int fd)
 {
+    fake_disk_of(d)->syncs_n++;
     return FAKE_DISK_CALL(d, disk_sync(fake_disk_of(d)->real, fd));
 }
 
@@ -116,6 +118,7 @@ static inline int fake_disk_sync_all(struct disk *d, int fd)
 {
     if (fake_disk_of(d)->has_no_sync_all)
         return E_UNSUPPORTED;
+    fake_disk_of(d)->sync_alls_n++;
     return FAKE_DISK_CALL(d, disk_sync_all(fake_disk_of(d)->real, fd));
 }
 
