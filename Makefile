@@ -113,6 +113,7 @@ BENCH    := $(patsubst bench/micro/%.c,$(B)/bench-micro/%,$(wildcard bench/micro
 SIM      := $(if $(SIM_C),$(B)/sim)
 SYSTEM   := $(wildcard tests/system/run)
 SEEDS    ?= 20
+TEST_SEEDS ?= 500
 SIM_RUN   = $(if $(SEED),$(SIM) --seed=$(SEED),$(SIM) --seeds=$(SEEDS))
 T        ?=
 TESTRUN  := $(PY) tools/testrun.py --log $(B)/log --only '$(T)'
@@ -137,7 +138,7 @@ unit: $(UNIT) $(REPLAY) ## run the unit tests and the saved fuzz inputs (T=name:
 
 test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, budgets, simulator, real clients
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
-	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(SEEDS)") --stage system $(SYSTEM)
+	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS)") --stage system $(SYSTEM)
 
 sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
@@ -184,9 +185,9 @@ lint: headers $(LIBS) ## layers, rules of style, map of the code, every header a
 	@$(PY) tools/layers.py $(B) && $(PY) tools/tidy.py && $(PY) tools/mapcheck.py && $(PY) tools/cppcheck.py $(B) \
 	  && echo "lint: clean"
 
-format: ## clang-format what you changed (since main), in place
+format: ## clang-format what you changed since main, in place (ALL=1: the whole tree)
 	@files=$$({ git diff --name-only --diff-filter=d $$(git merge-base HEAD main 2>/dev/null || echo HEAD); \
-	  git ls-files -o --exclude-standard; } | grep -E '\.[ch]$$' | sort -u); \
+	  git ls-files -o --exclude-standard; $(if $(ALL),git ls-files;) } | grep -E '\.[ch]$$' | sort -u); \
 	  [ -z "$$files" ] || clang-format-14 -i $$files; echo "format: $$(echo $$files | wc -w) files"
 
 schema: ## compare our schemas with their digests, and with Kafka's own: KAFKA_SCHEMA=dir

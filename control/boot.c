@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "control_inside.h"
+#include "coordinator.h"
 
 enum { METADATA_TAIL_BYTES = 8 << 20 };
 
@@ -138,6 +139,7 @@ int control_init(struct control **out, const struct control_config *config, stru
     prng_init(&c->prng, config->seed);
     prng_uuid(&c->prng, &c->incarnation);
     list_init(&c->waiting);
+    list_init(&c->heartbeats);
     list_init(&c->answers);
     list_init(&c->orders_free);
     list_init(&c->durable.link);
@@ -153,11 +155,14 @@ int control_init(struct control **out, const struct control_config *config, stru
         fail(why, why_n, "the metadata log cannot be opened as a log", e);
     if (e == 0 && (e = view_publish(c)) < 0)
         fail(why, why_n, "the first view", e);
+    if (e == 0 && (e = coordinator_init(&c->coordinator, c)) < 0)
+        fail(why, why_n, "the groups", e);
     if (e < 0) {
         control_fini(c);
         return e;
     }
     timer_set(timers, &c->tick, c->now.ns + NS_PER_S);
+    coordinator_look(c->coordinator);
     *out = c;
     return 0;
 }
@@ -204,7 +209,9 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean,
         if (e < 0)
             return e;
     }
-    return c->failed_logs_n > 0 ? view_publish(c) : 0;
+    int e = c->failed_logs_n > 0 ? view_publish(c) : 0;
+    coordinator_look(c->coordinator);
+    return e;
 }
 
 int control_close(struct control *c, struct checkpoints *checkpoints)
@@ -227,6 +234,7 @@ void control_fini(struct control *c)
     if (c == NULL)
         return;
     timer_stop(c->timers, &c->tick);
+    coordinator_fini(c->coordinator);
     if (c->store != NULL)
         store_fini(c->store);
     view_free_all(c);

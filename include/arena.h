@@ -3,8 +3,9 @@
  *
  * Owner: whoever holds the request. Two sources of chunks:
  *   pages  a worker's struct pages: only that worker grows or ends the arena (checked with own()).
- *   heap   pages == NULL: chunks from malloc. For what control builds and a worker reads and ends: answers of
- *          control's requests travel with their arena by mail. The only heap use allowed after boot.
+ *   heap   pages == NULL: chunks from malloc. For what control builds and a worker reads and ends:
+ * answers of control's requests travel with their arena by mail. The only heap use allowed after
+ * boot.
  *
  * Bytes are zeroed on allocation, because decoders and encoders rely on "absent means zero".
  */
@@ -27,7 +28,8 @@ struct arena {
     uint64_t bytes_max;  /* bound on used_bytes: hostile input ends here             */
 };
 
-static inline void arena_init(struct arena *a, struct pages *pages, const void *owner, uint64_t bytes_max)
+static inline void arena_init(struct arena *a, struct pages *pages, const void *owner,
+                              uint64_t bytes_max)
 {
     *a = (struct arena){.pages = pages, .owner = owner, .bytes_max = bytes_max};
     list_init(&a->chunks);
@@ -85,7 +87,8 @@ static inline bool arena_grow(struct arena *a, uint64_t n)
     return true;
 }
 
-/* n bytes, 8-aligned, contiguous, not zeroed; NULL when the bound or the pages are used up, or n > 2 MiB. */
+/* n bytes, 8-aligned, contiguous, not zeroed; NULL when the bound or the pages are used up, or n >
+ * 2 MiB. */
 static inline void *arena_alloc_raw(struct arena *a, uint64_t n)
 {
     if (unlikely(n > PAGE_BLOCK))

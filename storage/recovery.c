@@ -344,6 +344,11 @@ int store_recovered(struct store *store)
     if (!store->is_unsynced)
         return 0;
     int all = disk_sync_all(store->disk, store->directory_fd);
+    if (all == E_UNSUPPORTED) { /* names that a killed process may have left unsynced */
+        int rc = disk_sync(store->disk, store->directory_fd);
+        if (rc != 0)
+            return rc;
+    }
     list_for_each(node, next, &store->logs) {
         struct plog *log = list_entry(node, struct plog, link);
         if (!log->is_unsynced)

@@ -36,19 +36,22 @@ static struct sim_known *note(struct sim *s, uint32_t topic, int32_t partition, 
     struct sim_log *log = &s->topics[topic].logs[partition];
     struct sim_known *k = known(log, offset);
     if (k == NULL) {
-        sim_fail(s, "%s %s-%d: offset %" PRId64 " is out of the model's range", how, s->topics[topic].name, partition,
-                 offset);
+        sim_fail(s, "%s %s-%d: offset %" PRId64 " is out of the model's range", how,
+                 s->topics[topic].name, partition, offset);
         return NULL;
     }
     if (record->partition != topic * SIM_PARTITIONS_MAX + (uint32_t)partition) {
-        sim_fail(s, "%s %s-%d at %" PRId64 ": the record belongs to partition %u", how, s->topics[topic].name,
-                 partition, offset, record->partition);
+        sim_fail(s, "%s %s-%d at %" PRId64 ": the record belongs to partition %u", how,
+                 s->topics[topic].name, partition, offset, record->partition);
         return NULL;
     }
     if (k->is_known && !same(&k->record, record)) {
-        sim_fail(s, "%s %s-%d at %" PRId64 ": producer %u number %" PRIu64 ", but it %s producer %u number %" PRIu64,
+        sim_fail(s,
+                 "%s %s-%d at %" PRId64 ": producer %u number %" PRIu64
+                 ", but it %s producer %u number %" PRIu64,
                  how, s->topics[topic].name, partition, offset, record->producer, record->number,
-                 k->is_acked || k->is_weak ? "was acknowledged as" : "was read as", k->record.producer, k->record.number);
+                 k->is_acked || k->is_weak ? "was acknowledged as" : "was read as",
+                 k->record.producer, k->record.number);
         return NULL;
     }
     k->record = *record;
@@ -56,8 +59,8 @@ static struct sim_known *note(struct sim *s, uint32_t topic, int32_t partition, 
     return k;
 }
 
-bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record,
-                 int16_t acks)
+bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                 const struct sim_record *record, int16_t acks)
 {
     struct sim_log *log = &s->topics[topic].logs[partition];
     struct sim_known *k = note(s, topic, partition, offset, record, "acknowledged");
@@ -70,7 +73,8 @@ bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offse
     return true;
 }
 
-bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record)
+bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                const struct sim_record *record)
 {
     struct sim_log *log = &s->topics[topic].logs[partition];
     struct sim_known *k = note(s, topic, partition, offset, record, "read");
@@ -91,13 +95,14 @@ static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_
         const struct sim_record *r = &log->v[offset].record;
         bool is_strict;
         if (r->producer >= s->clients_n)
-            return sim_fail(s, "%s-%d at %" PRId64 ": unknown producer %u", s->topics[topic].name, partition, offset,
-                            r->producer);
+            return sim_fail(s, "%s-%d at %" PRId64 ": unknown producer %u", s->topics[topic].name,
+                            partition, offset, r->producer);
         is_strict = client_role(s->clients[r->producer]) == SIM_IDEMPOTENT_PRODUCER;
         if (is_strict ? r->number != next[r->producer] : r->number < next[r->producer])
-            return sim_fail(s, "%s-%d at %" PRId64 ": producer %u number %" PRIu64 " after %" PRIu64 " (%s)",
-                            s->topics[topic].name, partition, offset, r->producer, r->number, next[r->producer],
-                            is_strict ? "idempotent" : "plain");
+            return sim_fail(
+                s, "%s-%d at %" PRId64 ": producer %u number %" PRIu64 " after %" PRIu64 " (%s)",
+                s->topics[topic].name, partition, offset, r->producer, r->number, next[r->producer],
+                is_strict ? "idempotent" : "plain");
         next[r->producer] = r->number + 1;
     }
     return true;
@@ -108,14 +113,15 @@ bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t e
     struct sim_log *log = &s->topics[topic].logs[partition];
     const char *name = s->topics[topic].name;
     if (end < log->acked_end)
-        return sim_fail(s, "%s-%d ends at %" PRId64 ", but offset %" PRId64 " was acknowledged", name, partition, end,
-                        log->acked_end - 1);
+        return sim_fail(s, "%s-%d ends at %" PRId64 ", but offset %" PRId64 " was acknowledged",
+                        name, partition, end, log->acked_end - 1);
     if (end < log->seen_end)
-        return sim_fail(s, "%s-%d ends at %" PRId64 ", but a consumer had read offset %" PRId64, name, partition, end,
-                        log->seen_end - 1);
+        return sim_fail(s, "%s-%d ends at %" PRId64 ", but a consumer had read offset %" PRId64,
+                        name, partition, end, log->seen_end - 1);
     for (int64_t offset = 0; offset < end; offset++)
         if (offset >= log->n || !log->v[offset].is_seen)
-            return sim_fail(s, "%s-%d: offset %" PRId64 " was never delivered", name, partition, offset);
+            return sim_fail(s, "%s-%d: offset %" PRId64 " was never delivered", name, partition,
+                            offset);
     return check_order(s, topic, partition, end);
 }
 

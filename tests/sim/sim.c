@@ -3,13 +3,15 @@
  *
  *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--no-flush] [--verbose]
  *
- * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays it.
+ * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays
+ * it.
  *
- * One step: time moves by up to 200 us (or to the next disk completion), then the broker's threads and the
- * clients take turns in a random order, some not at all: a slow thread is a thread that was not chosen.
+ * One step: time moves by up to 200 us (or to the next disk completion), then the broker's threads
+ * and the clients take turns in a random order, some not at all: a slow thread is a thread that was
+ * not chosen.
  *
- * One run: load with up to `crashes_max` crashes; drain (producers finish); everything is read once more from
- * offset 0 and compared with the model; clean stop, start, and the same once more.
+ * One run: load with up to `crashes_max` crashes; drain (producers finish); everything is read once
+ * more from offset 0 and compared with the model; clean stop, start, and the same once more.
  */
 #include "sim.h"
 
@@ -56,8 +58,8 @@ static void seam_io_close(void *context, uint8_t thread, struct io *io)
 /* Mapped, so that what is never touched costs nothing: a run boots the broker many times. */
 static void *seam_memory_take(void *context, uint64_t bytes)
 {
-    uint8_t *all = mmap(NULL, bytes + PAGE_BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                        -1, 0);
+    uint8_t *all = mmap(NULL, bytes + PAGE_BLOCK, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     (void)context;
     if (all == MAP_FAILED)
         return NULL;
@@ -80,9 +82,16 @@ static void seam_memory_put(void *context, void *memory, uint64_t bytes)
 static bool sim_start(struct sim *s)
 {
     struct broker_seams seams = {
-        .disk = sim_disk_disk(s->disk), .io_open = seam_io_open, .io_close = seam_io_close,
-        .memory_take = seam_memory_take, .memory_put = seam_memory_put, .context = s,
-        .seed = prng_next(&s->prng), .now = s->now, .cpus_n = 2, .descriptors_max = 4000,
+        .disk = sim_disk_disk(s->disk),
+        .io_open = seam_io_open,
+        .io_close = seam_io_close,
+        .memory_take = seam_memory_take,
+        .memory_put = seam_memory_put,
+        .context = s,
+        .seed = prng_next(&s->prng),
+        .now = s->now,
+        .cpus_n = 2,
+        .descriptors_max = 4000,
         .is_single_threaded = true,
     };
     thread_self = NULL;
@@ -110,15 +119,19 @@ static void sim_down(struct sim *s, enum sim_crash kind)
         model_power_cut(s);
 }
 
-/* Restarts after a crash; crashes again while starting now and then (recovery must survive that, too). */
+/* Restarts after a crash; crashes again while starting now and then (recovery must survive that,
+ * too). */
 static bool sim_crash(struct sim *s)
 {
     bool is_relaxed = s->options.durability == STORE_RELAXED;
     enum sim_crash kind = is_relaxed || prng_chance(&s->prng, 50) ? SIM_KILL : SIM_POWER;
     s->crashes_n++;
     if (s->options.is_verbose)
-        fprintf(stderr, "  %8.3f s: %s\n", (double)s->now.ns / NS_PER_S, kind == SIM_KILL ? "kill" : "power cut");
+        fprintf(stderr, "  %8.3f s: %s\n", (double)s->now.ns / NS_PER_S,
+                kind == SIM_KILL ? "kill" : "power cut");
     sim_down(s, kind);
+    if (s->options.is_verbose)
+        sim_disk_print(s->disk, stderr);
     while (prng_chance(&s->prng, 20)) {
         if (!sim_start(s))
             return false;
@@ -190,7 +203,8 @@ static bool sim_load(struct sim *s)
 static bool all_done(const struct sim *s, bool are_producers)
 {
     for (uint32_t i = 0; i < s->clients_n; i++)
-        if ((client_role(s->clients[i]) != SIM_CONSUMER) == are_producers && !client_is_done(s, s->clients[i]))
+        if ((client_role(s->clients[i]) != SIM_CONSUMER) == are_producers &&
+            !client_is_done(s, s->clients[i]))
             return false;
     return true;
 }
@@ -243,14 +257,19 @@ static void sim_configure(struct sim *s)
 {
     char text[128];
     static const char *const fixed[] = {
-        "log.dirs=/data", "node.id=1", "listeners=PLAINTEXT://127.0.0.1:9092", "storage.cache.bytes=67108864", "storage.tail.bytes=8388608",
+        "log.dirs=/data",
+        "node.id=1",
+        "listeners=PLAINTEXT://127.0.0.1:9092",
+        "storage.cache.bytes=67108864",
+        "storage.tail.bytes=8388608",
     };
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
         check(config_override(s->config, fixed[i], stderr) == 0);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
     check(config_override(s->config, text, stderr) == 0);
-    snprintf(text, sizeof text, "storage.durability=%s", s->options.durability == STORE_GROUP ? "group" : "relaxed");
+    snprintf(text, sizeof text, "storage.durability=%s",
+             s->options.durability == STORE_GROUP ? "group" : "relaxed");
     check(config_override(s->config, text, stderr) == 0);
 }
 
@@ -297,19 +316,22 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     struct sim *s = sim_new(options);
     bool ok = sim_script(s) && s->why[0] == 0;
     if (!ok && !expect_failure)
-        printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n  replay: build/sim --seed %" PRIu64
-               " --workers %u%s%s --verbose\n",
+        printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64
+               " crashes: %s\n  replay: build/sim --seed %" PRIu64 " --workers %u%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
-               options->durability == STORE_RELAXED ? " --relaxed" : "", options->no_flush ? " --no-flush" : "");
+               options->durability == STORE_RELAXED ? " --relaxed" : "",
+               options->no_flush ? " --no-flush" : "");
     else if (options->is_verbose)
-        printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64 " acknowledged, %" PRIu64 " read%s%s\n",
-               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, ok ? "" : ": ", s->why);
+        printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
+               " acknowledged, %" PRIu64 " read%s%s\n",
+               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, ok ? "" : ": ",
+               s->why);
     sim_free(s);
     return ok;
 }
 
-/* The checks must be able to fail: with syncs that do nothing, some seed of these has to lose an acknowledged
- * record. */
+/* The checks must be able to fail: with syncs that do nothing, some seed of these has to lose an
+ * acknowledged record. */
 static bool sim_canary(struct sim_options options)
 {
     options.no_flush = true;
@@ -326,24 +348,30 @@ static bool sim_canary(struct sim_options options)
 
 static int usage(void)
 {
-    printf("sim - the whole broker in one thread from one seed\n\n"
-           "  --seeds N      seeds 1..N with 1 and 3 workers by turns (default 20), then the canary\n"
-           "  --seed S       this seed only\n"
-           "  --workers N    with --seed: 1 or 3 (default 1)\n"
-           "  --relaxed      storage.durability=relaxed\n"
-           "  --no-flush     planted bug: syncs do nothing\n"
-           "  --verbose      say what happens\n");
+    printf(
+        "sim - the whole broker in one thread from one seed\n\n"
+        "  --seeds N      seeds 1..N with 1 and 3 workers by turns (default 20), then the canary\n"
+        "  --seed S       this seed only\n"
+        "  --workers N    with --seed: 1 or 3 (default 1)\n"
+        "  --relaxed      storage.durability=relaxed\n"
+        "  --no-flush     planted bug: syncs do nothing\n"
+        "  --verbose      say what happens\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},     {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'}, {"no-flush", 0, NULL, 'f'}, {"verbose", 0, NULL, 'v'}, {0},
+        {"seeds", 1, NULL, 'n'},
+        {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'},
+        {"no-flush", 0, NULL, 'f'},
+        {"verbose", 0, NULL, 'v'},
+        {0},
     };
-    struct sim_options options = {.workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4,
-                                  .run_ns = NS_PER_S / 2};
+    struct sim_options options = {
+        .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};
     uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'n')

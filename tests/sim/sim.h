@@ -1,17 +1,20 @@
 /*
  * sim.h - the whole broker as a function of one seed: who is in it and what is true of it.
  *
- * Owner: the simulator (one thread; thread_self says which of the broker's threads a turn stands for).
+ * Owner: the simulator (one thread; thread_self says which of the broker's threads a turn stands
+ * for).
  *
- * A run: a broker (1 or 3 workers, control, files, bulk) over the simulated disk and in-memory connections,
- * clients that create topics, produce and fetch, virtual time, and crashes between any two turns. Checked:
+ * A run: a broker (1 or 3 workers, control, files, bulk) over the simulated disk and in-memory
+ * connections, clients that create topics, produce and fetch, virtual time, and crashes between any
+ * two turns. Checked:
  *
- *   1. an acknowledged record is at its offset, for ever (acks=all: after any crash; acks=1 and relaxed
- *      durability: after a kill of the process)
+ *   1. an acknowledged record is at its offset, for ever (acks=all: after any crash; acks=1 and
+ * relaxed durability: after a kill of the process)
  *   2. what a consumer saw at an offset is never something else, and never gone
  *   3. offsets are dense: every fetched batch begins where the one before it ended
- *   4. per producer and partition the numbers rise; from an idempotent producer, by one, without gap or repeat
- *      (plain producers keep their connection while the broker runs: order holds per connection)
+ *   4. per producer and partition the numbers rise; from an idempotent producer, by one, without
+ * gap or repeat (plain producers keep their connection while the broker runs: order holds per
+ * connection)
  *   5. answers come in request order, each with the correlation id of its request
  *   6. a topic whose creation was acknowledged exists after any crash
  */
@@ -41,16 +44,16 @@ struct sim_record {
 struct sim_known {
     struct sim_record record;
     bool is_known, is_seen;
-    bool is_acked;  /* acks=all: for ever */
-    bool is_weak;   /* acks=1: until the power fails */
+    bool is_acked; /* acks=all: for ever */
+    bool is_weak;  /* acks=1: until the power fails */
 };
 
 /* The model of one partition. */
 struct sim_log {
     struct sim_known *v; /* by offset */
     int64_t n, room;
-    int64_t acked_end;   /* highest acknowledged offset + 1 */
-    int64_t seen_end;    /* highest offset + 1 that a consumer saw */
+    int64_t acked_end; /* highest acknowledged offset + 1 */
+    int64_t seen_end;  /* highest offset + 1 that a consumer saw */
 };
 
 struct sim_topic {
@@ -63,11 +66,11 @@ struct sim_topic {
 struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
-    uint8_t durability;  /* enum store_durability */
-    bool no_flush;       /* planted bug: syncs do nothing */
+    uint8_t durability; /* enum store_durability */
+    bool no_flush;      /* planted bug: syncs do nothing */
     bool is_verbose;
     uint32_t crashes_max;
-    uint64_t run_ns;     /* virtual time of load */
+    uint64_t run_ns; /* virtual time of load */
 };
 
 struct sim {
@@ -90,9 +93,10 @@ struct sim {
 bool sim_fail(struct sim *s, const char *format, ...) printf_like(2, 3);
 
 /* model.c */
-bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record,
-                 int16_t acks);
-bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record);
+bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                 const struct sim_record *record, int16_t acks);
+bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                const struct sim_record *record);
 /* After a complete read of the partition up to `end`: rules 1, 2 and 4. */
 bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t end);
 /* The power failed: what was only written, and nobody has seen, may be gone. */

@@ -30,7 +30,7 @@ struct fault_disk {
     uint64_t ops_n;   /* so far                           */
     uint64_t fail_at; /* 1 = the next one; 0 = never      */
     int error;
-    bool is_dead;     /* everything after it fails too    */
+    bool is_dead; /* everything after it fails too    */
     bool is_fired;
     int fds_n;        /* open now                         */
     uint64_t syncs_n; /* that succeeded                   */
