@@ -104,6 +104,8 @@ static int store_boot(struct control *c, struct pages *pages, uint8_t files_thre
                        bulk_thread);
     if (e == 0)
         e = store_log_recover(c->store, &id, &log_config, false, &report, &c->log);
+    if (e == 0)
+        e = store_recovered(c->store);
     if (e < 0)
         return e;
     plog_offsets(c->log, &offsets);
@@ -201,6 +203,11 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean,
             if (progress != NULL)
                 progress(context, done_n + 1, c->published->partitions_n);
         }
+    }
+    for (uint8_t i = 0; i < c->config.workers_n; i++) {
+        int e = store_recovered(stores[i]);
+        if (e < 0)
+            return e;
     }
     int e = c->failed_logs_n > 0 ? view_publish(c) : 0;
     coordinator_look(c->coordinator);

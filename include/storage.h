@@ -150,11 +150,13 @@ struct recovery_report {
 
 /* Boot, before the threads run: opens an existing directory, or makes an empty log when there is
  * none. Not clean: scans from the recovery point, cuts at the first batch that is not whole,
- * rebuilds indexes and producer state, and flushes every file it read the end of (journal rule 8).
- */
+ * rebuilds indexes and producer state. Nothing may be served before store_recovered. */
 nodiscard int store_log_recover(struct store *store, const struct log_id *id,
                                 const struct log_config *config, bool is_clean,
                                 struct recovery_report *report, struct plog **out);
+/* Boot, after the last store_log_recover: flushes what recovery has read the end of or changed
+ * (journal rule 8), by one call for all logs where the file system allows that. */
+nodiscard int store_recovered(struct store *store);
 /* Clean stop, after the threads have stopped: flushes, cuts files to their content, writes producer
  * snapshots and the four checkpoints of this store's logs into `checkpoints` (merged by the
  * caller). */

@@ -82,6 +82,7 @@ struct plog {
     bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind */
     bool wants_sync;            /* a file had to be opened before its flush */
     bool is_changed;            /* since it was opened: a clean stop has something to write */
+    bool is_unsynced;           /* recovery has read or changed files that nobody flushed */
     struct store *store;
     struct list link;           /* store.logs or store.dropped */
     struct list dirty_link, sync_link, pending_link;
@@ -158,6 +159,7 @@ struct segment {
     bool is_index_loaded;
     bool is_index_loading;
     bool has_file;              /* while recovering */
+    bool is_unsynced;           /* recovery has read or written its files, nobody flushed them    */
     uint8_t seal_step;
     uint32_t refs;              /* the log, pages, reads, jobs, operations                        */
     uint32_t io_n;              /* operations on its descriptor                                   */
@@ -273,6 +275,9 @@ struct store {
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
     struct list fill_waits;     /* reads that wait for a free fill or page */
+    int directory_fd;           /* open as long as the store: what failed since is seen */
+    bool is_unsynced;           /* a log is */
+    bool is_closed;             /* store_close succeeded */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct list answers;        /* time queries that need no search, or wait for a job */
 };
@@ -305,6 +310,9 @@ static inline bool plog_is_group(const struct plog *log)
 {
     return log->config.durability == STORE_GROUP;
 }
+
+/* close.c: flushes every file of the log that recovery or the stop may have changed */
+nodiscard int plog_sync_files(struct plog *log);
 
 /* store.c: into the table; RECOVERING or CLOSED becomes OPEN */
 void store_log_enter(struct store *store, struct plog *log);

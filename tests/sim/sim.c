@@ -311,6 +311,7 @@ static struct sim *sim_new(const struct sim_options *options)
     s->now = (struct now){NS_PER_S, 1700000000000ll};
     s->disk = sim_disk_new(prng_next(&s->prng), 2 * NS_PER_MS);
     sim_disk_ignore_syncs(s->disk, options->no_flush);
+    sim_disk_has_no_sync_all(s->disk, options->seed % 7 == 0);
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
     sim_configure(s);
     s->topics_n = 1 + (uint32_t)prng_below(&s->prng, SIM_TOPICS_MAX);

@@ -374,6 +374,20 @@ static int sim_space(struct disk *disk, const char *path, struct disk_space *out
     return 0;
 }
 
+static int sim_sync_all(struct disk *disk, int fd)
+{
+    struct sim_disk *d = of(disk);
+    sim_fd_node(d, fd);
+    if (d->has_no_sync_all)
+        return E_UNSUPPORTED;
+    if (sim_disk_counts(d))
+        return E_IO;
+    list_for_each(l, next, &d->nodes) {
+        sim_node_sync(d, list_entry(l, struct sim_node, link), UINT64_MAX);
+    }
+    return 0;
+}
+
 static const struct disk_functions sim_functions = {
     .open = sim_open,
     .close = sim_close,
@@ -389,6 +403,7 @@ static const struct disk_functions sim_functions = {
     .list = sim_list,
     .lock = sim_lock,
     .space = sim_space,
+    .sync_all = sim_sync_all,
 };
 
 /* ── life and crashes ── */
@@ -520,6 +535,11 @@ void sim_disk_fail_at(struct sim_disk *d, uint64_t n, enum sim_fault fault)
 uint64_t sim_disk_operations(const struct sim_disk *d)
 {
     return d->operations_n;
+}
+
+void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none)
+{
+    d->has_no_sync_all = has_none;
 }
 
 void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore)
