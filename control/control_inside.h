@@ -90,7 +90,7 @@ struct control {
     struct timer tick;         /* store_tick, once a second */
     struct list waiting;       /* requests that have not run, in order: control_op.mail.link */
     struct list answers;       /* of this round, in order */
-    struct topic_list created; /* struct topic: their logs must be opened */
+    struct topic_list created; /* struct topic: their logs must be opened or configured anew */
     struct topic_list
         dropped;             /* struct view_topic (a reference each): their logs must be dropped */
     uint32_t order_topic_at; /* of the list that is being worked off */
@@ -119,11 +119,14 @@ enum verdict create_topics_run(struct control *control, struct control_op *op);
 enum verdict delete_topics_run(struct control *control, struct control_op *op);
 enum verdict auto_create_run(struct control *control, struct control_op *op);
 enum verdict describe_configs_run(struct control *control, struct control_op *op);
+enum verdict alter_configs_run(struct control *control, struct control_op *op);
+enum verdict incremental_alter_configs_run(struct control *control, struct control_op *op);
+enum verdict list_config_resources_run(struct control *control, struct control_op *op);
 enum verdict init_producer_id_run(struct control *control, struct control_op *op);
 
 /* ── orders.c: logs at home workers ── */
-/* Sends orders for `created` (LOG_OPEN) or `dropped` (LOG_DROP), as many as may be under way. True:
- * all are back. */
+/* Sends orders for `created` (LOG_OPEN, or LOG_CONFIGURE to logs that are open) or `dropped`
+ * (LOG_DROP), as many as may be under way. True: all are back. */
 bool orders_work(struct control *control, enum log_order order);
 void orders_answer(struct control *control, struct log_op *op);
 
@@ -131,6 +134,8 @@ void orders_answer(struct control *control, struct log_op *op);
 /* The view's form of a topic, made when it has none. */
 nodiscard int view_topic_make(struct control *control, struct topic *topic);
 void view_topic_put(struct view_topic *topic);
+/* The view's form of a topic that changed goes; not while orders made from it are away. */
+void view_topic_forget(struct topic *topic);
 /* Builds a view of the state and publishes it. E_AGAIN: too many old views are not retired yet. */
 nodiscard int view_publish(struct control *control);
 /* Frees what no worker can see any more. Returns how many. */
