@@ -30,6 +30,7 @@ static const struct control_row rows[] = {
                                         */
     {32, false, describe_configs_run},
     {33, true, alter_configs_run},
+    {37, true, create_partitions_run},
     {44, true, incremental_alter_configs_run},
     {74, false, list_config_resources_run},
 };

@@ -116,6 +116,7 @@ void topic_list_add(struct topic_list *list, void *topic);
 
 /* ── requests: one function each (the table stands in control.c) ── */
 enum verdict create_topics_run(struct control *control, struct control_op *op);
+enum verdict create_partitions_run(struct control *control, struct control_op *op);
 enum verdict delete_topics_run(struct control *control, struct control_op *op);
 enum verdict auto_create_run(struct control *control, struct control_op *op);
 enum verdict describe_configs_run(struct control *control, struct control_op *op);
@@ -123,6 +124,12 @@ enum verdict alter_configs_run(struct control *control, struct control_op *op);
 enum verdict incremental_alter_configs_run(struct control *control, struct control_op *op);
 enum verdict list_config_resources_run(struct control *control, struct control_op *op);
 enum verdict init_producer_id_run(struct control *control, struct control_op *op);
+
+/* ── topics.c ── */
+struct fault;
+/* Are these the replicas of one partition, `expected_n` of them? False with the fault set. */
+bool replicas_check(const struct control *control, const int32_t *ids, int32_t n,
+                    int32_t expected_n, struct fault *fault);
 
 /* ── orders.c: logs at home workers ── */
 /* Sends orders for `created` (LOG_OPEN, or LOG_CONFIGURE to logs that are open) or `dropped`
