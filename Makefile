@@ -120,7 +120,7 @@ TESTRUN  := $(PY) tools/testrun.py --log $(B)/log --only '$(T)'
 
 tests-build: $(UNIT) $(BUDGETED) $(REPLAY) $(SIM)
 $(B)/unit/%: $(B)/tests/unit/%.o $(LIBS)
-	@mkdir -p $(@D) && $(call link,$<) -lcmocka -o $@
+	@mkdir -p $(@D) && $(call link,$<) -lcmocka -ljansson -o $@
 $(B)/replay/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$< $(B)/tests/fuzz/replay.o) -o $@
 $(B)/fuzzers/%: $(B)/tests/fuzz/fuzz_%.o $(LIBS)

@@ -25,13 +25,13 @@ static void value_fill(uint8_t *value, const struct load_options *o, struct prng
 /* Compresses the records behind the header and rewrites length, codec and CRC. */
 static int batch_compress(struct load_payload *p, uint8_t codec)
 {
-    uint32_t max = p->bytes + p->bytes / 8 + 65536; /* more than any codec adds */
-    uint8_t *to = malloc(BATCH_HEADER + max);
+    struct bytes plain = bytes_of(p->ptr + BATCH_HEADER, p->bytes - BATCH_HEADER);
+    uint32_t max = (uint32_t)codec_bytes_max(codec, (uint32_t)plain.n);
+    uint8_t *to = malloc(BATCH_HEADER + (uint64_t)max);
     if (to == NULL)
         return E_NO_MEMORY;
     memcpy(to, p->ptr, BATCH_HEADER);
-    int64_t n = codec_compress(codec, -1, bytes_of(p->ptr + BATCH_HEADER, p->bytes - BATCH_HEADER),
-                               to + BATCH_HEADER, max);
+    int64_t n = codec_compress(codec, COMPRESS_LEVEL_DEFAULT, plain, to + BATCH_HEADER, max);
     if (n < 0) {
         free(to);
         return (int)n;
