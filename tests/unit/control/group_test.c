@@ -1,5 +1,6 @@
 /*
- * group_test.c - the classic group protocol: states, events and timers by hand, and random schedules.
+ * group_test.c - the classic group protocol: states, events and timers by hand, and random
+ * schedules.
  *
  * Kafka's requests are structs, time is a number, appends end when the test says so.
  */
@@ -102,10 +103,14 @@ static void pass(uint64_t ms)
     invariants();
 }
 
-static const struct group_config usual = {.session_timeout_min_ms = 6000, .session_timeout_max_ms = 1800000,
-                                          .initial_delay_ms = 0, .size_max = INT32_MAX,
-                                          .new_member_timeout_ms = 300000, .groups_max = 100,
-                                          .member_bytes_max = 4096, .bytes_max = 64 << 20};
+static const struct group_config usual = {.session_timeout_min_ms = 6000,
+                                          .session_timeout_max_ms = 1800000,
+                                          .initial_delay_ms = 0,
+                                          .size_max = INT32_MAX,
+                                          .new_member_timeout_ms = 300000,
+                                          .groups_max = 100,
+                                          .member_bytes_max = 4096,
+                                          .bytes_max = 64 << 20};
 
 static void begin(const struct group_config *config)
 {
@@ -154,15 +159,22 @@ static struct asked *ask(int16_t key, int16_t version)
 
 /* ── requests ── */
 
-static struct asked *join_of(struct bytes member, const char *instance, const char *metadata, int16_t version)
+static struct asked *join_of(struct bytes member, const char *instance, const char *metadata,
+                             int16_t version)
 {
     struct asked *a = ask(11, version);
-    a->protocols[0] = (struct join_group_request_protocols){bytes_of_string("range"), bytes_of_string(metadata)};
-    a->protocols[1] = (struct join_group_request_protocols){bytes_of_string("roundrobin"), bytes_of_string(metadata)};
-    a->request.join = (struct join_group_request){
-        .group_id = bytes_of_string("g"), .session_timeout_ms = 10000, .rebalance_timeout_ms = 20000,
-        .member_id = member, .group_instance_id = bytes_of_string(instance),
-        .protocol_type = bytes_of_string("consumer"), .protocols = a->protocols, .protocols_n = 2};
+    a->protocols[0] =
+        (struct join_group_request_protocols){bytes_of_string("range"), bytes_of_string(metadata)};
+    a->protocols[1] = (struct join_group_request_protocols){bytes_of_string("roundrobin"),
+                                                            bytes_of_string(metadata)};
+    a->request.join = (struct join_group_request){.group_id = bytes_of_string("g"),
+                                                  .session_timeout_ms = 10000,
+                                                  .rebalance_timeout_ms = 20000,
+                                                  .member_id = member,
+                                                  .group_instance_id = bytes_of_string(instance),
+                                                  .protocol_type = bytes_of_string("consumer"),
+                                                  .protocols = a->protocols,
+                                                  .protocols_n = 2};
     return a;
 }
 
@@ -194,10 +206,12 @@ static struct bytes new_id(void)
 static struct asked *sync_of(struct bytes member, int32_t generation)
 {
     struct asked *a = ask(14, 5);
-    a->request.sync = (struct sync_group_request){
-        .group_id = bytes_of_string("g"), .generation_id = generation, .member_id = member,
-        .protocol_type = bytes_of_string("consumer"), .protocol_name = bytes_of_string("range"),
-        .assignments = a->assignments};
+    a->request.sync = (struct sync_group_request){.group_id = bytes_of_string("g"),
+                                                  .generation_id = generation,
+                                                  .member_id = member,
+                                                  .protocol_type = bytes_of_string("consumer"),
+                                                  .protocol_name = bytes_of_string("range"),
+                                                  .assignments = a->assignments};
     return a;
 }
 
@@ -223,7 +237,8 @@ static const struct sync_group_response *synced(const struct asked *a)
 static int16_t heartbeat(struct bytes member, int32_t generation)
 {
     struct asked *a = ask(12, 4);
-    a->request.heartbeat = (struct heartbeat_request){bytes_of_string("g"), generation, member, {NULL, 0}};
+    a->request.heartbeat =
+        (struct heartbeat_request){bytes_of_string("g"), generation, member, {NULL, 0}};
     group_heartbeat(&bed.groups, &a->op, bed.now);
     invariants();
     return ((struct heartbeat_response *)a->op.response)->error_code;
@@ -233,7 +248,8 @@ static int16_t leave(struct bytes member, const char *instance)
 {
     struct asked *a = ask(13, 5);
     a->leaving = (struct leave_group_request_members){member, bytes_of_string(instance), {NULL, 0}};
-    a->request.leave = (struct leave_group_request){bytes_of_string("g"), {NULL, 0}, &a->leaving, 1};
+    a->request.leave =
+        (struct leave_group_request){bytes_of_string("g"), {NULL, 0}, &a->leaving, 1};
     group_leave(&bed.groups, &a->op, bed.now);
     invariants();
     return ((struct leave_group_response *)a->op.response)->members[0].error_code;
@@ -430,7 +446,7 @@ static void pending_id_holds_the_rebalance_until_it_expires(void **state)
 {
     (void)state;
     struct bytes id = stable();
-    new_id(); /* never comes back */
+    new_id();                            /* never comes back */
     struct asked *first = join(id, "m"); /* the leader asks for a rebalance */
     assert_false(first->is_answered);
     pass(10100);
@@ -547,7 +563,8 @@ static void group_size_is_bounded(void **state)
     config.size_max = 1;
     begin(&config);
     struct bytes id = stable();
-    assert_int_equal(joined(join(bytes_of_string(""), "m"))->error_code, KAFKA_GROUP_MAX_SIZE_REACHED);
+    assert_int_equal(joined(join(bytes_of_string(""), "m"))->error_code,
+                     KAFKA_GROUP_MAX_SIZE_REACHED);
     assert_int_equal(joined(join(bytes_of_string(""), "m"))->member_id.n, 0);
     assert_int_equal(heartbeat(id, 1), 0);
 }
@@ -604,9 +621,11 @@ static void static_member_comes_back_without_rebalance(void **state)
     assert_true(bytes_equal(r->leader, r->member_id));
     assert_int_equal(g()->state, GROUP_STABLE);
     r = static_join(8, true);
-    assert_false(bytes_equal(r->leader, r->member_id)); /* its client must not think that it leads */
+    assert_false(
+        bytes_equal(r->leader, r->member_id)); /* its client must not think that it leads */
     struct group_member *member;
-    assert_int_equal(group_check_member(g(), old, bytes_of_string("i1"), &member), KAFKA_FENCED_INSTANCE_ID);
+    assert_int_equal(group_check_member(g(), old, bytes_of_string("i1"), &member),
+                     KAFKA_FENCED_INSTANCE_ID);
     assert_int_equal(group_check_member(g(), r->member_id, bytes_of_string("i1"), &member), 0);
 }
 
@@ -666,7 +685,7 @@ static void cancelled_join_is_answered_and_its_member_waits_on(void **state)
     assert_int_equal(g()->members_n, 2);
     assert_int_equal(joined(join(id, "m"))->members_n, 2);
     groups_cancel(&bed.groups, &second->op); /* late: nothing */
-    pass(20100); /* it never asks for its assignment */
+    pass(20100);                             /* it never asks for its assignment */
     assert_int_equal(g()->members_n, 0);
 }
 
@@ -704,9 +723,10 @@ static void subscriptions_are_read(void **state)
 }
 
 /* ── random schedules ──
- * Up to 20 clients that follow the protocol, with losses, leaves, silence, slow and failing appends. Whatever happens:
- * at a time all who hold an assignment of the newest generation were told it by one leader; when everybody behaves
- * again the group becomes stable with exactly the live ones; every request has been answered. */
+ * Up to 20 clients that follow the protocol, with losses, leaves, silence, slow and failing
+ * appends. Whatever happens: at a time all who hold an assignment of the newest generation were
+ * told it by one leader; when everybody behaves again the group becomes stable with exactly the
+ * live ones; every request has been answered. */
 
 enum { CLIENTS_MAX = 20 };
 
@@ -849,7 +869,8 @@ static void random_schedules_come_to_rest(void **state)
         uint32_t n = 1 + (uint32_t)prng_below(&p, CLIENTS_MAX);
         for (int i = 0; i < 1200 && bed.asked_n < 1200; i++)
             random_event(&p, n);
-        for (uint32_t i = 4; i < n; i++) /* few are left, so that settling fits into OPS_MAX requests */
+        for (uint32_t i = 4; i < n;
+             i++) /* few are left, so that settling fits into OPS_MAX requests */
             if (clients[i].is_alive)
                 client_die(&clients[i], false);
         settle(n);
