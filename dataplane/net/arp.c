@@ -6,7 +6,8 @@
  * A table of ARP_N entries, one place per address hash. An entry begins by our own question, or by
  * a question to us; a reply we did not ask for only refreshes what is known. So nobody can fill the
  * table by talking. Unresolved entries hold at most ARP_QUEUE_N packets, ask once a second, three
- * times, then let go. A known entry is asked about again after a minute of age when it is used.
+ * times, then let go. A known entry that was used is asked about again after a minute, and serves
+ * meanwhile; one that was not used, or does not answer, goes.
  */
 #include "net_inside.h"
 
@@ -128,6 +129,7 @@ void arp_output(struct net *net, struct pkt *pkt, uint32_t next_hop)
         *entry = (struct arp_entry){.ip = next_hop, .is_used = true};
         arp_ask(net, entry);
     }
+    entry->is_wanted = true;
     if (entry->is_known) {
         eth_output(net, pkt, entry->mac, ETHERTYPE_IP4);
         return;
@@ -146,7 +148,8 @@ void arp_turn(struct net *net)
         struct arp_entry *entry = &net->arp[i];
         if (!entry->is_used || net->now_ns < entry->due_ns)
             continue;
-        if (entry->tries < ARP_TRIES && !(entry->is_known && entry->tries > 0)) {
+        if (entry->is_wanted && entry->tries < ARP_TRIES) {
+            entry->is_wanted = !entry->is_known; /* until somebody sends to it again */
             arp_ask(net, entry);
             continue;
         }

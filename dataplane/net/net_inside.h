@@ -247,7 +247,7 @@ struct tcp_listener {
 struct arp_entry {
     uint32_t ip;
     uint8_t mac[6];
-    bool is_used, is_known;
+    bool is_used, is_known, is_wanted; /* wanted: sent to since it was asked */
     uint8_t tries, queue_n;
     uint64_t due_ns; /* asked again, or forgotten */
     struct pkt_queue queue;

@@ -199,6 +199,7 @@ bool syn_entry_input(struct net *net, struct syn_entry *entry, const struct segm
     if ((seg->flags & SYN) != 0) {
         if (seq_eq(seg->seq, entry->irs) && (seg->flags & ACK) == 0) {
             entry->stamp = seg->opts.has_stamp ? seg->opts.stamp : entry->stamp;
+            memcpy(entry->mac, seg->from_mac, 6);
             syn_ack_send(net, entry); /* our answer was lost */
         } else if (limiter_take(&net->limit_challenge, net->now_ns)) {
             segment_send(net, &entry->flow, entry->mac, ACK, seq_add(entry->iss, 1), nxt,

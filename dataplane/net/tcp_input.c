@@ -344,8 +344,8 @@ static void step8_fin(struct tcb *tcb, struct segment *seg)
     if (!seq_eq(tcb->rcv_nxt, tcb->fin_seq)) {
         if (seq_lt(tcb->fin_seq, tcb->rcv_nxt))
             tcb->has_fin = false; /* bytes beyond an end that was announced: the end was a lie */
-        else
-            tcb_ack_now(tcb);
+        else if ((seg->flags & FIN) != 0)
+            tcb_ack_now(tcb); /* it is out of order */
         return;
     }
     tcb->is_fin_taken = true;

@@ -26,6 +26,7 @@ struct ack {
     uint64_t rtt_ns;     /* 0: no sample                             */
     bool has_advanced, has_sacked, has_dsack;
     bool has_original;   /* a record that was sent once has arrived  */
+    bool has_again;      /* one that was sent again has: no sample   */
 };
 
 /* ── records ── */
@@ -80,6 +81,7 @@ static void rec_unmark_lost(struct tcb *tcb, struct tx_rec *rec)
 static void rack_update(struct tcb *tcb, const struct tx_rec *rec, struct ack *ack)
 {
     uint64_t rtt_ns = tcb->net->now_ns - rec->sent_ns;
+    ack->has_again |= (rec->flags & REC_AGAIN) != 0;
     if ((rec->flags & REC_AGAIN) == 0) {
         ack->has_original = true;
         ack->rtt_ns = max_u64(ack->rtt_ns, max_u64(rtt_ns, 1));
@@ -297,6 +299,8 @@ void loss_timeout(struct tcb *tcb)
     struct tx_rec *first = rec_first(tcb);
     bool is_first = tcb->recovery != RECOVERY_RTO || first->sends_n <= 1;
     bool is_renege = (first->flags & REC_SACKED) != 0; /* SACKed, but never acknowledged */
+    if (tcb->backoff >= 2)
+        tcb->has_mac = false; /* the next hop may be another by now: ask */
     if (tcb->backoff >= 2 && first->n > MSS_DEFAULT) /* a path that swallows large segments? */
         tcb_mss_lower(tcb, MSS_DEFAULT);
     list_for_each(l, next, &tcb->recs) {
@@ -493,7 +497,8 @@ void loss_ack(struct tcb *tcb, const struct segment *seg, struct seq una_before)
         sacks_apply(tcb, seg, &ack);
     cumulative_apply(tcb, seg->ack, &ack);
     window_update(tcb, seg);
-    if (ack.rtt_ns > 0)
+    /* Karn: also what was sent once may have waited for what was sent again. */
+    if (ack.rtt_ns > 0 && !ack.has_again)
         rtt_sample(tcb, ack.rtt_ns);
     if (ack.has_advanced) {
         tcb->progress_ns = tcb->net->now_ns;

@@ -34,6 +34,7 @@ uint32_t rx_room(const struct tcb *tcb)
     room -= min_u64(room, tcb->rxq_bytes);
     if (tcb->rx_true >= limit || net->rx_held >= net->config.rx_budget_bytes / 4 * 3)
         return 0;
+    room = min_u64(room, (uint64_t)UINT16_MAX << tcb->rcv_ws); /* what can be announced */
     return (uint32_t)min_u64(room, (limit - tcb->rx_true) / 2);
 }
 
