@@ -459,7 +459,10 @@ static void bed_run(struct bed *bed, uint64_t until_ns)
 static void bed_judge_conn(struct bed *bed, uint32_t conn)
 {
     struct bed_stream *s = bed->streams[conn];
-    bool is_cut = s[0].is_aborting || s[1].is_aborting;
+    /* A handshake all of whose SYN-ACKs' answers were lost ends with a RST: that may happen. */
+    bool was_refused = s[1].tcb == NULL && s[0].error != 0 &&
+                       (bed->lost_n > 0 || bed->faults.corrupt > 0);
+    bool is_cut = s[0].is_aborting || s[1].is_aborting || was_refused;
     for (int side = 0; side < 2; side++) {
         if (s[side].tcb == NULL)
             continue;
