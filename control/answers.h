@@ -1,5 +1,5 @@
 /*
- * answers.h - what handlers share: Kafka's error codes by name, texts in the answer's arena.
+ * answers.h - what handlers share: faults, texts in the answer's arena.
  *
  * Owner: the request.
  */
@@ -11,25 +11,7 @@
 
 #include "arena.h"
 #include "bytes.h"
-
-enum kafka_code {
-    KAFKA_UNKNOWN_SERVER_ERROR = -1,
-    KAFKA_NONE = 0,
-    KAFKA_UNKNOWN_TOPIC_OR_PARTITION = 3,
-    KAFKA_INVALID_TOPIC_EXCEPTION = 17,
-    KAFKA_TOPIC_ALREADY_EXISTS = 36,
-    KAFKA_INVALID_PARTITIONS = 37,
-    KAFKA_INVALID_REPLICATION_FACTOR = 38,
-    KAFKA_INVALID_REPLICA_ASSIGNMENT = 39,
-    KAFKA_INVALID_CONFIG = 40,
-    KAFKA_INVALID_REQUEST = 42,
-    KAFKA_POLICY_VIOLATION = 44,
-    KAFKA_INVALID_TRANSACTION_TIMEOUT = 50,
-    KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53,
-    KAFKA_KAFKA_STORAGE_ERROR = 56,
-    KAFKA_TOPIC_DELETION_DISABLED = 73,
-    KAFKA_UNKNOWN_TOPIC_ID = 100,
-};
+#include "kafka_codes.h"
 
 enum { ANSWER_TEXT_MAX = 1024 };
 

@@ -21,7 +21,8 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_TOKENS \
     "Delegation tokens are not served, and the key that would switch them on is refused."
 #define NO_TIERING        "Tiered storage is not served, and switching it on is refused."
-#define NO_GROUPS         "Consumer groups are not served yet."
+#define NO_GROUPS         \
+    "Groups of the new protocol (KIP-848) are not served yet; those of the classic protocol are."
 #define NO_SHARE_GROUPS   "Share groups are not served yet."
 #define NO_STREAMS_GROUPS "Streams groups are not served yet."
 #define NO_TRANSACTIONS   "Transactions are not served yet."

@@ -14,6 +14,9 @@
  */
 #include "check.h"
 #include "control_inside.h"
+#include "coordinator.h"
+
+enum { API_HEARTBEAT = 12 };
 
 /* ── the table ── */
 
@@ -25,10 +28,21 @@ struct control_row {
 
 static const struct control_row rows[] = {
     {3, true, auto_create_run}, /* Metadata: make the topics it names */
+    {8, false, group_request_run},     {9, false, group_request_run},
+    {10, true, find_coordinator_run}, /* makes __consumer_offsets */
+    {11, false, group_request_run},    {12, false, group_request_run},
+    {13, false, group_request_run},    {14, false, group_request_run},
+    {15, false, group_request_run},    {16, false, group_request_run},
     {19, true, create_topics_run},     {20, true, delete_topics_run},
     {22, false, init_producer_id_run}, /* asks for a new block by itself, through control_may_change
                                         */
     {32, false, describe_configs_run},
+    {33, true, alter_configs_run},
+    {37, true, create_partitions_run},
+    {42, false, group_request_run},
+    {44, true, incremental_alter_configs_run},
+    {47, false, group_request_run},
+    {74, false, list_config_resources_run},
 };
 
 static const struct control_row *row_find(int16_t api_key)
@@ -115,6 +129,8 @@ static void durable_wake(struct plog_wait *wait, int error, struct now now)
     check(c->phase == CONTROL_FLUSHING);
     if (error < 0)
         c->is_failed = true;
+    for (uint32_t i = 0; i < c->created.n; i++)
+        view_topic_forget(c->created.v[i]);
     c->order_topic_at = 0;
     c->order_partition_at = 0;
     c->phase = CONTROL_OPENING;
@@ -139,6 +155,8 @@ static void round_end(struct control *c)
         else
             op_answer(c, op_of(link));
     }
+    if (c->dropped.n > 0)
+        coordinator_topics_deleted(c->coordinator);
     for (uint32_t i = 0; i < c->dropped.n; i++)
         view_topic_put(c->dropped.v[i]);
     c->dropped.n = 0;
@@ -176,6 +194,7 @@ static int round_work(struct control *c)
     if (c->phase == CONTROL_OPENING) {
         if (round_make_views(c) < 0 || !orders_work(c, LOG_OPEN) || view_publish(c) < 0)
             return 0;
+        coordinator_look(c->coordinator);
         c->order_topic_at = 0;
         c->order_partition_at = 0;
         c->phase = CONTROL_DROPPING;
@@ -206,6 +225,7 @@ static bool request_run(struct control *c, struct control_op *op)
         return false;
     case VERDICT_CLOSE: op_close(c, op); return true;
     case VERDICT_NOW: op_answer(c, op); return true;
+    case VERDICT_TAKEN: return true;
     case VERDICT_DONE: break;
     }
     check(op->response != NULL);
@@ -218,7 +238,13 @@ static bool request_run(struct control *c, struct control_op *op)
 
 static int requests_run(struct control *c)
 {
+    struct list *heartbeat;
     int n = 0;
+    while (n < CONTROL_HEARTBEATS_PER_TURN && (heartbeat = list_pop(&c->heartbeats)) != NULL) {
+        request_run(c, op_of(heartbeat));
+        n++;
+    }
+    n = 0;
     list_for_each(link, next, &c->waiting) {
         struct control_op *op = op_of(link);
         if (n == CONTROL_REQUESTS_PER_TURN)
@@ -244,6 +270,8 @@ static void request_take(struct control *c, struct control_op *op)
         op_close(
             c,
             op); /* a worker asks only for what the table has; a newer one would be told so here */
+    else if (op->api_key == API_HEARTBEAT)
+        list_append(&c->heartbeats, &op->mail.link);
     else
         list_append(&c->waiting, &op->mail.link);
 }
@@ -253,6 +281,12 @@ static void mail_take(struct control *c, struct mail *mail)
     switch (mail->kind) {
     case MAIL_REQUEST: request_take(c, container_of(mail, struct control_op, mail)); return;
     case MAIL_LOG: orders_answer(c, container_of(mail, struct log_op, mail)); return;
+    case MAIL_COMMIT:
+    case MAIL_LOAD: coordinator_mail(c->coordinator, mail); return;
+    case MAIL_CANCEL:
+        groups_cancel(&c->coordinator->groups, container_of(mail, struct cancel_op, mail)->op);
+        mail_answer(c->post, mail);
+        return;
     case MAIL_FILE:
     case MAIL_BULK: store_mail(c->store, mail, c->now); return;
     case MAIL_STOP: mail_answer(c->post, mail); return;
@@ -284,6 +318,7 @@ int control_turn(struct control *c, struct now now)
     n += requests_run(c);
     if (c->phase == CONTROL_OPEN && c->is_dirty)
         round_flush(c);
+    n += coordinator_turn(c->coordinator);
     n += store_flush(c->store, now);
     n += (int)view_retire(c);
     n += io_poll(c->io);
@@ -293,8 +328,14 @@ int control_turn(struct control *c, struct now now)
 
 bool control_is_quiet(const struct control *c)
 {
-    return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) && list_is_empty(&c->answers) &&
-           c->orders_n == 0 && store_is_quiet(c->store);
+    return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) &&
+           list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
+           list_is_empty(&c->answers) && c->orders_n == 0 && store_is_quiet(c->store);
+}
+
+struct ask *control_ask(struct control *c)
+{
+    return &c->coordinator->ask;
 }
 
 int control_error(const struct control *c)

@@ -48,6 +48,9 @@ static void worker_mail(struct worker *w, struct mail *mail)
     case MAIL_QUERY:
     case MAIL_REQUEST: kafka_mail(w->kafka, w->view, mail, w->now); return;
     case MAIL_LOG: worker_log_order(w, container_of(mail, struct log_op, mail)); return;
+    case MAIL_CANCEL: kafka_mail(w->kafka, w->view, mail, w->now); return;
+    case MAIL_COMMIT:
+    case MAIL_LOAD: internal_mail(&w->internal, mail, w->now); return;
     case MAIL_FILE:
     case MAIL_BULK: store_mail(w->store, mail, w->now); return;
     case MAIL_STOP:
@@ -82,6 +85,7 @@ int worker_turn(struct worker *w, struct now now)
     n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
 
     w->view = view_load(w->views, w->number);
+    n += internal_turn(&w->internal, now);
     n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
 
     n += store_flush(w->store, now);      /* out: one write per dirty log       */
@@ -103,7 +107,8 @@ void worker_stop(struct worker *w, uint64_t deadline_ns)
 
 bool worker_is_quiet(const struct worker *w)
 {
-    return conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) && store_is_quiet(w->store);
+    return conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) &&
+           internal_is_quiet(&w->internal) && store_is_quiet(w->store);
 }
 
 /* ── the tick: housekeeping and counters ── */
@@ -191,6 +196,7 @@ static void worker_tick(struct timer *timer, struct now now)
 void worker_begin(struct worker *w, struct now now)
 {
     w->now = now;
+    internal_init(&w->internal, w->store, &w->post);
     timer_init(&w->tick, worker_tick);
     timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);
 }

@@ -10,6 +10,7 @@
 
 #include "conn.h"
 #include "diag.h"
+#include "internal.h"
 #include "kafka.h"
 #include "mail.h"
 #include "prng.h"
@@ -40,6 +41,7 @@ struct worker {
     struct conns *conns;
     struct store *store;
     struct kafka *kafka;
+    struct internal internal; /* what control asks of the logs here */
     struct prng prng;
     struct stats stats;
     struct diag diag;

@@ -56,6 +56,10 @@ struct disk_functions {
                 void *context);
     int (*lock)(struct disk *d, int fd); /* exclusive, or E_IN_USE */
     int (*space)(struct disk *d, const char *path, struct disk_space *out);
+    /* Makes durable everything that was done before on the file system of `fd`, names too. What failed since
+     * `fd` was opened is reported: open it before the first change it has to cover. NULL, or E_UNSUPPORTED: this
+     * file system does not promise that; each file must be synced. */
+    int (*sync_all)(struct disk *d, int fd);
 };
 
 struct disk {
@@ -119,6 +123,10 @@ nodiscard static inline int disk_lock(struct disk *d, int fd)
 nodiscard static inline int disk_space(struct disk *d, const char *path, struct disk_space *out)
 {
     return d->functions->space(d, path, out);
+}
+nodiscard static inline int disk_sync_all(struct disk *d, int fd)
+{
+    return d->functions->sync_all == NULL ? E_UNSUPPORTED : d->functions->sync_all(d, fd);
 }
 
 /* The real file system (storage/disk_posix.c); one instance, no state. */

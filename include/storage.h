@@ -150,11 +150,13 @@ struct recovery_report {
 
 /* Boot, before the threads run: opens an existing directory, or makes an empty log when there is
  * none. Not clean: scans from the recovery point, cuts at the first batch that is not whole,
- * rebuilds indexes and producer state, and flushes every file it read the end of (journal rule 8).
- */
+ * rebuilds indexes and producer state. Nothing may be served before store_recovered. */
 nodiscard int store_log_recover(struct store *store, const struct log_id *id,
                                 const struct log_config *config, bool is_clean,
                                 struct recovery_report *report, struct plog **out);
+/* Boot, after the last store_log_recover: flushes what recovery has read the end of or changed
+ * (journal rule 8), by one call for all logs where the file system allows that. */
+nodiscard int store_recovered(struct store *store);
 /* Clean stop, after the threads have stopped: flushes, cuts files to their content, writes producer
  * snapshots and the four checkpoints of this store's logs into `checkpoints` (merged by the
  * caller). */
@@ -215,6 +217,22 @@ struct plog_offsets {
 };
 void plog_offsets(const struct plog *log, struct plog_offsets *out);
 uint8_t plog_durability(const struct plog *log); /* enum store_durability */
+
+/* ── the log's start ── */
+
+enum { START_AT_HIGH = -1 };
+
+/* One request to forget records below an offset. Owner: the caller; home until done. */
+struct start_move {
+    struct list link;
+    int64_t offset; /* >= 0, or START_AT_HIGH */
+    int64_t start;  /* out: the log's, at least `offset` */
+    void (*done)(struct start_move *move, int error, struct now now);
+};
+/* Moves the start, never back: readers see it at once, whole segments below it go later. 0: it is
+ * there already and safe; E_AGAIN: `done` is called when it survives a crash of the process or the
+ * machine, or with E_STORAGE or E_NOT_FOUND. E_OFFSET_RANGE: above the high watermark, or negative. */
+nodiscard int plog_start_move(struct plog *log, struct start_move *move, struct now now);
 
 /* ── reading ── */
 

@@ -1,34 +1,12 @@
 /*
- * codes.h - the generated message structs, and the Kafka error codes this folder speaks.
+ * codes.h - the generated message structs and Kafka's error codes by name.
  *
- * Owner: immutable. Source of the codes: kafka-broker reference 1F (Errors.java of 4.3).
+ * Owner: immutable.
  */
 #ifndef MILLRACE_CODES_H
 #define MILLRACE_CODES_H
 
+#include "kafka_codes.h"
 #include "messages.h"
-
-enum kafka_code {
-    KAFKA_UNKNOWN_SERVER_ERROR = -1,
-    KAFKA_NONE = 0,
-    KAFKA_OFFSET_OUT_OF_RANGE = 1,
-    KAFKA_UNKNOWN_TOPIC_OR_PARTITION = 3,
-    KAFKA_LEADER_NOT_AVAILABLE = 5,
-    KAFKA_NOT_LEADER_OR_FOLLOWER = 6,
-    KAFKA_REQUEST_TIMED_OUT = 7,
-    KAFKA_INVALID_TOPIC = 17,
-    KAFKA_INVALID_REQUIRED_ACKS = 21,
-    KAFKA_UNSUPPORTED_VERSION = 35,
-    KAFKA_INVALID_REQUEST = 42,
-    KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53,
-    KAFKA_STORAGE_ERROR = 56,
-    KAFKA_FETCH_SESSION_ID_NOT_FOUND = 70,
-    KAFKA_FENCED_LEADER_EPOCH = 74,
-    KAFKA_UNKNOWN_LEADER_EPOCH = 75,
-    KAFKA_INVALID_RECORD = 87,
-    KAFKA_UNKNOWN_TOPIC_ID = 100,
-    KAFKA_MISMATCHED_ENDPOINT_TYPE = 114,
-    KAFKA_UNSUPPORTED_ENDPOINT_TYPE = 115,
-};
 
 #endif

@@ -94,7 +94,7 @@ static bool metadata_topic(struct request *r, struct metadata *m, const struct v
 static int16_t metadata_name_code(struct bytes name)
 {
     char why[256];
-    return topic_name_fault(name, why, sizeof why) != NULL ? KAFKA_INVALID_TOPIC
+    return topic_name_fault(name, why, sizeof why) != NULL ? KAFKA_INVALID_TOPIC_EXCEPTION
                                                            : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
@@ -243,7 +243,7 @@ static struct create_topics_request *metadata_to_create(struct request *r, const
     for (int32_t i = 0; i < q->topics_n; i++) {
         struct bytes name = q->topics[i].name;
         if (view_topic_by_name(view, name) != NULL ||
-            metadata_name_code(name) == KAFKA_INVALID_TOPIC)
+            metadata_name_code(name) == KAFKA_INVALID_TOPIC_EXCEPTION)
             continue;
         if (c == NULL) {
             c = PROTO_NEW(&r->arena, create_topics_request, 1);

@@ -41,7 +41,7 @@ static int16_t produce_check(const struct request *r, const struct view_topic *t
                              const struct slices *records)
 {
     if (topic->is_internal && !bytes_equal_string(r->client_id, "__admin_client"))
-        return KAFKA_INVALID_TOPIC;
+        return KAFKA_INVALID_TOPIC_EXCEPTION;
     return records->bytes == 0 ? KAFKA_INVALID_RECORD : KAFKA_NONE;
 }
 

@@ -374,6 +374,20 @@ static int sim_space(struct disk *disk, const char *path, struct disk_space *out
     return 0;
 }
 
+static int sim_sync_all(struct disk *disk, int fd)
+{
+    struct sim_disk *d = of(disk);
+    sim_fd_node(d, fd);
+    if (d->has_no_sync_all)
+        return E_UNSUPPORTED;
+    if (sim_disk_counts(d))
+        return E_IO;
+    list_for_each(l, next, &d->nodes) {
+        sim_node_sync(d, list_entry(l, struct sim_node, link), UINT64_MAX);
+    }
+    return 0;
+}
+
 static const struct disk_functions sim_functions = {
     .open = sim_open,
     .close = sim_close,
@@ -389,6 +403,7 @@ static const struct disk_functions sim_functions = {
     .list = sim_list,
     .lock = sim_lock,
     .space = sim_space,
+    .sync_all = sim_sync_all,
 };
 
 /* ── life and crashes ── */
@@ -522,7 +537,30 @@ uint64_t sim_disk_operations(const struct sim_disk *d)
     return d->operations_n;
 }
 
+void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none)
+{
+    d->has_no_sync_all = has_none;
+}
+
 void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore)
 {
     d->ignore_syncs = ignore;
+}
+
+static void print_directory(const struct sim_node *directory, const char *path, FILE *to)
+{
+    for (uint32_t i = 0; i < directory->entries.n; i++) {
+        const struct sim_entry *e = &directory->entries.v[i];
+        char full[DISK_PATH_MAX];
+        snprintf(full, sizeof full, "%.500s/%.255s", path, e->name);
+        if (e->node->is_directory)
+            print_directory(e->node, full, to);
+        else
+            fprintf(to, "    %s %llu\n", full, (unsigned long long)e->node->now.bytes);
+    }
+}
+
+void sim_disk_print(struct sim_disk *d, FILE *to)
+{
+    print_directory(d->root, "", to);
 }

@@ -23,6 +23,8 @@
 #ifndef MILLRACE_SIM_DISK_H
 #define MILLRACE_SIM_DISK_H
 
+#include <stdio.h>
+
 #include "disk.h"
 #include "io.h"
 #include "prng.h"
@@ -52,9 +54,14 @@ void sim_disk_halt(struct sim_disk *d);
 /* Afterwards: everything open is closed; what is left is what the crash leaves. */
 void sim_disk_crash(struct sim_disk *d, enum sim_crash kind);
 
+/* The tree, one line per file with its bytes: for --verbose. */
+void sim_disk_print(struct sim_disk *d, FILE *to);
+
 /* The n-th write, sync or change of the tree from now on fails (n >= 1; 0 = none). */
 void sim_disk_fail_at(struct sim_disk *d, uint64_t n, enum sim_fault fault);
 uint64_t sim_disk_operations(const struct sim_disk *d);
+/* As on a file system where one call cannot stand for all files. */
+void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none);
 /* Ignores every sync of a file while still reporting success: the planted bug "the flush was
  * removed". */
 void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore);

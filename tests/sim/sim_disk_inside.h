@@ -56,7 +56,7 @@ struct sim_disk {
     struct list nodes, ios;
     uint64_t changes_n, operations_n, fail_at;
     enum sim_fault fault;
-    bool ignore_syncs;
+    bool ignore_syncs, has_no_sync_all;
     struct sim_node *files[SIM_FILES_MAX];
 };
 
