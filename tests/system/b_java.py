@@ -29,7 +29,7 @@ def test_console(broker, topic):
     for partition in range(3):
         _, out, _ = kafka_java.tool(
             'org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server', broker.bootstrap, '--topic', topic,
-            '--partition', str(partition), '--offset', 'earliest', '--timeout-ms', '3000',
+            '--partition', str(partition), '--offset', 'earliest', '--timeout-ms', '8000',
             '--formatter-property', 'print.key=true', '--formatter-property', 'key.separator=:', ok=False)
         got += out
     lib.equal(sorted(got.splitlines()), sorted(lines.splitlines()), 'lines through the console tools')
