@@ -290,6 +290,32 @@ void plog_time_query(struct plog *log, struct time_query *query, struct now now)
 void plog_epoch_end(const struct plog *log, int32_t epoch, int32_t *found, int64_t *end);
 int32_t plog_epoch(const struct plog *log); /* the log's leader epoch now */
 
+/* ── what is told about a log ── */
+
+/* One producer as DescribeProducers shows it. */
+struct producer_state {
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t last_sequence;     /* -1: no batch of this epoch  */
+    int64_t last_timestamp;
+    int32_t coordinator_epoch; /* -1: no marker seen          */
+    int64_t txn_first_offset;  /* -1: no open transaction     */
+};
+/* Copies at most `max` of those with state in this log; returns how many there are. */
+uint32_t plog_producers(const struct plog *log, struct producer_state *to, uint32_t max);
+/* Bytes of its segments, written or not. */
+uint64_t plog_bytes(const struct plog *log);
+/* The log directory, as configured. */
+const char *store_directory(const struct store *store);
+
+/* The room of the disk. Owner: the caller; home until done. */
+struct space_query {
+    int64_t total_bytes, usable_bytes; /* out; -1: not known */
+    void (*done)(struct space_query *query, struct now now);
+};
+/* E_AGAIN: done is called later. Otherwise (no job is free) the answer is -1, at once. */
+nodiscard int store_space(struct store *store, struct space_query *query);
+
 /* ── helpers' side: the work of the files and bulk threads (storage/files.c, storage/bulk.c) ── */
 
 struct helper;

@@ -206,6 +206,17 @@ static int segment_unlink(struct disk *disk, const struct job *job)
     return directory_sync(disk, job->directory);
 }
 
+/* ── JOB_SPACE ── */
+
+static int space_ask(struct disk *disk, struct job *job)
+{
+    struct disk_space space = {0};
+    int error = disk_space(disk, job->directory, &space);
+    job->bytes = space.total_bytes;
+    job->index_bytes = space.free_bytes;
+    return error;
+}
+
 /* ── turns ── */
 
 static int job_run(struct helper *helper, struct job *job)
@@ -228,6 +239,8 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_CLOSE:
         close_all(helper->disk, job);
         return 0;
+    case JOB_SPACE:
+        return space_ask(helper->disk, job);
     case JOB_TIME_QUERY:
         return bulk_time_query(helper, job);
     }

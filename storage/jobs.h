@@ -40,6 +40,8 @@ enum job_kind {
     JOB_UNLINK_SEGMENT,
     /* Closes fd, index_fd and time_fd where >= 0. */
     JOB_CLOSE,
+    /* The room of the disk that holds `directory`. out: bytes (all of it), index_bytes (usable). */
+    JOB_SPACE,
     /* Bulk: query->time_ms (or TIME_MAX_TIMESTAMP) in `segments`, in this order, below no offset
      * under base_offset. out: query->offset, timestamp_ms, epoch; -1 when there is none;
      * query->error = error. */
@@ -67,6 +69,7 @@ struct job {
     struct bytes data;            /* file content; stays until the job is back */
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;
+    struct store *store;          /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;
     struct {
