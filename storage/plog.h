@@ -360,6 +360,8 @@ void segment_free(struct segment *segment);
 void segment_detach_first(struct plog *log);
 /* Which segment may hold `offset`: the last with base_offset <= offset; place in log->segments. */
 uint32_t segment_find(const struct plog *log, int64_t offset);
+/* segment.ms less this segment's part of segment.jitter.ms. */
+int64_t segment_age_ms_max(const struct plog *log, const struct segment *segment);
 bool segment_must_roll(const struct plog *log, const struct segment *segment, const struct batch *b,
                        int64_t max_timestamp, int64_t last_offset, int64_t wall_ms);
 /* Keeps the indexes of an appended batch at `pos`. Without memory it leaves entries out. */

@@ -40,6 +40,7 @@ enum {
     FRAMES_PER_CONN = 16,         /* begun of one connection before the next one has its turn    */
     FRAME_SLICES_MAX = 65536,     /* pieces of one frame                                         */
     FRAME_GRACE_MS = 2000,        /* before the minimum rate is asked for                        */
+    REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
     ENCODE_UNITS_TURN = 20000,    /* fields encoded in one turn, all requests together           */
     APPEND_BYTES_TURN = 8 << 20,  /* placed in logs in one turn; then the other stages come      */
 };

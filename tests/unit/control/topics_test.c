@@ -145,10 +145,6 @@ static void create_judges_settings(void **state)
         {"compression.type", "foo", 40,
          "Invalid value foo for configuration compression.type: String must be one of: "
          "uncompressed, zstd, lz4, snappy, gzip, producer"},
-        {"compression.type", "lz4", 40,
-         "Invalid value lz4 for configuration compression.type: not served here. Record batches "
-         "stay as their producer compressed them, and are not compressed anew: leave it at "
-         "producer, and choose the codec in the producer (its compression.type)."},
         {"min.cleanable.dirty.ratio", "1.5", 40,
          "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: Value must be no more "
          "than 1"},
@@ -182,6 +178,22 @@ static void create_judges_settings(void **state)
         assert_int_equal(rig_create_topic(&rig, &topic, text), rows[i].code);
         assert_string_equal(text, rows[i].text);
     }
+}
+
+static void create_with_a_codec_of_the_broker_is_refused(void **state)
+{
+    (void)state;
+    struct create_topics_request_topics_configs config = {bytes_of_string("compression.type"),
+                                                          bytes_of_string("lz4")};
+    struct create_topics_request_topics topic = rig_topic("t", 1, 1);
+    topic.configs = &config;
+    topic.configs_n = 1;
+    assert_int_equal(rig_create_topic(&rig, &topic, text), 40);
+    assert_string_equal(text,
+                        "Invalid value lz4 for configuration compression.type: not served here. "
+                        "Record batches stay as their producer compressed them, and are not "
+                        "compressed anew: leave it at producer, and choose the codec in the "
+                        "producer (its compression.type).");
 }
 
 static void create_judges_settings_together(void **state)
@@ -568,6 +580,7 @@ int main(void)
         RIG_TEST(create_takes_what_kafka_takes),
         RIG_TEST(create_judges_settings),
         RIG_TEST(create_judges_settings_together),
+        RIG_TEST(create_with_a_codec_of_the_broker_is_refused),
         RIG_TEST(create_applies_settings_to_the_log),
         RIG_TEST(create_with_a_setting_of_one_mebibyte_is_refused),
         RIG_TEST(create_judges_assignments),
