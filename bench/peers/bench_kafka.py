@@ -49,7 +49,7 @@ WORKLOADS = [
     workload('fan-out-4', producers=2, rate=('half', MAIN), more=['--consumers', '1', '--readers', '4']),
     workload('1000-partitions-1kb', partitions=1000, batch=4096),
 ]
-FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=10000, batch=4096)]
+FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, more=['--topics', '10'])]
 CURVE = (0.2, 0.5, 0.8, 0.95)
 RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 12, 3, 8, 12, 3
 SMALLER, BIGGER = 'smaller', 'bigger'
