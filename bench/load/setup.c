@@ -43,8 +43,7 @@ static int topics_answer(const struct create_topics_response *answer)
             continue;
         fprintf(stderr, "millrace bench: topic %.*s cannot be made: %s: %.*s\n",
                 (int)answer->topics[i].name.n, (const char *)answer->topics[i].name.ptr,
-                kafka_error_name(code, text, sizeof text),
-                (int)answer->topics[i].error_message.n,
+                kafka_error_name(code, text, sizeof text), (int)answer->topics[i].error_message.n,
                 (const char *)answer->topics[i].error_message.ptr);
         return E_INVALID;
     }
