@@ -211,8 +211,11 @@ def partitions(card):
         idle(card, b, 'T17 idle CPU with 11,000 partitions')
         few = run_load(b, BULK[:0] + ['--partitions', '10', '--producers', '4', '--batch-size', '4096'], None,
                        card.seconds(4), 1)
-        many = run_load(b, ['--topics', '10', '--partitions', '1000', '--producers', '4', '--batch-size', '4096'],
-                        None, card.seconds(4), 1, topic='p10000')
+        ten = ['--topics', '10', '--partitions', '1000', '--producers', '4', '--batch-size', '4096']
+        first = run_load(b, ten, None, card.seconds(3), 0, topic='p10000')
+        card.add('T16 partitions that see their first record', first['requests_per_s'], '/s', bigger=True,
+                 note='their files are made then')
+        many = run_load(b, ten, None, card.seconds(4), card.seconds(60), topic='p10000')
         card.add('T16 throughput, 10,000 partitions', many['mb_per_s'], 'MB/s', few['mb_per_s'], '10 partitions', True)
         card.add('T16 p99, 10,000 partitions', many['produce_ms']['p99'], 'ms', few['produce_ms']['p99'],
                  '10 partitions')
