@@ -39,6 +39,7 @@ struct peer {
     struct pkt *held[PEER_OUT_MAX]; /* is_holding: the NIC has not sent them yet */
     uint32_t held_n;
     bool is_holding;
+    bool answers_arp, was_asked;
 };
 
 static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 2};
@@ -168,6 +169,7 @@ static void peer_receive(struct peer *p, const struct pkt *pkt)
     uint32_t n = pkt_copy(pkt, frame);
     if (load_u16(frame + 12) == ETHERTYPE_ARP) {
         p->arps_n++;
+        p->was_asked = p->answers_arp && load_u32(frame + ETH_BYTES + 24) == PEER_IP;
         return;
     }
     const uint8_t *ip = frame + ETH_BYTES, *tcp = ip + IP4_BYTES;
@@ -194,7 +196,32 @@ static void peer_receive(struct peer *p, const struct pkt *pkt)
     p->engine_port = load_u16(tcp);
 }
 
-/* One turn `ms` later; `out` holds what the engine sent in it. */
+static void peer_drain(struct peer *p)
+{
+    for (struct pkt *pkt; (pkt = net_output_next(p->net)) != NULL;) {
+        peer_receive(p, pkt);
+        if (p->is_holding)
+            p->held[p->held_n++] = pkt;
+        else
+            pkt_put(pkt);
+    }
+}
+
+static void peer_arp_reply(struct peer *p)
+{
+    static const uint8_t head[8] = {0, 1, 8, 0, 6, 4, 0, 2};
+    struct pkt *pkt = frame_make(p, ETHERTYPE_ARP);
+    uint8_t *arp = pkt->data + ETH_BYTES;
+    memset(arp, 0, 28);
+    memcpy(arp, head, sizeof head);
+    memcpy(arp + 8, peer_mac, 6);
+    store_u32(arp + 14, PEER_IP);
+    store_u32(arp + 24, OUR_IP);
+    pkt->n += 28;
+    net_input(p->net, pkt, peer_now(p));
+}
+
+/* One turn `ns` later; `out` holds what the engine sent in it. */
 static void peer_turn_ns(struct peer *p, uint64_t ns)
 {
     uint32_t news;
@@ -205,13 +232,11 @@ static void peer_turn_ns(struct peer *p, uint64_t ns)
         p->tcb = p->tcb == NULL ? tcb : p->tcb;
         p->news |= tcb == p->tcb ? news : 0;
     }
-    for (struct pkt *pkt; (pkt = net_output_next(p->net)) != NULL;) {
-        peer_receive(p, pkt);
-        if (p->is_holding)
-            p->held[p->held_n++] = pkt;
-        else
-            pkt_put(pkt);
-    }
+    p->was_asked = false;
+    peer_drain(p);
+    if (p->was_asked)
+        peer_arp_reply(p);
+    peer_drain(p);
 }
 
 static void peer_turn(struct peer *p)
@@ -271,6 +296,7 @@ static struct peer *established_with(struct net_config config, bool has_sack, bo
     peer_turn(p);
     assert_non_null(p->tcb);
     assert_int_equal(p->tcb->state, TCP_ESTABLISHED);
+    p->answers_arp = true;
     p->tcb->quick_n = 0; /* tests of delayed ACKs begin behind the first segments */
     return p;
 }

@@ -411,18 +411,11 @@ static void active_open_sends_syn_and_both_sides_meet(void **state)
     (void)state;
     struct peer *p = peer_make((struct net_config){0});
     peer_turn(p);
-    uint8_t reply[28] = {0, 1, 8, 0, 6, 4, 0, 2};
     p->tcb = tcp_connect(p->net, PEER_IP, PEER_PORT, NULL, peer_now(p));
     assert_non_null(p->tcb);
     peer_turn(p);
     assert_int_equal(p->arps_n, 2); /* the announcement, and the question */
-    struct pkt *arp = frame_make(p, ETHERTYPE_ARP);
-    memcpy(reply + 8, peer_mac, 6);
-    store_u32(reply + 14, PEER_IP);
-    store_u32(reply + 24, OUR_IP);
-    memcpy(arp->data + ETH_BYTES, reply, sizeof reply);
-    arp->n += sizeof reply;
-    net_input(p->net, arp, peer_now(p));
+    peer_arp_reply(p);
     peer_turn(p);
     assert_int_equal(p->out_n, 1);
     assert_int_equal(p->out[0].flags, SYN);
