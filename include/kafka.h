@@ -45,6 +45,8 @@ struct kafka_config {
     uint32_t control_requests_max;  /* at control at once; a tenth is kept for heartbeats */
     uint64_t frame_rate_min;        /* bytes/s below which a large frame loses its place */
     int32_t fetch_bytes_max;        /* fetch.max.bytes */
+    uint32_t sessions_max;          /* fetch sessions, share of this worker; 0: none are made */
+    uint32_t session_parts_max;     /* partitions of all of them: the memory bound */
 };
 
 struct kafka;
