@@ -261,6 +261,8 @@ nodiscard static int boot_kafka(struct broker *b, struct worker *w)
     const struct bounds *n = &b->bounds;
     uint64_t connections = bounds_connections(n);
     uint64_t per_ip = positive(config_int(b->config, "max.connections.per.ip"));
+    uint64_t sessions =
+        positive(config_int(b->config, "max.incremental.fetch.session.cache.slots"));
     struct conns_config c = {
         .conns_max = (uint32_t)((connections + b->workers_n - 1) / b->workers_n),
         .per_ip_max = (uint32_t)min_u64((per_ip + b->workers_n - 1) / b->workers_n, UINT32_MAX),
@@ -284,6 +286,8 @@ nodiscard static int boot_kafka(struct broker *b, struct worker *w)
         .control_requests_max = bounds_control_requests(n),
         .frame_rate_min = 64 * 1024,
         .fetch_bytes_max = (int32_t)n->fetch_bytes,
+        .sessions_max = (uint32_t)((sessions + b->workers_n - 1) / b->workers_n),
+        .session_parts_max = BOUNDS_SESSION_PARTS / b->workers_n,
     };
     int rc = conns_init(&w->conns, &c, w->io, &w->request_pages, &w->timers);
 

@@ -95,6 +95,8 @@ struct read_part {
     int64_t offset;
     int32_t partition;
     int32_t bytes_max, last_fetched_epoch;
+    uint32_t cached;     /* place of the session's partition, when the fetch is of a session */
+    int32_t asked_epoch; /* current_leader_epoch of the request */
     int32_t leader, leader_epoch; /* told to the client when it asked the wrong one (KIP-951) */
     int16_t code;                 /* Kafka code found by the request's worker */
     bool shows_leader;

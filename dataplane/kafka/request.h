@@ -66,6 +66,7 @@ enum request_state {
 
 struct request;
 struct forward;
+struct sessions;
 
 enum api_where { API_LOCAL, API_LOG, API_CONTROL };
 
@@ -170,6 +171,7 @@ struct kafka {
     uint64_t append_bytes; /* placed in this turn */
     uint32_t home_ops_n;   /* operations of other workers under way here                */
 
+    struct sessions *sessions; /* of fetches */
     struct api_times *times; /* one per row of api.def */
     _Atomic uint64_t *buckets;
 };

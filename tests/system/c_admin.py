@@ -270,6 +270,32 @@ def test_log_dirs_and_producers(bootstrap, directory):
         lib.equal((one['producer_id'], one['producer_epoch'], one['last_sequence']), (77000, 2, 2), 'the producer')
 
 
+def test_fetch_session(bootstrap):
+    """A session is made, its answers carry what is new, and what is wrong gets 70, 71 and 106."""
+    wire.create_topic(bootstrap, 'session', 3)
+
+    def ask(c, version, session, epoch, topics=()):
+        return c.call('Fetch', version, max_wait_ms=10, min_bytes=1, session_id=session, session_epoch=epoch,
+                      topics=list(topics))
+    whole = [dict(topic='session', partitions=[
+        dict(partition=p, fetch_offset=0, partition_max_bytes=1 << 20) for p in range(3)])]
+    with wire.Conn(bootstrap) as c:
+        lib.wait_until(lambda: all(p['error_code'] == 0 for t in ask(c, 12, 0, -1, whole)['responses']
+                                   for p in t['partitions']), 10, 'the partitions can be read')
+        out = ask(c, 12, 0, 0, whole)
+        session = out['session_id']
+        lib.check(session > 0, 'no session was made')
+        lib.equal(sum(len(t['partitions']) for t in out['responses']), 3, 'partitions of the first answer')
+        lib.equal(ask(c, 12, session, 1)['responses'], [], 'nothing new')
+        wire.produce(c, 'session', wire.batch([(b'k', b'v')]), 2)
+        out = ask(c, 12, session, 2)
+        lib.equal([p['partition_index'] for t in out['responses'] for p in t['partitions']], [2], 'what is new')
+        lib.equal(ask(c, 12, session, 9)['error_code'], 71, 'a wrong epoch')
+        lib.equal(ask(c, 13, session, 3)['error_code'], 106, 'ids in a session by names')
+        lib.equal(ask(c, 12, session, -1, whole)['session_id'], 0, 'the end of the session')
+        lib.equal(ask(c, 12, session, 3)['error_code'], 70, 'a session that is over')
+
+
 def test_survives_kill(broker):
     """A start that was answered is there after kill -9, and so are settings and partitions."""
     bootstrap = broker.bootstrap
@@ -285,7 +311,7 @@ def test_survives_kill(broker):
 
 # ── running them ─────────────────────────────────────────────────────────────────────────────────────────────
 def prepare(bootstrap):
-    names = ['ok1', 'grows', 'records', 'cpt', 'set', 'gone', 'sized']
+    names = ['ok1', 'grows', 'records', 'cpt', 'set', 'gone', 'sized', 'session']
     with wire.Conn(bootstrap) as c:
         c.call('DeleteTopics', 6, topics=[dict(name=n) for n in names], timeout_ms=10000)
         lib.wait_until(lambda: all(t['error_code'] == 3 for t in c.call(
@@ -328,6 +354,7 @@ def test(t):
     test_deleted_records(broker.bootstrap)
     test_pages_of_partitions(broker.bootstrap)
     test_log_dirs_and_producers(broker.bootstrap, directory)
+    test_fetch_session(broker.bootstrap)
     if not lib.PEER:
         test_survives_kill(broker)
     t.say('%d rows as expected' % len(ROWS))
