@@ -112,6 +112,7 @@ struct plog {
     uint32_t jobs_n;            /* jobs under way */
     bool has_epochs_job;
     struct list epochs_link;    /* store.epochs_behind */
+    struct list moved_link;     /* store.moved */
     uint8_t drop_step;          /* dropped logs: what is done */
     uint64_t retention_at_ns;   /* by age and size not before; 0: not planned yet */
     uint64_t drop_ns;           /* when the renamed directory may be removed */
@@ -278,6 +279,11 @@ struct store {
     int directory_fd;           /* open as long as the store: what failed since is seen */
     bool is_unsynced;           /* a log is */
     bool is_closed;             /* store_close succeeded */
+    struct list moved;          /* logs whose offsets the helper does not know yet */
+    uint32_t checkpoints_due;   /* bits of files to be written */
+    bool has_checkpoint_job;
+    uint64_t checkpoint_at_ns[4], checkpoint_ns, checkpoint_bytes; /* recovery point: last */
+    struct checkpoints *closed; /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct list answers;        /* time queries that need no search, or wait for a job */
 };
@@ -310,6 +316,12 @@ static inline bool plog_is_group(const struct plog *log)
 {
     return log->config.durability == STORE_GROUP;
 }
+
+/* offsets.c: its recovery point, high watermark or start moved */
+void plog_mark_moved(struct plog *log);
+/* The log could not be opened: its offsets stay what they are on the disk. */
+nodiscard int store_checkpoint_keep(struct store *store, const struct log_id *id);
+void store_checkpoint_tick(struct store *store, struct now now);
 
 /* close.c: flushes every file of the log that recovery or the stop may have changed */
 nodiscard int plog_sync_files(struct plog *log);

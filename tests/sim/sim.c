@@ -262,6 +262,9 @@ static void sim_configure(struct sim *s)
         "listeners=PLAINTEXT://127.0.0.1:9092",
         "storage.cache.bytes=67108864",
         "storage.tail.bytes=8388608",
+        "log.flush.offset.checkpoint.interval.ms=30",
+        "log.flush.start.offset.checkpoint.interval.ms=40",
+        "replica.high.watermark.checkpoint.interval.ms=20",
     };
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
