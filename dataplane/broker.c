@@ -195,6 +195,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .high_ns =
             positive(config_int(b->config, "replica.high.watermark.checkpoint.interval.ms")) *
             NS_PER_MS,
+        .min_free_bytes = positive(config_int(b->config, "storage.min.free.bytes")),
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .tail_bytes_max = bounds_tail_bytes(&b->bounds),
     };

@@ -98,6 +98,8 @@ struct store_config {
      * replica.high.watermark.checkpoint.interval.ms */
     uint64_t recovery_point_ns, log_start_ns, high_ns;
     uint64_t recovery_bytes_max; /* written since the recovery point: it is due at once */
+    uint64_t min_free_bytes; /* storage.min.free.bytes: with less on the disk clients' appends are
+                                refused; 0: never */
     uint64_t tail_bytes_max; /* unwritten and unflushed bytes; beyond it appends get E_AGAIN */
     int32_t leader_epoch;    /* stamped into batches */
 };
@@ -109,6 +111,9 @@ struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
     uint64_t write_ops, write_bytes, flush_rounds, flush_ops, flush_ns_total, flush_ns_max;
     uint64_t read_hits, read_misses, read_bytes, rolls, logs_n, logs_failed_n, files_open_n;
+    uint64_t logs_full_n; /* that wait for space on the disk */
+    uint64_t free_bytes;  /* on the disk, when it was last looked at */
+    bool is_low;          /* less than min_free_bytes */
     uint64_t checkpoint_errors; /* checkpoint files that could not be written */
     uint64_t refused[ERRORS_N]; /* appends refused, by error */
 };

@@ -208,6 +208,16 @@ static int segment_unlink(struct disk *disk, const struct job *job)
     return directory_sync(disk, job->directory);
 }
 
+/* ── JOB_SPACE ── */
+
+static int space_look(struct disk *disk, struct job *job)
+{
+    struct disk_space space;
+    int error = disk_space(disk, job->directory, &space);
+    job->bytes = error == 0 ? space.free_bytes : 0;
+    return error;
+}
+
 /* ── turns ── */
 
 static int job_run(struct helper *helper, struct job *job)
@@ -230,6 +240,8 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_CLOSE:
         close_all(helper->disk, job);
         return 0;
+    case JOB_SPACE:
+        return space_look(helper->disk, job);
     case JOB_CHECKPOINT:
         return checkpoint_job(helper, job);
     case JOB_TIME_QUERY:
@@ -242,7 +254,7 @@ static int job_run(struct helper *helper, struct job *job)
 /* What does not change names may be done between the two halves of a creation. */
 static bool is_independent(const struct job *job)
 {
-    return job->kind == JOB_OPEN || job->kind == JOB_CLOSE || job->kind == JOB_TIME_QUERY;
+    return job->kind == JOB_SPACE || job->kind == JOB_OPEN || job->kind == JOB_CLOSE || job->kind == JOB_TIME_QUERY;
 }
 
 /* True: it will be answered with the other creations. */

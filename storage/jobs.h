@@ -40,6 +40,8 @@ enum job_kind {
     JOB_UNLINK_SEGMENT,
     /* Closes fd, index_fd and time_fd where >= 0. */
     JOB_CLOSE,
+    /* out: bytes, how many are free on the file system of `directory`. */
+    JOB_SPACE,
     /* Offsets of logs for the checkpoint files: `data` is an array of struct checkpoint_row; `how`
      * has bit 1 << kind for each file that is to be written now. */
     JOB_CHECKPOINT,

@@ -103,6 +103,7 @@ struct plog *plog_make(struct store *store, const struct log_id *id,
     list_init(&log->pending_link);
     list_init(&log->epochs_link);
     list_init(&log->moved_link);
+    list_init(&log->full_link);
     for (size_t i = 0; i < array_n(log->waits); i++)
         list_init(&log->waits[i]);
     return log;
@@ -115,6 +116,7 @@ void plog_free(struct plog *log)
     check(!list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link));
     check(!list_is_linked(&log->pending_link) && !list_is_linked(&log->link));
     check(!list_is_linked(&log->epochs_link) && !list_is_linked(&log->moved_link));
+    check(!list_is_linked(&log->full_link));
     producers_clear(log->store->producers, &log->producers);
     epochs_fini(&log->epochs);
     aborted_fini(&log->aborted);
@@ -324,6 +326,7 @@ void plog_fail(struct plog *log, struct now now)
         list_del(&log->sync_link);
     if (list_is_linked(&log->moved_link))
         list_del(&log->moved_link);
+    plog_full_forget(log);
     log->wants_sync = false;
     plog_give_tail(log);
     plog_charge(log);
