@@ -187,6 +187,7 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean,
         const struct view_topic *view = c->published->topics[i];
         struct topic *topic = c->state.topics[i];
         check(uuid_equal(&topic->id, &view->id));
+        topic->opened_n = view->partitions_n;
         for (int32_t p = 0; p < view->partitions_n; p++, done_n++) {
             struct log_id id = {view->id, view->name, p};
             struct plog *log;

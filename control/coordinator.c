@@ -139,6 +139,7 @@ static int16_t code_of(int error)
     switch (error) {
     case 0: return 0;
     case E_TOO_LARGE:
+    case E_INVALID:
     case E_NO_MEMORY: return KAFKA_UNKNOWN_SERVER_ERROR;
     case E_TIMED_OUT: return KAFKA_COORDINATOR_NOT_AVAILABLE;
     default: return KAFKA_NOT_COORDINATOR;

@@ -180,6 +180,7 @@ void group_free(struct group *group, int16_t error)
     bytes_free(&group->protocol_type);
     bytes_free(&group->protocol);
     bytes_free(&group->leader);
+    group->groups->bytes -= group->rebalances_max * sizeof *group->rebalances;
     free(group->rebalances);
     free(group);
 }

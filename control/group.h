@@ -39,7 +39,9 @@
 #include "timer.h"
 
 enum {
-    GROUP_REBALANCES_KEPT = 50, /* of the explainer, per group */
+    GROUP_REBALANCES_KEPT = 50,      /* of the explainer, per group ... */
+    GROUP_REBALANCES_FIRST = 4,      /* ... this many at first ... */
+    GROUP_REBALANCES_GROUPS = 10000, /* ... and for good when there are more groups than that */
     GROUP_MEMBER_ID_MAX = 300,
     GROUP_NAME_MAX = 32767,
     GROUP_PROTOCOLS_MAX = 256, /* of one member; a bound of ours */
@@ -151,8 +153,8 @@ struct group {
     int64_t state_wall_ms;   /* when the state was entered: offsets expire from EMPTY's */
     struct offsets *offsets; /* committed offsets (offsets.h); NULL = none yet */
     bool has_record;         /* while loading: a metadata record of it is the last one */
-    struct group_rebalance
-        *rebalances;       /* heap: a ring of GROUP_REBALANCES_KEPT, made at the first one */
+    struct group_rebalance *rebalances; /* heap: a ring of rebalances_max, for the explainer */
+    uint32_t rebalances_max;
     uint32_t rebalances_n; /* ever */
     uint64_t phase_ns;     /* when the half under way began */
 };

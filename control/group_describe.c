@@ -227,10 +227,10 @@ char *group_explain(struct coordinator *co, struct bytes name)
             group->rebalances_n);
     uint32_t kept = group->rebalances == NULL
                         ? 0
-                        : (uint32_t)min_u64(group->rebalances_n, GROUP_REBALANCES_KEPT);
+                        : (uint32_t)min_u64(group->rebalances_n, group->rebalances_max);
     for (uint32_t i = group->rebalances_n - kept; i < group->rebalances_n; i++) {
         fputs(i == group->rebalances_n - kept ? "\n  " : ",\n  ", to);
-        json_rebalance(to, &group->rebalances[i % GROUP_REBALANCES_KEPT]);
+        json_rebalance(to, &group->rebalances[i % group->rebalances_max]);
     }
     fputs("\n]}\n", to);
     if (fclose(to) != 0) {

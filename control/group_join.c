@@ -102,9 +102,28 @@ static void answer_current(const struct group *group, const struct group_member 
 
 struct group_rebalance *group_rebalance_now(struct group *group)
 {
-    if (group->rebalances == NULL || group->rebalances_n == 0)
+    if (group->rebalances_max == 0 || group->rebalances_n == 0)
         return NULL;
-    return &group->rebalances[(group->rebalances_n - 1) % GROUP_REBALANCES_KEPT];
+    return &group->rebalances[(group->rebalances_n - 1) % group->rebalances_max];
+}
+
+/* Room for one more: the ring grows while it has not gone round yet. With very many groups it stays
+ * short. */
+static void rebalances_grow(struct group *group)
+{
+    struct groups *groups = group->groups;
+    uint32_t most =
+        groups->groups_n > GROUP_REBALANCES_GROUPS ? GROUP_REBALANCES_FIRST : GROUP_REBALANCES_KEPT;
+    uint32_t max = group->rebalances_max == 0 ? GROUP_REBALANCES_FIRST : group->rebalances_max * 2;
+    if (group->rebalances_n != group->rebalances_max || group->rebalances_max >= most)
+        return;
+    max = (uint32_t)min_u64(max, most);
+    struct group_rebalance *more = realloc(group->rebalances, max * sizeof *more);
+    if (more == NULL)
+        return;
+    groups->bytes += (max - group->rebalances_max) * sizeof *more;
+    group->rebalances = more;
+    group->rebalances_max = max;
 }
 
 static void text_copy(char *to, size_t n, struct bytes from)
@@ -118,9 +137,8 @@ static void text_copy(char *to, size_t n, struct bytes from)
 static void rebalance_note(struct group *group, enum group_cause cause,
                            const struct group_member *who, struct bytes reason, struct now now)
 {
-    if (group->rebalances == NULL)
-        group->rebalances = calloc(GROUP_REBALANCES_KEPT, sizeof *group->rebalances);
-    if (group->rebalances == NULL)
+    rebalances_grow(group);
+    if (group->rebalances_max == 0)
         return; /* the group works without its history */
     group->rebalances_n++;
     group->groups->rebalances_n++;

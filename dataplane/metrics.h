@@ -1,5 +1,5 @@
 /*
- * metrics.h - /metrics and /healthz over HTTP, on admin.listeners.
+ * metrics.h - /metrics, /healthz and /groups/NAME/rebalances over HTTP, on admin.listeners.
  *
  * Owner: main; requests are answered by the HTTP library's own thread, which only reads: struct
  * stats and histograms of each thread (relaxed), and the settings, which do not change what it

@@ -229,6 +229,22 @@ struct plog_offsets {
 void plog_offsets(const struct plog *log, struct plog_offsets *out);
 uint8_t plog_durability(const struct plog *log); /* enum store_durability */
 
+/* ── the log's start ── */
+
+enum { START_AT_HIGH = -1 };
+
+/* One request to forget records below an offset. Owner: the caller; home until done. */
+struct start_move {
+    struct list link;
+    int64_t offset; /* >= 0, or START_AT_HIGH */
+    int64_t start;  /* out: the log's, at least `offset` */
+    void (*done)(struct start_move *move, int error, struct now now);
+};
+/* Moves the start, never back: readers see it at once, whole segments below it go later. 0: it is
+ * there already and safe; E_AGAIN: `done` is called when it survives a crash of the process or the
+ * machine, or with E_STORAGE or E_NOT_FOUND. E_OFFSET_RANGE: above the high watermark, or negative. */
+nodiscard int plog_start_move(struct plog *log, struct start_move *move, struct now now);
+
 /* ── reading ── */
 
 struct aborted {

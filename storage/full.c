@@ -56,7 +56,7 @@ static void full_retry(struct store *store)
         struct plog *log = list_entry(node, struct plog, full_link);
         bool has_work = log->written.bytes < log->end.bytes ||
                         log->sealed_n + 1 < log->segments_n || log->has_epochs_to_write ||
-                        log->has_epochs_job;
+                        log->has_epochs_job || !list_is_empty(&log->start_moves);
         if (!has_work) {
             plog_full_end(log);
             continue;

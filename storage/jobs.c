@@ -262,7 +262,7 @@ bool plog_step(struct plog *log, struct now now)
     (void)now;
     if (log->state != PLOG_OPEN)
         return true;
-    return step_seal(log);
+    return start_step(log) && step_seal(log);
 }
 
 /* ── dropping ── */

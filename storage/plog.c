@@ -104,6 +104,7 @@ struct plog *plog_make(struct store *store, const struct log_id *id,
     list_init(&log->epochs_link);
     list_init(&log->moved_link);
     list_init(&log->full_link);
+    list_init(&log->start_moves);
     for (size_t i = 0; i < array_n(log->waits); i++)
         list_init(&log->waits[i]);
     return log;
@@ -331,4 +332,5 @@ void plog_fail(struct plog *log, struct now now)
     plog_give_tail(log);
     plog_charge(log);
     plog_waits_end(log, E_STORAGE, now);
+    start_moves_end(log, E_STORAGE, now);
 }

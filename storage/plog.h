@@ -116,6 +116,11 @@ struct plog {
     struct list moved_link;     /* store.moved */
     struct list full_link;      /* store.full */
     uint8_t drop_step;          /* dropped logs: what is done */
+    int64_t start_safe;         /* what log-start-offset holds */
+    int64_t start_writing;      /* what the job under way writes to it */
+    bool has_start_job;
+    char start_text[32];        /* of that job */
+    struct list start_moves;    /* who waits for it */
     uint64_t retention_at_ns;   /* by age and size not before; 0: not planned yet */
     uint64_t drop_ns;           /* when the renamed directory may be removed */
     char drop_name[DISK_NAME_MAX + 1]; /* its name after the rename */
@@ -448,6 +453,13 @@ nodiscard int plog_note_producer(struct plog *log, const struct batch *b, struct
 
 /* retention.c */
 void plog_tick(struct plog *log, struct now now);
+
+/* start_move.c */
+/* Asks for what waiting moves want written. True when nothing more can be asked for now. */
+bool start_step(struct plog *log);
+void start_moves_end(struct plog *log, int error, struct now now);
+/* Boot: the start that a partition's directory remembers; 0 when it does not. E_CORRUPT. */
+nodiscard int start_read(struct disk *disk, const char *directory, int64_t *start);
 
 /* time_query.c */
 void store_answers_run(struct store *store, struct now now); /* queries that needed no search */

@@ -155,6 +155,18 @@ static void checkpoints_look(struct recovery *r)
         r->recovery_point = offset;
 }
 
+/* Records deleted while we ran: that file is newer than the checkpoint of the last stop. */
+static int start_look(struct recovery *r)
+{
+    int64_t start;
+    int rc = start_read(r->disk, r->directory, &start);
+    if (rc == 0) {
+        r->log->start_safe = start;
+        r->log_start = max_i64(r->log_start, start);
+    }
+    return rc;
+}
+
 /* ── segments ── */
 
 /* Opens segment bases[at], the newest so far. *end: the offset behind it. *is_cut: what follows
@@ -265,6 +277,8 @@ static int log_recover(struct recovery *r)
         return rc;
     checkpoints_look(r);
     if (rc == 0)
+        rc = start_look(r);
+    if (rc == 0)
         rc = names_sort(r);
     if (rc == E_NOT_FOUND)
         rc = 0;
@@ -281,6 +295,8 @@ static int log_recover(struct recovery *r)
     if (rc != 0)
         return rc;
     log->start = max_i64(r->log_start, log->segments[0]->base_offset);
+    if (r->bases_n == 0) /* nothing is there that could come back */
+        log->start_safe = log->start;
     segments_seal(log);
     if (r->bases_n > 0)
         rc = recovery_state(r, end);

@@ -295,6 +295,7 @@ void store_log_drop(struct store *store, struct plog *log)
     }
     plog_mark_pending(log);
     reads_end(log, E_NOT_FOUND, store->now);
+    start_moves_end(log, E_NOT_FOUND, store->now);
     plog_waits_end(log, E_NOT_FOUND, store->now);
 }
 

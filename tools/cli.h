@@ -72,12 +72,13 @@ json_t *cli_json_bytes(struct bytes b);
 int topic_command(struct cli *cli, int argc, char **argv);
 int produce_command(struct cli *cli, int argc, char **argv);
 int consume_command(struct cli *cli, int argc, char **argv);
+int group_command(struct cli *cli, int argc, char **argv);
 int cluster_command(struct cli *cli, int argc, char **argv);
 int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
 int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
-extern const char topic_help[], produce_help[], consume_help[], cluster_help[], api_help[],
+extern const char group_help[], topic_help[], produce_help[], consume_help[], cluster_help[], api_help[],
     dump_help[], bench_help[];
 
 #endif

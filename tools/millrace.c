@@ -13,6 +13,7 @@ static const char main_help[] =
     "millrace - the command line of the millrace broker; it works with any Kafka broker.\n"
     "\n"
     "  millrace topic create NAME    make, list, describe and delete topics\n"
+    "  millrace group describe NAME  list, describe, reset, delete and explain consumer groups\n"
     "  millrace produce TOPIC        records from the lines of standard input\n"
     "  millrace consume TOPIC        records to standard output\n"
     "  millrace cluster              brokers, controller, features\n"
@@ -38,6 +39,7 @@ int main(int argc, char **argv)
 {
     static const struct cli_command commands[] = {
         {"topic", topic_command, "topics", topic_help},
+        {"group", group_command, "consumer groups", group_help},
         {"produce", produce_command, "produce records", produce_help},
         {"consume", consume_command, "consume records", consume_help},
         {"cluster", cluster_command, "the cluster", cluster_help},

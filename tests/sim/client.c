@@ -21,12 +21,12 @@
 #include "messages.h"
 #include "proto.h"
 #include "sim.h"
+#include "wire.h"
 
 enum {
     SIM_FLIGHT = 3,
     SIM_QUEUE = 16,
     SIM_BATCH_BYTES = 16384,
-    SIM_RX_BYTES = 1 << 20,
     VALUE_HEADER = 16
 };
 
@@ -60,15 +60,9 @@ struct sent {
 struct sim_client {
     enum sim_role role;
     uint32_t number;
-    struct conn_memory *peer;
-    const void *worker; /* whose connection it is */
-    int32_t correlation_id;
+    struct sim_wire wire;
     struct sent flight[SIM_FLIGHT];
     uint32_t flight_n;
-    uint8_t *tx;
-    uint64_t tx_n, tx_at;
-    uint8_t rx[SIM_RX_BYTES];
-    uint64_t rx_n;
     int16_t acks;
     int64_t producer_id;
     int16_t producer_epoch;
@@ -87,6 +81,7 @@ struct sim_client *client_new(struct sim *s, uint32_t number, enum sim_role role
     static const int16_t acks[] = {-1, -1, 1, 0};
     struct sim_client *c = calloc(1, sizeof *c);
     check(c != NULL);
+    wire_init(&c->wire);
     c->role = role;
     c->number = number;
     c->acks = role == SIM_IDEMPOTENT_PRODUCER ? -1 : acks[prng_below(&s->prng, array_n(acks))];
@@ -97,7 +92,7 @@ struct sim_client *client_new(struct sim *s, uint32_t number, enum sim_role role
 
 void client_free(struct sim_client *c)
 {
-    free(c->tx);
+    wire_fini(&c->wire);
     free(c);
 }
 
@@ -148,62 +143,25 @@ static void flight_lost(struct sim_client *c)
                 c->role == SIM_IDEMPOTENT_PRODUCER ? BATCH_FAILED : BATCH_FREE;
     c->is_retrying = c->role == SIM_IDEMPOTENT_PRODUCER;
     c->flight_n = 0;
-    c->rx_n = c->tx_n = c->tx_at = 0;
 }
 
 void client_broker_gone(struct sim_client *c)
 {
-    c->peer = NULL;
-    flight_lost(c);
-}
-
-static bool client_connect(struct sim *s, struct sim_client *c)
-{
-    uint8_t worker = (uint8_t)prng_below(&s->prng, s->broker->workers_n);
-    struct worker *w = s->broker->workers[worker];
-    thread_self = w;
-    c->worker = w;
-    c->peer = conns_memory_connect(w->conns, &s->broker->listeners[0], s->now);
-    thread_self = NULL;
-    return c->peer != NULL;
-}
-
-static void client_disconnect(struct sim_client *c)
-{
-    thread_self = c->worker;
-    if (c->peer != NULL)
-        conn_memory_close(c->peer);
-    thread_self = NULL;
-    c->peer = NULL;
+    wire_gone(&c->wire);
     flight_lost(c);
 }
 
 static struct sent *client_sent(struct sim_client *c, uint8_t kind, int16_t version)
 {
     struct sent *sent = &c->flight[c->flight_n++];
-    *sent = (struct sent){.correlation_id = ++c->correlation_id, .kind = kind, .version = version};
+    *sent = (struct sent){.correlation_id = c->wire.correlation_id + 1, .kind = kind, .version = version};
     return sent;
 }
 
-/* Encodes a request behind what is waiting to be sent. */
 static void client_queue(struct sim_client *c, int16_t api_key, int16_t version,
                          const void *request, struct arena *arena)
 {
-    struct proto_out out;
-    int rc = proto_encode_request(&out, arena, api_key, version, c->correlation_id,
-                                  bytes_of_string("sim"), request);
-    while (rc == 0 || rc == E_AGAIN) {
-        rc = proto_encode_more(&out, 1000);
-        if (rc == 0)
-            break;
-    }
-    check(rc == 0);
-    c->tx = realloc(c->tx, c->tx_n + out.out.bytes);
-    check(c->tx != NULL);
-    struct slices_at at = {0, 0};
-    slices_copy(&out.out, &at, c->tx + c->tx_n, out.out.bytes);
-    c->tx_n += out.out.bytes;
-    slices_put_all(&out.out);
+    wire_queue(&c->wire, api_key, version, request, arena);
 }
 
 /* ── producing ── */
@@ -579,24 +537,6 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
     return ok;
 }
 
-static bool client_receive(struct sim *s, struct sim_client *c)
-{
-    int64_t got = conn_memory_read(c->peer, c->rx + c->rx_n, SIM_RX_BYTES - c->rx_n);
-    if (got < 0) {
-        client_disconnect(c);
-        return true;
-    }
-    c->rx_n += (uint64_t)got;
-    while (c->rx_n >= 4 && c->rx_n - 4 >= load_u32(c->rx)) {
-        uint32_t n = load_u32(c->rx);
-        if (!client_answer(s, c, c->rx + 4, n))
-            return false;
-        c->rx_n -= 4 + n;
-        memmove(c->rx, c->rx + 4 + n, c->rx_n);
-    }
-    return true;
-}
-
 /* After a failure, and when nothing is under way any more: everything that failed waits again. */
 static void client_retry(struct sim_client *c)
 {
@@ -610,7 +550,7 @@ static void client_retry(struct sim_client *c)
 
 static void client_ask(struct sim *s, struct sim_client *c)
 {
-    if (c->flight_n == SIM_FLIGHT || c->tx_n - c->tx_at > 65536 || s->now.ns < c->idle_until_ns)
+    if (c->flight_n == SIM_FLIGHT || c->wire.tx_n - c->wire.tx_at > 65536 || s->now.ns < c->idle_until_ns)
         return;
     if (prng_chance(&s->prng, 20))
         c->idle_until_ns = s->now.ns + prng_below(&s->prng, 20 * NS_PER_MS);
@@ -643,35 +583,23 @@ static void client_ask(struct sim *s, struct sim_client *c)
     client_produce(s, c);
 }
 
-static bool client_talk(struct sim *s, struct sim_client *c)
+static bool client_frame(struct sim *s, void *context, const uint8_t *frame, uint32_t n)
 {
-    if (c->peer == NULL && !client_connect(s, c))
-        return true;
-    thread_self = c->worker;
-    if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
-        client_disconnect(c);
-        return true;
-    }
-    client_ask(s, c);
-    if (c->tx_at < c->tx_n) {
-        uint64_t n = c->tx_n - c->tx_at;
-        if (prng_chance(&s->prng, 20))
-            n = 1 + prng_below(&s->prng, n);
-        int64_t took = conn_memory_write(c->peer, c->tx + c->tx_at, n, s->now);
-        if (took < 0) {
-            client_disconnect(c);
-            return true;
-        }
-        c->tx_at += (uint64_t)took;
-        if (c->tx_at == c->tx_n)
-            c->tx_at = c->tx_n = 0;
-    }
-    return client_receive(s, c);
+    return client_answer(s, context, frame, n);
 }
 
 bool client_turn(struct sim *s, struct sim_client *c)
 {
-    bool ok = client_talk(s, c);
-    thread_self = NULL;
-    return ok;
+    if (c->wire.peer == NULL && !wire_connect(s, &c->wire))
+        return true;
+    if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
+        wire_disconnect(&c->wire);
+        flight_lost(c);
+        return true;
+    }
+    client_ask(s, c);
+    enum wire_end end = wire_pump(s, &c->wire, client_frame, c);
+    if (end == WIRE_ENDED)
+        flight_lost(c);
+    return end != WIRE_FAILED;
 }

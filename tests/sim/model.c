@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "batch.h"
 #include "check.h"
 #include "sim.h"
 
@@ -125,6 +126,46 @@ bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t e
     return check_order(s, topic, partition, end);
 }
 
+void model_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t from, int64_t to)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    for (int64_t offset = from; offset < to; offset++) {
+        struct sim_known *k = known(log, offset);
+        if (k != NULL)
+            k->is_processed = true;
+    }
+}
+
+bool model_check_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    for (int64_t offset = 0; offset < end; offset++) {
+        struct sim_known *k = known(log, offset);
+        if (k == NULL || !k->is_processed)
+            return sim_fail(s, "group: %s-%d: %" PRId64 " is committed, but nobody read offset %" PRId64,
+                            s->topics[topic].name, partition, end, offset);
+    }
+    return true;
+}
+
+int64_t model_batches_end(const struct slices *records, int64_t from)
+{
+    struct slices_at at = {0, 0};
+    uint64_t left = records->bytes;
+    uint8_t header[BATCH_HEADER];
+    while (left >= BATCH_HEADER) {
+        struct slices_at here = at;
+        struct batch b;
+        slices_copy(records, &here, header, BATCH_HEADER);
+        if (batch_header(header, &b) != 0 || b.bytes > left)
+            break;
+        slices_skip(records, &at, b.bytes);
+        left -= b.bytes;
+        from = max_i64(from, batch_last_offset(&b) + 1);
+    }
+    return from;
+}
+
 void model_power_cut(struct sim *s)
 {
     for (uint32_t t = 0; t < s->topics_n; t++) {
@@ -134,7 +175,7 @@ void model_power_cut(struct sim *s)
             for (int64_t offset = 0; offset < log->n; offset++) {
                 struct sim_known *k = &log->v[offset];
                 if (k->is_known && !k->is_acked && !k->is_seen)
-                    *k = (struct sim_known){.is_known = false};
+                    *k = (struct sim_known){.is_processed = k->is_processed};
                 if (k->is_acked || k->is_weak)
                     log->acked_end = offset + 1;
             }

@@ -114,6 +114,8 @@ static void sim_down(struct sim *s, enum sim_crash kind)
     s->broker = NULL;
     for (uint32_t i = 0; i < s->clients_n; i++)
         client_broker_gone(s->clients[i]);
+    for (uint32_t i = 0; i < s->members_n; i++)
+        member_broker_gone(s->members[i]);
     sim_disk_crash(s->disk, kind);
     if (kind == SIM_POWER)
         model_power_cut(s);
@@ -179,6 +181,9 @@ static bool sim_step(struct sim *s)
         if (!client_turn(s, c) || s->why[0] != 0)
             return false;
     }
+    for (uint32_t i = 0; i < s->members_n; i++)
+        if (!member_turn(s, s->members[prng_below(&s->prng, s->members_n)]) || s->why[0] != 0)
+            return false;
     return true;
 }
 
@@ -220,6 +225,26 @@ static bool sim_until_done(struct sim *s, bool are_producers, const char *what)
     return sim_fail(s, "%s are not done after %d steps", what, SIM_STEPS_MAX / 10);
 }
 
+/* The group has committed everything there is. */
+static bool group_is_done(const struct sim *s)
+{
+    for (uint32_t i = 0; i < s->members_n; i++)
+        if (member_is_done(s, s->members[i]))
+            return true;
+    return s->members_n == 0;
+}
+
+static bool group_until_done(struct sim *s)
+{
+    for (uint64_t i = 0; i < SIM_STEPS_MAX / 10; i++) {
+        if (group_is_done(s))
+            return true;
+        if (!sim_step(s))
+            return false;
+    }
+    return sim_fail(s, "the group has not committed everything after %d steps", SIM_STEPS_MAX / 10);
+}
+
 /* Everything is read from the beginning and compared. */
 static bool sim_verify(struct sim *s)
 {
@@ -244,7 +269,7 @@ static bool sim_script(struct sim *s)
     if (!sim_start(s) || !sim_load(s))
         return false;
     s->is_draining = true;
-    if (!sim_until_done(s, true, "producers") || !sim_verify(s))
+    if (!sim_until_done(s, true, "producers") || !sim_verify(s) || !group_until_done(s))
         return false;
     if (!sim_crash(s) || !sim_verify(s))
         return false;
@@ -265,6 +290,8 @@ static void sim_configure(struct sim *s)
         "log.flush.offset.checkpoint.interval.ms=30",
         "log.flush.start.offset.checkpoint.interval.ms=40",
         "replica.high.watermark.checkpoint.interval.ms=20",
+        "offsets.topic.num.partitions=2", "group.min.session.timeout.ms=1",
+        "group.initial.rebalance.delay.ms=5",
     };
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
@@ -298,6 +325,9 @@ static struct sim *sim_new(const struct sim_options *options)
     s->clients_n = 2 + (uint32_t)prng_below(&s->prng, array_n(roles) - 1);
     for (uint32_t i = 0; i < s->clients_n; i++)
         s->clients[i] = client_new(s, i, roles[i]);
+    s->members_n = (uint32_t)prng_below(&s->prng, SIM_MEMBERS_MAX + 1);
+    for (uint32_t i = 0; i < s->members_n; i++)
+        s->members[i] = member_new();
     return s;
 }
 
@@ -308,6 +338,8 @@ static void sim_free(struct sim *s)
         sim_down(s, SIM_KILL);
     for (uint32_t i = 0; i < s->clients_n; i++)
         client_free(s->clients[i]);
+    for (uint32_t i = 0; i < s->members_n; i++)
+        member_free(s->members[i]);
     model_free(s);
     config_free(s->config);
     sim_disk_free(s->disk);

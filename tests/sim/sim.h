@@ -29,6 +29,7 @@ enum {
     SIM_CLIENTS_MAX = 8,
     SIM_TOPICS_MAX = 3,
     SIM_PARTITIONS_MAX = 4,
+    SIM_MEMBERS_MAX = 3,
     SIM_RECORDS_MAX = 200000, /* per partition: bounds the model */
     SIM_WHY_MAX = 512,
 };
@@ -44,6 +45,7 @@ struct sim_record {
 struct sim_known {
     struct sim_record record;
     bool is_known, is_seen;
+    bool is_processed; /* by a member of the group */
     bool is_acked; /* acks=all: for ever */
     bool is_weak;  /* acks=1: until the power fails */
 };
@@ -84,6 +86,9 @@ struct sim {
     uint32_t topics_n;
     struct sim_client *clients[SIM_CLIENTS_MAX];
     uint32_t clients_n;
+    struct sim_member *members[SIM_MEMBERS_MAX]; /* of one consumer group */
+    uint32_t members_n;
+    int64_t group_committed[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* acknowledged */
     uint64_t turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];
@@ -102,6 +107,20 @@ bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t e
 /* The power failed: what was only written, and nobody has seen, may be gone. */
 void model_power_cut(struct sim *s);
 void model_free(struct sim *s);
+
+/* The group: a member read these offsets; everything below `end` was read by somebody. */
+void model_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t from, int64_t to);
+bool model_check_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t end);
+/* The offset behind the whole batches of a fetch that was asked from `from`. */
+int64_t model_batches_end(const struct slices *records, int64_t from);
+
+/* member.c */
+struct sim_member *member_new(void);
+void member_free(struct sim_member *m);
+bool member_turn(struct sim *s, struct sim_member *m);
+void member_broker_gone(struct sim_member *m);
+/* It has partitions, and everything of them is committed. */
+bool member_is_done(const struct sim *s, const struct sim_member *m);
 
 /* client.c */
 struct sim_client;

@@ -145,6 +145,10 @@ static void create_judges_settings(void **state)
         {"compression.type", "foo", 40,
          "Invalid value foo for configuration compression.type: String must be one of: "
          "uncompressed, zstd, lz4, snappy, gzip, producer"},
+        {"compression.type", "lz4", 40,
+         "Invalid value lz4 for configuration compression.type: not served here. Record batches "
+         "stay as their producer compressed them, and are not compressed anew: leave it at "
+         "producer, and choose the codec in the producer (its compression.type)."},
         {"min.cleanable.dirty.ratio", "1.5", 40,
          "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: Value must be no more "
          "than 1"},
@@ -202,7 +206,7 @@ static void create_applies_settings_to_the_log(void **state)
     struct create_topics_request_topics_configs configs[] = {
         {bytes_of_string("cleanup.policy"), bytes_of_string(" compact , delete ")},
         {bytes_of_string("segment.bytes"), bytes_of_string(" 2000000 ")},
-        {bytes_of_string("compression.type"), bytes_of_string("zstd")},
+        {bytes_of_string("compression.type"), bytes_of_string("producer")},
         {bytes_of_string("message.timestamp.type"), bytes_of_string("LogAppendTime")},
         {bytes_of_string("storage.durability"), bytes_of_string("relaxed")},
         {bytes_of_string("retention.ms"), bytes_of_string("-1")},
@@ -215,7 +219,7 @@ static void create_applies_settings_to_the_log(void **state)
     const struct log_config *c = &view_topic_by_name(rig_view(&rig), bytes_of_string("t"))->config;
     assert_true(c->is_compacted && c->is_deleted && c->is_log_append_time);
     assert_int_equal(c->segment_bytes, 3000000);
-    assert_int_equal(c->codec, CODEC_ZSTD);
+    assert_int_equal(c->codec, CODEC_PRODUCER);
     assert_int_equal(c->durability, STORE_RELAXED);
     assert_int_equal(c->retention_ms, -1);
     const struct settings *s =
