@@ -163,8 +163,18 @@ fuzz: ## fuzz every target (F=name: one) for MINUTES=1 each with libFuzzer, ASan
 	  echo "fuzz: no target here (tests/fuzz/fuzz_*.c)")
 fuzzers: $(FUZZ:%=$(B)/fuzzers/%)
 
-bench: $(BENCH) $(PROGRAMS) ## micro benchmarks, then bench/run when there
-	@for b in $(BENCH); do $$b || exit 1; done; if [ -x bench/run ]; then bench/run; fi
+SCALE    ?= 1
+FULL     ?=
+bench: $(BENCH) $(PROGRAMS) ## our score card, figures beside their floors (RECORD=1 keeps it, SCALE=0.2 quick)
+	@$(PY) bench/scorecard.py --scale $(SCALE) $(if $(filter 1,$(RECORD)),--record) $(ARGS)
+bench-micro: $(BENCH) ## nanoseconds per operation of single parts
+	@for b in $(BENCH); do echo "$$b"; $$b || exit 1; done
+bench-kafka: $(PROGRAMS) ## beside Apache Kafka, < 40 min (FULL=1 everything, SCALE=0.1 quick look, ARGS=...)
+	@$(PY) bench/peers/bench_kafka.py --scale $(SCALE) $(if $(filter 1,$(FULL)),--full) $(ARGS)
+OLD      ?= -2
+NEW      ?= -1
+bench-diff: ## two score cards: OLD=, NEW= a commit, a number of bench/results.jsonl (-1: last) or a JSON file
+	@$(PY) tools/benchdiff.py bench/results.jsonl '$(OLD)' '$(NEW)'
 
 coverage: ## lines reached by the unit tests, per folder and file (gcov)
 	@$(MAKE) MODE=coverage coverage-run
@@ -217,6 +227,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench bench-micro bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -59,6 +59,7 @@ static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t w
         c->quorum_epoch = (int32_t)max_i64(c->quorum_epoch, c->state.epoch) + 1;
         e = quorum_state_write(c->disk, log.directory, c->node_id, c->quorum_epoch, is_dynamic);
     }
+    c->is_dynamic = e == 0 && is_dynamic;
     if (e < 0)
         fail(why, why_n, "quorum-state", e);
     else

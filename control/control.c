@@ -38,10 +38,17 @@ static const struct control_row rows[] = {
                                         */
     {32, false, describe_configs_run},
     {33, true, alter_configs_run},
+    {34, false, alter_replica_log_dirs_run},
     {37, true, create_partitions_run},
     {42, false, group_request_run},
+    {43, false, elect_leaders_run},
     {44, true, incremental_alter_configs_run},
+    {45, false, alter_reassignments_run},
+    {46, false, list_reassignments_run},
     {47, false, group_request_run},
+    {48, false, describe_client_quotas_run},
+    {55, false, describe_quorum_run},
+    {57, true, update_features_run},
     {74, false, list_config_resources_run},
 };
 

@@ -60,6 +60,7 @@ struct control {
     int32_t node_id;
     int32_t leader_epoch; /* of every partition: raised at each start */
     int32_t quorum_epoch; /* of this start: stands in every batch of the metadata log */
+    bool is_dynamic;      /* the log is that of a dynamic quorum */
     struct uuid incarnation;
     struct listener controller; /* of a new log of a dynamic quorum: the voter's address */
 
@@ -129,6 +130,13 @@ enum verdict group_request_run(struct control *control, struct control_op *op);
 enum verdict describe_configs_run(struct control *control, struct control_op *op);
 enum verdict alter_configs_run(struct control *control, struct control_op *op);
 enum verdict incremental_alter_configs_run(struct control *control, struct control_op *op);
+enum verdict alter_replica_log_dirs_run(struct control *control, struct control_op *op);
+enum verdict elect_leaders_run(struct control *control, struct control_op *op);
+enum verdict alter_reassignments_run(struct control *control, struct control_op *op);
+enum verdict list_reassignments_run(struct control *control, struct control_op *op);
+enum verdict describe_client_quotas_run(struct control *control, struct control_op *op);
+enum verdict describe_quorum_run(struct control *control, struct control_op *op);
+enum verdict update_features_run(struct control *control, struct control_op *op);
 enum verdict list_config_resources_run(struct control *control, struct control_op *op);
 enum verdict init_producer_id_run(struct control *control, struct control_op *op);
 
@@ -159,6 +167,12 @@ uint8_t partition_home(const struct uuid *topic_id, int32_t partition, uint8_t w
 bool topic_is_internal(struct bytes name);
 
 /* ── bootstrap.c: what a start and a stop write ── */
+struct feature {
+    const char *name;
+    int16_t level, min, max;
+};
+/* NULL: this program does not know it. */
+const struct feature *feature_find(struct bytes name);
 nodiscard int bootstrap_start(struct control *control, struct metadata_log *log, bool is_dynamic,
                               int64_t wall_ms, char *why, size_t why_n);
 /* The records of an orderly stop, through the store. */

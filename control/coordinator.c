@@ -422,6 +422,7 @@ int coordinator_turn(struct coordinator *co)
         coordinator_look(co);
     n += loads_turn(co);
     n += sweep_turn(co);
+    n += list_groups_turn(co);
     list_init(&now_list);
     list_splice(&now_list, &co->dirty);
     for (; (l = list_pop(&now_list)) != NULL; n++) {
@@ -434,7 +435,7 @@ int coordinator_turn(struct coordinator *co)
 
 bool coordinator_is_quiet(const struct coordinator *co)
 {
-    return co->away_n == 0 && co->writes_n == 0;
+    return co->away_n == 0 && co->writes_n == 0 && list_is_empty(&co->listing);
 }
 
 /* ── begin and end ── */
@@ -469,6 +470,7 @@ int coordinator_init(struct coordinator **out, struct control *c)
         return E_NO_MEMORY;
     }
     list_init(&co->dirty);
+    list_init(&co->listing);
     co->retention_ms = config_int(config, "offsets.retention.minutes") * 60000;
     co->check_interval_ms = config_int(config, "offsets.retention.check.interval.ms");
     co->metadata_max = config_int(config, "offset.metadata.max.bytes");

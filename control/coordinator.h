@@ -87,7 +87,8 @@ struct coordinator {
     struct coordinator_partition *partitions; /* NULL: the topic is not there */
     bool is_detaching; /* the topic went; what is away must come back first */
     uint32_t away_n, loads_n, writes_n;
-    struct list dirty; /* partitions whose writes may leave */
+    struct list listing; /* ListGroups under way: struct control_op */
+    struct list dirty;   /* partitions whose writes may leave */
     int32_t load_at;
     int64_t retention_ms, check_interval_ms, metadata_max;
     struct timer check;               /* expiry */
@@ -158,6 +159,7 @@ void sweep_begin(struct coordinator *co, bool expires);
 /* ── group_describe.c ── */
 void describe_groups_run(struct coordinator *co, struct control_op *op);
 void list_groups_run(struct coordinator *co, struct control_op *op);
+int list_groups_turn(struct coordinator *co);
 /* The rebalances of a group as JSON; heap, NULL: no such group. */
 char *group_explain(struct coordinator *co, struct bytes group);
 

@@ -18,6 +18,7 @@ enum {
     GROUP_OPERATIONS =
         0xd48, /* read, delete, describe, describe and alter configs: all there are for a group */
     VERSION_GROUP_ID_NOT_FOUND = 6,
+    LIST_GROUPS_TURN = 2000, /* buckets and groups looked at in one turn */
 };
 
 /* ── DescribeGroups ── */
@@ -135,41 +136,65 @@ static void list_one(const struct group *group, struct arena *arena,
         .group_type = bytes_of_string("classic")};
 }
 
-/* How many will be listed; with `to`, lists them. */
-static int32_t list_all(const struct coordinator *co, const struct list_groups_request *q,
-                        struct arena *arena, struct list_groups_response_groups *to)
+/* What stands in op->inside while a ListGroups is under way: the next bucket, and the room of its
+ * answer. */
+enum { LIST_AT = 4, LIST_ROOM = 5 };
+
+/* One step of the oldest ListGroups: some buckets of the table, at most LIST_GROUPS_TURN groups or
+ * so. */
+int list_groups_turn(struct coordinator *co)
 {
-    int32_t n = 0;
-    if (!passes(q->types_filter, q->types_filter_n, "classic"))
+    struct mail *mail = list_first(&co->listing, struct mail, link);
+    if (mail == NULL)
         return 0;
-    for (uint32_t i = 0; i < GROUP_BUCKETS; i++)
-        list_for_each(l, next, &co->groups.buckets[i]) {
+    struct control_op *op = container_of(mail, struct control_op, mail);
+    const struct list_groups_request *q = op->request;
+    struct list_groups_response *out = op->response;
+    uintptr_t at = (uintptr_t)op->inside[LIST_AT], room = (uintptr_t)op->inside[LIST_ROOM];
+    uint32_t seen_n = 0;
+    for (; at < GROUP_BUCKETS && seen_n < LIST_GROUPS_TURN; at++) {
+        seen_n++;
+        list_for_each(l, next, &co->groups.buckets[at]) {
             const struct group *group = list_entry(l, struct group, link);
-            if (!passes(q->states_filter, q->states_filter_n, group_state_name(group->state)))
-                continue;
-            if (to != NULL)
-                list_one(group, arena, &to[n]);
-            n++;
+            seen_n++;
+            if ((uintptr_t)out->groups_n < room &&
+                passes(q->states_filter, q->states_filter_n, group_state_name(group->state)))
+                list_one(group, &op->arena, &out->groups[out->groups_n++]);
         }
-    return n;
+    }
+    op->inside[LIST_AT] = (void *)at;
+    if (at < GROUP_BUCKETS)
+        return 1;
+    list_del(&mail->link);
+    coordinator_answer(co, op);
+    return 1;
+}
+
+static bool any_loading(const struct coordinator *co)
+{
+    for (int32_t i = 0; i < co->partitions_n; i++)
+        if (co->partitions[i].state == COORDINATOR_LOADING)
+            return true;
+    return false;
 }
 
 void list_groups_run(struct coordinator *co, struct control_op *op)
 {
     const struct list_groups_request *q = op->request;
     struct list_groups_response *out = PROTO_NEW(&op->arena, list_groups_response, 1);
+    uint32_t room = passes(q->types_filter, q->types_filter_n, "classic") ? co->groups.groups_n : 0;
     op->response = out;
-    for (int32_t i = 0; out != NULL && i < co->partitions_n; i++)
-        if (co->partitions[i].state == COORDINATOR_LOADING)
-            out->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
-    if (out != NULL && out->error_code == 0) {
-        int32_t n = list_all(co, q, &op->arena, NULL);
-        out->groups = PROTO_NEW(&op->arena, list_groups_response_groups, n);
-        out->groups_n = n;
-        if (out->groups != NULL)
-            list_all(co, q, &op->arena, out->groups);
-        else
-            op->response = NULL;
+    if (out != NULL && any_loading(co)) {
+        out->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+    } else if (out != NULL) {
+        out->groups = PROTO_NEW(&op->arena, list_groups_response_groups, room);
+        if (out->groups != NULL && room > 0) {
+            op->inside[LIST_AT] = NULL;
+            op->inside[LIST_ROOM] = (void *)(uintptr_t)room;
+            list_append(&co->listing, &op->mail.link);
+            return;
+        }
+        op->response = out->groups == NULL ? NULL : out;
     }
     coordinator_answer(co, op);
 }

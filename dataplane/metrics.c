@@ -14,8 +14,8 @@
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proto.h"
@@ -276,7 +276,6 @@ static char *ask_wait(struct metrics *m, struct bytes name, bool *is_known)
 {
     struct ask *ask = control_ask(m->broker->control);
     struct post *post = broker_post(m->broker, broker_control_thread(m->broker));
-    const struct timespec pause = {0, (long)NS_PER_MS};
     uint64_t one = 1;
     char *answer = NULL;
     uint8_t state = atomic_load_explicit(&ask->state, memory_order_acquire);
@@ -294,7 +293,7 @@ static char *ask_wait(struct metrics *m, struct bytes name, bool *is_known)
     for (int i = 0; i < ASK_WAIT_MS; i++) {
         if (atomic_load_explicit(&ask->state, memory_order_acquire) == ASK_ANSWERED)
             break;
-        nanosleep(&pause, NULL);
+        poll(NULL, 0, 1);
     }
     *is_known = atomic_load_explicit(&ask->state, memory_order_acquire) == ASK_ANSWERED &&
                 state != ASK_ASKED;

@@ -129,6 +129,10 @@ static void worker_copy_store(struct worker *w)
     stats_set(&w->stats, STAT_ROLLS, s->rolls);
     stats_set(&w->stats, STAT_LOGS, s->logs_n);
     stats_set(&w->stats, STAT_LOGS_FAILED, s->logs_failed_n);
+    stats_set(&w->stats, STAT_LOGS_FULL, s->logs_full_n);
+    stats_set(&w->stats, STAT_DISK_FREE_BYTES, s->free_bytes);
+    stats_set(&w->stats, STAT_DISK_IS_LOW, s->is_low);
+    stats_set(&w->stats, STAT_CHECKPOINT_ERRORS, s->checkpoint_errors);
     stats_set(&w->stats, STAT_FILES_OPEN, s->files_open_n);
     stats_set(&w->stats, STAT_STORAGE_PAGES_BYTES, w->log_pages.used_bytes);
 }
@@ -154,6 +158,22 @@ static const char *conn_end_text(int end)
     return texts[end];
 }
 
+static void worker_report_space(struct worker *w, const struct store_stats *s)
+{
+    bool is_short = s->is_low || s->logs_full_n > 0;
+
+    if (is_short)
+        diag_write(&w->diag, w->now, DIAG_DISK_FULL, NULL, (int64_t)(s->free_bytes >> 20),
+                   (int64_t)s->logs_full_n);
+    else if (w->is_disk_short)
+        diag_write(&w->diag, w->now, DIAG_DISK_SPACE_BACK, NULL, (int64_t)(s->free_bytes >> 20), 0);
+    w->is_disk_short = is_short;
+    if (s->checkpoint_errors > w->checkpoint_errors_seen)
+        diag_write(&w->diag, w->now, DIAG_CHECKPOINT_FAILED, NULL,
+                   (int64_t)(s->checkpoint_errors - w->checkpoint_errors_seen), 0);
+    w->checkpoint_errors_seen = s->checkpoint_errors;
+}
+
 /* What an operator should know of the last second: one event per cause, with how often. */
 static void worker_report(struct worker *w)
 {
@@ -164,6 +184,7 @@ static void worker_report(struct worker *w)
         diag_write(&w->diag, w->now, DIAG_LOG_FAILED, NULL,
                    (int64_t)(s->logs_failed_n - w->failed_logs_seen), 0);
     w->failed_logs_seen = s->logs_failed_n;
+    worker_report_space(w, s);
     for (int i = 1; i < ERRORS_N; i++) {
         if (s->refused[i] > w->refused_seen[i] && i != -E_AGAIN)
             diag_write(&w->diag, w->now, DIAG_APPENDS_REFUSED, error_text(-i),

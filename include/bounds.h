@@ -32,6 +32,8 @@
 enum {
     BOUNDS_RECV_BUFFER_BYTES = 16384,
     BOUNDS_RECV_BUFFERS_N = 1024,     /* of one worker; a power of two                  */
+    BOUNDS_SESSION_PARTS = 65536,     /* partitions of all fetch sessions together ...  */
+    BOUNDS_SESSION_BYTES = 16 << 20,  /* ... and what they cost, touched as it is used  */
     BOUNDS_REQUEST_BYTES_MIN = 16384, /* what one request under way holds at least      */
     BOUNDS_REQUESTS_MIN = 256,
     BOUNDS_REQUESTS_MAX = 16384,      /* under way at one worker                        */
@@ -157,7 +159,8 @@ static inline uint64_t bounds_control_bytes(void)
 
 static inline uint64_t bounds_process_bytes(const struct bounds *b)
 {
-    return bounds_worker_bytes(b) * b->workers_n + bounds_control_bytes() + bounds_rings_bytes(b);
+    return bounds_worker_bytes(b) * b->workers_n + bounds_control_bytes() + bounds_rings_bytes(b) +
+           BOUNDS_SESSION_BYTES;
 }
 
 /* ── descriptors ── */
@@ -248,6 +251,8 @@ static inline void bounds_print(const struct bounds *b, FILE *to)
     fprintf(to, "         %9.1f MiB mail rings     %u x %u threads x %u slots\n",
             (double)bounds_rings_bytes(b) / mib, bounds_threads(b), bounds_threads(b),
             bounds_ring_slots(b));
+    fprintf(to, "         %9.1f MiB fetch sessions of %d partitions at most\n",
+            BOUNDS_SESSION_BYTES / mib, BOUNDS_SESSION_PARTS);
     fprintf(to, "requests %9u under way at most, %u of them at control (per worker)\n",
             bounds_requests(b), bounds_control_requests(b));
     fprintf(to,

@@ -132,9 +132,12 @@ struct cancel_op {
 
 /* What another thread (the admin listener's) asks of control: one question at a time, text in, text
  * out.
- * ASK_IDLE ──asker──► ASK_ASKED ──control──► ASK_ANSWERED ──asker──► ASK_IDLE; each store is a release, each load an
- * acquire, so whoever sees a state sees what belongs to it. An asker that gives up leaves ASK_ASKED
- * behind and finds the slot taken until control has been there. Owner: by state. */
+ *
+ *   ASK_IDLE ──asker──► ASK_ASKED ──control──► ASK_ANSWERED ──asker──► ASK_IDLE
+ *
+ * Each store is a release, each load an acquire, so whoever sees a state sees what belongs to it.
+ * An asker that gives up leaves ASK_ASKED behind and finds the slot taken until control has been
+ * there. Owner: by state. */
 enum ask_state { ASK_IDLE, ASK_ASKED, ASK_ANSWERED };
 enum { ASK_NAME_MAX = 256 };
 struct ask {

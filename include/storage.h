@@ -93,6 +93,13 @@ struct store_config {
     uint64_t
         retention_first_ns;  /* log.initial.task.delay.ms: no log is looked at earlier after boot */
     uint64_t retention_ns;   /* log.retention.check.interval.ms: between two looks at one log */
+    /* Between two writings of a checkpoint file, where something moved; 0: never while running.
+     * log.flush.offset.checkpoint.interval.ms, log.flush.start.offset.checkpoint.interval.ms,
+     * replica.high.watermark.checkpoint.interval.ms */
+    uint64_t recovery_point_ns, log_start_ns, high_ns;
+    uint64_t recovery_bytes_max; /* written since the recovery point: it is due at once */
+    uint64_t min_free_bytes; /* storage.min.free.bytes: with less on the disk clients' appends are
+                                refused; 0: never */
     uint64_t tail_bytes_max; /* unwritten and unflushed bytes; beyond it appends get E_AGAIN */
     int32_t leader_epoch;    /* stamped into batches */
 };
@@ -104,6 +111,10 @@ struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
     uint64_t write_ops, write_bytes, flush_rounds, flush_ops, flush_ns_total, flush_ns_max;
     uint64_t read_hits, read_misses, read_bytes, rolls, logs_n, logs_failed_n, files_open_n;
+    uint64_t logs_full_n; /* that wait for space on the disk */
+    uint64_t free_bytes;  /* on the disk, when it was last looked at */
+    bool is_low;          /* less than min_free_bytes */
+    uint64_t checkpoint_errors; /* checkpoint files that could not be written */
     uint64_t refused[ERRORS_N]; /* appends refused, by error */
 };
 
@@ -290,11 +301,42 @@ void plog_time_query(struct plog *log, struct time_query *query, struct now now)
 void plog_epoch_end(const struct plog *log, int32_t epoch, int32_t *found, int64_t *end);
 int32_t plog_epoch(const struct plog *log); /* the log's leader epoch now */
 
+/* ── what is told about a log ── */
+
+/* One producer as DescribeProducers shows it. */
+struct producer_state {
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t last_sequence;     /* -1: no batch of this epoch  */
+    int64_t last_timestamp;
+    int32_t coordinator_epoch; /* -1: no marker seen          */
+    int64_t txn_first_offset;  /* -1: no open transaction     */
+};
+/* Copies at most `max` of those with state in this log; returns how many there are. */
+uint32_t plog_producers(const struct plog *log, struct producer_state *to, uint32_t max);
+/* Bytes of its segments, written or not. */
+uint64_t plog_bytes(const struct plog *log);
+/* The log directory, as configured. */
+const char *store_directory(const struct store *store);
+
+/* The room of the disk. Owner: the caller; home until done. */
+struct space_query {
+    int64_t total_bytes, usable_bytes; /* out; -1: not known */
+    void (*done)(struct space_query *query, struct now now);
+};
+/* E_AGAIN: done is called later. Otherwise (no job is free) the answer is -1, at once. */
+nodiscard int store_space(struct store *store, struct space_query *query);
+
 /* ── helpers' side: the work of the files and bulk threads (storage/files.c, storage/bulk.c) ── */
 
 struct helper;
 /* `stamp` seeds names that must be unique ("<uuid>-delete"). */
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);
+/* Gives the files helper the offsets of all partitions as they are now (on success it frees them)
+ * and the directory of the checkpoint files; at the end of boot. Without it none is written while
+ * running. is_behind: a log may end before the recovery point on the disk, so that is written. */
+nodiscard int helper_checkpoints(struct helper *helper, const char *directory,
+                                 struct checkpoints *checkpoints, bool is_behind);
 /* One turn: takes jobs and does them, at most `budget`. Returns how many. May block on the disk. */
 int helper_turn(struct helper *helper, struct now now, int budget);
 void helper_fini(struct helper *helper);

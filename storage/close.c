@@ -13,12 +13,11 @@
  *
  * Nothing written here is believed before .kafka_cleanshutdown stands, which comes last: after a
  * crash in between, the start is unclean, and the recovery point on the disk lies below every
- * segment whose indexes are being written (recovery_point).
+ * segment whose indexes are being written (offsets.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "checkpoint.h"
 #include "disk_tools.h"
 #include "plog.h"
 
@@ -262,42 +261,7 @@ static int close_sync(struct store *store)
     return worst;
 }
 
-/* ── offsets ── */
-
-/* Below it all bytes are on the device, and the indexes of all segments that end below it. */
-static int64_t recovery_point(const struct plog *log)
-{
-    if (log->store->is_closed || log->sealed_n + 1 >= log->segments_n)
-        return log->durable.offset;
-    return min_i64(log->durable.offset, log->segments[log->sealed_n]->base_offset);
-}
-
-static int log_checkpoint(const struct plog *log, struct checkpoints *c)
-{
-    const struct bytes topic = log->id.topic;
-    int32_t partition = log->id.partition;
-    if (!log_has_directory(log))
-        return 0;
-    int rc = checkpoint_set(c, CHECKPOINT_RECOVERY_POINT, topic, partition, recovery_point(log));
-    if (rc == 0)
-        rc = checkpoint_set(c, CHECKPOINT_HIGH, topic, partition, log->high.offset);
-    if (rc == 0 && log->start > log->segments[0]->base_offset)
-        rc = checkpoint_set(c, CHECKPOINT_LOG_START, topic, partition, log->start);
-    if (rc == 0 && log->cleaner_offset >= 0)
-        rc = checkpoint_set(c, CHECKPOINT_CLEANER, topic, partition, log->cleaner_offset);
-    return rc;
-}
-
-int store_checkpoints_fill(struct store *store, struct checkpoints *checkpoints)
-{
-    int rc = 0;
-    store_own(store);
-    list_for_each(node, next, &store->logs) {
-        if (rc == 0)
-            rc = log_checkpoint(list_entry(node, struct plog, link), checkpoints);
-    }
-    return rc;
-}
+/* ── the store ── */
 
 int store_close(struct store *store, struct checkpoints *checkpoints)
 {

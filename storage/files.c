@@ -36,6 +36,7 @@ int helper_init(struct helper **out, struct disk *disk, struct post *post, uint6
 
 void helper_fini(struct helper *helper)
 {
+    checkpoints_free(helper->checkpoints);
     free(helper);
 }
 
@@ -139,6 +140,7 @@ static int directory_drop(struct helper *helper, struct job *job)
     if (job->name[0] == '\0')
         delete_name(helper, job);
     path_parent(parent, job->directory);
+    checkpoint_dropped(helper, job->directory);
     error = path_join(to, parent, job->name);
     if (error == 0)
         error = disk_rename(helper->disk, job->directory, to);
@@ -206,6 +208,17 @@ static int segment_unlink(struct disk *disk, const struct job *job)
     return directory_sync(disk, job->directory);
 }
 
+/* ── JOB_SPACE ── */
+
+static int space_ask(struct disk *disk, struct job *job)
+{
+    struct disk_space space = {0};
+    int error = disk_space(disk, job->directory, &space);
+    job->bytes = space.total_bytes;
+    job->index_bytes = space.free_bytes;
+    return error;
+}
+
 /* ── turns ── */
 
 static int job_run(struct helper *helper, struct job *job)
@@ -228,6 +241,10 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_CLOSE:
         close_all(helper->disk, job);
         return 0;
+    case JOB_SPACE:
+        return space_ask(helper->disk, job);
+    case JOB_CHECKPOINT:
+        return checkpoint_job(helper, job);
     case JOB_TIME_QUERY:
         return bulk_time_query(helper, job);
     }
@@ -238,7 +255,7 @@ static int job_run(struct helper *helper, struct job *job)
 /* What does not change names may be done between the two halves of a creation. */
 static bool is_independent(const struct job *job)
 {
-    return job->kind == JOB_OPEN || job->kind == JOB_CLOSE || job->kind == JOB_TIME_QUERY;
+    return job->kind == JOB_SPACE || job->kind == JOB_OPEN || job->kind == JOB_CLOSE || job->kind == JOB_TIME_QUERY;
 }
 
 /* True: it will be answered with the other creations. */

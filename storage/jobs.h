@@ -40,6 +40,11 @@ enum job_kind {
     JOB_UNLINK_SEGMENT,
     /* Closes fd, index_fd and time_fd where >= 0. */
     JOB_CLOSE,
+    /* The room of the disk that holds `directory`. out: bytes (all of it), index_bytes (usable). */
+    JOB_SPACE,
+    /* Offsets of logs for the checkpoint files: `data` is an array of struct checkpoint_row; `how`
+     * has bit 1 << kind for each file that is to be written now. */
+    JOB_CHECKPOINT,
     /* Bulk: query->time_ms (or TIME_MAX_TIMESTAMP) in `segments`, in this order, below no offset
      * under base_offset. out: query->offset, timestamp_ms, epoch; -1 when there is none;
      * query->error = error. */
@@ -48,7 +53,15 @@ enum job_kind {
 
 enum { JOB_UNLINK_RENAME, JOB_UNLINK_FINISH };
 
-enum { JOB_SEGMENTS_MAX = 64 };
+enum { JOB_SEGMENTS_MAX = 64, CHECKPOINT_ROWS_MAX = 256, CHECKPOINT_TOPIC_MAX = 249 };
+
+/* One log of JOB_CHECKPOINT. Owner: the job. */
+struct checkpoint_row {
+    int64_t offsets[4]; /* by enum checkpoint_kind; -1: none */
+    int32_t partition;
+    uint8_t topic_n;
+    char topic[CHECKPOINT_TOPIC_MAX];
+};
 
 /* Owner: store; helper while under way. */
 struct job {
@@ -67,6 +80,7 @@ struct job {
     struct bytes data;            /* file content; stays until the job is back */
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;
+    struct store *store;          /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;
     struct {

@@ -338,7 +338,7 @@ int store_log_recover(struct store *store, const struct log_id *id, const struct
     free(r.snapshots);
     if (rc != 0) {
         log_forget(r.log);
-        return rc;
+        return store_checkpoint_keep(store, id) == E_NO_MEMORY ? E_NO_MEMORY : rc;
     }
     report->logs_n++;
     store_log_enter(store, r.log);

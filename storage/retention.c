@@ -69,6 +69,7 @@ static bool tick_delete(struct plog *log, bool is_time, struct now now)
     aborted_truncate_start(&log->aborted, log->start);
     log->is_changed = true;
     plog_mark_epochs(log);
+    plog_mark_moved(log);
     return true;
 }
 

@@ -104,13 +104,16 @@ static void segment_opened(struct segment *segment, int error, struct now now)
 {
     struct plog *log = segment->log;
     if (log != NULL && error == 0) {
+        plog_full_end(log);
         if (segment->written_pos < segment->end_pos)
             plog_mark_dirty(log);
         if (log->wants_sync)
             plog_mark_unsynced(log);
         plog_mark_pending(log);
     } else if (log != NULL) {
-        if (segment->state != SEGMENT_SEALED) /* a sealed one only fails its readers */
+        if (error == E_DISK_FULL && segment->state == SEGMENT_NEW)
+            plog_full(log);
+        else if (segment->state != SEGMENT_SEALED) /* a sealed one only fails its readers */
             plog_fail(log, now);
         plog_mark_pending(log);
     }

@@ -78,7 +78,7 @@ int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
 int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
-extern const char group_help[], topic_help[], produce_help[], consume_help[], cluster_help[], api_help[],
-    dump_help[], bench_help[];
+extern const char group_help[], topic_help[], produce_help[], consume_help[], cluster_help[],
+    api_help[], dump_help[], bench_help[];
 
 #endif

@@ -538,7 +538,7 @@ static int admin_get(const char *admin, const char *name, int timeout_ms, char *
     close(fd);
     to[n] = 0;
     char *body = strstr(to, "\r\n\r\n");
-    int status = strncmp(to, "HTTP/1.", 7) == 0 && n > 12 ? atoi(to + 9) : -1;
+    int status = strncmp(to, "HTTP/1.", 7) == 0 && n > 12 ? (int)strtol(to + 9, NULL, 10) : -1;
     if (body == NULL)
         return -1;
     memmove(to, body + 4, strlen(body + 4) + 1);

@@ -80,6 +80,7 @@ static int ceiling(struct load_options *o, const struct load_host *host)
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
     o->bootstrap = address;
     o->keep_topic = true;
+    o->broker_pid = pid;
     int code = run(o, host);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);

@@ -11,16 +11,18 @@
 #include "load.h"
 
 enum {
+    COLOURS_N = 7,
+    LEGEND_COLUMNS = 4,
     PLOT_W = 760,
-    PLOT_H = 260,
+    PLOT_H = 290,
     PLOT_LEFT = 70,
     PLOT_BOTTOM = 34,
-    PLOT_TOP = 14,
-    PLOT_RIGHT = 12
+    PLOT_TOP = 44,
+    PLOT_RIGHT = 30
 };
 
-static const char *const colours[] = {"#1b6ca8", "#c0392b", "#27864a", "#8e44ad",
-                                      "#b9770e", "#16808a", "#555555"};
+static const char *const colours[COLOURS_N] = {"#1b6ca8", "#c0392b", "#27864a", "#8e44ad",
+                                               "#b9770e", "#16808a", "#555555"};
 
 /* Linear or logarithmic scale of one axis. */
 struct axis {
@@ -85,13 +87,15 @@ static void plot_begin(FILE *f, const char *title, const struct axis *x, const s
             PLOT_H / 2, PLOT_H / 2, y_name);
 }
 
+/* Above the frame, three in a row. */
 static void legend(FILE *f, int at, const char *name)
 {
+    int x = PLOT_LEFT + (PLOT_W - PLOT_LEFT - PLOT_RIGHT) / LEGEND_COLUMNS * (at % LEGEND_COLUMNS);
+    int y = 10 + 14 * (at / LEGEND_COLUMNS);
     fprintf(f,
-            "<rect x='%d' y='%d' width='10' height='3' fill='%s'/><text x='%d' y='%d' "
-            "class='legend'>%s</text>\n",
-            PLOT_LEFT + 10, PLOT_TOP + 10 + 14 * at, colours[at % 7], PLOT_LEFT + 25,
-            PLOT_TOP + 15 + 14 * at, name);
+            "<rect x='%d' y='%d' width='12' height='3' fill='%s'/>"
+            "<text x='%d' y='%d' class='legend'>%s</text>\n",
+            x, y, colours[at % COLOURS_N], x + 17, y + 5, name);
 }
 
 /* ── percentiles: x = nines, y = ms ── */
@@ -105,9 +109,9 @@ static double nines(uint32_t per_million)
 }
 
 static void percentile_line(FILE *f, const struct axis *x, const struct axis *y,
-                            const struct histogram *h, int colour)
+                            const struct histogram *h, int colour, const char *style)
 {
-    fprintf(f, "<polyline fill='none' stroke='%s' points='", colours[colour % 7]);
+    fprintf(f, "<polyline fill='none' stroke='%s'%s points='", colours[colour % COLOURS_N], style);
     for (size_t i = 0; i < array_n(points); i++) {
         double v = fmax(y->min, (double)histogram_quantile(h, points[i]) / 1e6);
         fprintf(f, "%.1f,%.1f ", plot_x(x, nines(points[i])), plot_y(y, v));
@@ -123,7 +127,6 @@ static void percentiles(FILE *f, const struct load_result *results, uint32_t n)
     } marks[] = {{0, "0"},         {900000, "90"},    {990000, "99"},
                  {999000, "99.9"}, {999900, "99.99"}, {999990, "99.999"}};
     struct axis x = {0, 6, false}, y = {1e9, 1e-3, true};
-    int line = 0;
     for (uint32_t i = 0; i < n; i++) {
         y.min = fmin(y.min, fmax(0.001, (double)histogram_quantile(&results[i].produce, 0) / 1e6));
         y.max =
@@ -135,23 +138,20 @@ static void percentiles(FILE *f, const struct load_result *results, uint32_t n)
     }
     axis_round(&y);
     x.is_log = true; /* no numbers along x: the marks below stand there */
-    plot_begin(f, "Latency by percentile", &x, &y, "percentile", "ms");
+    plot_begin(f, "Latency by percentile (produce; dashed: end to end)", &x, &y, "percentile",
+               "ms");
     x.is_log = false;
     for (size_t i = 0; i < array_n(marks); i++)
         fprintf(f, "<text x='%.1f' y='%d' class='x'>%s</text>\n", plot_x(&x, nines(marks[i].at)),
                 PLOT_H - PLOT_BOTTOM + 16, marks[i].name);
-    for (uint32_t i = 0; i < n && i < 3; i++) {
+    for (uint32_t i = 0; i < n && i < COLOURS_N; i++) {
         char name[64];
-        snprintf(name, sizeof name, "produce, %.0f records/s",
+        snprintf(name, sizeof name, "%.0f records/s",
                  (double)results[i].records / results[i].seconds);
-        percentile_line(f, &x, &y, &results[i].produce, line);
-        legend(f, line++, name);
-        if (atomic_load_explicit(&results[i].end_to_end.n, memory_order_relaxed) == 0)
-            continue;
-        snprintf(name, sizeof name, "end to end, %.0f records/s",
-                 (double)results[i].records / results[i].seconds);
-        percentile_line(f, &x, &y, &results[i].end_to_end, line);
-        legend(f, line++, name);
+        percentile_line(f, &x, &y, &results[i].produce, (int)i, "");
+        legend(f, (int)i, name);
+        if (atomic_load_explicit(&results[i].end_to_end.n, memory_order_relaxed) > 0)
+            percentile_line(f, &x, &y, &results[i].end_to_end, (int)i, " stroke-dasharray='5 4'");
     }
     fprintf(f, "</svg>\n");
 }
@@ -265,7 +265,8 @@ int load_report_html(const char *path, const struct load_options *o, const struc
     fprintf(
         f, "</title>\n<style>body{font:15px/1.5 system-ui,sans-serif;max-width:820px;margin:2em "
            "auto;padding:0 1em;"
-           "color:#222}pre{background:#f4f4f2;padding:1em;overflow:auto;font-size:13px}svg{width:"
+           "color:#222}pre{background:#f4f4f2;padding:1em;white-space:pre-wrap;font-size:12.5px}"
+           "svg{width:"
            "100%%}"
            "svg text{font:11px sans-serif;fill:#444}.x,.name{text-anchor:middle}.y{text-anchor:end}"
            ".grid{stroke:#ddd}.frame{fill:none;stroke:#999}polyline{stroke-width:1.6}h2{font-size:"

@@ -20,6 +20,7 @@ enum {
     TIMEOUT_MS = 60000,
     TRIES_MAX = 300,
     TOPIC_ALREADY_EXISTS = 36,
+    PARTITIONS_AT_ONCE = 5000,
 };
 
 static int fail(const struct client *c, const char *what)
@@ -33,23 +34,9 @@ static void topic_name(const struct load_options *o, uint32_t i, char *to, size_
     snprintf(to, n, o->topics_n > 1 ? "%.48s-%u" : "%.48s", o->topic, i);
 }
 
-static int topics_create(struct client *c, const struct load_options *o)
+static int topics_answer(const struct create_topics_response *answer)
 {
     char text[64];
-    const struct create_topics_response *answer = NULL;
-    struct create_topics_request *r = PROTO_NEW(&c->arena, create_topics_request, 1);
-    if (r == NULL ||
-        (r->topics = PROTO_NEW(&c->arena, create_topics_request_topics, o->topics_n)) == NULL)
-        return E_NO_MEMORY;
-    r->topics_n = (int32_t)o->topics_n;
-    for (uint32_t i = 0; i < o->topics_n; i++) {
-        topic_name(o, i, text, sizeof text);
-        r->topics[i].name = bytes_of(arena_copy(&c->arena, text, strlen(text)), strlen(text));
-        r->topics[i].num_partitions = (int32_t)o->partitions_n;
-        r->topics[i].replication_factor = 1;
-    }
-    if (client_call(c, API_CREATE_TOPICS, 7, r, (const void **)&answer, NULL) != 0)
-        return fail(c, "the topics cannot be made");
     for (int32_t i = 0; i < answer->topics_n; i++) {
         int16_t code = answer->topics[i].error_code;
         if (code == 0 || code == TOPIC_ALREADY_EXISTS)
@@ -61,6 +48,37 @@ static int topics_create(struct client *c, const struct load_options *o)
         return E_INVALID;
     }
     return 0;
+}
+
+static int topics_create_some(struct client *c, const struct load_options *o, uint32_t first,
+                              uint32_t n)
+{
+    char text[64];
+    const struct create_topics_response *answer = NULL;
+    struct create_topics_request *r = PROTO_NEW(&c->arena, create_topics_request, 1);
+    if (r == NULL || (r->topics = PROTO_NEW(&c->arena, create_topics_request_topics, n)) == NULL)
+        return E_NO_MEMORY;
+    r->topics_n = (int32_t)n;
+    r->timeout_ms = TIMEOUT_MS;
+    for (uint32_t i = 0; i < n; i++) {
+        topic_name(o, first + i, text, sizeof text);
+        r->topics[i].name = bytes_of(arena_copy(&c->arena, text, strlen(text)), strlen(text));
+        r->topics[i].num_partitions = (int32_t)o->partitions_n;
+        r->topics[i].replication_factor = 1;
+    }
+    if (client_call(c, API_CREATE_TOPICS, 7, r, (const void **)&answer, NULL) != 0)
+        return fail(c, "the topics cannot be made");
+    return topics_answer(answer);
+}
+
+/* Controllers refuse requests that would write more than 10,000 records at once. */
+static int topics_create(struct client *c, const struct load_options *o)
+{
+    uint32_t n = (uint32_t)max_u64(1, PARTITIONS_AT_ONCE / o->partitions_n);
+    int rc = 0;
+    for (uint32_t first = 0; first < o->topics_n && rc == 0; first += n)
+        rc = topics_create_some(c, o, first, (uint32_t)min_u64(n, o->topics_n - first));
+    return rc;
 }
 
 /* How many partitions of ours have a leader; negative: an error. */

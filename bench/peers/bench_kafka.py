@@ -29,12 +29,13 @@ import fairness
 import runs
 from runs import median, run_load, say, short, spread
 
-Row = collections.namedtuple('Row', 'name options rate')  # rate: records/s, None = max, ('half', row)
+# rate: records/s, None = max, ('half', row); warmup: factor, where many partitions see their first record
+Row = collections.namedtuple('Row', 'name options rate warmup')
 
 
-def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=None, more=()):
+def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=None, warmup=1, more=()):
     return Row(name, ['--partitions', str(partitions), '--producers', str(producers), '--record-size', str(record),
-                      '--batch-size', str(batch), *more], rate)
+                      '--batch-size', str(batch), *more], rate, warmup)
 
 
 MAIN = '1-topic-16-partitions-1kb'
@@ -47,9 +48,9 @@ WORKLOADS = [
     workload('100-topics-1kb', partitions=1, batch=16384, more=['--topics', '100']),
     workload('half-rate-end-to-end', batch=16384, rate=('half', MAIN), more=['--consumers', '1']),
     workload('fan-out-4', producers=2, rate=('half', MAIN), more=['--consumers', '1', '--readers', '4']),
-    workload('1000-partitions-1kb', partitions=1000, batch=4096),
+    workload('1000-partitions-1kb', partitions=1000, batch=4096, warmup=4),
 ]
-FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=10000, batch=4096)]
+FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, warmup=20, more=['--topics', '10'])]
 CURVE = (0.2, 0.5, 0.8, 0.95)
 RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 12, 3, 8, 12, 3
 SMALLER, BIGGER = 'smaller', 'bigger'
@@ -116,7 +117,7 @@ class Comparison:
 
     def row(self, both, w, directory):
         rate = self.rate_of(w)
-        seconds, warmup = max(2, RUN_S * self.args.scale), max(1, WARMUP_S * self.args.scale)
+        seconds, warmup = max(2, RUN_S * self.args.scale), w.warmup * max(1, WARMUP_S * self.args.scale)
         got = {b.name: [] for b in both}
         for broker in (both[0], both[1], both[1], both[0]) * (2 if self.args.full else 1):
             runs.settle(directory)
@@ -215,8 +216,8 @@ def estimate_minutes(args, placements, pairs, workloads):
     runs_n = 8 if args.full else 4
     seconds = 0
     for _ in range(len(placements) * len(pairs)):
-        each = max(2, RUN_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S
-        seconds += len(workloads) * runs_n * each + 2 * max(6, 60 * args.scale) + 15
+        each = max(2, RUN_S * args.scale) + BETWEEN_S
+        seconds += runs_n * sum(each + w.warmup * max(1, WARMUP_S * args.scale) for w in workloads) + 2 * max(6, 60 * args.scale) + 15
         seconds += 2 * len(CURVE) * (max(2, CURVE_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S)
     return (seconds + 8 * (max(5, PERF_S * args.scale) + BETWEEN_S)) / 60
 

@@ -109,9 +109,10 @@ class Millrace(Broker):
         super().__init__('millrace', directory)
         self.settings = {'storage.durability': durability, 'dataplane.workers': workers}
         self.conditions = {'log.segment.delete.delay.ms': DELETE_DELAY_MS}
+        self.wrapper = []  # valgrind and the like
 
     def start(self, cpus=None):
-        command = [os.path.join(ROOT, 'build', 'millraced')]
+        command = self.wrapper + [os.path.join(ROOT, 'build', 'millraced')]
         for key, value in {'log.dirs': os.path.join(self.directory, 'data'), 'admin.listeners': '',
                            'listeners': 'PLAINTEXT://127.0.0.1:%d' % self.port, **self.settings, **self.conditions}.items():
             command += ['--override', '%s=%s' % (key, value)]

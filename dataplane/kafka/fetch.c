@@ -16,9 +16,10 @@
  * Answered at once (trap 10): max_wait_ms <= 0, no partition, min_bytes there, any error, a
  * diverging epoch.
  *
- * Sessions (KIP-227): none is ever created, every answer says session id 0, which clients take as
- * "send the full list again". A request inside a session we do not know gets
- * FETCH_SESSION_ID_NOT_FOUND. So trap 26 cannot arise.
+ * Sessions (KIP-227, session.c): a request inside one names what changed; what it does not name is
+ * read as before, in the session's order. Its answer has the partitions with records, with an error
+ * and with a new high watermark or start, and no others. A session is made with the answer to the
+ * fetch that asks for one.
  *
  * Not here: rack-aware replicas (one node: RackId is ignored), followers (a replica id gets
  * NOT_LEADER_OR_FOLLOWER).
@@ -26,8 +27,6 @@
 #include "fetch.h"
 
 enum {
-    FETCH_SESSION_INITIAL = 0,
-    FETCH_SESSION_FINAL = -1,
     FETCH_BUDGET_STEP = 64 * 1024,
     FETCH_BUDGET_TURN = 256
 };
@@ -100,6 +99,10 @@ static bool fetch_add(struct request *r, struct fetch *f, const struct view *vie
     f->tail = &part->next_asked;
     f->asked_n++;
     part->partition = asked->partition;
+    part->offset = asked->fetch_offset;
+    part->bytes_max = asked->partition_max_bytes;
+    part->last_fetched_epoch = r->version >= 12 ? asked->last_fetched_epoch : -1;
+    part->asked_epoch = asked->current_leader_epoch;
     part->code = fetch_judge_asked(r, view, topic, asked, part, &home);
     f->shows_leader |= part->shows_leader && part->leader == view->node_id;
     if (part->code != 0)
@@ -107,9 +110,6 @@ static bool fetch_add(struct request *r, struct fetch *f, const struct view *vie
     part->op = fetch_op(r, f, home);
     if (part->op == NULL)
         return false;
-    part->offset = asked->fetch_offset;
-    part->bytes_max = asked->partition_max_bytes;
-    part->last_fetched_epoch = r->version >= 12 ? asked->last_fetched_epoch : -1;
     list_init(&part->wait.link);
     *part->op->tail = part;
     part->op->tail = &part->next;
@@ -118,23 +118,34 @@ static bool fetch_add(struct request *r, struct fetch *f, const struct view *vie
     return true;
 }
 
+/* A topic of the answer, behind the others; NULL: no memory. */
+static struct fetch_topic *fetch_add_topic(struct request *r, struct fetch *f, struct bytes name,
+                                           const struct uuid *id)
+{
+    struct fetch_topic *topic = request_lasting(r, sizeof *topic);
+    uint8_t *copy = request_lasting(r, name.n);
+    if (topic == NULL || copy == NULL)
+        return NULL;
+    if (name.n > 0)
+        memcpy(copy, name.ptr, name.n);
+    topic->name = (struct bytes){copy, name.n};
+    topic->id = *id;
+    *f->topics_tail = topic;
+    f->topics_tail = &topic->next;
+    f->topics_n++;
+    return topic;
+}
+
 /* Everything that lasts: topics, partitions, one operation per home. */
 static bool fetch_plan(struct request *r, struct fetch *f, const struct view *view)
 {
     const struct fetch_request *q = r->body;
     for (int32_t i = 0; i < q->topics_n; i++) {
         const struct fetch_request_topics *from = &q->topics[i];
-        struct fetch_topic *topic = request_lasting(r, sizeof *topic);
-        uint8_t *name = request_lasting(r, from->topic.n);
-        if (topic == NULL || name == NULL)
+        struct fetch_topic *topic = fetch_add_topic(r, f, from->topic, &from->topic_id);
+        if (topic == NULL)
             return false;
-        memcpy(name, from->topic.ptr != NULL ? from->topic.ptr : name, from->topic.n);
-        topic->name = (struct bytes){name, from->topic.n};
-        topic->id = from->topic_id;
         topic->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
-        *f->topics_tail = topic;
-        f->topics_tail = &topic->next;
-        f->topics_n++;
         for (int32_t j = 0; j < topic->partitions_n; j++)
             if (!fetch_add(r, f, view, from, &from->partitions[j]))
                 return false;
@@ -142,30 +153,67 @@ static bool fetch_plan(struct request *r, struct fetch *f, const struct view *vi
     return true;
 }
 
-static bool fetch_session_is_known(struct request *r)
+/* The same from a session: its partitions in its order, neighbours of one topic together. */
+static bool fetch_plan_session(struct request *r, struct fetch *f, const struct view *view)
 {
-    const struct fetch_request *q = r->body;
-    if (q->session_epoch == FETCH_SESSION_INITIAL || q->session_epoch == FETCH_SESSION_FINAL)
-        return true;
+    const struct session_topic *last = NULL;
+    struct fetch_topic *topic = NULL;
+    list_for_each(l, next, &f->session->parts) {
+        struct session_part *part = list_entry(l, struct session_part, link);
+        struct fetch_request_topics from = {
+            .topic = bytes_of(part->topic->name, part->topic->name_n), .topic_id = part->topic->id};
+        struct fetch_request_topics_partitions asked = {
+            .partition = part->partition,
+            .fetch_offset = part->offset,
+            .partition_max_bytes = part->bytes_max,
+            .current_leader_epoch = part->leader_epoch,
+            .last_fetched_epoch = part->last_fetched_epoch,
+        };
+        struct read_part **at = f->tail;
+        if (part->topic != last)
+            topic = fetch_add_topic(r, f, from.topic, &from.topic_id);
+        if (topic == NULL || !fetch_add(r, f, view, &from, &asked))
+            return false;
+        topic->partitions_n++;
+        last = part->topic;
+        (*at)->cached = (uint32_t)(part - r->kafka->sessions->parts);
+    }
+    return true;
+}
+
+static void fetch_refuse(struct request *r, int16_t code)
+{
     struct fetch_response *response = PROTO_NEW(&r->arena, fetch_response, 1);
     if (response != NULL)
-        response->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+        response->error_code = code;
     stats_add(r->kafka->stats, STAT_FETCH_ERRORS, 1);
     request_answer(r, response);
-    return false;
+}
+
+/* The session is let go, at the latest with the request. */
+static void fetch_end_session(struct request *r, struct fetch *f)
+{
+    if (f->session != NULL)
+        session_end(r->kafka->sessions, f->session);
+    f->session = NULL;
 }
 
 void fetch_start(struct request *r, const struct view *view, struct now now)
 {
     const struct fetch_request *q = r->body;
-    if (!fetch_session_is_known(r))
-        return;
     struct fetch *f = request_lasting(r, sizeof *f);
     if (f == NULL) {
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
+    int16_t code = session_begin(r->kafka->sessions, q, r->version, now, &f->session,
+                                 &f->wants_session);
+    if (code != KAFKA_NONE) {
+        fetch_refuse(r, code);
+        return;
+    }
     r->work = f;
+    f->uses_ids = r->version >= 13;
     f->topics_tail = &f->topics;
     f->tail = &f->parts;
     f->ops_tail = &f->ops;
@@ -177,7 +225,7 @@ void fetch_start(struct request *r, const struct view *view, struct now now)
     f->host = listener_host(r);
     f->port = listener_port(r);
     f->node_id = view->node_id;
-    if (!fetch_plan(r, f, view)) {
+    if (!(f->session != NULL ? fetch_plan_session(r, f, view) : fetch_plan(r, f, view))) {
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
@@ -458,12 +506,68 @@ static bool fetch_endpoints(struct request *r, struct fetch *f)
     return true;
 }
 
+/* Leaves out of the answer what the session's client knows already. */
+static void fetch_leave_out(struct sessions *sessions, struct fetch *f)
+{
+    struct fetch_response_responses *from = f->response->responses, *to = from;
+    struct read_part *part = f->parts;
+    for (int32_t i = 0; i < f->topics_n; i++, from++) {
+        int32_t n = 0;
+        for (int32_t k = 0; k < from->partitions_n; k++, part = part->next_asked) {
+            const struct fetch_response_responses_partitions *p = &from->partitions[k];
+            bool is_wrong = p->error_code != 0 || part->result->is_diverging;
+            if (session_note(f->session, &sessions->parts[part->cached], p->records.bytes > 0, is_wrong,
+                             p->high_watermark, p->log_start_offset))
+                from->partitions[n++] = *p;
+        }
+        from->partitions_n = n;
+        if (n > 0)
+            *to++ = *from;
+    }
+    f->response->responses_n = (int32_t)(to - f->response->responses);
+}
+
+/* The session that the client asked for, when there is room for it. */
+static void fetch_make_session(struct request *r, struct fetch *f, struct now now)
+{
+    struct sessions *sessions = r->kafka->sessions;
+    struct session *session = session_new(sessions, f->asked_n, f->uses_ids, now);
+    struct read_part *part = f->parts;
+    for (const struct fetch_topic *topic = f->topics; session != NULL && topic != NULL;
+         topic = topic->next)
+        for (int32_t i = 0; i < topic->partitions_n; i++, part = part->next_asked) {
+            const struct fetch_response_responses_partitions *p = part->result->response;
+            struct session_part *to =
+                session_add(sessions, session, topic->name, &topic->id, part->partition);
+            if (to == NULL) {
+                session_remove(sessions, session);
+                return;
+            }
+            to->offset = part->offset;
+            to->bytes_max = part->bytes_max;
+            to->leader_epoch = part->asked_epoch;
+            to->last_fetched_epoch = part->last_fetched_epoch;
+            (void)session_note(session, to, p->records.bytes > 0,
+                               p->error_code != 0 || part->result->is_diverging,
+                               p->high_watermark, p->log_start_offset);
+        }
+    if (session != NULL)
+        f->response->session_id = session->id;
+}
+
 static void fetch_finish(struct request *r)
 {
     struct fetch *f = r->work;
     bool is_filled = fetch_endpoints(r, f);
     for (struct read_part *part = f->parts; part != NULL && is_filled; part = part->next_asked)
         is_filled = fetch_part_fill(r, f, part);
+    if (is_filled && f->session != NULL) {
+        f->response->session_id = f->session->id;
+        fetch_leave_out(r->kafka->sessions, f);
+    } else if (is_filled && f->wants_session) {
+        fetch_make_session(r, f, r->kafka->now);
+    }
+    fetch_end_session(r, f);
     fetch_reserve(r, f->bytes);
     stats_add(r->kafka->stats, STAT_FETCH_BYTES, f->bytes);
     request_answer(r, is_filled ? f->response : NULL);
@@ -491,6 +595,7 @@ void fetch_release(struct request *r, struct now now)
     struct fetch *f = r->work;
     if (f == NULL)
         return;
+    fetch_end_session(r, f);
     fetch_stop(r, now);
     for (struct read_op *op = f->ops; op != NULL; op = op->next) {
         if (!op->is_sent || op->is_remote)

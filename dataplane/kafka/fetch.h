@@ -7,6 +7,7 @@
 #define MILLRACE_FETCH_H
 
 #include "ops.h"
+#include "session.h"
 
 /* One topic of a Fetch. Lasting. */
 struct fetch_topic {
@@ -30,6 +31,9 @@ struct fetch {
     bool has_error; /* answered at once (trap 10)  */
     bool is_last;   /* the time is up: this read is answered, whatever it finds */
     bool is_committed;
+    bool wants_session;      /* a new one, with the answer */
+    bool uses_ids;
+    struct session *session; /* busy with this fetch, or NULL */
     bool shows_leader; /* some partition names the current leader (KIP-951) */
     struct bytes host; /* of this node, for NodeEndpoints */
     int32_t port;

@@ -8,6 +8,7 @@
  * its frame came whole.
  */
 #include "ops.h"
+#include "session.h"
 
 #include <stdlib.h>
 
@@ -47,9 +48,9 @@ static int kafka_requests_init(struct kafka *k)
 static void kafka_lists_init(struct kafka *k)
 {
     struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
-                                  &k->wait_answer, &k->wait_control, &k->wait_join, &k->conns,      &k->conns_free,
-                                  &k->conn_pages,  &k->wait_small,   &k->wait_large, &k->appends,
-                                  &k->reads};
+                                  &k->wait_answer, &k->wait_control, &k->wait_join,  &k->conns,
+                                  &k->conns_free,  &k->conn_pages,   &k->wait_small, &k->wait_large,
+                                  &k->appends,     &k->reads};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -85,7 +86,9 @@ int kafka_init(struct kafka **out, const struct kafka_config *config, struct con
     k->prng = prng;
     k->stats = stats;
     kafka_lists_init(k);
-    if (kafka_requests_init(k) != 0 || kafka_times_init(k) != 0) {
+    k->sessions = calloc(1, sizeof *k->sessions);
+    if (k->sessions == NULL || kafka_requests_init(k) != 0 || kafka_times_init(k) != 0 ||
+        sessions_init(k->sessions, config->sessions_max, config->session_parts_max, prng) != 0) {
         kafka_fini(k);
         return E_NO_MEMORY;
     }
@@ -100,6 +103,9 @@ void kafka_fini(struct kafka *k)
         forward_fini(&k->requests[i]);
     while ((l = list_pop(&k->conn_pages)) != NULL)
         page_put(list_entry(l, struct page, link));
+    if (k->sessions != NULL)
+        sessions_fini(k->sessions);
+    free(k->sessions);
     free(k->requests);
     free(k->times);
     free((void *)k->buckets);

@@ -66,6 +66,7 @@ enum request_state {
 
 struct request;
 struct forward;
+struct sessions;
 
 enum api_where { API_LOCAL, API_LOG, API_CONTROL };
 
@@ -170,6 +171,7 @@ struct kafka {
     uint64_t append_bytes; /* placed in this turn */
     uint32_t home_ops_n;   /* operations of other workers under way here                */
 
+    struct sessions *sessions; /* of fetches */
     struct api_times *times; /* one per row of api.def */
     _Atomic uint64_t *buckets;
 };
@@ -251,6 +253,10 @@ void fetch_release(struct request *request, struct now now);
 void list_offsets_start(struct request *request, const struct view *view, struct now now);
 void leader_epoch_start(struct request *request, const struct view *view, struct now now);
 void query_release(struct request *request, struct now now);
+void delete_records_start(struct request *request, const struct view *view, struct now now);
+void describe_producers_start(struct request *request, const struct view *view, struct now now);
+void describe_log_dirs_start(struct request *request, const struct view *view, struct now now);
+void topic_partitions_start(struct request *request, const struct view *view, struct now now);
 void metadata_start(struct request *request, const struct view *view, struct now now);
 void find_coordinator_start(struct request *request, const struct view *view, struct now now);
 void api_versions_start(struct request *request, const struct view *view, struct now now);

@@ -223,6 +223,7 @@ struct syn_entry {
     uint16_t mss, wnd;
     uint8_t wscale, retry, mac[6];
     bool has_wscale, has_sack, has_stamp;
+    bool is_again; /* our SYN-ACK was sent for a second SYN: no sample of the round trip */
 };
 
 /* A connection that ended by us first (time_wait.c). Owner: worker. */

@@ -96,6 +96,7 @@ static void entry_fill(struct net *net, struct syn_entry *entry, struct tcp_list
     entry->has_sack = seg->opts.has_sack_ok && !config->no_sack;
     entry->has_stamp = seg->opts.has_stamp && !config->no_timestamps;
     entry->retry = 0;
+    entry->is_again = false;
     memcpy(entry->mac, seg->from_mac, 6);
 }
 
@@ -200,6 +201,7 @@ bool syn_entry_input(struct net *net, struct syn_entry *entry, const struct segm
         if (seq_eq(seg->seq, entry->irs) && (seg->flags & ACK) == 0) {
             entry->stamp = seg->opts.has_stamp ? seg->opts.stamp : entry->stamp;
             memcpy(entry->mac, seg->from_mac, 6);
+            entry->is_again = true;
             syn_ack_send(net, entry); /* our answer was lost */
         } else if (limiter_take(&net->limit_challenge, net->now_ns)) {
             segment_send(net, &entry->flow, entry->mac, ACK, seq_add(entry->iss, 1), nxt,
@@ -264,6 +266,8 @@ struct tcb *syn_complete(struct net *net, struct syn_entry *entry, const struct 
     struct tcb *tcb = tcb_from_entry(net, entry, listener);
     if (tcb == NULL)
         return NULL;
+    if (entry->retry == 0 && !entry->is_again) /* due a second after it was sent */
+        rtt_sample(tcb, net->now_ns + NS_PER_S - entry->due_ns);
     count(net, NET_OPENS_PASSIVE);
     syn_free(net, entry);
     flow_add(net, tcb_index(tcb), seg->from_ip, seg->from_port, seg->to_port);

@@ -343,7 +343,9 @@ static void output_lost(struct tcb *tcb)
         bool is_allowed = seq_diff(rec_end(rec), seq_add(tcb->snd_una, tcb->snd_wnd)) <= 0;
         if (!is_first && !is_allowed)
             return;
-        if (pipe_now(tcb) > 0 && pipe_now(tcb) + rec->n > tcb->cc.cwnd) {
+        /* The first retransmission of the oldest goes whatever is in flight (RFC 6582 3.2, 6675 5). */
+        bool is_due = is_first && rec->sends_n == 1 && tcb->recovery == RECOVERY_FAST;
+        if (!is_due && pipe_now(tcb) > 0 && pipe_now(tcb) + rec->n > tcb->cc.cwnd) {
             tcb->cc.is_limited = true;
             return;
         }

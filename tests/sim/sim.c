@@ -287,6 +287,9 @@ static void sim_configure(struct sim *s)
         "listeners=PLAINTEXT://127.0.0.1:9092",
         "storage.cache.bytes=67108864",
         "storage.tail.bytes=8388608",
+        "log.flush.offset.checkpoint.interval.ms=30",
+        "log.flush.start.offset.checkpoint.interval.ms=40",
+        "replica.high.watermark.checkpoint.interval.ms=20",
         "offsets.topic.num.partitions=2", "group.min.session.timeout.ms=1",
         "group.initial.rebalance.delay.ms=5",
     };

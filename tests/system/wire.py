@@ -466,3 +466,19 @@ def fetch_all(conn, topic, partition=0):
         out += got
         at = got[-1][0] + 1
     return out
+
+
+def found_in(out):
+    """-> (error codes other than 0, messages) anywhere in an answer."""
+    codes, messages = set(), []
+    for name, value in out.items():
+        if name.endswith('error_code') and value != 0:
+            codes.add(value)
+        elif name in ('error_message', 'batch_index_error_message'):
+            messages.append(value)
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                c, m = found_in(inner)
+                codes |= c
+                messages += m
+    return codes, messages

@@ -355,7 +355,7 @@ static void file_that_cannot_be_made_fails_the_log(void **state)
     struct waiter w;
     (void)state;
     rig.disk.fail_at = 1;
-    rig.disk.fail_error = E_DISK_FULL;
+    rig.disk.fail_error = E_IO;
     rig_append(&rig, 1, 10, 'a');
     assert_false(wait_for(&w, PLOG_WRITTEN, 1, 0));
     rig_settle(&rig);

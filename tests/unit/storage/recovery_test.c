@@ -297,7 +297,8 @@ static void crash_believes_segments_below_the_recovery_point(void **state)
     snprintf(path, sizeof path, "%s/topic-0/partition.metadata", rig.directory);
     assert_int_equal(utimes(path, old), 0); /* the partition is older than the checkpoint */
     assert_int_equal(crash_and_recover(), 0);
-    assert_int_equal(report.scanned_bytes, rig.log->segments[3]->end_pos);
+    assert_int_equal(report.scanned_bytes, 0); /* no body of what was flushed */
+    assert_int_equal(report.rebuilt_indexes_n, 0);
     check_goes_on(0, 17);
 }
 

@@ -107,7 +107,7 @@ static void refusals_carry_kafkas_codes(void **state)
     bed_free(bed);
 }
 
-static void sessions_are_never_made_and_unknown_ones_refused(void **state)
+static void without_a_cache_no_session_is_made_and_unknown_ones_are_refused(void **state)
 {
     (void)state;
     struct bed *bed = bed_new(1);
@@ -533,7 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_version_reads_what_is_there),
         TEST(refusals_carry_kafkas_codes),
-        TEST(sessions_are_never_made_and_unknown_ones_refused),
+        TEST(without_a_cache_no_session_is_made_and_unknown_ones_are_refused),
         TEST(trap_8_offset_inside_a_batch_gets_the_whole_batch),
         TEST(trap_9_first_batch_comes_only_once),
         TEST(max_bytes_is_kept_over_partitions_and_homes),
