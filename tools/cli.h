@@ -70,6 +70,8 @@ json_t *cli_json_bytes(struct bytes b);
 
 /* Commands, one file each. */
 int topic_command(struct cli *cli, int argc, char **argv);
+int config_command(struct cli *cli, int argc, char **argv);
+int partition_command(struct cli *cli, int argc, char **argv);
 int produce_command(struct cli *cli, int argc, char **argv);
 int consume_command(struct cli *cli, int argc, char **argv);
 int cluster_command(struct cli *cli, int argc, char **argv);
@@ -77,7 +79,7 @@ int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
 int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
-extern const char topic_help[], produce_help[], consume_help[], cluster_help[], api_help[],
+extern const char topic_help[], config_help[], partition_help[], produce_help[], consume_help[], cluster_help[], api_help[],
     dump_help[], bench_help[];
 
 #endif
