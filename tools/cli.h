@@ -70,6 +70,8 @@ json_t *cli_json_bytes(struct bytes b);
 
 /* Commands, one file each. */
 int topic_command(struct cli *cli, int argc, char **argv);
+int config_command(struct cli *cli, int argc, char **argv);
+int partition_command(struct cli *cli, int argc, char **argv);
 int produce_command(struct cli *cli, int argc, char **argv);
 int consume_command(struct cli *cli, int argc, char **argv);
 int group_command(struct cli *cli, int argc, char **argv);
@@ -78,7 +80,7 @@ int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
 int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
-extern const char group_help[], topic_help[], produce_help[], consume_help[], cluster_help[],
-    api_help[], dump_help[], bench_help[];
+extern const char topic_help[], config_help[], partition_help[], group_help[], produce_help[],
+    consume_help[], cluster_help[], api_help[], dump_help[], bench_help[];
 
 #endif

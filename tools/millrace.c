@@ -14,6 +14,8 @@ static const char main_help[] =
     "\n"
     "  millrace topic create NAME    make, list, describe and delete topics\n"
     "  millrace group describe NAME  list, describe, reset, delete and explain consumer groups\n"
+    "  millrace config set ...       settings of topics, brokers and groups\n"
+    "  millrace partition add TOPIC  more partitions, old records away\n"
     "  millrace produce TOPIC        records from the lines of standard input\n"
     "  millrace consume TOPIC        records to standard output\n"
     "  millrace cluster              brokers, controller, features\n"
@@ -40,6 +42,8 @@ int main(int argc, char **argv)
     static const struct cli_command commands[] = {
         {"topic", topic_command, "topics", topic_help},
         {"group", group_command, "consumer groups", group_help},
+        {"config", config_command, "settings", config_help},
+        {"partition", partition_command, "partitions", partition_help},
         {"produce", produce_command, "produce records", produce_help},
         {"consume", consume_command, "consume records", consume_help},
         {"cluster", cluster_command, "the cluster", cluster_help},

@@ -27,7 +27,8 @@ class Cli:
 
 def test_help(cli):
     for words in ((), ('topic',), ('topic', 'create'), ('topic', 'list'), ('topic', 'describe'), ('topic', 'delete'),
-                  ('produce',), ('consume',), ('cluster',), ('api',), ('dump',)):
+                  ('produce',), ('consume',), ('cluster',), ('api',), ('dump',), ('config',), ('config', 'describe'),
+                  ('config', 'set'), ('config', 'delete'), ('partition',), ('partition', 'add'), ('partition', 'trim')):
         out, _ = cli.run(*words, '--help')
         lib.check('millrace ' + ' '.join(words) in out and out.count('\n') > 3, 'help of %r: %r' % (words, out))
 
@@ -38,7 +39,11 @@ def test_usage(cli):
                   ('topic', 'list', '--bogus'), ('topic', 'list', '--timeout'), ('--timeout', 'soon', 'cluster'),
                   ('produce',), ('produce', 't', '--codec', 'rar'), ('produce', 't', '--acks', '2'),
                   ('produce', 't', '-X', 'no.such=1'), ('consume', 't', '--from', 'yesterday'),
-                  ('consume', 't', '-F', '%z'), ('consume', 't', '-n', '0'), ('cluster', 'x'), ('dump',)):
+                  ('consume', 't', '-F', '%z'), ('consume', 't', '-n', '0'), ('cluster', 'x'), ('dump',),
+                  ('config', 'set', 'topic'), ('config', 'set', 'topic', 't'), ('config', 'set', 'thing', 't', 'a=b'),
+                  ('config', 'describe', 'topic', 't', 'u'), ('config', 'delete', 'topic', 't'),
+                  ('partition', 'add', 't'), ('partition', 'add', 't', '--to', '0'), ('partition', 'trim', 't', '0'),
+                  ('partition', 'trim', 't', 'x', '--before', '1'), ('partition', 'trim', 't', '0', '--before', '-3')):
         out, err = cli.run(*words, expect=USAGE)
         lib.check('--help' in err and not out, 'usage of %r: stdout %r, stderr %r' % (words, out, err))
 
@@ -50,6 +55,39 @@ def test_unreachable():
         lib.check('millraced' in err and nobody.bootstrap in err, '%r without a broker: %s' % (words, err))
     _, err = Cli('no-such-host.invalid:9092').run('cluster', expect=FAILED)
     lib.check('no-such-host.invalid' in err, 'an unknown name: %s' % err)
+
+
+def test_configs(cli, topic):
+    cli.run('topic', 'create', topic)
+    cli.run('config', 'set', 'topic', topic, 'retention.ms=7200000', 'max.message.bytes=5000')
+    got = cli.json('config', 'describe', 'topic', topic)
+    lib.equal(got['retention.ms'], dict(value='7200000', set_by='topic', is_read_only=False), 'retention.ms')
+    lib.check('segment.ms' not in got and 'segment.ms' in cli.json('config', 'describe', 'topic', topic, '--all'), '--all')
+    cli.run('config', 'set', 'topic', topic, 'cleanup.policy=compact', '--append')
+    lib.equal(cli.json('config', 'describe', 'topic', topic)['cleanup.policy']['value'], 'delete,compact', 'append')
+    cli.run('config', 'set', 'topic', topic, 'cleanup.policy=compact', '--subtract')
+    cli.run('config', 'set', 'topic', topic, 'retention.ms=1', '--validate')
+    cli.run('config', 'delete', 'topic', topic, 'max.message.bytes')
+    got = cli.json('config', 'describe', 'topic', topic)
+    lib.check('max.message.bytes' not in got and got['retention.ms']['value'] == '7200000', 'after delete: %r' % got)
+    _, err = cli.run('config', 'set', 'topic', topic, 'retention.ms=abc', expect=FAILED)
+    lib.check('Not a number of type LONG (INVALID_CONFIG)' in err, 'a bad value: %s' % err)
+    cli.run('config', 'set', 'broker', 'default', 'log.retention.ms=99999999')
+    lib.equal(cli.json('config', 'describe', 'broker', 'default')['log.retention.ms']['set_by'], 'all brokers', 'default')
+    cli.run('config', 'delete', 'broker', 'default', 'log.retention.ms')
+
+
+def test_partitions(cli, topic):
+    cli.run('topic', 'create', topic)
+    cli.run('produce', topic, stdin=b'a\nb\nc\n')
+    lib.equal(cli.json('partition', 'trim', topic, '0', '--before', '2')['first_offset'], 2, 'trim')
+    lib.equal(cli.json('partition', 'trim', topic, '0', '--before', 'end')['first_offset'], 3, 'trim to the end')
+    _, err = cli.run('partition', 'trim', topic, '0', '--before', '4', expect=FAILED)
+    lib.check('OFFSET_OUT_OF_RANGE' in err, 'beyond the end: %s' % err)
+    lib.equal(cli.json('partition', 'add', topic, '--to', '3')['partitions'], 3, 'add')
+    _, err = cli.run('partition', 'add', topic, '--to', '3', expect=FAILED)
+    lib.check('already has 3 partition(s)' in err, 'as many: %s' % err)
+    lib.equal(len(cli.json('topic', 'describe', topic)['partitions']), 3, 'partitions')
 
 
 def test_topics(cli, topic):
@@ -149,6 +187,8 @@ def test(t):
     test_usage(cli)
     test_unreachable()
     test_topics(cli, topic)
+    test_configs(cli, topic + '-configs')
+    test_partitions(cli, topic + '-partitions')
     test_records(cli, topic)
     test_many(cli, topic)
     test_cluster(cli, broker)
