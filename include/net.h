@@ -49,10 +49,10 @@ struct pkt;
     STATE(TIME_WAIT,   "both FINs are acknowledged; an entry of 2 MSL remembers the ports")
 
 enum tcp_state {
-#define STATE(name, text) TCP_##name,
+#define STATE(name, text) TCPS_##name,
     TCP_STATES(STATE)
 #undef STATE
-        TCP_STATES_N
+        TCPS_N
 };
 
 /* What a connection has to say; bits of net_news_next's `news`. CLOSED is the last, exactly once. */
@@ -104,8 +104,8 @@ struct net_config {
     uint64_t seed;
 };
 
-/* A view of one connection for people and tests. */
-struct tcp_info {
+/* Facts of one connection for people and tests. */
+struct tcp_facts {
     uint8_t state;
     uint16_t mss;
     uint32_t cwnd, ssthresh, in_flight, snd_wnd, rcv_wnd, unread, unsent, unacked;
@@ -163,7 +163,7 @@ void *tcp_user(const struct tcb *tcb);
 void tcp_user_set(struct tcb *tcb, void *user);
 void *tcp_listener_user(const struct tcb *tcb); /* NULL for an active open */
 void tcp_peer(const struct tcb *tcb, uint32_t *ip, uint16_t *port);
-void tcp_info(const struct tcb *tcb, struct tcp_info *out);
+void tcp_facts(const struct tcb *tcb, struct tcp_facts *out);
 const char *tcp_state_text(enum tcp_state state);
 
 #endif

@@ -372,7 +372,7 @@ static void app_turn(struct bed *bed, int side)
 static void bed_stream_check(struct bed *bed, struct bed_stream *s, uint32_t conn, int side)
 {
     const struct tcb *tcb = s->tcb;
-    if (tcb == NULL || s->is_released || tcb->state < TCP_ESTABLISHED)
+    if (tcb == NULL || s->is_released || tcb->state < TCPS_ESTABLISHED)
         return;
     tcb_invariants(tcb);
     if (s->has_edge && seq_lt(tcb->rcv_edge, s->edge))

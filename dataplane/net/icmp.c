@@ -75,7 +75,7 @@ void icmp_input(struct net *net, struct pkt *pkt, uint32_t from, const uint8_t *
         uint16_t mtu = load_u16(p + 6);
         if (mtu >= MTU_MIN && mtu < net->config.mtu)
             tcb_mss_lower(tcb, (uint16_t)(mtu - IP4_BYTES - TCP_BYTES));
-    } else if (tcb->state == TCP_SYN_SENT &&
+    } else if (tcb->state == TCPS_SYN_SENT &&
                (p[1] == UNREACHABLE_PORT || p[1] == UNREACHABLE_PROTOCOL)) {
         tcb_end(tcb, E_CLOSED);
     }

@@ -32,7 +32,7 @@ const char *tcp_state_text(enum tcp_state state)
         TCP_STATES(STATE)
 #undef STATE
     };
-    return state < TCP_STATES_N ? names[state] : "unknown";
+    return state < TCPS_N ? names[state] : "unknown";
 }
 
 uint64_t net_stat(const struct net *net, enum net_stat at)
@@ -236,11 +236,7 @@ struct tcb *net_news_next(struct net *net, uint32_t *news)
     struct tcb *tcb = list_entry(l, struct tcb, news);
     *news = tcb->news_bits;
     tcb->news_bits = 0;
-    if ((*news & TCP_NEWS_OPENED) != 0 && tcb->listener != NULL) {
-        struct tcp_listener *listener = (struct tcp_listener *)(uintptr_t)tcb->listener;
-        check(listener->waiting_n > 0);
-        listener->waiting_n--;
-    }
+    tcb_waiting_end(tcb);
     return tcb;
 }
 

@@ -144,6 +144,7 @@ struct tcb {
     bool is_ack_now;    /* an ACK is due at the end of the burst    */
     bool is_orphan;     /* the application let go                   */
     bool is_in_table;
+    bool is_waiting;    /* counts in listener->waiting_n            */
     struct net *net;
     struct list link;   /* net.tcbs_open or .tcbs_free              */
     struct list dirty, news;
@@ -375,6 +376,7 @@ struct tcp_listener *listener_find(struct net *net, uint16_t port);
 struct tcb *tcb_new(struct net *net);
 void tcb_state_set(struct tcb *tcb, enum tcp_state state);
 void tcb_dirty(struct tcb *tcb);
+void tcb_waiting_end(struct tcb *tcb);
 void tcb_tell(struct tcb *tcb, uint32_t bits);
 /* It is over: out of the table, no timer, nothing queued; tells the application. */
 void tcb_end(struct tcb *tcb, int error);

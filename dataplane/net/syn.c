@@ -237,9 +237,10 @@ static struct tcb *tcb_from_entry(struct net *net, const struct syn_entry *entry
         .has_stamp = entry->has_stamp,
         .stamp = entry->stamp,
     };
-    tcb_state_set(tcb, TCP_SYN_RCVD);
+    tcb_state_set(tcb, TCPS_SYN_RCVD);
     tcb->listener = listener;
     listener->waiting_n++;
+    tcb->is_waiting = true;
     tcb->irs = entry->irs;
     tcb->rcv_nxt = tcb->acked_nxt = seq_add(entry->irs, 1);
     tcb->rcv_edge = seq_add(tcb->rcv_nxt, window_first(net));
@@ -335,7 +336,7 @@ struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user,
     if (tcb == NULL)
         return NULL;
     struct tx_rec *rec = rec_new(net);
-    tcb_state_set(tcb, TCP_SYN_SENT);
+    tcb_state_set(tcb, TCPS_SYN_SENT);
     flow_add(net, tcb_index(tcb), ip, port, ours);
     tcb->is_in_table = true;
     tcb->user = user;

@@ -336,7 +336,7 @@ void tcb_mss_lower(struct tcb *tcb, uint16_t mss)
         return;
     count(tcb->net, NET_MTU_LOWERED);
     tcb->mss = mss;
-    if (tcb->state < TCP_ESTABLISHED)
+    if (tcb->state < TCPS_ESTABLISHED)
         return;
     list_for_each(l, next, &tcb->recs) {
         struct tx_rec *rec = list_entry(l, struct tx_rec, link);
@@ -531,7 +531,7 @@ void tcb_invariants(const struct tcb *tcb)
     uint64_t unsent = 0, queued = 0;
     struct seq at = tcb->snd_una;
     check(tcb->magic == TCB_MAGIC);
-    if (tcb->state == TCP_CLOSED)
+    if (tcb->state == TCPS_CLOSED)
         return;
     list_for_each(l, next, &tcb->recs) {
         const struct tx_rec *rec = list_entry(l, struct tx_rec, link);
@@ -554,7 +554,7 @@ void tcb_invariants(const struct tcb *tcb)
     for (const struct tx_ext *ext = tcb->send_ext; ext != NULL; ext = ext->next)
         unsent += ext->slice.n;
     check(unsent - (tcb->send_ext == NULL ? 0 : tcb->send_at) == tcb->unsent);
-    check(seq_leq(tcb->rcv_nxt, tcb->rcv_edge) || tcb->state < TCP_SYN_RCVD);
+    check(seq_leq(tcb->rcv_nxt, tcb->rcv_edge) || tcb->state < TCPS_SYN_RCVD);
     struct seq above = tcb->rcv_nxt;
     uint32_t ranges_n = 0;
     for (const struct pkt *r = tcb->ooo; r != NULL; r = r->rx.range_next, ranges_n++) {

@@ -201,7 +201,7 @@ static bool rec_send_syn(struct tcb *tcb)
 {
     const struct net *net = tcb->net;
     const struct net_config *config = &net->config;
-    bool is_answer = tcb->state == TCP_SYN_RCVD;
+    bool is_answer = tcb->state == TCPS_SYN_RCVD;
     struct tcp_opts opts = {
         .has_mss = true,
         .mss = (uint16_t)(config->mtu - IP4_BYTES - TCP_BYTES),
@@ -468,9 +468,9 @@ static void output_ack(struct tcb *tcb)
 void tcp_output(struct tcb *tcb)
 {
     check(tcb->magic == TCB_MAGIC);
-    if (tcb->state == TCP_CLOSED)
+    if (tcb->state == TCPS_CLOSED)
         return;
-    if (tcb->state < TCP_ESTABLISHED) {
+    if (tcb->state < TCPS_ESTABLISHED) {
         output_lost(tcb);
         return;
     }
@@ -499,8 +499,8 @@ int tcp_send(struct tcb *tcb, const struct slice *v, uint32_t n)
 {
     struct net *net = tcb->net;
     check(tcb->magic == TCB_MAGIC);
-    bool is_open = tcb->state == TCP_ESTABLISHED || tcb->state == TCP_CLOSE_WAIT ||
-                   tcb->state == TCP_SYN_SENT || tcb->state == TCP_SYN_RCVD;
+    bool is_open = tcb->state == TCPS_ESTABLISHED || tcb->state == TCPS_CLOSE_WAIT ||
+                   tcb->state == TCPS_SYN_SENT || tcb->state == TCPS_SYN_RCVD;
     if (!is_open || tcb->is_fin_queued)
         return E_CLOSED;
     if (net->config.extents_max - net->exts_out_n < n) {
@@ -541,10 +541,10 @@ void tcp_shutdown(struct tcb *tcb)
     if (tcb->is_fin_queued)
         return;
     switch (tcb->state) {
-    case TCP_SYN_SENT: tcb_end(tcb, 0); return;
-    case TCP_ESTABLISHED: tcb_state_set(tcb, TCP_FIN_WAIT_1); break;
-    case TCP_CLOSE_WAIT: tcb_state_set(tcb, TCP_LAST_ACK); break;
-    case TCP_SYN_RCVD: break; /* queued; the state follows when it is established */
+    case TCPS_SYN_SENT: tcb_end(tcb, 0); return;
+    case TCPS_ESTABLISHED: tcb_state_set(tcb, TCPS_FIN_WAIT_1); break;
+    case TCPS_CLOSE_WAIT: tcb_state_set(tcb, TCPS_LAST_ACK); break;
+    case TCPS_SYN_RCVD: break; /* queued; the state follows when it is established */
     default: return;
     }
     tcb->is_fin_queued = true;

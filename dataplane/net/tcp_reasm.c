@@ -81,7 +81,7 @@ uint32_t tcp_read(struct tcb *tcb, struct slice *v, uint32_t max, uint64_t bytes
         tcb->rxq_head = pkt->next;
         rx_account(tcb, -(int64_t)pkt_true_size(pkt));
     }
-    if (n > 0 && tcb->state != TCP_CLOSED)
+    if (n > 0 && tcb->state != TCPS_CLOSED)
         tcb_dirty(tcb); /* the window may open */
     return n;
 }

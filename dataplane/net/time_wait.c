@@ -54,7 +54,7 @@ void time_wait_enter(struct tcb *tcb)
     entry->wnd = (uint32_t)seq_diff(tcb->rcv_edge, tcb->rcv_nxt) >> tcb->rcv_ws;
     memcpy(entry->mac, tcb->mac, 6);
     bool is_ack_due = tcb->is_ack_now;
-    tcb_state_set(tcb, TCP_TIME_WAIT);
+    tcb_state_set(tcb, TCPS_TIME_WAIT);
     tcb_end(tcb, 0); /* out of the table, so that the entry takes its place */
     count(net, NET_TIME_WAITS);
     flow_add(net, wait_index(net, entry), flow.peer_ip, flow.peer_port, flow.port);
