@@ -223,7 +223,7 @@ uint64_t net_sleep_ns(const struct net *net, struct now now, uint64_t ns_max)
         at = min_u64(at, list_first(&net->waits, struct wait_entry, link)->due_ns);
     for (int i = 0; i < ARP_N; i++)
         if (net->arp[i].is_used)
-            at = min_u64(at, net->arp[i].due_ns);
+            at = min_u64(at, max_u64(net->arp[i].due_ns, net->arp_due_ns));
     uint64_t ns = at == UINT64_MAX ? ns_max : at <= now.ns ? 0 : min_u64(at - now.ns, ns_max);
     return min_u64(ns, timers_next_ns(&net->timers, now, ns_max));
 }

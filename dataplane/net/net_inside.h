@@ -272,6 +272,7 @@ struct net {
     struct pkt_queue out;
     struct timers timers;
     struct arp_entry arp[ARP_N];
+    uint64_t arp_due_ns; /* looked at again */
     struct limiter limit_rst, limit_challenge, limit_echo;
     uint64_t rx_held; /* true size of all packets held by connections */
 

@@ -350,6 +350,8 @@ struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user,
         return NULL;
     }
     rec->seq = tcb->iss;
+    rec->n = rec->ext_at = 0;
+    rec->ext = NULL;
     rec->flags = REC_SYN;
     tcb->snd_nxt = seq_add(tcb->iss, 1);
     list_append(&tcb->recs, &rec->link);

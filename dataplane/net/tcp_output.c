@@ -116,6 +116,12 @@ uint16_t tcb_window(struct tcb *tcb)
 
 static uint32_t tcb_opts_write(struct tcb *tcb, uint8_t *p, bool has_sacks)
 {
+    if (tcb->has_stamps && !(has_sacks && (tcb->ooo != NULL || tcb->has_dsack))) {
+        store_u32(p, 0x0101080a); /* as opts_write has it */
+        store_u32(p + 4, stamp_now(tcb->net, tcb->stamp_offset));
+        store_u32(p + 8, tcb->stamp_recent);
+        return 12;
+    }
     struct tcp_opts opts = {.has_stamp = tcb->has_stamps};
     opts.stamp = stamp_now(tcb->net, tcb->stamp_offset);
     opts.echo = tcb->stamp_recent;

@@ -170,7 +170,7 @@ struct tx_rec *rec_new(struct net *net)
         count(net, NET_NO_RECORD);
         return NULL;
     }
-    memset(rec, 0, sizeof *rec);
+    rec->sends_n = 0; /* the sender fills in the rest */
     list_init(&rec->link);
     list_init(&rec->sent);
     net->recs_out_n++;
