@@ -192,7 +192,8 @@ void conn_close(struct conn *conn, enum conn_end why);
 struct net;
 /* Accepts on a port of the engine; `listener` outlives the conns. 0 or E_. */
 nodiscard int conns_net_listen(struct net *net, const struct listener *listener, uint16_t port);
-/* Once a turn, "in", after net_input: what the engine has to say. net_turn follows conns_send_ready. */
+/* Once a turn, "in", after net_input: what the engine has to say; net_turn follows
+ * conns_send_ready. */
 void conns_net_turn(struct conns *conns, struct net *net, struct now now);
 
 /* ── the in-memory transport (simulator, unit tests): a second way in ── */

@@ -37,8 +37,13 @@ static __attribute__((noinline)) struct pkt *frame_new(struct bench *b, uint8_t 
     check(pkt != NULL);
     uint8_t *p = pkt->data, *ip = p + ETH_BYTES, *tcp = ip + IP4_BYTES;
     uint32_t opts_n = (flags & SYN) != 0 ? 20 : 12;
-    struct tcp_opts opts = {.has_mss = true, .mss = 1460, .has_sack_ok = true, .has_stamp = true,
-                            .has_wscale = true, .wscale = 7, .stamp = ++b->stamp,
+    struct tcp_opts opts = {.has_mss = true,
+                            .mss = 1460,
+                            .has_sack_ok = true,
+                            .has_stamp = true,
+                            .has_wscale = true,
+                            .wscale = 7,
+                            .stamp = ++b->stamp,
                             .echo = b->echo};
     memcpy(p, mac_me, 6);
     memcpy(p + 6, mac_peer, 6);
@@ -54,7 +59,7 @@ static __attribute__((noinline)) struct pkt *frame_new(struct bench *b, uint8_t 
     for (int i = 0; i < 20; i += 2)
         sum += load_u16(ip + i);
     sum = (sum & 0xffff) + (sum >> 16);
-    store_u16(ip + 10, (uint16_t)~((sum & 0xffff) + (sum >> 16)));
+    store_u16(ip + 10, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
     store_u16(tcp, b->port);
     store_u16(tcp + 2, PORT);
     store_u32(tcp + 4, b->seq);
@@ -157,8 +162,12 @@ static __attribute__((noinline)) void case_open_close(struct bench *b)
 static void bench_open(struct bench *b, bool has_sums, bool is_connected)
 {
     uint32_t news;
-    struct net_config config = {.ip = ME, .mask = 0xffffff00, .has_tx_checksum = !has_sums,
-                                .no_rx_checksum = false, .tcbs_max = 20000, .seed = 1};
+    struct net_config config = {.ip = ME,
+                                .mask = 0xffffff00,
+                                .has_tx_checksum = !has_sums,
+                                .no_rx_checksum = false,
+                                .tcbs_max = 20000,
+                                .seed = 1};
     memcpy(config.mac, mac_me, 6);
     *b = (struct bench){.now = {1000 * NS_PER_S, 0}, .port = 20000, .seq = 5000};
     check(net_init(&b->net, &config, b->now) == 0);
@@ -183,7 +192,7 @@ static void frame_sum(struct pkt *pkt)
     for (uint32_t i = ETH_BYTES + 12; i < pkt->n; i += 2)
         sum += i + 1 < pkt->n ? load_u16(pkt->data + i) : (uint32_t)pkt->data[i] << 8;
     sum = (sum & 0xffff) + (sum >> 16);
-    store_u16(pkt->data + at + 16, (uint16_t)~((sum & 0xffff) + (sum >> 16)));
+    store_u16(pkt->data + at + 16, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
     pkt->flags = 0;
 }
 

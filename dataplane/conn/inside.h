@@ -71,8 +71,8 @@ struct conn_memory {
     uint64_t read_n; /* read since the last turn             */
 };
 
-/* A part of what was given to the TCP engine: it comes back when the peer has acknowledged it and no
- * packet refers to it. Owner: worker. */
+/* A part of what was given to the TCP engine: it comes back when the peer has acknowledged it and
+ * no packet refers to it. Owner: worker. */
 struct conn_chunk {
     struct slice_owner owner; /* refs 0: free, or come back */
     struct conn *conn;

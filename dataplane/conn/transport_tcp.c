@@ -15,7 +15,8 @@
  *      answers:   |-- told --|-- given, in chunks --|-- new: given now --|
  *                            ^ iov begins here
  *
- * The end: FIN when everything was acknowledged, RST when an answer is cut off or bytes were not read.
+ * The end: FIN when everything was acknowledged, RST when an answer is cut off or bytes were not
+ * read.
  */
 #include "inside.h"
 
@@ -91,8 +92,7 @@ static struct conn_chunk *chunk_take(struct conn *conn)
     struct conn_tcp *tcp = &conn->tcp;
     if (tcp->chunks_n == CONN_CHUNKS_N)
         return NULL;
-    struct conn_chunk *chunk =
-        &tcp->chunks[(tcp->chunk_first + tcp->chunks_n++) % CONN_CHUNKS_N];
+    struct conn_chunk *chunk = &tcp->chunks[(tcp->chunk_first + tcp->chunks_n++) % CONN_CHUNKS_N];
     *chunk = (struct conn_chunk){{1, chunk_release}, conn, 0};
     return chunk;
 }
@@ -109,8 +109,8 @@ static bool chunk_give(struct conn *conn, const struct iovec *iov, uint32_t iov_
         return false;
     while (*i < iov_n && n < TCP_SLICES_N && chunk->bytes < CONN_CHUNK_BYTES) {
         uint64_t part = min_u64(iov[*i].iov_len - *at, CONN_CHUNK_BYTES - chunk->bytes);
-        v[n++] = (struct slice){(const uint8_t *)iov[*i].iov_base + *at, (uint32_t)part,
-                                &chunk->owner};
+        v[n++] =
+            (struct slice){(const uint8_t *)iov[*i].iov_base + *at, (uint32_t)part, &chunk->owner};
         chunk->bytes += (uint32_t)part;
         *at += part;
         if (*at == iov[*i].iov_len) {

@@ -77,8 +77,7 @@ void ip4_input(struct net *net, struct pkt *pkt, const uint8_t *from_mac)
         icmp_input(net, pkt, from, from_mac);
 }
 
-void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol,
-                const uint8_t *mac)
+void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol, const uint8_t *mac)
 {
     pkt->data -= IP4_BYTES;
     pkt->n += IP4_BYTES;

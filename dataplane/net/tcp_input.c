@@ -61,8 +61,9 @@ static void challenge(struct tcb *tcb)
     tcb_ack_now(tcb);
 }
 
-/* The ACK to a segment out of the window. Data, SYN and FIN are always answered: the peer sends them
- * again until it knows. Bare ACKs are not, or two ends out of step would answer each other forever. */
+/* The ACK to a segment out of the window. Data, SYN and FIN are always answered: the peer sends
+ * them again until it knows. Bare ACKs are not, or two ends out of step would answer each other
+ * forever. */
 static void ack_invalid(struct tcb *tcb, const struct segment *seg)
 {
     struct net *net = tcb->net;
@@ -477,7 +478,8 @@ static void listen_input(struct net *net, struct segment *seg)
         segment_put(seg);
         return;
     }
-    struct tcb *tcb = (seg->flags & (ACK | SYN)) == ACK ? cookie_complete(net, listener, seg) : NULL;
+    struct tcb *tcb =
+        (seg->flags & (ACK | SYN)) == ACK ? cookie_complete(net, listener, seg) : NULL;
     if (tcb != NULL) {
         tcb_input(tcb, seg);
         return;
@@ -489,8 +491,8 @@ static void listen_input(struct net *net, struct segment *seg)
 static struct tcb *last_matches(const struct net *net, const struct segment *seg)
 {
     struct tcb *tcb = net->last;
-    if (tcb == NULL || tcb->flow.peer_ip != seg->from_ip ||
-        tcb->flow.peer_port != seg->from_port || tcb->flow.port != seg->to_port)
+    if (tcb == NULL || tcb->flow.peer_ip != seg->from_ip || tcb->flow.peer_port != seg->from_port ||
+        tcb->flow.port != seg->to_port)
         return NULL;
     return tcb;
 }

@@ -3,11 +3,11 @@
  *
  * Owner: worker.
  *
- * A record is in flight, SACKED or LOST; output sends LOST ones again as cwnd allows. Who marks them:
- *   RACK (RFC 8985), with SACK: a record sent long enough before one that is known to have arrived;
- *   RFC 6675, with SACK and no_rack: three segments above it were SACKed;
- *   NewReno (RFC 6582), without SACK: three duplicate ACKs, then each partial ACK;
- *   the RTO (RFC 6298): everything that is not SACKED.
+ * A record is in flight, SACKED or LOST; output sends LOST ones again as cwnd allows. Who marks
+ * them: RACK (RFC 8985), with SACK: a record sent long enough before one that is known to have
+ * arrived; RFC 6675, with SACK and no_rack: three segments above it were SACKed; NewReno (RFC
+ * 6582), without SACK: three duplicate ACKs, then each partial ACK; the RTO (RFC 6298): everything
+ * that is not SACKED.
  *
  *      NONE ──something is lost: one reduction──► FAST ──ACK of `recover`──► NONE
  *      NONE, FAST ──RTO: cwnd is one segment──► RTO ──ACK of `recover`──► NONE
@@ -22,11 +22,11 @@
 
 /* What one ACK brought. */
 struct ack {
-    uint32_t acked;      /* payload bytes, cumulative                */
-    uint64_t rtt_ns;     /* 0: no sample                             */
+    uint32_t acked;  /* payload bytes, cumulative                */
+    uint64_t rtt_ns; /* 0: no sample                             */
     bool has_advanced, has_sacked, has_dsack;
-    bool has_original;   /* a record that was sent once has arrived  */
-    bool has_again;      /* one that was sent again has: no sample   */
+    bool has_original; /* a record that was sent once has arrived  */
+    bool has_again;    /* one that was sent again has: no sample   */
 };
 
 /* ── records ── */
@@ -300,7 +300,7 @@ void loss_timeout(struct tcb *tcb)
     bool is_first = tcb->recovery != RECOVERY_RTO || first->sends_n <= 1;
     bool is_renege = (first->flags & REC_SACKED) != 0; /* SACKed, but never acknowledged */
     if (tcb->backoff >= 2)
-        tcb->has_mac = false; /* the next hop may be another by now: ask */
+        tcb->has_mac = false;                        /* the next hop may be another by now: ask */
     if (tcb->backoff >= 2 && first->n > MSS_DEFAULT) /* a path that swallows large segments? */
         tcb_mss_lower(tcb, MSS_DEFAULT);
     list_for_each(l, next, &tcb->recs) {
@@ -490,8 +490,7 @@ void loss_ack(struct tcb *tcb, const struct segment *seg, struct seq una_before)
 {
     struct ack ack = {0};
     bool is_dup = seq_eq(seg->ack, una_before) && seg->n == 0 && (seg->flags & FIN) == 0 &&
-                  (uint32_t)seg->wnd << tcb->snd_ws == tcb->snd_wnd &&
-                  !list_is_empty(&tcb->recs);
+                  (uint32_t)seg->wnd << tcb->snd_ws == tcb->snd_wnd && !list_is_empty(&tcb->recs);
     tcb->probes_n = 0;
     if (seq_leq(una_before, seg->ack))
         sacks_apply(tcb, seg, &ack);

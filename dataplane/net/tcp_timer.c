@@ -188,10 +188,14 @@ static void user_fire(struct tcb *tcb)
 static void tcb_timer_fire(struct timer *timer, struct now now)
 {
     static void (*const fires[TIMERS_N])(struct tcb *) = {
-        [TIMER_RTO] = rto_fire,         [TIMER_PROBE] = loss_probe_timeout,
-        [TIMER_REORDER] = loss_reorder_timeout, [TIMER_PERSIST] = persist_fire,
-        [TIMER_ACK] = ack_fire,         [TIMER_KEEP] = keep_fire,
-        [TIMER_USER] = user_fire,       [TIMER_LINGER] = linger_fire,
+        [TIMER_RTO] = rto_fire,
+        [TIMER_PROBE] = loss_probe_timeout,
+        [TIMER_REORDER] = loss_reorder_timeout,
+        [TIMER_PERSIST] = persist_fire,
+        [TIMER_ACK] = ack_fire,
+        [TIMER_KEEP] = keep_fire,
+        [TIMER_USER] = user_fire,
+        [TIMER_LINGER] = linger_fire,
         [TIMER_AGAIN] = tcb_dirty,
     };
     struct tcb *tcb = container_of(timer, struct tcb, timer);

@@ -42,8 +42,7 @@ void time_wait_enter(struct tcb *tcb)
         count(net, NET_TIME_WAITS_EVICTED);
         wait_free(net, list_first(&net->waits, struct wait_entry, link));
     }
-    struct wait_entry *entry =
-        list_entry(list_pop(&net->waits_free), struct wait_entry, link);
+    struct wait_entry *entry = list_entry(list_pop(&net->waits_free), struct wait_entry, link);
     entry->due_ns = net->now_ns + wait_ns(net);
     entry->rcv_nxt = tcb->rcv_nxt;
     entry->snd_nxt = tcb->snd_nxt;

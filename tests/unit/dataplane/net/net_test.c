@@ -63,12 +63,12 @@ static void bug_28_every_drop_has_its_counter_and_no_packet_leaks(void **state)
 {
     (void)state;
     static const struct ip_fault faults[] = {
-        {0, 0x65, NET_DROP_IP_HEADER},      {0, 0x44, NET_DROP_IP_HEADER},
-        {2, 0xff, NET_DROP_IP_HEADER},      {6, 0x20, NET_DROP_IP_FRAGMENT},
-        {7, 1, NET_DROP_IP_FRAGMENT},       {9, 17, NET_DROP_IP_PROTOCOL},
-        {12, 127, NET_DROP_IP_MARTIAN},     {12, 224, NET_DROP_IP_MARTIAN},
-        {15, 255, NET_DROP_IP_MARTIAN},     {19, 9, NET_DROP_NOT_MINE},
-        {20 + 12, 0x40, NET_DROP_TCP_HEADER}, {20 + 12, 0xf0, NET_DROP_TCP_HEADER},
+        {0, 0x65, NET_DROP_IP_HEADER},          {0, 0x44, NET_DROP_IP_HEADER},
+        {2, 0xff, NET_DROP_IP_HEADER},          {6, 0x20, NET_DROP_IP_FRAGMENT},
+        {7, 1, NET_DROP_IP_FRAGMENT},           {9, 17, NET_DROP_IP_PROTOCOL},
+        {12, 127, NET_DROP_IP_MARTIAN},         {12, 224, NET_DROP_IP_MARTIAN},
+        {15, 255, NET_DROP_IP_MARTIAN},         {19, 9, NET_DROP_NOT_MINE},
+        {20 + 12, 0x40, NET_DROP_TCP_HEADER},   {20 + 12, 0xf0, NET_DROP_TCP_HEADER},
         {20 + 16, 0x12, NET_DROP_TCP_CHECKSUM},
     };
     struct peer *p = peer_make((struct net_config){0});
@@ -211,8 +211,13 @@ static void cookie_opens_a_connection_when_all_entries_are_used(void **state)
     p->port = PEER_PORT;
     peer_turn(p);
     struct wire syn = {.flags = SYN, .wnd = 1000};
-    syn.opts = (struct tcp_opts){.has_mss = true, .mss = 1460, .has_wscale = true, .wscale = 7,
-                                 .has_sack_ok = true, .has_stamp = true, .stamp = 100};
+    syn.opts = (struct tcp_opts){.has_mss = true,
+                                 .mss = 1460,
+                                 .has_wscale = true,
+                                 .wscale = 7,
+                                 .has_sack_ok = true,
+                                 .has_stamp = true,
+                                 .stamp = 100};
     p->has_stamp = true;
     p->stamp = 100;
     peer_send_wire(p, &syn);

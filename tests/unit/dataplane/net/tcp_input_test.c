@@ -5,7 +5,16 @@
 
 /* ── state x event ── */
 
-enum event { EV_RST, EV_RST_NEAR, EV_SYN, EV_ACK_FUTURE, EV_DATA, EV_DATA_OUT, EV_FIN, EV_FIN_ACKS };
+enum event {
+    EV_RST,
+    EV_RST_NEAR,
+    EV_SYN,
+    EV_ACK_FUTURE,
+    EV_DATA,
+    EV_DATA_OUT,
+    EV_FIN,
+    EV_FIN_ACKS
+};
 /* What must follow: the state, and the flags of the only answer (0: silence). */
 struct cell {
     enum tcp_state state;
@@ -70,8 +79,7 @@ static void table_of_states_and_events_follows_rfc_9293(void **unused_state)
         event_send(p, cells[i].event, cells[i].state);
         peer_turn(p);
         if (p->tcb->state != cells[i].then || p->out_n != (cells[i].answer != 0))
-            print_message("cell %zu: %s, %u answers\n", i, tcp_state_text(p->tcb->state),
-                          p->out_n);
+            print_message("cell %zu: %s, %u answers\n", i, tcp_state_text(p->tcb->state), p->out_n);
         assert_int_equal(p->tcb->state, cells[i].then);
         assert_int_equal(p->out_n, cells[i].answer != 0);
         if (p->out_n > 0)

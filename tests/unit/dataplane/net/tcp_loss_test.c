@@ -165,8 +165,8 @@ static void bug_50_one_reduction_for_many_losses_of_a_window(void **state)
 {
     (void)state;
     struct peer *p = established();
-    uint32_t blocks[] = {1 + 2 * MSS, 1 + 3 * MSS, 1 + 4 * MSS, 1 + 5 * MSS,
-                         1 + 6 * MSS, 1 + 10 * MSS, 0, 0};
+    uint32_t blocks[] = {1 + 2 * MSS, 1 + 3 * MSS,  1 + 4 * MSS, 1 + 5 * MSS,
+                         1 + 6 * MSS, 1 + 10 * MSS, 0,           0};
     engine_send(p, 10 * MSS);
     p->now_ns += 20 * NS_PER_MS;
     peer_sack(p, 1, blocks);
