@@ -121,7 +121,8 @@ static void fuzz_app(struct fuzz *f, const uint8_t *bytes, uint32_t n)
         break;
     case 1:
         v[0] = (struct slice){payload, n * 16, NULL};
-        (void)tcp_send(f->tcb, v, 1);
+        if (tcp_send(f->tcb, v, 1) != 0) /* refused: the bytes stay ours */
+            return;
         break;
     case 2: tcp_shutdown(f->tcb); break;
     default:
