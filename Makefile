@@ -196,7 +196,7 @@ headers: $(HEADER_OK) ## every header compiles alone
 	@echo "headers: $(words $(HEADERS)) compile alone"
 
 lint: headers $(LIBS) ## layers, rules of style, map of the code, every header alone, cppcheck
-	@$(PY) tools/layers.py $(B) && $(PY) tools/tidy.py && $(PY) tools/mapcheck.py && $(PY) tools/cppcheck.py $(B) \
+	@$(PY) tools/layers.py $(B) && $(PY) tools/tidy.py && $(PY) tools/mapcheck.py && $(PY) tools/ledger.py && $(PY) tools/cppcheck.py $(B) \
 	  && echo "lint: clean"
 
 format: ## clang-format what you changed since main, in place (ALL=1: the whole tree)

@@ -196,6 +196,15 @@ void conn_slot_drop(struct conn_slot *slot);
  * are dropped. The bytes in it can still be read until the turn's conns_send_ready. */
 void conn_close(struct conn *conn, enum conn_end why);
 
+/* ── the TCP engine of net/: a third transport ── */
+
+struct net;
+/* Accepts on a port of the engine; `listener` outlives the conns. 0 or E_. */
+nodiscard int conns_net_listen(struct net *net, const struct listener *listener, uint16_t port);
+/* Once a turn, "in", after net_input: what the engine has to say; net_turn follows
+ * conns_send_ready. */
+void conns_net_turn(struct conns *conns, struct net *net, struct now now);
+
 /* ── the in-memory transport (simulator, unit tests): a second way in ── */
 
 struct conn_memory; /* the peer's side of one connection */

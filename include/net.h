@@ -35,27 +35,28 @@ struct tcb;
 struct pkt;
 
 /* STATE(name, what is true in it) */
-#define TCP_STATES(STATE)                                                                       \
-    STATE(CLOSED,      "in no table; the application may still read what came")                 \
-    STATE(LISTEN,      "a listener, no connection; stands here for the table of RFC 9293")       \
-    STATE(SYN_SENT,    "our SYN is out, nothing is known of the peer")                          \
-    STATE(SYN_RCVD,    "both SYNs are known, ours is not acknowledged")                         \
-    STATE(ESTABLISHED, "both may send")                                                         \
-    STATE(FIN_WAIT_1,  "our FIN is queued or out, not acknowledged; the peer may send")         \
-    STATE(FIN_WAIT_2,  "our FIN is acknowledged; the peer may send")                            \
-    STATE(CLOSE_WAIT,  "the peer's FIN came; we may send")                                      \
-    STATE(CLOSING,     "both FINs are out, ours is not acknowledged")                           \
-    STATE(LAST_ACK,    "the peer's FIN came first, ours is not acknowledged")                   \
-    STATE(TIME_WAIT,   "both FINs are acknowledged; an entry of 2 MSL remembers the ports")
+#define TCP_STATES(STATE)                                                              \
+    STATE(CLOSED, "in no table; the application may still read what came")             \
+    STATE(LISTEN, "a listener, no connection; stands here for the table of RFC 9293")  \
+    STATE(SYN_SENT, "our SYN is out, nothing is known of the peer")                    \
+    STATE(SYN_RCVD, "both SYNs are known, ours is not acknowledged")                   \
+    STATE(ESTABLISHED, "both may send")                                                \
+    STATE(FIN_WAIT_1, "our FIN is queued or out, not acknowledged; the peer may send") \
+    STATE(FIN_WAIT_2, "our FIN is acknowledged; the peer may send")                    \
+    STATE(CLOSE_WAIT, "the peer's FIN came; we may send")                              \
+    STATE(CLOSING, "both FINs are out, ours is not acknowledged")                      \
+    STATE(LAST_ACK, "the peer's FIN came first, ours is not acknowledged")             \
+    STATE(TIME_WAIT, "both FINs are acknowledged; an entry of 2 MSL remembers the ports")
 
 enum tcp_state {
-#define STATE(name, text) TCP_##name,
+#define STATE(name, text) TCPS_##name,
     TCP_STATES(STATE)
 #undef STATE
-        TCP_STATES_N
+        TCPS_N
 };
 
-/* What a connection has to say; bits of net_news_next's `news`. CLOSED is the last, exactly once. */
+/* What a connection has to say; bits of net_news_next's `news`. CLOSED is the last, exactly once.
+ */
 enum tcp_news {
     TCP_NEWS_OPENED = 1, /* accepted, or the active open succeeded                   */
     TCP_NEWS_DATA = 2,   /* bytes to read                                            */
@@ -77,35 +78,35 @@ enum net_stat {
 struct net_config {
     uint8_t mac[6];
     uint32_t ip, mask, gateway;
-    uint16_t mtu;               /* 1500                                               */
-    uint16_t port_from;         /* 32768: active opens choose from here to 60999      */
-    uint32_t tcbs_max;          /* 1024                                               */
-    uint32_t syns_max;          /* 4096, then cookies                                 */
-    uint32_t time_waits_max;    /* 4096, then the oldest is dropped                   */
-    uint32_t packets_max;       /* 4096 of 2 KiB: received ones                       */
-    uint32_t heads_max;         /* 4096 for headers that go out                       */
-    uint32_t extents_max;       /* 8192: slices queued                                */
-    uint32_t records_max;       /* 16384: segments in flight                          */
-    uint32_t rcv_bytes;         /* 256 KiB: receive buffer of a connection            */
-    uint64_t rx_budget_bytes;   /* true size of received packets, all connections;
-                                   the default is 3/4 of the packets                  */
-    uint32_t rto_min_ms;        /* 200                                                */
-    uint32_t rto_max_ms;        /* 60000                                              */
-    uint32_t delayed_ack_ms;    /* 40                                                 */
-    uint32_t time_wait_ms;      /* 60000                                              */
-    uint32_t keepalive_ms;      /* 60000                                              */
-    uint32_t keepalive_n;       /* 3                                                  */
-    uint32_t user_timeout_ms;   /* 30000 without progress                             */
-    bool is_reno;               /* CUBIC otherwise                                    */
-    bool no_rack;               /* loss detection by RFC 6675                         */
+    uint16_t mtu;             /* 1500                                               */
+    uint16_t port_from;       /* 32768: active opens choose from here to 60999      */
+    uint32_t tcbs_max;        /* 1024                                               */
+    uint32_t syns_max;        /* 4096, then cookies                                 */
+    uint32_t time_waits_max;  /* 4096, then the oldest is dropped                   */
+    uint32_t packets_max;     /* 4096 of 2 KiB: received ones                       */
+    uint32_t heads_max;       /* 4096 for headers that go out                       */
+    uint32_t extents_max;     /* 8192: slices queued                                */
+    uint32_t records_max;     /* 16384: segments in flight                          */
+    uint32_t rcv_bytes;       /* 256 KiB: receive buffer of a connection            */
+    uint64_t rx_budget_bytes; /* true size of received packets, all connections;
+                                 the default is 3/4 of the packets                  */
+    uint32_t rto_min_ms;      /* 200                                                */
+    uint32_t rto_max_ms;      /* 60000                                              */
+    uint32_t delayed_ack_ms;  /* 40                                                 */
+    uint32_t time_wait_ms;    /* 60000                                              */
+    uint32_t keepalive_ms;    /* 60000                                              */
+    uint32_t keepalive_n;     /* 3                                                  */
+    uint32_t user_timeout_ms; /* 30000 without progress                             */
+    bool is_reno;             /* CUBIC otherwise                                    */
+    bool no_rack;             /* loss detection by RFC 6675                         */
     bool no_sack, no_timestamps, no_window_scale;
-    bool has_tx_checksum;       /* whoever transmits computes TCP checksums           */
-    bool no_rx_checksum;        /* do not verify (fuzzing)                            */
+    bool has_tx_checksum; /* whoever transmits computes TCP checksums           */
+    bool no_rx_checksum;  /* do not verify (fuzzing)                            */
     uint64_t seed;
 };
 
-/* A view of one connection for people and tests. */
-struct tcp_info {
+/* Facts of one connection for people and tests. */
+struct tcp_facts {
     uint8_t state;
     uint16_t mss;
     uint32_t cwnd, ssthresh, in_flight, snd_wnd, rcv_wnd, unread, unsent, unacked;
@@ -163,7 +164,7 @@ void *tcp_user(const struct tcb *tcb);
 void tcp_user_set(struct tcb *tcb, void *user);
 void *tcp_listener_user(const struct tcb *tcb); /* NULL for an active open */
 void tcp_peer(const struct tcb *tcb, uint32_t *ip, uint16_t *port);
-void tcp_info(const struct tcb *tcb, struct tcp_info *out);
+void tcp_facts(const struct tcb *tcb, struct tcp_facts *out);
 const char *tcp_state_text(enum tcp_state state);
 
 #endif

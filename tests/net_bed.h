@@ -6,7 +6,8 @@
  * Virtual time jumps to the next event: a frame that arrives, a timer of an engine, a reader that
  * wakes. A frame given to the network keeps its packet until it arrives, so memory that is released
  * at the ACK alone, while a copy is still "in the NIC", shows as corrupted bytes: every slice is a
- * copy of its own that is overwritten when released. Bytes are checked by their place in the stream.
+ * copy of its own that is overwritten when released. Bytes are checked by their place in the
+ * stream.
  *
  * After every event, for every connection: tcb_invariants, rcv_edge does not move back, new bytes
  * leave only within cwnd. At the end: all bytes on both sides, one end each, tables empty, every
@@ -36,12 +37,12 @@ enum {
 struct bed_faults {
     uint8_t loss, twice, reorder, corrupt, truncate;
     uint64_t delay_ns, jitter_ns;
-    uint64_t rate;             /* bytes a second; 0: no limit */
-    uint32_t queue_bytes;      /* tail drop beyond it         */
-    uint64_t until_ns;         /* afterwards the network is fair */
-    const uint8_t *script;     /* fuzzing: one byte decides about one frame */
+    uint64_t rate;         /* bytes a second; 0: no limit */
+    uint32_t queue_bytes;  /* tail drop beyond it         */
+    uint64_t until_ns;     /* afterwards the network is fair */
+    const uint8_t *script; /* fuzzing: one byte decides about one frame */
     size_t script_n, script_at;
-    int64_t lose_at[2];        /* the n-th frame of TCP altogether is lost; -1: none */
+    int64_t lose_at[2]; /* the n-th frame of TCP altogether is lost; -1: none */
 };
 
 struct bed_flight {
@@ -83,10 +84,10 @@ struct bed {
     char fault[256]; /* what went wrong first */
 };
 
-#define bed_fail(bed, ...)                                                       \
-    do {                                                                         \
-        if ((bed)->fault[0] == '\0')                                             \
-            snprintf((bed)->fault, sizeof(bed)->fault, __VA_ARGS__);             \
+#define bed_fail(bed, ...)                                           \
+    do {                                                             \
+        if ((bed)->fault[0] == '\0')                                 \
+            snprintf((bed)->fault, sizeof(bed)->fault, __VA_ARGS__); \
     } while (0)
 
 static const uint32_t bed_ips[2] = {0x0a000001, 0x0a000002};
@@ -372,7 +373,7 @@ static void app_turn(struct bed *bed, int side)
 static void bed_stream_check(struct bed *bed, struct bed_stream *s, uint32_t conn, int side)
 {
     const struct tcb *tcb = s->tcb;
-    if (tcb == NULL || s->is_released || tcb->state < TCP_ESTABLISHED)
+    if (tcb == NULL || s->is_released || tcb->state < TCPS_ESTABLISHED)
         return;
     tcb_invariants(tcb);
     if (s->has_edge && seq_lt(tcb->rcv_edge, s->edge))
@@ -460,8 +461,8 @@ static void bed_judge_conn(struct bed *bed, uint32_t conn)
 {
     struct bed_stream *s = bed->streams[conn];
     /* A handshake all of whose SYN-ACKs' answers were lost ends with a RST: that may happen. */
-    bool was_refused = s[1].tcb == NULL && s[0].error != 0 &&
-                       (bed->lost_n > 0 || bed->faults.corrupt > 0);
+    bool was_refused =
+        s[1].tcb == NULL && s[0].error != 0 && (bed->lost_n > 0 || bed->faults.corrupt > 0);
     bool is_cut = s[0].is_aborting || s[1].is_aborting || was_refused;
     for (int side = 0; side < 2; side++) {
         if (s[side].tcb == NULL)
@@ -501,8 +502,8 @@ static void bed_judge_memory(struct bed *bed)
             bed_fail(bed, "side %d: %u packets and %u headers leaked", side,
                      n->big.n - n->big.free_n, n->head.n - n->head.free_n);
         if (n->exts_out_n != 0 || n->recs_out_n != 0 || n->rx_held != 0)
-            bed_fail(bed, "side %d: %u extents, %u records, %lu bytes leaked", side,
-                     n->exts_out_n, n->recs_out_n, (unsigned long)n->rx_held);
+            bed_fail(bed, "side %d: %u extents, %u records, %lu bytes leaked", side, n->exts_out_n,
+                     n->recs_out_n, (unsigned long)n->rx_held);
     }
     if (bed->slices_out_n != 0)
         bed_fail(bed, "%lu slices were never released", (unsigned long)bed->slices_out_n);

@@ -295,7 +295,7 @@ static struct peer *established_with(struct net_config config, bool has_sack, bo
     peer_send(p, ACK, 1, 1, 0);
     peer_turn(p);
     assert_non_null(p->tcb);
-    assert_int_equal(p->tcb->state, TCP_ESTABLISHED);
+    assert_int_equal(p->tcb->state, TCPS_ESTABLISHED);
     p->answers_arp = true;
     p->tcb->quick_n = 0; /* tests of delayed ACKs begin behind the first segments */
     return p;
@@ -331,22 +331,22 @@ static struct peer *in_state(enum tcp_state state)
 {
     struct peer *p = established();
     switch (state) {
-    case TCP_ESTABLISHED: break;
-    case TCP_FIN_WAIT_1:
-    case TCP_FIN_WAIT_2:
-    case TCP_CLOSING:
+    case TCPS_ESTABLISHED: break;
+    case TCPS_FIN_WAIT_1:
+    case TCPS_FIN_WAIT_2:
+    case TCPS_CLOSING:
         tcp_shutdown(p->tcb);
         peer_turn(p);
-        if (state == TCP_FIN_WAIT_2)
+        if (state == TCPS_FIN_WAIT_2)
             peer_send(p, ACK, 1, 2, 0);
-        if (state == TCP_CLOSING)
+        if (state == TCPS_CLOSING)
             peer_send(p, FIN | ACK, 1, 1, 0);
         break;
-    case TCP_CLOSE_WAIT:
-    case TCP_LAST_ACK:
+    case TCPS_CLOSE_WAIT:
+    case TCPS_LAST_ACK:
         peer_send(p, FIN | ACK, 1, 1, 0);
         peer_turn(p);
-        if (state == TCP_LAST_ACK)
+        if (state == TCPS_LAST_ACK)
             tcp_shutdown(p->tcb);
         break;
     default: fail();

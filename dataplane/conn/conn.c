@@ -54,6 +54,7 @@ static void conns_lists_init(struct conns *conns)
     list_init(&conns->hungry);
     list_init(&conns->starved);
     list_init(&conns->skipped);
+    list_init(&conns->tcp_waiting);
     timer_init(&conns->stop, stop_fire);
 }
 

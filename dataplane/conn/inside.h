@@ -21,6 +21,8 @@ enum {
     CONN_DIRECT_MIN = 65536,  /* admitted bytes to come that are received in place */
     CONN_IOV_N = 8,           /* pieces of a send without a page for them */
     CONN_PEER_TEXT_MAX = 56,  /* "[ipv6]:port" */
+    CONN_CHUNK_BYTES = 65536, /* given to the TCP engine, and told as sent, at once */
+    CONN_CHUNKS_N = CONN_SEND_BYTES_MAX / CONN_CHUNK_BYTES,
 };
 
 enum conn_state {
@@ -41,6 +43,8 @@ struct transport {
     void (*close)(struct conn *conn);
     bool (*is_done)(const struct conn *conn); /* closed, and nothing is under way */
     void (*turn)(struct conn *conn); /* before the rest of the connection's turn; may be NULL */
+    /* Still refers to answers although no send is under way; NULL: never. */
+    bool (*is_holding)(const struct conn *conn);
 };
 
 /* A connection over a kernel socket. Owner: worker. */
@@ -65,6 +69,26 @@ struct conn_memory {
     uint32_t iov_n, iov_i;
     uint64_t iov_at; /* bytes of iov[iov_i] that were read   */
     uint64_t read_n; /* read since the last turn             */
+};
+
+/* A part of what was given to the TCP engine: it comes back when the peer has acknowledged it and
+ * no packet refers to it. Owner: worker. */
+struct conn_chunk {
+    struct slice_owner owner; /* refs 0: free, or come back */
+    struct conn *conn;
+    uint32_t bytes; /* 0: free */
+};
+
+/* A connection over the TCP engine of net/. Owner: worker. */
+struct conn_tcp {
+    struct tcb *tcb; /* NULL: released */
+    bool is_reading;
+    bool has_end;        /* the peer's FIN came                              */
+    struct slice held;   /* received, and no memory to stage it              */
+    struct list waiting; /* conns.tcp_waiting: held is tried again next turn */
+    uint32_t chunk_first, chunks_n;
+    struct conn_chunk chunks[CONN_CHUNKS_N]; /* in order; a ring             */
+    uint64_t given;      /* bytes in chunks                                  */
 };
 
 /* One provided buffer while it is ours. Owner: worker. */
@@ -117,6 +141,7 @@ struct conn {
     union {
         struct conn_sock sock;
         struct conn_memory memory;
+        struct conn_tcp tcp;
     };
 };
 
@@ -156,6 +181,7 @@ struct conns {
     struct list hungry;  /* by `attend`: their bytes found no staging page      */
     struct list starved; /* sockets that wait for receive buffers               */
     struct list skipped; /* slots whose sent is due */
+    struct list tcp_waiting; /* TCP connections whose bytes found no staging page */
     struct conn *pool;
     uint32_t pool_used_n; /* pool[0 .. pool_used_n) have been used; the rest was never touched */
     uint64_t id_next;
@@ -185,8 +211,9 @@ nodiscard int rx_init(struct conns *conns);
 void rx_fini(struct conns *conns);
 /* n bytes arrived in receive buffer buffer_at. */
 void rx_arrived(struct conn *conn, uint32_t buffer_at, uint32_t n);
-/* Copies arriving bytes; returns how many there was memory for. */
-uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n);
+/* Copies arriving bytes; returns how many there was memory for. `behind` more follow at once: they
+ * share its pages. */
+uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n, uint64_t behind);
 /* Room for at most the wanted bytes, behind all others; false without memory. One at a time. */
 bool rx_room_take(struct conn *conn, struct iovec *room);
 /* n bytes arrived there; 0: none will. */
@@ -220,6 +247,7 @@ void peers_remove(struct peers *peers, const uint8_t ip[16]);
 
 extern const struct transport transport_sock;
 extern const struct transport transport_memory;
+extern const struct transport transport_tcp;
 /* A freshly accepted socket; closes it when it may not stay. */
 void sock_accepted(struct conns *conns, const struct listener *listener, int fd);
 /* Receives again for connections that found no buffer, as far as buffers are free. */

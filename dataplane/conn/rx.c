@@ -241,9 +241,9 @@ void rx_arrived(struct conn *conn, uint32_t buffer_at, uint32_t n)
         (void)rx_stage(conn); /* refused memory is dealt with at the end of the turn */
 }
 
-uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n)
+uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n, uint64_t behind)
 {
-    uint64_t left = n, more = conn->wanted - min_u64(conn->wanted, n);
+    uint64_t left = n, more = max_u64(conn->wanted - min_u64(conn->wanted, n), behind);
     check(conn->state == CONN_OPEN && conn->fresh_n == 0 && conn->room == NULL);
     while (left > 0) {
         struct page *page = rx_last_page(conn, 1);

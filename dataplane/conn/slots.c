@@ -207,7 +207,8 @@ void conn_sent(struct conn *conn, int64_t result)
 
 void tx_drop(struct conn *conn)
 {
-    if (conn->is_sending)
+    if (conn->is_sending ||
+        (conn->transport->is_holding != NULL && conn->transport->is_holding(conn)))
         return; /* the transport still looks at the answers */
     conn->tx_at = (struct slices_at){0, 0};
     conn->tx_bytes = 0;

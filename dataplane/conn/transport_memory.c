@@ -103,7 +103,7 @@ int64_t conn_memory_write(struct conn_memory *peer, const void *from, uint64_t n
     if (!peer->is_reading || !rx_has_room(conn))
         return 0;
     uint64_t room = conn->wanted > 0 ? conn->wanted : CONN_RX_BYTES_MAX - conn->unread;
-    uint64_t done = rx_copy(conn, from, min_u64(n, room));
+    uint64_t done = rx_copy(conn, from, min_u64(n, room), 0);
     if (done > 0)
         conn->last_rx_ns = now.ns;
     return (int64_t)done;

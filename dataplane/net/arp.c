@@ -144,6 +144,9 @@ void arp_output(struct net *net, struct pkt *pkt, uint32_t next_hop)
 
 void arp_turn(struct net *net)
 {
+    if (net->now_ns < net->arp_due_ns)
+        return;
+    net->arp_due_ns = net->now_ns + NS_PER_S / 10; /* entries need no better */
     for (int i = 0; i < ARP_N; i++) {
         struct arp_entry *entry = &net->arp[i];
         if (!entry->is_used || net->now_ns < entry->due_ns)

@@ -68,6 +68,17 @@ static inline uint16_t sum_fold(uint64_t sum) /* to 16 bits of memory order, not
     return (uint16_t)((s & 0xffff) + (s >> 16));
 }
 
+/* An IPv4 header without options. */
+static inline uint64_t sum_ip4(const uint8_t *p)
+{
+    uint64_t a, b;
+    uint32_t c;
+    memcpy(&a, p, 8);
+    memcpy(&b, p + 8, 8);
+    memcpy(&c, p + 16, 4);
+    return (a & 0xffffffff) + (a >> 32) + (b & 0xffffffff) + (b >> 32) + c;
+}
+
 /* Adds a piece that begins at byte `at` of the message. */
 static inline uint64_t sum_piece(uint64_t sum, const uint8_t *p, uint32_t n, uint32_t at)
 {

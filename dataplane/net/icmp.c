@@ -43,7 +43,8 @@ static struct tcb *error_tcb(struct net *net, const uint8_t *p, uint32_t n)
     if (n < IP4_BYTES + 8 || p[0] >> 4 != 4)
         return NULL;
     uint32_t head_n = (p[0] & 15u) * 4;
-    if (head_n < IP4_BYTES || n < head_n + 8 || p[9] != IP_TCP || load_u32(p + 12) != net->config.ip)
+    if (head_n < IP4_BYTES || n < head_n + 8 || p[9] != IP_TCP ||
+        load_u32(p + 12) != net->config.ip)
         return NULL;
     const uint8_t *tcp = p + head_n;
     int32_t at = flow_find(net, load_u32(p + 16), load_u16(tcp + 2), load_u16(tcp));
@@ -75,7 +76,7 @@ void icmp_input(struct net *net, struct pkt *pkt, uint32_t from, const uint8_t *
         uint16_t mtu = load_u16(p + 6);
         if (mtu >= MTU_MIN && mtu < net->config.mtu)
             tcb_mss_lower(tcb, (uint16_t)(mtu - IP4_BYTES - TCP_BYTES));
-    } else if (tcb->state == TCP_SYN_SENT &&
+    } else if (tcb->state == TCPS_SYN_SENT &&
                (p[1] == UNREACHABLE_PORT || p[1] == UNREACHABLE_PROTOCOL)) {
         tcb_end(tcb, E_CLOSED);
     }

@@ -49,7 +49,7 @@ void ip4_input(struct net *net, struct pkt *pkt, const uint8_t *from_mac)
     enum net_stat why = NET_STATS_N;
     if (pkt->n < IP4_BYTES || p[0] >> 4 != 4 || head_n < IP4_BYTES || head_n > pkt->n ||
         load_u16(p + 2) < head_n || load_u16(p + 2) > pkt->n ||
-        !sum_is_good(sum_bytes(0, p, head_n))) {
+        !sum_is_good(head_n == IP4_BYTES ? sum_ip4(p) : sum_bytes(0, p, head_n))) {
         net_drop(net, pkt, NET_DROP_IP_HEADER);
         return;
     }
@@ -77,8 +77,7 @@ void ip4_input(struct net *net, struct pkt *pkt, const uint8_t *from_mac)
         icmp_input(net, pkt, from, from_mac);
 }
 
-void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol,
-                const uint8_t *mac)
+void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol, const uint8_t *mac)
 {
     pkt->data -= IP4_BYTES;
     pkt->n += IP4_BYTES;
@@ -91,7 +90,7 @@ void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol,
     store_u16(p + 10, 0);
     store_u32(p + 12, net->config.ip);
     store_u32(p + 16, to);
-    sum_store(p + 10, sum_finish(sum_bytes(0, p, IP4_BYTES)));
+    sum_store(p + 10, sum_finish(sum_ip4(p)));
     if (mac != NULL) {
         eth_output(net, pkt, mac, ETHERTYPE_IP4);
         return;

@@ -32,7 +32,7 @@ const char *tcp_state_text(enum tcp_state state)
         TCP_STATES(STATE)
 #undef STATE
     };
-    return state < TCP_STATES_N ? names[state] : "unknown";
+    return state < TCPS_N ? names[state] : "unknown";
 }
 
 uint64_t net_stat(const struct net *net, enum net_stat at)
@@ -223,7 +223,7 @@ uint64_t net_sleep_ns(const struct net *net, struct now now, uint64_t ns_max)
         at = min_u64(at, list_first(&net->waits, struct wait_entry, link)->due_ns);
     for (int i = 0; i < ARP_N; i++)
         if (net->arp[i].is_used)
-            at = min_u64(at, net->arp[i].due_ns);
+            at = min_u64(at, max_u64(net->arp[i].due_ns, net->arp_due_ns));
     uint64_t ns = at == UINT64_MAX ? ns_max : at <= now.ns ? 0 : min_u64(at - now.ns, ns_max);
     return min_u64(ns, timers_next_ns(&net->timers, now, ns_max));
 }
@@ -236,11 +236,7 @@ struct tcb *net_news_next(struct net *net, uint32_t *news)
     struct tcb *tcb = list_entry(l, struct tcb, news);
     *news = tcb->news_bits;
     tcb->news_bits = 0;
-    if ((*news & TCP_NEWS_OPENED) != 0 && tcb->listener != NULL) {
-        struct tcp_listener *listener = (struct tcp_listener *)(uintptr_t)tcb->listener;
-        check(listener->waiting_n > 0);
-        listener->waiting_n--;
-    }
+    tcb_waiting_end(tcb);
     return tcb;
 }
 

@@ -4,14 +4,12 @@
  * Owner: worker.
  *
  * Invariants (tcb_invariants):
- *   (1) snd_una <= snd_nxt; records cover [snd_una, snd_nxt) without gap, but for a SYN sent from the
- *       SYN cache;
- *   (2) pipe = bytes of records that are neither SACKED nor LOST; sacked, lost likewise;
- *   (3) unsent = bytes of extents behind (send_ext, send_at); queued = bytes not acknowledged;
- *   (4) rcv_nxt <= rcv_edge, and rcv_edge never moves back;
- *   (5) ranges out of order are sorted, disjoint, not adjacent, and above rcv_nxt;
- *   (6) something in flight: the RTO timer runs; bytes to send and nothing in flight and no way to
- *       send them: the PERSIST timer runs.
+ *   (1) snd_una <= snd_nxt; records cover [snd_una, snd_nxt) without gap, but for a SYN sent from
+ * the SYN cache; (2) pipe = bytes of records that are neither SACKED nor LOST; sacked, lost
+ * likewise; (3) unsent = bytes of extents behind (send_ext, send_at); queued = bytes not
+ * acknowledged; (4) rcv_nxt <= rcv_edge, and rcv_edge never moves back; (5) ranges out of order are
+ * sorted, disjoint, not adjacent, and above rcv_nxt; (6) something in flight: the RTO timer runs;
+ * bytes to send and nothing in flight and no way to send them: the PERSIST timer runs.
  */
 #ifndef MILLRACE_NET_INSIDE_H
 #define MILLRACE_NET_INSIDE_H
@@ -35,19 +33,19 @@ enum {
     ETHERTYPE_VLAN = 0x8100,
     IP_ICMP = 1,
     IP_TCP = 6,
-    HEAD_AT = 32,           /* where the Ethernet header of a sent packet begins               */
+    HEAD_AT = 32, /* where the Ethernet header of a sent packet begins               */
     LISTENERS_N = 16,
     ARP_N = 64,
     ARP_QUEUE_N = 4,
-    MSS_MIN = 88,           /* what a peer announces is clamped to it (CVE-2019-11479)          */
-    MSS_DEFAULT = 536,      /* without the option (RFC 9293 3.7.1)                              */
+    MSS_MIN = 88,      /* what a peer announces is clamped to it (CVE-2019-11479)          */
+    MSS_DEFAULT = 536, /* without the option (RFC 9293 3.7.1)                              */
     WSCALE_MAX = 14,
     OOO_RANGES_MAX = 64,
     SACK_BLOCKS_MAX = 4,
     SYN_RETRIES = 3,
     DUP_THRESHOLD = 3,
-    QUICK_ACKS = 16,        /* segments at the beginning that are acknowledged at once          */
-    COLLAPSE_MAX = 256,     /* a payload this small is copied into the packet before it         */
+    QUICK_ACKS = 16,    /* segments at the beginning that are acknowledged at once          */
+    COLLAPSE_MAX = 256, /* a payload this small is copied into the packet before it         */
     FLOW_NONE = -1,
 };
 #define PAWS_AGE_NS (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5 */
@@ -101,18 +99,19 @@ enum rec_flag {
 
 /* What was put on the wire as one segment. Owner: its tcb. */
 struct tx_rec {
-    struct list link;     /* tcb.recs, by sequence number          */
-    struct list sent;     /* tcb.sent, by time of the last sending */
+    struct list link; /* tcb.recs, by sequence number          */
+    struct list sent; /* tcb.sent, by time of the last sending */
     struct seq seq;
-    uint32_t n;           /* payload bytes                         */
-    struct tx_ext *ext;   /* where they begin                      */
+    uint32_t n;         /* payload bytes                         */
+    struct tx_ext *ext; /* where they begin                      */
     uint32_t ext_at;
     uint8_t flags, sends_n;
     uint64_t sent_ns, first_ns;
 };
 
 /* The timers of a connection; one node in the wheel stands for the earliest. */
-#define TCP_TIMERS(T) T(RTO) T(PROBE) T(REORDER) T(PERSIST) T(ACK) T(KEEP) T(USER) T(LINGER) T(AGAIN)
+#define TCP_TIMERS(T) \
+    T(RTO) T(PROBE) T(REORDER) T(PERSIST) T(ACK) T(KEEP) T(USER) T(LINGER) T(AGAIN)
 enum tcp_timer {
 #define T(name) TIMER_##name,
     TCP_TIMERS(T)
@@ -125,10 +124,10 @@ enum recovery { RECOVERY_NONE, RECOVERY_FAST, RECOVERY_RTO };
 /* Congestion control (tcp_cc.c). cwnd and ssthresh in bytes. */
 struct cc {
     uint32_t cwnd, ssthresh, iw;
-    uint32_t acked;      /* bytes towards the next step of congestion avoidance   */
+    uint32_t acked;                     /* bytes towards the next step of congestion avoidance   */
     double w_max, k, w_est, cwnd_epoch; /* CUBIC: segments, seconds, segments     */
-    uint64_t epoch_ns;   /* 0: none began                                         */
-    bool is_limited;     /* the last output stopped because of cwnd               */
+    uint64_t epoch_ns;                  /* 0: none began                                         */
+    bool is_limited;                    /* the last output stopped because of cwnd               */
     /* what an undo gives back */
     uint32_t undo_cwnd, undo_ssthresh;
     double undo_w_max;
@@ -138,14 +137,15 @@ struct cc {
 struct tcb {
     struct flow flow;
     uint32_t magic;
-    uint8_t state;      /* enum tcp_state, changed by tcb_state_set */
+    uint8_t state; /* enum tcp_state, changed by tcb_state_set */
     uint8_t rcv_ws, snd_ws;
     bool has_stamps, has_sack;
-    bool is_ack_now;    /* an ACK is due at the end of the burst    */
-    bool is_orphan;     /* the application let go                   */
+    bool is_ack_now; /* an ACK is due at the end of the burst    */
+    bool is_orphan;  /* the application let go                   */
     bool is_in_table;
+    bool is_waiting; /* counts in listener->waiting_n            */
     struct net *net;
-    struct list link;   /* net.tcbs_open or .tcbs_free              */
+    struct list link; /* net.tcbs_open or .tcbs_free              */
     struct list dirty, news;
     uint32_t news_bits;
     int error;
@@ -154,13 +154,13 @@ struct tcb {
 
     /* receive */
     struct seq irs, rcv_nxt, rcv_edge, acked_nxt; /* acked_nxt: rcv_nxt of our last ACK   */
-    struct seq fin_seq;  /* of the peer's FIN, when has_fin */
+    struct seq fin_seq;                           /* of the peer's FIN, when has_fin */
     bool has_fin, is_fin_taken;
     uint8_t quick_n;
-    uint16_t rcv_mss;    /* the largest payload seen */
+    uint16_t rcv_mss; /* the largest payload seen */
     struct pkt *rxq_head, *rxq_tail;
-    uint32_t rxq_bytes, rx_true;     /* rx_true: of rxq and ooo */
-    struct pkt *ooo;                 /* first range */
+    uint32_t rxq_bytes, rx_true; /* rx_true: of rxq and ooo */
+    struct pkt *ooo;             /* first range */
     uint32_t ooo_ranges_n;
     struct seq recent[SACK_BLOCKS_MAX];
     uint8_t recent_n;
@@ -173,40 +173,40 @@ struct tcb {
     /* send */
     struct seq iss, snd_una, snd_nxt, snd_wl1, snd_wl2;
     uint32_t snd_wnd, snd_wnd_max;
-    uint16_t mss;        /* payload of a segment without options other than timestamps */
+    uint16_t mss; /* payload of a segment without options other than timestamps */
     uint16_t mss_peer;
     bool is_fin_queued, is_fin_sent;
-    bool is_forced;      /* the PERSIST timer overrides the avoidance of silly windows */
+    bool is_forced; /* the PERSIST timer overrides the avoidance of silly windows */
     struct tx_ext *ext_head, *ext_tail, *send_ext;
     uint32_t send_at;
-    uint32_t head_at;    /* acknowledged bytes of ext_head */
+    uint32_t head_at; /* acknowledged bytes of ext_head */
     uint64_t unsent, queued;
     struct list recs, sent;
     uint32_t pipe, sacked, lost, sacked_n, lost_n; /* bytes, and records */
     struct cc cc;
 
     /* loss recovery (tcp_loss.c) */
-    uint8_t recovery;    /* enum recovery */
+    uint8_t recovery; /* enum recovery */
     uint8_t dupacks, backoff;
-    struct seq recover;  /* snd_nxt when recovery began */
+    struct seq recover; /* snd_nxt when recovery began */
     uint64_t srtt_ns, rttvar_ns, rto_ns, min_rtt_ns, min_rtt_at_ns;
     uint64_t rack_ns, rack_rtt_ns; /* newest transmission known to have arrived */
     struct seq rack_end;
     uint8_t reo_mult;
     bool is_reordering;
     struct seq dsack_round, fack;
-    struct seq probe_end;          /* tail loss probe under way, when is_probing */
+    struct seq probe_end; /* tail loss probe under way, when is_probing */
     bool is_probing, is_probe_again;
-    bool can_undo;                 /* of the recovery under way */
-    uint32_t undo_again_n;         /* retransmissions not yet reported as duplicates */
-    uint32_t undo_stamp;           /* our timestamp at the first retransmission */
+    bool can_undo;         /* of the recovery under way */
+    uint32_t undo_again_n; /* retransmissions not yet reported as duplicates */
+    uint32_t undo_stamp;   /* our timestamp at the first retransmission */
     bool is_frto;
     uint64_t last_send_ns, last_rx_ns, progress_ns;
-    uint8_t probes_n;              /* keepalives, window probes without answer */
+    uint8_t probes_n; /* keepalives, window probes without answer */
 
     uint8_t mac[6];
     bool has_mac;
-    uint64_t due[TIMERS_N];        /* ns; 0: not set */
+    uint64_t due[TIMERS_N]; /* ns; 0: not set */
     struct timer timer;
     uint64_t rx_bytes, tx_bytes;
     uint32_t retransmits, undos;
@@ -271,6 +271,7 @@ struct net {
     struct pkt_queue out;
     struct timers timers;
     struct arp_entry arp[ARP_N];
+    uint64_t arp_due_ns; /* looked at again */
     struct limiter limit_rst, limit_challenge, limit_echo;
     uint64_t rx_held; /* true size of all packets held by connections */
 
@@ -365,7 +366,7 @@ int32_t flow_find(const struct net *net, uint32_t peer_ip, uint16_t peer_port, u
 struct flow *flow_at(const struct net *net, int32_t at);
 void flow_add(struct net *net, int32_t at, uint32_t peer_ip, uint16_t peer_port, uint16_t port);
 void flow_remove(struct net *net, int32_t at);
-struct tcb *tcb_at(const struct net *net, int32_t at);         /* NULL when it is another kind */
+struct tcb *tcb_at(const struct net *net, int32_t at); /* NULL when it is another kind */
 struct syn_entry *syn_at(const struct net *net, int32_t at);
 struct wait_entry *wait_at(const struct net *net, int32_t at);
 int32_t tcb_index(const struct tcb *tcb);
@@ -375,6 +376,7 @@ struct tcp_listener *listener_find(struct net *net, uint16_t port);
 struct tcb *tcb_new(struct net *net);
 void tcb_state_set(struct tcb *tcb, enum tcp_state state);
 void tcb_dirty(struct tcb *tcb);
+void tcb_waiting_end(struct tcb *tcb);
 void tcb_tell(struct tcb *tcb, uint32_t bits);
 /* It is over: out of the table, no timer, nothing queued; tells the application. */
 void tcb_end(struct tcb *tcb, int error);
@@ -423,7 +425,7 @@ void tcb_rst(struct tcb *tcb);
 void tcb_probe(struct tcb *tcb); /* SEQ = SND.UNA - 1, no payload */
 bool rec_send(struct tcb *tcb, struct tx_rec *rec);
 struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n);
-bool tcp_send_new(struct tcb *tcb); /* one segment of unsent bytes, whatever cwnd says */
+bool tcp_send_new(struct tcb *tcb);   /* one segment of unsent bytes, whatever cwnd says */
 uint16_t tcb_window(struct tcb *tcb); /* what to announce; moves rcv_edge */
 bool tcb_syn_send(struct tcb *tcb);
 uint32_t tcb_payload_max(const struct tcb *tcb);

@@ -32,15 +32,15 @@
 #endif
 
 enum {
-    PKT_ROOM = 2048,      /* of a received packet: an Ethernet frame of 1518 and room before it  */
-    PKT_HEAD_ROOM = 192,  /* of a sent one: headers                                              */
+    PKT_ROOM = 2048,     /* of a received packet: an Ethernet frame of 1518 and room before it  */
+    PKT_HEAD_ROOM = 192, /* of a sent one: headers                                              */
     PKT_PIECES_MAX = 8,
-    PKT_GUARD = 64,       /* bytes behind the room that nobody may touch                         */
+    PKT_GUARD = 64, /* bytes behind the room that nobody may touch                         */
 };
 
 enum pkt_flag {
-    PKT_SUM_GOOD = 1,  /* received: the TCP checksum was verified                                */
-    PKT_TX_SUM = 2,    /* to send: the TCP checksum field holds the pseudo header's sum only     */
+    PKT_SUM_GOOD = 1, /* received: the TCP checksum was verified                                */
+    PKT_TX_SUM = 2,   /* to send: the TCP checksum field holds the pseudo header's sum only     */
 };
 
 struct pkt_pool;

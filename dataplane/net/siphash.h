@@ -1,8 +1,9 @@
 /*
- * siphash.h - SipHash-c-d (Aumasson and Bernstein) of 8-byte words: keyed hashes a peer cannot steer.
+ * siphash.h - SipHash-c-d (Aumasson and Bernstein) of 8-byte words: keyed hashes a peer cannot
+ * steer.
  *
- * Owner: immutable (pure functions). 2-4 for initial sequence numbers, cookies and timestamp offsets,
- * 1-3 for the flow table.
+ * Owner: immutable (pure functions). 2-4 for initial sequence numbers, cookies and timestamp
+ * offsets, 1-3 for the flow table.
  */
 #ifndef MILLRACE_SIPHASH_H
 #define MILLRACE_SIPHASH_H
@@ -35,7 +36,8 @@ static inline void sip_rounds(uint64_t v[4], int n)
 }
 
 /* The hash of the little-endian message word[0..n), c rounds a word and d at the end. */
-static inline uint64_t sip_words(const struct sip_key *key, const uint64_t *word, int n, int c, int d)
+static inline uint64_t sip_words(const struct sip_key *key, const uint64_t *word, int n, int c,
+                                 int d)
 {
     uint64_t v[4] = {key->k[0] ^ 0x736f6d6570736575ull, key->k[1] ^ 0x646f72616e646f6dull,
                      key->k[0] ^ 0x6c7967656e657261ull, key->k[1] ^ 0x7465646279746573ull};

@@ -24,8 +24,8 @@ static const uint16_t cookie_mss[8] = {88, 536, 1024, 1220, 1360, 1400, 1440, 14
 static uint64_t tuple_hash(const struct net *net, const struct sip_key *key, uint32_t peer_ip,
                            uint16_t peer_port, uint16_t port, uint64_t more)
 {
-    uint64_t words[3] = {(uint64_t)peer_ip << 32 | net->config.ip,
-                         (uint64_t)peer_port << 16 | port, more};
+    uint64_t words[3] = {(uint64_t)peer_ip << 32 | net->config.ip, (uint64_t)peer_port << 16 | port,
+                         more};
     return sip_words(key, words, 3, 2, 4);
 }
 
@@ -167,8 +167,8 @@ void syn_input(struct net *net, struct tcp_listener *listener, const struct segm
     }
     struct list *l = list_pop(&net->syns_free);
     if (l == NULL) {
-        struct syn_entry entry = {.flow = {FLOW_NONE, 0, seg->from_ip, seg->from_port,
-                                           seg->to_port}};
+        struct syn_entry entry = {
+            .flow = {FLOW_NONE, 0, seg->from_ip, seg->from_port, seg->to_port}};
         entry_fill(net, &entry, listener, seg);
         cookie_send(net, &entry);
         return;
@@ -188,8 +188,8 @@ void syn_input(struct net *net, struct tcp_listener *listener, const struct segm
 bool syn_entry_input(struct net *net, struct syn_entry *entry, const struct segment *seg)
 {
     struct seq nxt = seq_add(entry->irs, 1);
-    bool is_in_window = seq_leq(nxt, seg->seq) &&
-                        seq_leq(seg->seq, seq_add(nxt, window_first(net)));
+    bool is_in_window =
+        seq_leq(nxt, seg->seq) && seq_leq(seg->seq, seq_add(nxt, window_first(net)));
     if ((seg->flags & RST) != 0) {
         if (seq_eq(seg->seq, nxt)) {
             syn_free(net, entry);
@@ -216,8 +216,7 @@ bool syn_entry_input(struct net *net, struct syn_entry *entry, const struct segm
         return false;
     }
     /* PAWS, liberal about a missing timestamp: some peers forget it here. */
-    if (entry->has_stamp && seg->opts.has_stamp &&
-        (int32_t)(seg->opts.stamp - entry->stamp) < 0)
+    if (entry->has_stamp && seg->opts.has_stamp && (int32_t)(seg->opts.stamp - entry->stamp) < 0)
         return false;
     return is_in_window;
 }
@@ -237,9 +236,10 @@ static struct tcb *tcb_from_entry(struct net *net, const struct syn_entry *entry
         .has_stamp = entry->has_stamp,
         .stamp = entry->stamp,
     };
-    tcb_state_set(tcb, TCP_SYN_RCVD);
+    tcb_state_set(tcb, TCPS_SYN_RCVD);
     tcb->listener = listener;
     listener->waiting_n++;
+    tcb->is_waiting = true;
     tcb->irs = entry->irs;
     tcb->rcv_nxt = tcb->acked_nxt = seq_add(entry->irs, 1);
     tcb->rcv_edge = seq_add(tcb->rcv_nxt, window_first(net));
@@ -335,11 +335,12 @@ struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user,
     if (tcb == NULL)
         return NULL;
     struct tx_rec *rec = rec_new(net);
-    tcb_state_set(tcb, TCP_SYN_SENT);
+    tcb_state_set(tcb, TCPS_SYN_SENT);
     flow_add(net, tcb_index(tcb), ip, port, ours);
     tcb->is_in_table = true;
     tcb->user = user;
-    tcb->iss = tcb->snd_una = tcb->snd_nxt = tcb->recover = tcb->fack = isn_new(net, ip, port, ours);
+    tcb->iss = tcb->snd_una = tcb->snd_nxt = tcb->recover = tcb->fack =
+        isn_new(net, ip, port, ours);
     tcb->dsack_round = tcb->rack_end = tcb->iss;
     tcb->stamp_offset = stamp_offset_of(net, ip, port, ours);
     cc_init(tcb);
@@ -349,6 +350,8 @@ struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user,
         return NULL;
     }
     rec->seq = tcb->iss;
+    rec->n = rec->ext_at = 0;
+    rec->ext = NULL;
     rec->flags = REC_SYN;
     tcb->snd_nxt = seq_add(tcb->iss, 1);
     list_append(&tcb->recs, &rec->link);

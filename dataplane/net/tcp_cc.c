@@ -1,5 +1,6 @@
 /*
- * tcp_cc.c - how much may be in flight: Reno (RFC 5681, byte counting RFC 3465) and CUBIC (RFC 9438).
+ * tcp_cc.c - how much may be in flight: Reno (RFC 5681, byte counting RFC 3465) and CUBIC (RFC
+ * 9438).
  *
  * Owner: worker.
  *
@@ -9,8 +10,8 @@
  * be given back by cc_undo.
  *
  * CUBIC: W(t) = C (t - K)^3 + W_max, in segments and seconds, with C = 0.4 and beta = 0.7; t runs
- * since the epoch began, K is where W reaches W_max again. W_est is what Reno would have; the larger
- * of both rules.
+ * since the epoch began, K is where W reaches W_max again. W_est is what Reno would have; the
+ * larger of both rules.
  */
 #include "net_inside.h"
 

@@ -61,8 +61,9 @@ static void challenge(struct tcb *tcb)
     tcb_ack_now(tcb);
 }
 
-/* The ACK to a segment out of the window. Data, SYN and FIN are always answered: the peer sends them
- * again until it knows. Bare ACKs are not, or two ends out of step would answer each other forever. */
+/* The ACK to a segment out of the window. Data, SYN and FIN are always answered: the peer sends
+ * them again until it knows. Bare ACKs are not, or two ends out of step would answer each other
+ * forever. */
 static void ack_invalid(struct tcb *tcb, const struct segment *seg)
 {
     struct net *net = tcb->net;
@@ -102,14 +103,14 @@ void tcb_peer_options(struct tcb *tcb, const struct tcp_opts *opts)
 static void tcb_established(struct tcb *tcb)
 {
     struct net *net = tcb->net;
-    tcb_state_set(tcb, TCP_ESTABLISHED);
+    tcb_state_set(tcb, TCPS_ESTABLISHED);
     tcb_timer_stop(tcb, TIMER_USER);
     tcb->progress_ns = tcb->last_rx_ns = net->now_ns;
     tcb->backoff = 0;
     tcb_timer_set(tcb, TIMER_KEEP, net->now_ns + net->config.keepalive_ms * NS_PER_MS);
     tcb_tell(tcb, TCP_NEWS_OPENED);
     if (tcb->is_fin_queued)
-        tcb_state_set(tcb, TCP_FIN_WAIT_1);
+        tcb_state_set(tcb, TCPS_FIN_WAIT_1);
     tcb_dirty(tcb);
 }
 
@@ -160,7 +161,7 @@ static void syn_sent_input(struct tcb *tcb, struct segment *seg)
         tcb_established(tcb);
         tcb_ack_now(tcb);
     } else { /* both opened at once */
-        tcb_state_set(tcb, TCP_SYN_RCVD);
+        tcb_state_set(tcb, TCPS_SYN_RCVD);
         struct tx_rec *rec = rec_first(tcb);
         if (rec != NULL)
             rec_send(tcb, rec);
@@ -177,7 +178,7 @@ static bool step1_stamp(struct tcb *tcb, struct segment *seg)
     if (!tcb->has_stamps || (seg->flags & RST) != 0)
         return true;
     if (!seg->opts.has_stamp) /* old peers forget it in the third segment of the handshake */
-        return tcb->state == TCP_SYN_RCVD ? true : drop(tcb, seg, NET_DROP_TCP_NO_STAMP);
+        return tcb->state == TCPS_SYN_RCVD ? true : drop(tcb, seg, NET_DROP_TCP_NO_STAMP);
     bool is_old = (int32_t)(seg->opts.stamp - tcb->stamp_recent) < 0 &&
                   net->now_ns - tcb->stamp_recent_ns < PAWS_AGE_NS;
     if (!is_old)
@@ -283,17 +284,17 @@ static bool step5_fin_acked(struct tcb *tcb, struct segment *seg)
     if (!tcb->is_fin_sent || !seq_eq(tcb->snd_una, tcb->snd_nxt))
         return true;
     switch (tcb->state) {
-    case TCP_FIN_WAIT_1:
-        tcb_state_set(tcb, TCP_FIN_WAIT_2);
+    case TCPS_FIN_WAIT_1:
+        tcb_state_set(tcb, TCPS_FIN_WAIT_2);
         if (tcb->is_orphan)
             tcb_timer_set(tcb, TIMER_LINGER,
                           tcb->net->now_ns + tcb->net->config.time_wait_ms * NS_PER_MS);
         return true;
-    case TCP_CLOSING:
+    case TCPS_CLOSING:
         segment_put(seg);
         time_wait_enter(tcb);
         return false;
-    case TCP_LAST_ACK:
+    case TCPS_LAST_ACK:
         segment_put(seg);
         tcb_end(tcb, 0);
         return false;
@@ -305,7 +306,7 @@ static bool step5_ack(struct tcb *tcb, struct segment *seg)
 {
     if ((seg->flags & ACK) == 0)
         return drop(tcb, seg, NET_DROP_TCP_NO_ACK);
-    if (tcb->state == TCP_SYN_RCVD)
+    if (tcb->state == TCPS_SYN_RCVD)
         return step5_syn_rcvd(tcb, seg);
     /* RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT */
     struct seq least = seq_add(tcb->snd_una, 0u - tcb->snd_wnd_max);
@@ -321,8 +322,8 @@ static bool step5_ack(struct tcb *tcb, struct segment *seg)
 /* Payload and FIN (seventh and eighth step). The urgent pointer is ignored: its byte is in line. */
 static void step7_data(struct tcb *tcb, struct segment *seg)
 {
-    bool takes_data = tcb->state == TCP_ESTABLISHED || tcb->state == TCP_FIN_WAIT_1 ||
-                      tcb->state == TCP_FIN_WAIT_2;
+    bool takes_data = tcb->state == TCPS_ESTABLISHED || tcb->state == TCPS_FIN_WAIT_1 ||
+                      tcb->state == TCPS_FIN_WAIT_2;
     struct seq end = seq_add(seg->seq, seg->n);
     if ((seg->flags & FIN) != 0 && takes_data && !tcb->is_fin_taken) {
         tcb->has_fin = true;
@@ -354,9 +355,9 @@ static void step8_fin(struct tcb *tcb, struct segment *seg)
     tcb_ack_now(tcb);
     tcb_tell(tcb, TCP_NEWS_END);
     switch (tcb->state) {
-    case TCP_ESTABLISHED: tcb_state_set(tcb, TCP_CLOSE_WAIT); break;
-    case TCP_FIN_WAIT_1: tcb_state_set(tcb, TCP_CLOSING); break;
-    case TCP_FIN_WAIT_2: time_wait_enter(tcb); break;
+    case TCPS_ESTABLISHED: tcb_state_set(tcb, TCPS_CLOSE_WAIT); break;
+    case TCPS_FIN_WAIT_1: tcb_state_set(tcb, TCPS_CLOSING); break;
+    case TCPS_FIN_WAIT_2: time_wait_enter(tcb); break;
     default: break;
     }
 }
@@ -387,7 +388,7 @@ static bool orphan_takes(struct tcb *tcb, struct segment *seg)
 /* True: handled. */
 static bool input_fast(struct tcb *tcb, struct segment *seg)
 {
-    if (tcb->state != TCP_ESTABLISHED || (seg->flags & ~PSH) != ACK || seg->n == 0 ||
+    if (tcb->state != TCPS_ESTABLISHED || (seg->flags & ~PSH) != ACK || seg->n == 0 ||
         !seq_eq(seg->seq, tcb->rcv_nxt) || tcb->ooo != NULL || tcb->has_fin ||
         seg->opts.sacks_n > 0 || seg->opts.has_stamp != tcb->has_stamps || tcb->is_orphan ||
         !seq_eq(seg->ack, tcb->snd_una) || seq_diff(tcb->snd_nxt, tcb->snd_una) != 0 ||
@@ -409,10 +410,10 @@ static bool input_fast(struct tcb *tcb, struct segment *seg)
 
 void tcb_input(struct tcb *tcb, struct segment *seg)
 {
-    check_slow(tcb->state != TCP_CLOSED);
+    check_slow(tcb->state != TCPS_CLOSED);
     if (input_fast(tcb, seg))
         return;
-    if (tcb->state == TCP_SYN_SENT) {
+    if (tcb->state == TCPS_SYN_SENT) {
         syn_sent_input(tcb, seg);
         return;
     }
@@ -477,7 +478,8 @@ static void listen_input(struct net *net, struct segment *seg)
         segment_put(seg);
         return;
     }
-    struct tcb *tcb = (seg->flags & (ACK | SYN)) == ACK ? cookie_complete(net, listener, seg) : NULL;
+    struct tcb *tcb =
+        (seg->flags & (ACK | SYN)) == ACK ? cookie_complete(net, listener, seg) : NULL;
     if (tcb != NULL) {
         tcb_input(tcb, seg);
         return;
@@ -489,8 +491,8 @@ static void listen_input(struct net *net, struct segment *seg)
 static struct tcb *last_matches(const struct net *net, const struct segment *seg)
 {
     struct tcb *tcb = net->last;
-    if (tcb == NULL || tcb->flow.peer_ip != seg->from_ip ||
-        tcb->flow.peer_port != seg->from_port || tcb->flow.port != seg->to_port)
+    if (tcb == NULL || tcb->flow.peer_ip != seg->from_ip || tcb->flow.peer_port != seg->from_port ||
+        tcb->flow.port != seg->to_port)
         return NULL;
     return tcb;
 }

@@ -3,11 +3,11 @@
  *
  * Owner: worker.
  *
- * A record is in flight, SACKED or LOST; output sends LOST ones again as cwnd allows. Who marks them:
- *   RACK (RFC 8985), with SACK: a record sent long enough before one that is known to have arrived;
- *   RFC 6675, with SACK and no_rack: three segments above it were SACKed;
- *   NewReno (RFC 6582), without SACK: three duplicate ACKs, then each partial ACK;
- *   the RTO (RFC 6298): everything that is not SACKED.
+ * A record is in flight, SACKED or LOST; output sends LOST ones again as cwnd allows. Who marks
+ * them: RACK (RFC 8985), with SACK: a record sent long enough before one that is known to have
+ * arrived; RFC 6675, with SACK and no_rack: three segments above it were SACKed; NewReno (RFC
+ * 6582), without SACK: three duplicate ACKs, then each partial ACK; the RTO (RFC 6298): everything
+ * that is not SACKED.
  *
  *      NONE ──something is lost: one reduction──► FAST ──ACK of `recover`──► NONE
  *      NONE, FAST ──RTO: cwnd is one segment──► RTO ──ACK of `recover`──► NONE
@@ -22,11 +22,11 @@
 
 /* What one ACK brought. */
 struct ack {
-    uint32_t acked;      /* payload bytes, cumulative                */
-    uint64_t rtt_ns;     /* 0: no sample                             */
+    uint32_t acked;  /* payload bytes, cumulative                */
+    uint64_t rtt_ns; /* 0: no sample                             */
     bool has_advanced, has_sacked, has_dsack;
-    bool has_original;   /* a record that was sent once has arrived  */
-    bool has_again;      /* one that was sent again has: no sample   */
+    bool has_original; /* a record that was sent once has arrived  */
+    bool has_again;    /* one that was sent again has: no sample   */
 };
 
 /* ── records ── */
@@ -300,7 +300,7 @@ void loss_timeout(struct tcb *tcb)
     bool is_first = tcb->recovery != RECOVERY_RTO || first->sends_n <= 1;
     bool is_renege = (first->flags & REC_SACKED) != 0; /* SACKed, but never acknowledged */
     if (tcb->backoff >= 2)
-        tcb->has_mac = false; /* the next hop may be another by now: ask */
+        tcb->has_mac = false;                        /* the next hop may be another by now: ask */
     if (tcb->backoff >= 2 && first->n > MSS_DEFAULT) /* a path that swallows large segments? */
         tcb_mss_lower(tcb, MSS_DEFAULT);
     list_for_each(l, next, &tcb->recs) {
@@ -336,7 +336,7 @@ void tcb_mss_lower(struct tcb *tcb, uint16_t mss)
         return;
     count(tcb->net, NET_MTU_LOWERED);
     tcb->mss = mss;
-    if (tcb->state < TCP_ESTABLISHED)
+    if (tcb->state < TCPS_ESTABLISHED)
         return;
     list_for_each(l, next, &tcb->recs) {
         struct tx_rec *rec = list_entry(l, struct tx_rec, link);
@@ -490,8 +490,7 @@ void loss_ack(struct tcb *tcb, const struct segment *seg, struct seq una_before)
 {
     struct ack ack = {0};
     bool is_dup = seq_eq(seg->ack, una_before) && seg->n == 0 && (seg->flags & FIN) == 0 &&
-                  (uint32_t)seg->wnd << tcb->snd_ws == tcb->snd_wnd &&
-                  !list_is_empty(&tcb->recs);
+                  (uint32_t)seg->wnd << tcb->snd_ws == tcb->snd_wnd && !list_is_empty(&tcb->recs);
     tcb->probes_n = 0;
     if (seq_leq(una_before, seg->ack))
         sacks_apply(tcb, seg, &ack);
@@ -531,7 +530,7 @@ void tcb_invariants(const struct tcb *tcb)
     uint64_t unsent = 0, queued = 0;
     struct seq at = tcb->snd_una;
     check(tcb->magic == TCB_MAGIC);
-    if (tcb->state == TCP_CLOSED)
+    if (tcb->state == TCPS_CLOSED)
         return;
     list_for_each(l, next, &tcb->recs) {
         const struct tx_rec *rec = list_entry(l, struct tx_rec, link);
@@ -554,7 +553,7 @@ void tcb_invariants(const struct tcb *tcb)
     for (const struct tx_ext *ext = tcb->send_ext; ext != NULL; ext = ext->next)
         unsent += ext->slice.n;
     check(unsent - (tcb->send_ext == NULL ? 0 : tcb->send_at) == tcb->unsent);
-    check(seq_leq(tcb->rcv_nxt, tcb->rcv_edge) || tcb->state < TCP_SYN_RCVD);
+    check(seq_leq(tcb->rcv_nxt, tcb->rcv_edge) || tcb->state < TCPS_SYN_RCVD);
     struct seq above = tcb->rcv_nxt;
     uint32_t ranges_n = 0;
     for (const struct pkt *r = tcb->ooo; r != NULL; r = r->rx.range_next, ranges_n++) {

@@ -3,7 +3,8 @@
  *
  * Owner: immutable (pure functions).
  *
- *   0 end | 1 nothing | 2,4 MSS | 3,3 window scale | 4,2 SACK permitted | 5,8n+2 SACK | 8,10 timestamps
+ *   0 end | 1 nothing | 2,4 MSS | 3,3 window scale | 4,2 SACK permitted | 5,8n+2 SACK | 8,10
+ * timestamps
  *
  * A list that breaks off (a length of 0 or 1, or beyond the header) ends the reading; what stood
  * before it counts. Options of a wrong length are skipped, unknown ones too (RFC 9293 MUST-6).

@@ -3,9 +3,10 @@
  *
  * Owner: worker.
  *
- * tcp_output runs once per touched connection and turn: what was lost, then what is new, then an ACK
- * if no segment has carried it. A segment is a header packet with references to the application's
- * memory; nothing is copied unless a segment would lie in more than PKT_PIECES_MAX pieces.
+ * tcp_output runs once per touched connection and turn: what was lost, then what is new, then an
+ * ACK if no segment has carried it. A segment is a header packet with references to the
+ * application's memory; nothing is copied unless a segment would lie in more than PKT_PIECES_MAX
+ * pieces.
  *
  * What may be sent: pipe + segment <= cwnd, and the end within the peer's window. Less than a full
  * segment only when it is the last of what is queued, or half of the largest window the peer ever
@@ -99,8 +100,8 @@ static const uint8_t *tcb_mac(const struct tcb *tcb)
     return tcb->has_mac ? tcb->mac : NULL;
 }
 
-/* The window to announce: it opens in steps of a segment or half the buffer (RFC 9293 3.8.6.2.2) and
- * never shrinks; rounded up to its scale, so that the peer's idea of the edge is ours. */
+/* The window to announce: it opens in steps of a segment or half the buffer (RFC 9293 3.8.6.2.2)
+ * and never shrinks; rounded up to its scale, so that the peer's idea of the edge is ours. */
 uint16_t tcb_window(struct tcb *tcb)
 {
     const struct net_config *config = &tcb->net->config;
@@ -108,14 +109,20 @@ uint16_t tcb_window(struct tcb *tcb)
     uint32_t have = (uint32_t)max_i64(seq_diff(tcb->rcv_edge, tcb->rcv_nxt), 0);
     if (room > have && room - have >= min_u64(step, config->rcv_bytes / 2))
         have = room;
-    uint32_t scaled = (uint32_t)min_u64(((uint64_t)have + (1u << tcb->rcv_ws) - 1) >> tcb->rcv_ws,
-                                        UINT16_MAX);
+    uint32_t scaled =
+        (uint32_t)min_u64(((uint64_t)have + (1u << tcb->rcv_ws) - 1) >> tcb->rcv_ws, UINT16_MAX);
     tcb->rcv_edge = seq_max(tcb->rcv_edge, seq_add(tcb->rcv_nxt, scaled << tcb->rcv_ws));
     return (uint16_t)scaled;
 }
 
 static uint32_t tcb_opts_write(struct tcb *tcb, uint8_t *p, bool has_sacks)
 {
+    if (tcb->has_stamps && !(has_sacks && (tcb->ooo != NULL || tcb->has_dsack))) {
+        store_u32(p, 0x0101080a); /* as opts_write has it */
+        store_u32(p + 4, stamp_now(tcb->net, tcb->stamp_offset));
+        store_u32(p + 8, tcb->stamp_recent);
+        return 12;
+    }
     struct tcp_opts opts = {.has_stamp = tcb->has_stamps};
     opts.stamp = stamp_now(tcb->net, tcb->stamp_offset);
     opts.echo = tcb->stamp_recent;
@@ -201,7 +208,7 @@ static bool rec_send_syn(struct tcb *tcb)
 {
     const struct net *net = tcb->net;
     const struct net_config *config = &net->config;
-    bool is_answer = tcb->state == TCP_SYN_RCVD;
+    bool is_answer = tcb->state == TCPS_SYN_RCVD;
     struct tcp_opts opts = {
         .has_mss = true,
         .mss = (uint16_t)(config->mtu - IP4_BYTES - TCP_BYTES),
@@ -320,9 +327,9 @@ static uint32_t window_left(const struct tcb *tcb)
     return (uint32_t)max_i64(left, 0);
 }
 
-/* Without SACK nothing tells how much of what is in flight arrived; every duplicate ACK counts as one
- * segment that left the network. That is limited transmit (RFC 3042) before a fast recovery, and the
- * inflated window (RFC 5681 3.2) in it. */
+/* Without SACK nothing tells how much of what is in flight arrived; every duplicate ACK counts as
+ * one segment that left the network. That is limited transmit (RFC 3042) before a fast recovery,
+ * and the inflated window (RFC 5681 3.2) in it. */
 static uint32_t pipe_now(const struct tcb *tcb)
 {
     uint64_t left = tcb->has_sack ? 0 : (uint64_t)tcb->dupacks * tcb->mss;
@@ -343,7 +350,8 @@ static void output_lost(struct tcb *tcb)
         bool is_allowed = seq_diff(rec_end(rec), seq_add(tcb->snd_una, tcb->snd_wnd)) <= 0;
         if (!is_first && !is_allowed)
             return;
-        /* The first retransmission of the oldest goes whatever is in flight (RFC 6582 3.2, 6675 5). */
+        /* The first retransmission of the oldest goes whatever is in flight (RFC 6582 3.2, 6675 5).
+         */
         bool is_due = is_first && rec->sends_n == 1 && tcb->recovery == RECOVERY_FAST;
         if (!is_due && pipe_now(tcb) > 0 && pipe_now(tcb) + rec->n > tcb->cc.cwnd) {
             tcb->cc.is_limited = true;
@@ -422,8 +430,8 @@ static bool output_new(struct tcb *tcb)
         cc_idle(tcb);
     for (int i = 0; i < OUTPUT_SEGMENTS_MAX; i++) {
         uint32_t n = tcb->unsent > 0 ? new_segment_n(tcb) : 0;
-        bool is_fin = tcb->is_fin_queued && !tcb->is_fin_sent && n == tcb->unsent &&
-                      window_left(tcb) > n;
+        bool is_fin =
+            tcb->is_fin_queued && !tcb->is_fin_sent && n == tcb->unsent && window_left(tcb) > n;
         if (n == 0 && (!is_fin || tcb->unsent > 0))
             return false;
         if (!output_new_rec(tcb, n, is_fin))
@@ -468,9 +476,9 @@ static void output_ack(struct tcb *tcb)
 void tcp_output(struct tcb *tcb)
 {
     check(tcb->magic == TCB_MAGIC);
-    if (tcb->state == TCP_CLOSED)
+    if (tcb->state == TCPS_CLOSED)
         return;
-    if (tcb->state < TCP_ESTABLISHED) {
+    if (tcb->state < TCPS_ESTABLISHED) {
         output_lost(tcb);
         return;
     }
@@ -499,8 +507,8 @@ int tcp_send(struct tcb *tcb, const struct slice *v, uint32_t n)
 {
     struct net *net = tcb->net;
     check(tcb->magic == TCB_MAGIC);
-    bool is_open = tcb->state == TCP_ESTABLISHED || tcb->state == TCP_CLOSE_WAIT ||
-                   tcb->state == TCP_SYN_SENT || tcb->state == TCP_SYN_RCVD;
+    bool is_open = tcb->state == TCPS_ESTABLISHED || tcb->state == TCPS_CLOSE_WAIT ||
+                   tcb->state == TCPS_SYN_SENT || tcb->state == TCPS_SYN_RCVD;
     if (!is_open || tcb->is_fin_queued)
         return E_CLOSED;
     if (net->config.extents_max - net->exts_out_n < n) {
@@ -541,10 +549,10 @@ void tcp_shutdown(struct tcb *tcb)
     if (tcb->is_fin_queued)
         return;
     switch (tcb->state) {
-    case TCP_SYN_SENT: tcb_end(tcb, 0); return;
-    case TCP_ESTABLISHED: tcb_state_set(tcb, TCP_FIN_WAIT_1); break;
-    case TCP_CLOSE_WAIT: tcb_state_set(tcb, TCP_LAST_ACK); break;
-    case TCP_SYN_RCVD: break; /* queued; the state follows when it is established */
+    case TCPS_SYN_SENT: tcb_end(tcb, 0); return;
+    case TCPS_ESTABLISHED: tcb_state_set(tcb, TCPS_FIN_WAIT_1); break;
+    case TCPS_CLOSE_WAIT: tcb_state_set(tcb, TCPS_LAST_ACK); break;
+    case TCPS_SYN_RCVD: break; /* queued; the state follows when it is established */
     default: return;
     }
     tcb->is_fin_queued = true;

@@ -1,5 +1,6 @@
 /*
- * tcp_reasm.c - received bytes: in order for the application, out of order in ranges, and SACK blocks.
+ * tcp_reasm.c - received bytes: in order for the application, out of order in ranges, and SACK
+ * blocks.
  *
  * Owner: worker.
  *
@@ -7,9 +8,9 @@
  * chain of adjacent packets; the first packet of a range carries its end, its last packet and the
  * next range. A packet is trimmed against what is there, so nothing is stored twice.
  *
- * Memory is accounted by true size (a packet costs its room, whatever it carries): per connection and
- * for all. Over the limits the highest range goes first, and is not reported by SACK any more; bytes
- * in order are dropped last. Small packets are copied into the one before them.
+ * Memory is accounted by true size (a packet costs its room, whatever it carries): per connection
+ * and for all. Over the limits the highest range goes first, and is not reported by SACK any more;
+ * bytes in order are dropped last. Small packets are copied into the one before them.
  */
 #include "net_inside.h"
 
@@ -81,7 +82,7 @@ uint32_t tcp_read(struct tcb *tcb, struct slice *v, uint32_t max, uint64_t bytes
         tcb->rxq_head = pkt->next;
         rx_account(tcb, -(int64_t)pkt_true_size(pkt));
     }
-    if (n > 0 && tcb->state != TCP_CLOSED)
+    if (n > 0 && tcb->state != TCPS_CLOSED)
         tcb_dirty(tcb); /* the window may open */
     return n;
 }

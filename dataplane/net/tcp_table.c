@@ -170,7 +170,7 @@ struct tx_rec *rec_new(struct net *net)
         count(net, NET_NO_RECORD);
         return NULL;
     }
-    memset(rec, 0, sizeof *rec);
+    rec->sends_n = 0; /* the sender fills in the rest */
     list_init(&rec->link);
     list_init(&rec->sent);
     net->recs_out_n++;
@@ -213,16 +213,25 @@ struct tcb *tcb_new(struct net *net)
     return tcb;
 }
 
+/* The application has heard of it, or never will. */
+void tcb_waiting_end(struct tcb *tcb)
+{
+    if (!tcb->is_waiting)
+        return;
+    struct tcp_listener *listener = (struct tcp_listener *)(uintptr_t)tcb->listener;
+    check(listener->waiting_n > 0);
+    listener->waiting_n--;
+    tcb->is_waiting = false;
+}
+
 static void tcb_free(struct tcb *tcb)
 {
     struct net *net = tcb->net;
-    check(tcb->state == TCP_CLOSED && !tcb->is_in_table && tcb->queued == 0);
+    check(tcb->state == TCPS_CLOSED && !tcb->is_in_table && tcb->queued == 0);
     reasm_drop_all(tcb);
-    if (list_is_linked(&tcb->news)) {
-        if ((tcb->news_bits & TCP_NEWS_OPENED) != 0 && tcb->listener != NULL)
-            ((struct tcp_listener *)(uintptr_t)tcb->listener)->waiting_n--;
+    tcb_waiting_end(tcb);
+    if (list_is_linked(&tcb->news))
         list_del(&tcb->news);
-    }
     if (list_is_linked(&tcb->dirty))
         list_del(&tcb->dirty);
     list_del(&tcb->link);
@@ -273,9 +282,9 @@ void tcb_end(struct tcb *tcb, int error)
 {
     struct net *net = tcb->net;
     check(tcb->magic == TCB_MAGIC);
-    if (tcb->state == TCP_CLOSED)
+    if (tcb->state == TCPS_CLOSED)
         return;
-    tcb_state_set(tcb, TCP_CLOSED);
+    tcb_state_set(tcb, TCPS_CLOSED);
     tcb->error = error;
     count(net, NET_CLOSED);
     if (tcb->is_in_table)
@@ -297,9 +306,9 @@ void tcb_end(struct tcb *tcb, int error)
 void tcp_abort(struct tcb *tcb)
 {
     check(tcb->magic == TCB_MAGIC);
-    if (tcb->state == TCP_CLOSED)
+    if (tcb->state == TCPS_CLOSED)
         return;
-    if (tcb->state != TCP_SYN_SENT)
+    if (tcb->state != TCPS_SYN_SENT)
         tcb_rst(tcb);
     tcb_end(tcb, E_CLOSED);
 }
@@ -307,7 +316,7 @@ void tcp_abort(struct tcb *tcb)
 void tcp_release(struct tcb *tcb)
 {
     check(tcb->magic == TCB_MAGIC && !tcb->is_orphan);
-    if (tcb->state == TCP_CLOSED) {
+    if (tcb->state == TCPS_CLOSED) {
         tcb->is_orphan = true;
         tcb_free(tcb);
         return;
@@ -320,17 +329,15 @@ void tcp_release(struct tcb *tcb)
     }
     tcp_shutdown(tcb);
     tcb->is_orphan = true;
-    if (tcb->state == TCP_CLOSED) { /* shutdown of a SYN_SENT */
+    if (tcb->state == TCPS_CLOSED) { /* shutdown of a SYN_SENT */
         tcb_free(tcb);
         return;
     }
-    if (list_is_linked(&tcb->news)) {
-        if ((tcb->news_bits & TCP_NEWS_OPENED) != 0 && tcb->listener != NULL)
-            ((struct tcp_listener *)(uintptr_t)tcb->listener)->waiting_n--;
+    tcb_waiting_end(tcb);
+    if (list_is_linked(&tcb->news))
         list_del(&tcb->news);
-        tcb->news_bits = 0;
-    }
-    if (tcb->state == TCP_FIN_WAIT_2)
+    tcb->news_bits = 0;
+    if (tcb->state == TCPS_FIN_WAIT_2)
         tcb_timer_set(tcb, TIMER_LINGER,
                       tcb->net->now_ns + tcb->net->config.time_wait_ms * NS_PER_MS);
 }
@@ -373,9 +380,9 @@ uint64_t tcp_unacked(const struct tcb *tcb)
     return tcb->queued;
 }
 
-void tcp_info(const struct tcb *tcb, struct tcp_info *out)
+void tcp_facts(const struct tcb *tcb, struct tcp_facts *out)
 {
-    *out = (struct tcp_info){
+    *out = (struct tcp_facts){
         .state = tcb->state,
         .mss = tcb->mss,
         .cwnd = tcb->cc.cwnd,

@@ -93,7 +93,7 @@ static bool has_no_progress(struct tcb *tcb)
 static void tcb_give_up(struct tcb *tcb)
 {
     count(tcb->net, NET_ENDED_TIMEOUT);
-    if (tcb->state != TCP_SYN_SENT)
+    if (tcb->state != TCPS_SYN_SENT)
         tcb_rst(tcb);
     tcb_end(tcb, E_TIMED_OUT);
 }
@@ -141,7 +141,7 @@ static void keep_fire(struct tcb *tcb)
 {
     const struct net_config *config = &tcb->net->config;
     uint64_t idle = config->keepalive_ms * NS_PER_MS, since = tcb->net->now_ns - tcb->last_rx_ns;
-    if (tcb->state < TCP_ESTABLISHED)
+    if (tcb->state < TCPS_ESTABLISHED)
         return;
     if (since < idle) {
         tcb->probes_n = list_is_empty(&tcb->recs) && tcb->snd_wnd > 0 ? 0 : tcb->probes_n;
@@ -170,14 +170,14 @@ static void ack_fire(struct tcb *tcb)
 
 static void linger_fire(struct tcb *tcb)
 {
-    if (tcb->is_orphan && tcb->state == TCP_FIN_WAIT_2)
+    if (tcb->is_orphan && tcb->state == TCPS_FIN_WAIT_2)
         tcb_end(tcb, E_TIMED_OUT);
 }
 
 static void user_fire(struct tcb *tcb)
 {
     uint64_t max = tcb->net->config.user_timeout_ms * NS_PER_MS;
-    if (tcb->state != TCP_SYN_RCVD && tcb->state != TCP_SYN_SENT)
+    if (tcb->state != TCPS_SYN_RCVD && tcb->state != TCPS_SYN_SENT)
         return;
     if (has_no_progress(tcb))
         tcb_give_up(tcb);
@@ -188,20 +188,24 @@ static void user_fire(struct tcb *tcb)
 static void tcb_timer_fire(struct timer *timer, struct now now)
 {
     static void (*const fires[TIMERS_N])(struct tcb *) = {
-        [TIMER_RTO] = rto_fire,         [TIMER_PROBE] = loss_probe_timeout,
-        [TIMER_REORDER] = loss_reorder_timeout, [TIMER_PERSIST] = persist_fire,
-        [TIMER_ACK] = ack_fire,         [TIMER_KEEP] = keep_fire,
-        [TIMER_USER] = user_fire,       [TIMER_LINGER] = linger_fire,
+        [TIMER_RTO] = rto_fire,
+        [TIMER_PROBE] = loss_probe_timeout,
+        [TIMER_REORDER] = loss_reorder_timeout,
+        [TIMER_PERSIST] = persist_fire,
+        [TIMER_ACK] = ack_fire,
+        [TIMER_KEEP] = keep_fire,
+        [TIMER_USER] = user_fire,
+        [TIMER_LINGER] = linger_fire,
         [TIMER_AGAIN] = tcb_dirty,
     };
     struct tcb *tcb = container_of(timer, struct tcb, timer);
-    check(tcb->magic == TCB_MAGIC && tcb->state != TCP_CLOSED);
+    check(tcb->magic == TCB_MAGIC && tcb->state != TCPS_CLOSED);
     for (int i = 0; i < TIMERS_N; i++) {
         if (tcb->due[i] == 0 || tcb->due[i] > now.ns)
             continue;
         tcb->due[i] = 0;
         fires[i](tcb);
-        if (tcb->magic != TCB_MAGIC || tcb->state == TCP_CLOSED)
+        if (tcb->magic != TCB_MAGIC || tcb->state == TCPS_CLOSED)
             return;
     }
     uint64_t at = UINT64_MAX;

@@ -42,8 +42,7 @@ void time_wait_enter(struct tcb *tcb)
         count(net, NET_TIME_WAITS_EVICTED);
         wait_free(net, list_first(&net->waits, struct wait_entry, link));
     }
-    struct wait_entry *entry =
-        list_entry(list_pop(&net->waits_free), struct wait_entry, link);
+    struct wait_entry *entry = list_entry(list_pop(&net->waits_free), struct wait_entry, link);
     entry->due_ns = net->now_ns + wait_ns(net);
     entry->rcv_nxt = tcb->rcv_nxt;
     entry->snd_nxt = tcb->snd_nxt;
@@ -54,7 +53,7 @@ void time_wait_enter(struct tcb *tcb)
     entry->wnd = (uint32_t)seq_diff(tcb->rcv_edge, tcb->rcv_nxt) >> tcb->rcv_ws;
     memcpy(entry->mac, tcb->mac, 6);
     bool is_ack_due = tcb->is_ack_now;
-    tcb_state_set(tcb, TCP_TIME_WAIT);
+    tcb_state_set(tcb, TCPS_TIME_WAIT);
     tcb_end(tcb, 0); /* out of the table, so that the entry takes its place */
     count(net, NET_TIME_WAITS);
     flow_add(net, wait_index(net, entry), flow.peer_ip, flow.peer_port, flow.port);

@@ -1,5 +1,6 @@
 /*
- * fuzz_net_opts.c - any TCP options: reading stays within them, and what was written reads the same.
+ * fuzz_net_opts.c - any TCP options: reading stays within them, and what was written reads the
+ * same.
  */
 #include "fuzz.h"
 

@@ -25,10 +25,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         configs[side].rcv_bytes = (data[side] & 16) != 0 ? 3000 : 100000;
     }
     struct bed *bed = bed_make(pattern, data[2], configs);
-    bed->faults = (struct bed_faults){.loss = 25, .twice = 10, .reorder = 25, .corrupt = 5,
-                                      .truncate = 20, .delay_ns = NS_PER_MS,
-                                      .jitter_ns = 20 * NS_PER_MS, .until_ns = UINT64_MAX,
-                                      .script = data + 6, .script_n = n - 6,
+    bed->faults = (struct bed_faults){.loss = 25,
+                                      .twice = 10,
+                                      .reorder = 25,
+                                      .corrupt = 5,
+                                      .truncate = 20,
+                                      .delay_ns = NS_PER_MS,
+                                      .jitter_ns = 20 * NS_PER_MS,
+                                      .until_ns = UINT64_MAX,
+                                      .script = data + 6,
+                                      .script_n = n - 6,
                                       .lose_at = {-1, -1}};
     bed_connect(bed, (uint64_t)data[3] * 100, (uint64_t)data[4] * 100);
     bed->streams[0][0].slice_max = 1 + data[5] * 10u;

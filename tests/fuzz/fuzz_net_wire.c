@@ -83,7 +83,7 @@ static void fuzz_heads(struct fuzz *f, uint8_t kind, struct pkt *pkt, const uint
     uint32_t all = 0;
     for (int i = 0; i < 20; i += 2)
         all += load_u16(ip + i);
-    sum = (uint16_t)~((all & 0xffff) + (all >> 16));
+    sum = (uint16_t) ~((all & 0xffff) + (all >> 16));
     store_u16(ip + 10, sum);
     uint8_t *t = ip + IP4_BYTES;
     store_u16(t, 40000);
@@ -121,7 +121,8 @@ static void fuzz_app(struct fuzz *f, const uint8_t *bytes, uint32_t n)
         break;
     case 1:
         v[0] = (struct slice){payload, n * 16, NULL};
-        (void)!tcp_send(f->tcb, v, 1);
+        if (tcp_send(f->tcb, v, 1) != 0) /* refused: the bytes stay ours */
+            return;
         break;
     case 2: tcp_shutdown(f->tcb); break;
     default:
@@ -133,10 +134,11 @@ static void fuzz_app(struct fuzz *f, const uint8_t *bytes, uint32_t n)
 
 static void fuzz_handshake(struct fuzz *f)
 {
-    static const uint8_t syn[] = {0, 0, 3, 232, 0,  0, 0, 0, 0xa0, SYN, 255, 255, 0, 0, 0, 0, 2, 4,
-                                  5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 2};
-    uint8_t ack[28] = {0, 0, 3, 233, 0,   0, 0, 0,  0x80, ACK, 255, 255, 0, 0,
-                       0, 0, 1, 1,   8, 10, 0, 0, 0, 2, 0, 0, 0, 0};
+    static const uint8_t syn[] = {0, 0, 3, 232, 0, 0, 0, 0,   0xa0, SYN, 255, 255,
+                                  0, 0, 0, 0,   2, 4, 5, 180, 4,    2,   8,   10,
+                                  0, 0, 0, 1,   0, 0, 0, 0,   1,    3,   3,   2};
+    uint8_t ack[28] = {0, 0, 3, 233, 0, 0,  0, 0, 0x80, ACK, 255, 255, 0, 0,
+                       0, 0, 1, 1,   8, 10, 0, 0, 0,    2,   0,   0,   0, 0};
     fuzz_frame(f, 2, syn, sizeof syn);
     fuzz_turn(f);
     store_u32(ack + 4, f->iss + 1);
@@ -147,10 +149,18 @@ static void fuzz_handshake(struct fuzz *f)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct fuzz f = {.now = {NS_PER_S, 0}};
-    struct net_config config = {.ip = ME, .mask = 0xffffff00, .tcbs_max = 4, .syns_max = 2,
-                                .time_waits_max = 2, .packets_max = 64, .heads_max = 64,
-                                .extents_max = 64, .records_max = 64, .rcv_bytes = 16384,
-                                .no_rx_checksum = true, .seed = 3};
+    struct net_config config = {.ip = ME,
+                                .mask = 0xffffff00,
+                                .tcbs_max = 4,
+                                .syns_max = 2,
+                                .time_waits_max = 2,
+                                .packets_max = 64,
+                                .heads_max = 64,
+                                .extents_max = 64,
+                                .records_max = 64,
+                                .rcv_bytes = 16384,
+                                .no_rx_checksum = true,
+                                .seed = 3};
     memcpy(config.mac, mac_me, 6);
     check(net_init(&f.net, &config, f.now) == 0);
     check(net_listen(f.net, 9092, 4, NULL) == 0);

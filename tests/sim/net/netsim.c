@@ -66,7 +66,7 @@ static uint64_t bytes_choose(struct prng *prng)
 static void wrap_set(struct bed *bed, struct prng *prng)
 {
     struct tcb *tcb = bed->streams[0][0].tcb;
-    if (!prng_chance(prng, 50) || tcb->state != TCP_SYN_SENT)
+    if (!prng_chance(prng, 50) || tcb->state != TCPS_SYN_SENT)
         return;
     for (struct pkt *pkt; (pkt = pkt_queue_pop(&bed->net[0]->out)) != NULL;)
         pkt_put(pkt);

@@ -24,6 +24,8 @@
 
 #include "bytes.h"
 #include "inside.h"
+#include "net.h"
+#include "pkt.h"
 #include "uring.h"
 
 enum { PIECES_MAX = 64, FRAME_MAX = 8 << 20, TURNS_MAX = 20000 };
@@ -41,7 +43,10 @@ struct request {
 
 /* Owner: the test. */
 struct bed {
-    bool is_sock;
+    bool is_sock; /* bytes take time to arrive: kernel sockets, or two engines of net/ */
+    bool is_net;
+    struct net *nets[2]; /* ours, and the clients' */
+    struct list net_clients;
     struct io *io;
     struct io nothing; /* the memory transport needs none */
     struct pages pages;
@@ -62,8 +67,16 @@ struct bed {
     uint32_t frames_n, sent_n, told_n, too_many_n;
 };
 
+/* A client of the second engine; the bed's, because clients are values. */
+struct net_client {
+    struct list link;
+    struct tcb *tcb;
+    uint32_t news; /* all so far */
+};
+
 struct client {
     struct bed *bed;
+    struct net_client *net;
     int fd;
     struct conn_memory *memory;
 };
@@ -119,6 +132,73 @@ static void bed_listen(struct bed *bed)
     assert_int_equal(conns_listen(bed->conns, &bed->listener, fd), 0);
 }
 
+/* ── two engines ── */
+
+enum { CLIENT_IP = 0x0a000002, OUR_IP = 0x0a000001, NET_PORT = 9092 };
+
+static void bed_net_open(struct bed *bed)
+{
+    for (int i = 0; i < 2; i++) {
+        struct net_config config = {.mac = {2, 0, 0, 0, 0, (uint8_t)(i + 1)},
+                                    .ip = i == 0 ? OUR_IP : CLIENT_IP,
+                                    .mask = 0xffffff00,
+                                    .user_timeout_ms = 100000000,
+                                    .seed = 3};
+        assert_int_equal(net_init(&bed->nets[i], &config, bed->now), 0);
+    }
+    snprintf(bed->listener.name, sizeof bed->listener.name, "PLAINTEXT");
+    bed->port = NET_PORT;
+    list_init(&bed->net_clients);
+    assert_int_equal(conns_net_listen(bed->nets[0], &bed->listener, NET_PORT), 0);
+}
+
+/* What one engine sends arrives at the other. */
+static void bed_net_carry(struct bed *bed, int from)
+{
+    net_turn(bed->nets[from], bed->now);
+    for (struct pkt *pkt; (pkt = net_output_next(bed->nets[from])) != NULL;) {
+        struct pkt *to = net_packet_take(bed->nets[!from]);
+        assert_non_null(to);
+        to->n = pkt_copy(pkt, to->data);
+        pkt_put(pkt);
+        net_input(bed->nets[!from], to, bed->now);
+    }
+}
+
+static void bed_net_arrive(struct bed *bed)
+{
+    uint32_t news;
+    for (int i = 0; i < 4; i++) {
+        bed_net_carry(bed, 1);
+        conns_net_turn(bed->conns, bed->nets[0], bed->now);
+        bed_net_carry(bed, 0);
+        for (struct tcb *tcb; (tcb = net_news_next(bed->nets[1], &news)) != NULL;)
+            ((struct net_client *)tcp_user(tcb))->news |= news;
+    }
+}
+
+/* Both engines forget everything in time, and nothing is left. */
+static void bed_net_close(struct bed *bed)
+{
+    for (int i = 0; i < 200; i++) {
+        bed->now.ns += NS_PER_S;
+        bed_net_arrive(bed);
+    }
+    for (struct list *l; (l = list_pop(&bed->net_clients)) != NULL;)
+        free(list_entry(l, struct net_client, link));
+    for (int i = 0; i < 2; i++)
+        net_fini(bed->nets[i]);
+}
+
+/* Whatever is on its way arrives. */
+static void bed_arrive(struct bed *bed, uint64_t ns_max)
+{
+    if (bed->is_net)
+        bed_net_arrive(bed);
+    else if (bed->is_sock)
+        io_wait(bed->io, ns_max);
+}
+
 static struct conns_config bed_config_default(void)
 {
     return (struct conns_config){
@@ -131,25 +211,31 @@ static struct conns_config bed_config_default(void)
     };
 }
 
-static struct bed *bed_make(bool is_sock, const struct conns_config *config, uint64_t pages_bytes)
+enum bed_kind { BED_MEMORY, BED_SOCK, BED_NET };
+
+static struct bed *bed_make(enum bed_kind kind, const struct conns_config *config,
+                            uint64_t pages_bytes)
 {
     struct bed *bed = calloc(1, sizeof *bed);
     struct uring_report report;
     assert_non_null(bed);
-    bed->is_sock = is_sock;
+    bed->is_sock = kind != BED_MEMORY;
+    bed->is_net = kind == BED_NET;
     bed->has_want = true;
     bed->config = *config;
     bed->now = (struct now){NS_PER_S, 1000};
     list_init(&bed->held);
     bed->nothing.functions = &nothing_functions;
     bed->io = &bed->nothing;
-    if (is_sock)
+    if (kind == BED_SOCK)
         assert_int_equal(uring_open(&bed->io, 256, &report), 0);
     bed_pages_make(bed, pages_bytes);
     timers_init(&bed->timers, bed->now.ns);
     assert_int_equal(conns_init(&bed->conns, config, bed->io, &bed->pages, &bed->timers), 0);
-    if (is_sock)
+    if (kind == BED_SOCK)
         bed_listen(bed);
+    if (kind == BED_NET)
+        bed_net_open(bed);
     return bed;
 }
 
@@ -283,8 +369,7 @@ static void app_turn(struct bed *bed)
 
 static void bed_turn(struct bed *bed)
 {
-    if (bed->is_sock)
-        io_wait(bed->io, 50 * NS_PER_US);
+    bed_arrive(bed, 50 * NS_PER_US);
     timers_run(&bed->timers, bed->now, 1000);
     app_turn(bed);
     bed_invariants(bed);
@@ -334,8 +419,10 @@ static void bed_free(struct bed *bed)
     assert_int_equal(stats->recv_buffers_out_n, 0);
     assert_int_equal(bed->pages.used_bytes, 0);
     assert_int_equal(bed->io->under_way, 0);
+    if (bed->is_net)
+        bed_net_close(bed);
     conns_fini(bed->conns);
-    if (bed->is_sock)
+    if (bed->is_sock && !bed->is_net)
         uring_close(bed->io);
     free(bed->region);
     free(bed->headers);
@@ -346,7 +433,14 @@ static void bed_free(struct bed *bed)
 
 static bool client_try(struct client *c, struct bed *bed)
 {
-    *c = (struct client){bed, -1, NULL};
+    *c = (struct client){bed, NULL, -1, NULL};
+    if (bed->is_net) {
+        c->net = calloc(1, sizeof *c->net);
+        assert_non_null(c->net);
+        list_append(&bed->net_clients, &c->net->link);
+        c->net->tcb = tcp_connect(bed->nets[1], OUR_IP, NET_PORT, c->net, bed->now);
+        return c->net->tcb != NULL;
+    }
     if (!bed->is_sock) {
         c->memory = conns_memory_connect(bed->conns, &bed->listener, bed->now);
         return c->memory != NULL;
@@ -371,9 +465,49 @@ static struct client client_connect(struct bed *bed)
     return c;
 }
 
+struct net_copy {
+    struct slice_owner owner;
+    uint8_t bytes[];
+};
+
+static void net_copy_release(struct slice_owner *owner)
+{
+    free(container_of(owner, struct net_copy, owner));
+}
+
+static int64_t net_client_write(struct net_client *c, const void *from, uint64_t n)
+{
+    enum { QUEUED_MAX = 256 * 1024 };
+    if ((c->news & TCP_NEWS_CLOSED) != 0)
+        return -1;
+    n = min_u64(n, QUEUED_MAX - min_u64(QUEUED_MAX, tcp_unacked(c->tcb)));
+    if ((c->news & TCP_NEWS_OPENED) == 0 || n == 0)
+        return 0;
+    struct net_copy *copy = malloc(sizeof *copy + n);
+    assert_non_null(copy);
+    copy->owner = (struct slice_owner){1, net_copy_release};
+    memcpy(copy->bytes, from, n);
+    struct slice s = {copy->bytes, (uint32_t)n, &copy->owner};
+    assert_int_equal(tcp_send(c->tcb, &s, 1), 0);
+    return (int64_t)n;
+}
+
+static int64_t net_client_read(struct net_client *c, void *to, uint64_t n)
+{
+    struct slice s;
+    if (tcp_read(c->tcb, &s, 1, n) == 0)
+        return (c->news & (TCP_NEWS_END | TCP_NEWS_CLOSED)) != 0 ? -1 : 0;
+    uint32_t got = s.n;
+    memcpy(to, s.ptr, got);
+    slice_put(&s);
+    return got;
+}
+
 /* As much as fits now; -1 when the connection is over. */
 static int64_t client_write_some(struct client *c, const void *from, uint64_t n)
 {
+    if (c->net != NULL)
+        return net_client_write(c->net, from, n);
     if (c->memory != NULL)
         return conn_memory_write(c->memory, from, n, c->bed->now);
     ssize_t rc = send(c->fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -399,6 +533,8 @@ static bool client_is_stuck(const struct client *c, const struct conn *conn)
 
 static int64_t client_read_some(struct client *c, void *to, uint64_t n)
 {
+    if (c->net != NULL)
+        return net_client_read(c->net, to, n);
     if (c->memory != NULL)
         return conn_memory_read(c->memory, to, n);
     ssize_t rc = recv(c->fd, to, n, MSG_DONTWAIT);
@@ -452,6 +588,8 @@ static void client_close(struct client *c)
 {
     if (c->memory != NULL)
         conn_memory_close(c->memory);
+    else if (c->net != NULL)
+        tcp_release(c->net->tcb);
     else
         close(c->fd);
     c->memory = NULL;

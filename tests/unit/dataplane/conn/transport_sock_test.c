@@ -9,7 +9,7 @@
 static int case_setup(void **state)
 {
     struct conns_config config = bed_config_default();
-    *state = bed_make(true, &config, MIB(128));
+    *state = bed_make(BED_SOCK, &config, MIB(128));
     return 0;
 }
 

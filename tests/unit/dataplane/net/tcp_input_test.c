@@ -5,7 +5,16 @@
 
 /* ── state x event ── */
 
-enum event { EV_RST, EV_RST_NEAR, EV_SYN, EV_ACK_FUTURE, EV_DATA, EV_DATA_OUT, EV_FIN, EV_FIN_ACKS };
+enum event {
+    EV_RST,
+    EV_RST_NEAR,
+    EV_SYN,
+    EV_ACK_FUTURE,
+    EV_DATA,
+    EV_DATA_OUT,
+    EV_FIN,
+    EV_FIN_ACKS
+};
 /* What must follow: the state, and the flags of the only answer (0: silence). */
 struct cell {
     enum tcp_state state;
@@ -15,41 +24,41 @@ struct cell {
 };
 
 static const struct cell cells[] = {
-    {TCP_ESTABLISHED, EV_RST, TCP_CLOSED, 0},
-    {TCP_FIN_WAIT_1, EV_RST, TCP_CLOSED, 0},
-    {TCP_FIN_WAIT_2, EV_RST, TCP_CLOSED, 0},
-    {TCP_CLOSE_WAIT, EV_RST, TCP_CLOSED, 0},
-    {TCP_CLOSING, EV_RST, TCP_CLOSED, 0},
-    {TCP_LAST_ACK, EV_RST, TCP_CLOSED, 0},
-    {TCP_ESTABLISHED, EV_RST_NEAR, TCP_ESTABLISHED, ACK},
-    {TCP_FIN_WAIT_1, EV_RST_NEAR, TCP_FIN_WAIT_1, ACK},
-    {TCP_FIN_WAIT_2, EV_RST_NEAR, TCP_FIN_WAIT_2, ACK},
-    {TCP_CLOSE_WAIT, EV_RST_NEAR, TCP_CLOSE_WAIT, ACK},
-    {TCP_ESTABLISHED, EV_SYN, TCP_ESTABLISHED, ACK},
-    {TCP_FIN_WAIT_1, EV_SYN, TCP_FIN_WAIT_1, ACK},
-    {TCP_FIN_WAIT_2, EV_SYN, TCP_FIN_WAIT_2, ACK},
-    {TCP_CLOSE_WAIT, EV_SYN, TCP_CLOSE_WAIT, ACK},
-    {TCP_ESTABLISHED, EV_ACK_FUTURE, TCP_ESTABLISHED, ACK},
-    {TCP_FIN_WAIT_1, EV_ACK_FUTURE, TCP_FIN_WAIT_1, ACK},
-    {TCP_FIN_WAIT_2, EV_ACK_FUTURE, TCP_FIN_WAIT_2, ACK},
-    {TCP_CLOSE_WAIT, EV_ACK_FUTURE, TCP_CLOSE_WAIT, ACK},
-    {TCP_CLOSING, EV_ACK_FUTURE, TCP_CLOSING, ACK},
-    {TCP_LAST_ACK, EV_ACK_FUTURE, TCP_LAST_ACK, ACK},
-    {TCP_ESTABLISHED, EV_DATA_OUT, TCP_ESTABLISHED, ACK},
-    {TCP_FIN_WAIT_1, EV_DATA_OUT, TCP_FIN_WAIT_1, ACK},
-    {TCP_FIN_WAIT_2, EV_DATA_OUT, TCP_FIN_WAIT_2, ACK},
-    {TCP_CLOSE_WAIT, EV_DATA_OUT, TCP_CLOSE_WAIT, ACK},
-    {TCP_ESTABLISHED, EV_FIN, TCP_CLOSE_WAIT, ACK},
-    {TCP_FIN_WAIT_1, EV_FIN, TCP_CLOSING, ACK},
-    {TCP_FIN_WAIT_2, EV_FIN, TCP_CLOSED, ACK},
-    {TCP_FIN_WAIT_1, EV_FIN_ACKS, TCP_CLOSED, ACK},
-    {TCP_CLOSE_WAIT, EV_DATA, TCP_CLOSE_WAIT, 0},
+    {TCPS_ESTABLISHED, EV_RST, TCPS_CLOSED, 0},
+    {TCPS_FIN_WAIT_1, EV_RST, TCPS_CLOSED, 0},
+    {TCPS_FIN_WAIT_2, EV_RST, TCPS_CLOSED, 0},
+    {TCPS_CLOSE_WAIT, EV_RST, TCPS_CLOSED, 0},
+    {TCPS_CLOSING, EV_RST, TCPS_CLOSED, 0},
+    {TCPS_LAST_ACK, EV_RST, TCPS_CLOSED, 0},
+    {TCPS_ESTABLISHED, EV_RST_NEAR, TCPS_ESTABLISHED, ACK},
+    {TCPS_FIN_WAIT_1, EV_RST_NEAR, TCPS_FIN_WAIT_1, ACK},
+    {TCPS_FIN_WAIT_2, EV_RST_NEAR, TCPS_FIN_WAIT_2, ACK},
+    {TCPS_CLOSE_WAIT, EV_RST_NEAR, TCPS_CLOSE_WAIT, ACK},
+    {TCPS_ESTABLISHED, EV_SYN, TCPS_ESTABLISHED, ACK},
+    {TCPS_FIN_WAIT_1, EV_SYN, TCPS_FIN_WAIT_1, ACK},
+    {TCPS_FIN_WAIT_2, EV_SYN, TCPS_FIN_WAIT_2, ACK},
+    {TCPS_CLOSE_WAIT, EV_SYN, TCPS_CLOSE_WAIT, ACK},
+    {TCPS_ESTABLISHED, EV_ACK_FUTURE, TCPS_ESTABLISHED, ACK},
+    {TCPS_FIN_WAIT_1, EV_ACK_FUTURE, TCPS_FIN_WAIT_1, ACK},
+    {TCPS_FIN_WAIT_2, EV_ACK_FUTURE, TCPS_FIN_WAIT_2, ACK},
+    {TCPS_CLOSE_WAIT, EV_ACK_FUTURE, TCPS_CLOSE_WAIT, ACK},
+    {TCPS_CLOSING, EV_ACK_FUTURE, TCPS_CLOSING, ACK},
+    {TCPS_LAST_ACK, EV_ACK_FUTURE, TCPS_LAST_ACK, ACK},
+    {TCPS_ESTABLISHED, EV_DATA_OUT, TCPS_ESTABLISHED, ACK},
+    {TCPS_FIN_WAIT_1, EV_DATA_OUT, TCPS_FIN_WAIT_1, ACK},
+    {TCPS_FIN_WAIT_2, EV_DATA_OUT, TCPS_FIN_WAIT_2, ACK},
+    {TCPS_CLOSE_WAIT, EV_DATA_OUT, TCPS_CLOSE_WAIT, ACK},
+    {TCPS_ESTABLISHED, EV_FIN, TCPS_CLOSE_WAIT, ACK},
+    {TCPS_FIN_WAIT_1, EV_FIN, TCPS_CLOSING, ACK},
+    {TCPS_FIN_WAIT_2, EV_FIN, TCPS_CLOSED, ACK},
+    {TCPS_FIN_WAIT_1, EV_FIN_ACKS, TCPS_CLOSED, ACK},
+    {TCPS_CLOSE_WAIT, EV_DATA, TCPS_CLOSE_WAIT, 0},
 };
 
 static void event_send(struct peer *p, enum event event, enum tcp_state state)
 {
-    bool has_fin = state == TCP_CLOSE_WAIT || state == TCP_CLOSING || state == TCP_LAST_ACK;
-    uint32_t seq = has_fin ? 2 : 1, ack = state == TCP_FIN_WAIT_2 ? 2 : 1;
+    bool has_fin = state == TCPS_CLOSE_WAIT || state == TCPS_CLOSING || state == TCPS_LAST_ACK;
+    uint32_t seq = has_fin ? 2 : 1, ack = state == TCPS_FIN_WAIT_2 ? 2 : 1;
     switch (event) {
     case EV_RST: peer_send(p, RST, seq, 0, 0); break;
     case EV_RST_NEAR: peer_send(p, RST, seq + 100, 0, 0); break;
@@ -70,8 +79,7 @@ static void table_of_states_and_events_follows_rfc_9293(void **unused_state)
         event_send(p, cells[i].event, cells[i].state);
         peer_turn(p);
         if (p->tcb->state != cells[i].then || p->out_n != (cells[i].answer != 0))
-            print_message("cell %zu: %s, %u answers\n", i, tcp_state_text(p->tcb->state),
-                          p->out_n);
+            print_message("cell %zu: %s, %u answers\n", i, tcp_state_text(p->tcb->state), p->out_n);
         assert_int_equal(p->tcb->state, cells[i].then);
         assert_int_equal(p->out_n, cells[i].answer != 0);
         if (p->out_n > 0)
@@ -102,7 +110,7 @@ static void closed_port_answers_syn_with_rst_and_never_a_rst(void **state)
 static void time_wait_ignores_rst_acks_fin_again_and_ends_after_its_time(void **state)
 {
     (void)state;
-    struct peer *p = in_state(TCP_FIN_WAIT_2);
+    struct peer *p = in_state(TCPS_FIN_WAIT_2);
     peer_send(p, FIN | ACK, 1, 2, 0);
     peer_turn(p);
     expect_one(p, ACK, 2, 2, 0);
@@ -124,7 +132,7 @@ static void time_wait_ignores_rst_acks_fin_again_and_ends_after_its_time(void **
 static void time_wait_gives_way_to_a_newer_syn(void **state)
 {
     (void)state;
-    struct peer *p = in_state(TCP_FIN_WAIT_2);
+    struct peer *p = in_state(TCPS_FIN_WAIT_2);
     peer_send(p, FIN | ACK, 1, 2, 0);
     peer_turn(p);
     struct wire syn = {.flags = SYN, .seq = 1, .wnd = 1000};
@@ -252,12 +260,12 @@ static void bug_13_bare_acks_out_of_window_are_answered_at_a_limited_rate(void *
 static void bug_14_fin_sent_again_in_closing_is_still_a_fin(void **state)
 {
     (void)state;
-    struct peer *p = in_state(TCP_CLOSING);
+    struct peer *p = in_state(TCPS_CLOSING);
     assert_true(peer_wait(p, 3000) > 0);
     expect_one(p, FIN | ACK, 1, 2, 0);
     peer_send(p, ACK, 2, 2, 0);
     peer_turn(p);
-    assert_int_equal(p->tcb->state, TCP_CLOSED);
+    assert_int_equal(p->tcb->state, TCPS_CLOSED);
     assert_int_equal(p->net->waits_n, 1);
     peer_free(p);
 }
@@ -359,7 +367,7 @@ static void bug_45_third_ack_without_timestamp_is_taken(void **state)
     peer_send(p, ACK, 1, 1, 0);
     peer_turn(p);
     assert_non_null(p->tcb);
-    assert_int_equal(p->tcb->state, TCP_ESTABLISHED);
+    assert_int_equal(p->tcb->state, TCPS_ESTABLISHED);
     peer_send(p, ACK, 1, 1, 10); /* later ones are not */
     assert_int_equal(net_stat(p->net, NET_DROP_TCP_NO_STAMP), 1);
     peer_free(p);
@@ -368,7 +376,7 @@ static void bug_45_third_ack_without_timestamp_is_taken(void **state)
 static void bug_52_half_closed_peer_still_gets_all_answers(void **state)
 {
     (void)state;
-    struct peer *p = in_state(TCP_CLOSE_WAIT);
+    struct peer *p = in_state(TCPS_CLOSE_WAIT);
     engine_send(p, 5000);
     assert_int_equal(p->out_n, 4);
     peer_send(p, ACK, 2, 5001, 0);
@@ -377,7 +385,7 @@ static void bug_52_half_closed_peer_still_gets_all_answers(void **state)
     expect_one(p, FIN | ACK, 5001, 2, 0);
     peer_send(p, ACK, 2, 5002, 0);
     peer_turn(p);
-    assert_int_equal(p->tcb->state, TCP_CLOSED);
+    assert_int_equal(p->tcb->state, TCPS_CLOSED);
     assert_int_equal(tcp_error(p->tcb), 0);
     peer_free(p);
 }
@@ -422,11 +430,11 @@ static void active_open_sends_syn_and_both_sides_meet(void **state)
     struct wire w = {.flags = SYN, .seq = 0, .wnd = 1000}; /* simultaneous: no ACK */
     peer_send_wire(p, &w);
     peer_turn(p);
-    assert_int_equal(p->tcb->state, TCP_SYN_RCVD);
+    assert_int_equal(p->tcb->state, TCPS_SYN_RCVD);
     assert_int_equal(p->out[0].flags, SYN | ACK);
     peer_send(p, ACK, 1, 1, 0);
     peer_turn(p);
-    assert_int_equal(p->tcb->state, TCP_ESTABLISHED);
+    assert_int_equal(p->tcb->state, TCPS_ESTABLISHED);
     peer_free(p);
 }
 

@@ -165,8 +165,8 @@ static void bug_50_one_reduction_for_many_losses_of_a_window(void **state)
 {
     (void)state;
     struct peer *p = established();
-    uint32_t blocks[] = {1 + 2 * MSS, 1 + 3 * MSS, 1 + 4 * MSS, 1 + 5 * MSS,
-                         1 + 6 * MSS, 1 + 10 * MSS, 0, 0};
+    uint32_t blocks[] = {1 + 2 * MSS, 1 + 3 * MSS,  1 + 4 * MSS, 1 + 5 * MSS,
+                         1 + 6 * MSS, 1 + 10 * MSS, 0,           0};
     engine_send(p, 10 * MSS);
     p->now_ns += 20 * NS_PER_MS;
     peer_sack(p, 1, blocks);
@@ -342,7 +342,7 @@ static void bug_27_every_timer_fires(void **state)
     assert_true(peer_wait(p, 61000) > 59000); /* keepalive */
     expect_one(p, ACK, 0, 101, 0);
     assert_int_equal(net_stat(p->net, NET_KEEPALIVES), 1);
-    while (p->tcb->state != TCP_CLOSED)
+    while (p->tcb->state != TCPS_CLOSED)
         assert_true(peer_wait(p, 60000) > 0); /* until it is given up */
     assert_int_equal(tcp_error(p->tcb), E_TIMED_OUT);
     assert_int_equal(p->out[0].flags, RST | ACK);
@@ -355,7 +355,7 @@ static void user_timeout_gives_up_without_progress(void **state)
     struct peer *p = established();
     engine_send(p, 100);
     uint64_t begin = p->now_ns;
-    while (p->tcb->state != TCP_CLOSED && p->now_ns - begin < 300 * NS_PER_S)
+    while (p->tcb->state != TCPS_CLOSED && p->now_ns - begin < 300 * NS_PER_S)
         peer_turn_ns(p, 10 * NS_PER_MS);
     assert_int_equal(tcp_error(p->tcb), E_TIMED_OUT);
     assert_in_range((p->now_ns - begin) / NS_PER_S, 30, 62);
