@@ -14,7 +14,7 @@
 #include "control_inside.h"
 #include "coordinator.h"
 
-enum { API_HEARTBEAT = 12 };
+enum { API_HEARTBEAT = 12, API_CONSUMER_GROUP_HEARTBEAT = 68 };
 
 /* ── the table ── */
 
@@ -41,6 +41,8 @@ static const struct control_row rows[] = {
     {32, false, describe_configs_run},
     {42, false, group_request_run},
     {47, false, group_request_run},
+    {68, false, group_request_run},
+    {69, false, group_request_run},
 };
 
 static const struct control_row *row_find(int16_t api_key)
@@ -264,7 +266,7 @@ static void request_take(struct control *c, struct control_op *op)
     op->response = NULL;
     if (row_find(op->api_key) == NULL)
         op_close(c, op); /* a worker asks only for what the table has; a newer one would be told so here */
-    else if (op->api_key == API_HEARTBEAT)
+    else if (op->api_key == API_HEARTBEAT || op->api_key == API_CONSUMER_GROUP_HEARTBEAT)
         list_append(&c->heartbeats, &op->mail.link);
     else
         list_append(&c->waiting, &op->mail.link);

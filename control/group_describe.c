@@ -52,13 +52,14 @@ static bool describe_members(const struct group *group, struct arena *arena, str
     return true;
 }
 
-static void describe_unknown(struct control_op *op, struct bytes name, struct describe_groups_response_groups *to)
+static void describe_unknown(struct control_op *op, const struct group *group, struct bytes name, struct describe_groups_response_groups *to)
 {
     char text[512];
     to->group_state = bytes_of_string(group_state_name(GROUP_DEAD));
     if (op->api_version < VERSION_GROUP_ID_NOT_FOUND)
         return;
-    snprintf(text, sizeof text, "Group %.*s not found.", (int)name.n, (const char *)name.ptr);
+    snprintf(text, sizeof text, group == NULL ? "Group %.*s not found." : "Group %.*s is not a classic group.",
+             (int)name.n, (const char *)name.ptr);
     to->error_code = KAFKA_GROUP_ID_NOT_FOUND;
     to->error_message = answer_text(&op->arena, text);
 }
@@ -76,8 +77,8 @@ static bool describe_one(struct coordinator *co, struct control_op *op, struct b
     if (to->error_code != 0)
         return true;
     const struct group *group = group_find(&co->groups, name);
-    if (group == NULL) {
-        describe_unknown(op, name, to);
+    if (group == NULL || group->next != NULL) {
+        describe_unknown(op, group, name, to);
     } else {
         to->group_state = bytes_of_string(group_state_name(group->state));
         to->protocol_type = answer_bytes(&op->arena, or_empty(group->protocol_type));
@@ -119,12 +120,23 @@ static bool passes(const struct bytes *filter, int32_t n, const char *name)
     return n <= 0;
 }
 
+static const char *state_of(const struct group *group)
+{
+    return group->next != NULL ? next_state_name(group_next_state(group->next)) : group_state_name(group->state);
+}
+
+static const char *type_of(const struct group *group)
+{
+    return group->next != NULL ? "consumer" : "classic";
+}
+
 static void list_one(const struct group *group, struct arena *arena, struct list_groups_response_groups *to)
 {
     *to = (struct list_groups_response_groups){.group_id = answer_bytes(arena, group->id),
-                                               .protocol_type = answer_bytes(arena, or_empty(group->protocol_type)),
-                                               .group_state = bytes_of_string(group_state_name(group->state)),
-                                               .group_type = bytes_of_string("classic")};
+                                               .protocol_type = group->next != NULL ? bytes_of_string("consumer")
+                                                         : answer_bytes(arena, or_empty(group->protocol_type)),
+                                               .group_state = bytes_of_string(state_of(group)),
+                                               .group_type = bytes_of_string(type_of(group))};
 }
 
 /* How many will be listed; with `to`, lists them. */
@@ -132,12 +144,11 @@ static int32_t list_all(const struct coordinator *co, const struct list_groups_r
                         struct list_groups_response_groups *to)
 {
     int32_t n = 0;
-    if (!passes(q->types_filter, q->types_filter_n, "classic"))
-        return 0;
     for (uint32_t i = 0; i < GROUP_BUCKETS; i++)
         list_for_each(l, next, &co->groups.buckets[i]) {
             const struct group *group = list_entry(l, struct group, link);
-            if (!passes(q->states_filter, q->states_filter_n, group_state_name(group->state)))
+            if (!passes(q->types_filter, q->types_filter_n, type_of(group)) ||
+                !passes(q->states_filter, q->states_filter_n, state_of(group)))
                 continue;
             if (to != NULL)
                 list_one(group, arena, &to[n]);
