@@ -15,26 +15,36 @@ static struct bytes or_empty(struct bytes b)
     return b.ptr == NULL ? bytes_of("", 0) : b;
 }
 
-/* Topics that are gone have no name: they are left out, as in Apache Kafka. */
-static bool put_parts(const struct coordinator *co, struct arena *arena, const struct next_parts *p,
-                      struct consumer_group_describe_response_assignment *to)
+/* Topics that are gone have no name: they are left out, as in Apache Kafka. `more` may be NULL. */
+static bool put_parts(const struct coordinator *co, struct arena *arena, const struct next_parts *parts,
+                      const struct next_parts *more, struct consumer_group_describe_response_assignment *to)
 {
-    int32_t *numbers = arena_array(arena, p->n + 1ull, sizeof *numbers);
+    uint64_t parts_n = (uint64_t)parts->n + (more == NULL ? 0 : more->n);
+    struct next_parts p = {arena_array(arena, parts_n + 1, sizeof *p.v), parts->n};
+    int32_t *numbers = arena_array(arena, parts_n + 1, sizeof *numbers);
     int32_t n = 0;
-    for (uint32_t i = 0; i < p->n; i++)
-        n += i == 0 || !uuid_equal(&p->v[i].topic_id, &p->v[i - 1].topic_id);
+    if (p.v == NULL || numbers == NULL)
+        return false;
+    if (parts->n > 0)
+        memcpy(p.v, parts->v, parts->n * sizeof *p.v);
+    for (uint32_t i = 0; more != NULL && i < more->n; i++)
+        p.v[p.n++] = more->v[i];
+    next_parts_sort(&p);
+    for (uint32_t i = 0; i < p.n; i++)
+        n += i == 0 || !uuid_equal(&p.v[i].topic_id, &p.v[i - 1].topic_id);
     to->topic_partitions = PROTO_NEW(arena, consumer_group_describe_response_assignment_topic_partitions, n);
-    if (numbers == NULL || to->topic_partitions == NULL)
+    if (to->topic_partitions == NULL)
         return false;
     to->topic_partitions_n = 0;
-    for (uint32_t i = 0, end; i < p->n; i = end) {
-        const struct topic *topic = state_topic_by_id(&co->control->state, &p->v[i].topic_id);
-        for (end = i; end < p->n && uuid_equal(&p->v[i].topic_id, &p->v[end].topic_id); end++)
-            numbers[end] = p->v[end].partition;
+    for (uint32_t i = 0, end; i < p.n; i = end) {
+        const struct topic *topic = state_topic_by_id(&co->control->state, &p.v[i].topic_id);
+        for (end = i; end < p.n && uuid_equal(&p.v[i].topic_id, &p.v[end].topic_id); end++)
+            numbers[end] = p.v[end].partition;
         if (topic == NULL || topic->is_removed)
             continue;
-        to->topic_partitions[to->topic_partitions_n++] = (struct consumer_group_describe_response_assignment_topic_partitions){
-            topic->id, answer_bytes(arena, bytes_of(topic->name, topic->name_n)), &numbers[i], (int32_t)(end - i)};
+        to->topic_partitions[to->topic_partitions_n++] =
+            (struct consumer_group_describe_response_assignment_topic_partitions){
+                topic->id, answer_bytes(arena, bytes_of(topic->name, topic->name_n)), &numbers[i], (int32_t)(end - i)};
     }
     return true;
 }
@@ -57,8 +67,9 @@ static bool put_member(const struct coordinator *co, struct arena *arena, const 
     to->subscribed_topic_names_n = (int32_t)m->names.n;
     to->subscribed_topic_regex = m->regex == NULL ? bytes_of("", 0) : answer_bytes(arena, m->regex->text);
     to->member_type = MEMBER_CONSUMER;
-    return put_parts(co, arena, &m->assigned, &to->assignment) &&
-           put_parts(co, arena, &m->target, &to->target_assignment);
+    /* What it is asked to give up it still has. */
+    return put_parts(co, arena, &m->assigned, &m->revoking, &to->assignment) &&
+           put_parts(co, arena, &m->target, NULL, &to->target_assignment);
 }
 
 static bool refuse(struct control_op *op, struct consumer_group_describe_response_groups *to, int16_t code,

@@ -172,7 +172,7 @@ static bool epoch_check(const struct next_member *m, const struct consumer_group
     if (m->state == NEXT_UNKNOWN && r->topic_partitions_n != 0)
         return fault_set(f, KAFKA_FENCED_MEMBER_EPOCH, "The consumer group member is in a unknown state. "
                          "The member must abandon all its partitions and rejoin.");
-    if (r->member_epoch == m->epoch || (r->member_epoch < m->epoch && is_last))
+    if (r->member_epoch == m->epoch || (r->member_epoch < m->epoch && is_last) || r->member_epoch == NEXT_EPOCH_JOIN)
         return true;
     return fault_set(f, KAFKA_FENCED_MEMBER_EPOCH,
                      "The consumer group member has a %s member epoch (%d) than the one known by the group "

@@ -222,8 +222,9 @@ static struct group *group_of(struct coordinator *co, const struct consumer_grou
     if (group != NULL && group->next != NULL)
         return group;
     if (r->member_epoch != NEXT_EPOCH_JOIN) {
-        fault_set(f, KAFKA_GROUP_ID_NOT_FOUND, group == NULL ? "Consumer group %.*s not found."
-                                                             : "Group %.*s is not a consumer group.",
+        fault_set(f, KAFKA_GROUP_ID_NOT_FOUND,
+                  group != NULL ? "Group %.*s is not a consumer group." :
+                  r->member_epoch < NEXT_EPOCH_JOIN ? "Group %.*s not found." : "Consumer group %.*s not found.",
                   (int)r->group_id.n, (const char *)r->group_id.ptr);
         return NULL;
     }

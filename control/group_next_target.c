@@ -49,7 +49,7 @@ int next_epoch_update(struct group_next *g, bool must, struct group_records *rec
     if (g->epoch == INT32_MAX)
         return E_TOO_LARGE;
     g->hash = hash;
-    g->epoch++;
+    g->epoch += g->epoch == 0 ? 2 : 1; /* Kafka's groups begin at 2: the first epoch is that of the empty group */
     g->nexts->rebalances_n++;
     next_records_epoch(records, g);
     return 0;

@@ -29,13 +29,21 @@ static bool is_one_of(uint8_t c, const char *set)
     return c != 0 && strchr(set, c) != NULL;
 }
 
+static bool is_word(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
 /* Behind "(?": flags, ':', or a named group. */
 static const char *group_fault(struct bytes p, uint32_t at)
 {
-    if (at + 1 < p.n && p.ptr[at] == 'P' && p.ptr[at + 1] == '<')
-        return NULL;
-    if (at + 1 < p.n && p.ptr[at] == '<' && !is_one_of(p.ptr[at + 1], "=!"))
-        return NULL;
+    uint32_t name = at + (at + 1 < p.n && p.ptr[at] == 'P' && p.ptr[at + 1] == '<');
+    if (name < p.n && p.ptr[name] == '<') {
+        uint32_t end = name + 1;
+        while (end < p.n && is_word(p.ptr[end]))
+            end++;
+        return end < p.n && end > name + 1 && p.ptr[end] == '>' ? NULL : "invalid named capture";
+    }
     while (at < p.n && is_one_of(p.ptr[at], "imsU-"))
         at++;
     return at < p.n && is_one_of(p.ptr[at], ":)") ? NULL : perl;
@@ -97,8 +105,8 @@ static const char *fault(int error)
 {
     switch (error) {
     case PCRE2_ERROR_MISSING_SQUARE_BRACKET: return "missing closing ]";
-    case PCRE2_ERROR_MISSING_CLOSING_PARENTHESIS:
-    case PCRE2_ERROR_UNMATCHED_CLOSING_PARENTHESIS: return "missing closing )";
+    case PCRE2_ERROR_MISSING_CLOSING_PARENTHESIS: return "missing closing )";
+    case PCRE2_ERROR_UNMATCHED_CLOSING_PARENTHESIS: return "regexp/syntax: internal error";
     case PCRE2_ERROR_QUANTIFIER_INVALID: return "missing argument to repetition operator";
     case PCRE2_ERROR_QUANTIFIER_OUT_OF_ORDER:
     case PCRE2_ERROR_QUANTIFIER_TOO_BIG: return "invalid repeat count";

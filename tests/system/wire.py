@@ -234,6 +234,8 @@ class Reader:
             n = self.length(is_flexible, '>h' if f.type == 'string' else '>i')
             data = None if n is None else self.take(n)
             return data.decode() if f.type == 'string' and data is not None else data
+        if not f.is_array and version in f.null and self.number('>b') < 0:
+            return None
         return self.fields(f.fields, version, is_flexible)
 
     def field(self, f, version, is_flexible):

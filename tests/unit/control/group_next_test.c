@@ -41,7 +41,7 @@ static void join_first_member_gets_all(void **state)
     (void)state;
     begin_one(&b, 1);
     RECORDS(&b, "METtC");
-    assert_int_equal(b.out->member_epoch, 1);
+    assert_int_equal(b.out->member_epoch, 2);
     assert_int_equal(b.out->heartbeat_interval_ms, 5000);
     assert_int_equal(bed_assigned_n(&b), 4);
     assert_true(bytes_equal_string(b.out->member_id, "a"));
@@ -73,25 +73,25 @@ static void second_member_waits_until_first_has_revoked(void **state)
     begin_one(&b, 3);
     assert_int_equal(bed_join(&b, "b", "t"), 0);
     RECORDS(&b, "METTtC");
-    assert_int_equal(b.out->member_epoch, 2);
+    assert_int_equal(b.out->member_epoch, 3);
     assert_int_equal(bed_assigned_n(&b), 0);
     assert_int_equal(member(&b, "b")->state, NEXT_UNRELEASED);
     assert_int_equal(group_next_state(b.group), NEXT_RECONCILING);
     assert_int_equal(beat(&b, "a"), 0);
     RECORDS(&b, "C");
     assert_int_equal(member(&b, "a")->state, NEXT_UNREVOKED);
-    assert_int_equal(b.out->member_epoch, 1); /* keeps its epoch until it has revoked */
+    assert_int_equal(b.out->member_epoch, 2); /* keeps its epoch until it has revoked */
     assert_int_equal(bed_assigned_n(&b), 2);
     assert_int_equal(beat(&b, "b"), 0);
     assert_int_equal(member(&b, "b")->assigned.n, 0);
     assert_int_equal(beat(&b, "a"), 0); /* owns: not said */
     RECORDS(&b, "");
     assert_int_equal(beat_owning(&b, "a"), 0);
-    assert_int_equal(b.out->member_epoch, 2);
+    assert_int_equal(b.out->member_epoch, 3);
     assert_int_equal(member(&b, "a")->state, NEXT_STABLE);
     assert_int_equal(beat(&b, "b"), 0);
     assert_int_equal(bed_assigned_n(&b), 2);
-    assert_int_equal(b.out->member_epoch, 2);
+    assert_int_equal(b.out->member_epoch, 3);
     assert_int_equal(group_next_state(b.group), NEXT_SETTLED);
     bed_fini(&b);
 }
@@ -113,7 +113,7 @@ static void revoking_takes_longer_than_the_timeout_fences(void **state)
     assert_null(next_member_find(b.group, bytes_of_string("a")));
     assert_int_equal(beat(&b, "b"), 0);
     assert_int_equal(bed_assigned_n(&b), 4);
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     assert_int_equal(bed_send(&b), KAFKA_UNKNOWN_MEMBER_ID);
     bed_text(&b, "Member a is not a member of group group.");
     bed_fini(&b);
@@ -147,7 +147,7 @@ static void leave_frees_partitions_and_bumps_the_epoch(void **state)
     assert_int_equal(b.out->member_epoch, -1);
     assert_int_equal(b.out->heartbeat_interval_ms, 0);
     RECORDS(&b, "-C-T-ME");
-    assert_int_equal(b.group->epoch, 2);
+    assert_int_equal(b.group->epoch, 3);
     bed_beat(&b, "a", -1);
     assert_int_equal(bed_send(&b), KAFKA_UNKNOWN_MEMBER_ID);
     bed_fini(&b);
@@ -161,26 +161,26 @@ static void epochs_that_do_not_fit_are_fenced(void **state)
     bed_beat(&b, "a", 9);
     assert_int_equal(bed_send(&b), KAFKA_FENCED_MEMBER_EPOCH);
     bed_text(&b, "The consumer group member has a greater member epoch (9) than the one known by the group coordinator "
-                 "(1). The member must abandon all its partitions and rejoin.");
+                 "(2). The member must abandon all its partitions and rejoin.");
     bed_topic_add(&b, "u", 1);
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     bed_names(&b, "t u");
     assert_int_equal(bed_send(&b), 0);
-    assert_int_equal(b.out->member_epoch, 2);
+    assert_int_equal(b.out->member_epoch, 3);
     struct next_member *m = member(&b, "a");
-    bed_beat(&b, "a", 1); /* the answer was lost; what it owned then is part of what it has */
+    bed_beat(&b, "a", 2); /* the answer was lost; what it owned then is part of what it has */
     bed_owns(&b, m->assigned.v, 2);
     assert_int_equal(bed_send(&b), 0);
-    assert_int_equal(b.out->member_epoch, 2);
-    bed_beat(&b, "a", 1);
+    assert_int_equal(b.out->member_epoch, 3);
+    bed_beat(&b, "a", 2);
     assert_int_equal(bed_send(&b), KAFKA_FENCED_MEMBER_EPOCH); /* does not say what it owns */
-    bed_text(&b, "The consumer group member has a smaller member epoch (1) than the one known by the group coordinator "
-                 "(2). The member must abandon all its partitions and rejoin.");
+    bed_text(&b, "The consumer group member has a smaller member epoch (2) than the one known by the group coordinator "
+                 "(3). The member must abandon all its partitions and rejoin.");
     struct next_part foreign = {m->assigned.v[0].topic_id, 17, 0};
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     bed_owns(&b, &foreign, 1);
     assert_int_equal(bed_send(&b), KAFKA_FENCED_MEMBER_EPOCH);
-    bed_beat(&b, "nobody", 3);
+    bed_beat(&b, "nobody", 4);
     assert_int_equal(bed_send(&b), KAFKA_UNKNOWN_MEMBER_ID);
     bed_fini(&b);
 }
@@ -243,7 +243,7 @@ static void static_member_keeps_its_partitions_while_away(void **state)
     assert_int_equal(bed_send(&b), KAFKA_UNRELEASED_INSTANCE_ID);
     bed_text(&b, "Static member b with instance id i cannot join the group because the instance id is owned by a "
                  "member.");
-    bed_beat(&b, "b", 1);
+    bed_beat(&b, "b", 2);
     b.request.instance_id = bytes_of_string("i");
     assert_int_equal(bed_send(&b), KAFKA_FENCED_INSTANCE_ID);
     bed_text(&b, "Static member b with instance id i was fenced by member a.");
@@ -259,7 +259,7 @@ static void static_member_keeps_its_partitions_while_away(void **state)
     bed_names(&b, "t");
     assert_int_equal(bed_send(&b), 0);
     RECORDS(&b, "-C-T-MTMC");
-    assert_int_equal(b.out->member_epoch, 2);
+    assert_int_equal(b.out->member_epoch, 3);
     assert_int_equal(bed_assigned_n(&b), 2);
     assert_null(next_member_find(b.group, bytes_of_string("a")));
     assert_int_equal(beat(&b, "c"), 0);
@@ -303,10 +303,10 @@ static void topics_that_come_grow_or_go_bump_the_epoch(void **state)
     static struct next_bed b;
     (void)state;
     begin_one(&b, 11);
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     bed_names(&b, "t later");
     assert_int_equal(bed_send(&b), 0);
-    assert_int_equal(b.out->member_epoch, 2);
+    assert_int_equal(b.out->member_epoch, 3);
     bed_topic_add(&b, "other", 3);
     assert_int_equal(beat(&b, "a"), 0);
     RECORDS(&b, "");
@@ -323,7 +323,7 @@ static void topics_that_come_grow_or_go_bump_the_epoch(void **state)
     assert_int_equal(beat_owning(&b, "a"), 0);
     assert_int_equal(member(&b, "a")->state, NEXT_UNREVOKED);
     assert_int_equal(beat_owning(&b, "a"), 0);
-    assert_int_equal(b.out->member_epoch, 5);
+    assert_int_equal(b.out->member_epoch, 6);
     assert_int_equal(member(&b, "a")->assigned.n, 2);
     bed_fini(&b);
 }
@@ -333,7 +333,7 @@ static void null_fields_change_nothing(void **state)
     static struct next_bed b;
     (void)state;
     begin_one(&b, 12);
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     b.request.rack_id = bytes_of_string("r");
     b.request.server_assignor = bytes_of_string("range");
     assert_int_equal(bed_send(&b), 0);
@@ -341,12 +341,12 @@ static void null_fields_change_nothing(void **state)
     assert_int_equal(beat(&b, "a"), 0);
     RECORDS(&b, "");
     assert_true(bytes_equal_string(member(&b, "a")->rack_id, "r"));
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     bed_names(&b, "t t");
     assert_int_equal(bed_send(&b), 0);
     RECORDS(&b, ""); /* the same names */
     const struct next_member *m = member(&b, "a");
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     b.request.rebalance_timeout_ms = 60000;
     bed_names(&b, "t");
     bed_owns(&b, m->assigned.v, m->assigned.n);
@@ -364,7 +364,7 @@ static void unsubscribed_topic_is_revoked_at_once(void **state)
     bed_topic_add(&b, "t", 4);
     bed_topic_add(&b, "u", 2);
     assert_int_equal(bed_join(&b, "a", "t u"), 0);
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     bed_names(&b, "u");
     assert_int_equal(bed_send(&b), 0);
     RECORDS(&b, "MEC"); /* the new target waits for its interval */
@@ -372,7 +372,7 @@ static void unsubscribed_topic_is_revoked_at_once(void **state)
     assert_int_equal(group_next_state(b.group), NEXT_ASSIGNING);
     bed_wait(&b, 1000);
     assert_int_equal(beat_owning(&b, "a"), 0);
-    assert_int_equal(b.out->member_epoch, 2);
+    assert_int_equal(b.out->member_epoch, 3);
     assert_int_equal(group_next_state(b.group), NEXT_SETTLED);
     bed_fini(&b);
 }
@@ -399,7 +399,7 @@ static void expression_follows_the_topics(void **state)
     assert_int_equal(b.group->topics_n, 2);
     assert_int_equal(beat(&b, "m"), 0);
     RECORDS(&b, "");
-    bed_beat(&b, "m", 2);
+    bed_beat(&b, "m", 3);
     b.request.subscribed_topic_regex = bytes_of_string("");
     bed_names(&b, "b-1");
     bed_owns(&b, NULL, 0);
@@ -407,7 +407,7 @@ static void expression_follows_the_topics(void **state)
     RECORDS(&b, "-RMETtC");
     assert_int_equal(bed_assigned_n(&b), 2);
     assert_true(list_is_empty(&b.group->regexes));
-    bed_beat(&b, "m", 3);
+    bed_beat(&b, "m", 4);
     b.request.subscribed_topic_regex = bytes_of_string("(?=x)");
     assert_int_equal(bed_send(&b), KAFKA_INVALID_REGULAR_EXPRESSION);
     bed_fini(&b);
@@ -437,21 +437,21 @@ static void epoch_of_a_commit_must_fit_its_partition(void **state)
     begin_one(&b, 16);
     const struct uuid *t = &b.topics[0].id;
     struct uuid u = bed_topic_add(&b, "u", 1)->id;
-    bed_beat(&b, "a", 1);
+    bed_beat(&b, "a", 2);
     bed_names(&b, "t u");
     assert_int_equal(bed_send(&b), 0);
-    assert_int_equal(next_commit_check(b.group, a, 2, 9, t, 0), 0);
-    assert_int_equal(next_commit_check(b.group, a, 1, 9, t, 0), 0);   /* it has had it since 1 */
-    assert_int_equal(next_commit_check(b.group, a, 1, 9, &u, 0), KAFKA_STALE_MEMBER_EPOCH); /* since 2 */
-    assert_int_equal(next_commit_check(b.group, a, 1, 9, &u, 7), KAFKA_STALE_MEMBER_EPOCH);
-    assert_int_equal(next_commit_check(b.group, a, 3, 9, t, 0), KAFKA_STALE_MEMBER_EPOCH);
+    assert_int_equal(next_commit_check(b.group, a, 3, 9, t, 0), 0);
+    assert_int_equal(next_commit_check(b.group, a, 2, 9, t, 0), 0);   /* it has had it since 2 */
+    assert_int_equal(next_commit_check(b.group, a, 2, 9, &u, 0), KAFKA_STALE_MEMBER_EPOCH); /* since 3 */
+    assert_int_equal(next_commit_check(b.group, a, 2, 9, &u, 7), KAFKA_STALE_MEMBER_EPOCH);
+    assert_int_equal(next_commit_check(b.group, a, 4, 9, t, 0), KAFKA_STALE_MEMBER_EPOCH);
     assert_int_equal(next_commit_check(b.group, a, -1, 9, t, 0), KAFKA_STALE_MEMBER_EPOCH);
-    assert_int_equal(next_commit_check(b.group, a, 2, 8, t, 0), KAFKA_UNSUPPORTED_VERSION);
-    assert_int_equal(next_commit_check(b.group, bytes_of_string("x"), 2, 9, t, 0), KAFKA_UNKNOWN_MEMBER_ID);
-    assert_int_equal(next_fetch_check(b.group, a, 2), 0);
-    assert_int_equal(next_fetch_check(b.group, a, 1), KAFKA_STALE_MEMBER_EPOCH);
+    assert_int_equal(next_commit_check(b.group, a, 3, 8, t, 0), KAFKA_UNSUPPORTED_VERSION);
+    assert_int_equal(next_commit_check(b.group, bytes_of_string("x"), 3, 9, t, 0), KAFKA_UNKNOWN_MEMBER_ID);
+    assert_int_equal(next_fetch_check(b.group, a, 3), 0);
+    assert_int_equal(next_fetch_check(b.group, a, 2), KAFKA_STALE_MEMBER_EPOCH);
     assert_int_equal(next_fetch_check(b.group, none, -1), 0);
-    assert_int_equal(next_fetch_check(b.group, bytes_of_string("x"), 2), KAFKA_UNKNOWN_MEMBER_ID);
+    assert_int_equal(next_fetch_check(b.group, bytes_of_string("x"), 3), KAFKA_UNKNOWN_MEMBER_ID);
     bed_beat(&b, "a", -1);
     assert_int_equal(bed_send(&b), 0);
     assert_int_equal(next_commit_check(b.group, none, -1, 2, t, 0), 0);
@@ -473,7 +473,7 @@ static void large_assignment_goes_on_in_turns(void **state)
         assert_int_equal(bed_join(&b, names[i], topics), 0);
     }
     assert_null(b.group->job);
-    assert_int_equal(b.group->assignment_epoch, 1);
+    assert_int_equal(b.group->assignment_epoch, 2);
     bed_wait(&b, 1000);
     assert_int_equal(beat(&b, "m1"), 0);
     assert_non_null(b.group->job);
@@ -486,7 +486,7 @@ static void large_assignment_goes_on_in_turns(void **state)
         }
     }
     assert_true(turns > 2);
-    assert_int_equal(b.group->assignment_epoch, MEMBERS);
+    assert_int_equal(b.group->assignment_epoch, MEMBERS + 1);
     assert_int_equal(member(&b, "late")->target.n, 0);
     assert_int_equal(member(&b, "m9")->target.n, 15 * 30000 / MEMBERS);
     group_next_invariants(b.group);
