@@ -59,6 +59,7 @@ static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t w
         c->quorum_epoch = (int32_t)max_i64(c->quorum_epoch, c->state.epoch) + 1;
         e = quorum_state_write(c->disk, log.directory, c->node_id, c->quorum_epoch, is_dynamic);
     }
+    c->is_dynamic = e == 0 && is_dynamic;
     if (e < 0)
         fail(why, why_n, "quorum-state", e);
     else
@@ -104,6 +105,8 @@ static int store_boot(struct control *c, struct pages *pages, uint8_t files_thre
                        bulk_thread);
     if (e == 0)
         e = store_log_recover(c->store, &id, &log_config, false, &report, &c->log);
+    if (e == 0)
+        e = store_recovered(c->store);
     if (e < 0)
         return e;
     plog_offsets(c->log, &offsets);
@@ -185,6 +188,7 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean,
         const struct view_topic *view = c->published->topics[i];
         struct topic *topic = c->state.topics[i];
         check(uuid_equal(&topic->id, &view->id));
+        topic->opened_n = view->partitions_n;
         for (int32_t p = 0; p < view->partitions_n; p++, done_n++) {
             struct log_id id = {view->id, view->name, p};
             struct plog *log;
@@ -201,6 +205,11 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean,
             if (progress != NULL)
                 progress(context, done_n + 1, c->published->partitions_n);
         }
+    }
+    for (uint8_t i = 0; i < c->config.workers_n; i++) {
+        int e = store_recovered(stores[i]);
+        if (e < 0)
+            return e;
     }
     int e = c->failed_logs_n > 0 ? view_publish(c) : 0;
     coordinator_look(c->coordinator);

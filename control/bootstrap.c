@@ -30,10 +30,8 @@ enum {
     EPOCH_STEPS_MAX = 64
 };
 
-static const struct {
-    const char *name;
-    int16_t level, min, max;
-} features[] = {
+/* What this program knows of each feature, and the level a new log begins with. */
+static const struct feature features[] = {
     {"metadata.version", METADATA_VERSION_MAX, METADATA_VERSION_MIN, METADATA_VERSION_MAX},
     {"eligible.leader.replicas.version", 1, 0, 1},
     {"group.version", 1, 0, 1},
@@ -41,6 +39,14 @@ static const struct {
     {"streams.version", 1, 0, 1},
     {"transaction.version", 2, 0, 2},
 };
+
+const struct feature *feature_find(struct bytes name)
+{
+    for (uint32_t i = 0; i < array_n(features); i++)
+        if (bytes_equal_string(name, features[i].name))
+            return &features[i];
+    return NULL;
+}
 
 /* Where the records of a start go. Owner: control. */
 struct boot {

@@ -38,6 +38,9 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define METRICS       "Metrics are served over HTTP (admin.listeners), without reporters."
 #define THREADS       "dataplane.workers says how many threads serve clients."
 #define LEVELS        "Record batches stay as their producer compressed them."
+#define NO_RECOMPRESSION \
+    "Record batches stay as their producer compressed them, and are not compressed anew: leave " \
+    "it at producer, and choose the codec in the producer (its compression.type)."
 
 enum { HONOURED = CONFIG_HONOURED, IGNORED = CONFIG_IGNORED, REFUSED = CONFIG_REFUSED };
 enum { SENSITIVE = 1, HIDDEN = 2 };

@@ -36,8 +36,20 @@ static const struct control_row rows[] = {
     {19, true, create_topics_run},     {20, true, delete_topics_run},
     {22, false, init_producer_id_run}, /* asks for a new block by itself, through control_may_change
                                         */
-    {32, false, describe_configs_run}, {42, false, group_request_run},
+    {32, false, describe_configs_run},
+    {33, true, alter_configs_run},
+    {34, false, alter_replica_log_dirs_run},
+    {37, true, create_partitions_run},
+    {42, false, group_request_run},
+    {43, false, elect_leaders_run},
+    {44, true, incremental_alter_configs_run},
+    {45, false, alter_reassignments_run},
+    {46, false, list_reassignments_run},
     {47, false, group_request_run},
+    {48, false, describe_client_quotas_run},
+    {55, false, describe_quorum_run},
+    {57, true, update_features_run},
+    {74, false, list_config_resources_run},
 };
 
 static const struct control_row *row_find(int16_t api_key)
@@ -124,6 +136,8 @@ static void durable_wake(struct plog_wait *wait, int error, struct now now)
     check(c->phase == CONTROL_FLUSHING);
     if (error < 0)
         c->is_failed = true;
+    for (uint32_t i = 0; i < c->created.n; i++)
+        view_topic_forget(c->created.v[i]);
     c->order_topic_at = 0;
     c->order_partition_at = 0;
     c->phase = CONTROL_OPENING;

@@ -60,6 +60,7 @@ struct control {
     int32_t node_id;
     int32_t leader_epoch; /* of every partition: raised at each start */
     int32_t quorum_epoch; /* of this start: stands in every batch of the metadata log */
+    bool is_dynamic;      /* the log is that of a dynamic quorum */
     struct uuid incarnation;
     struct listener controller; /* of a new log of a dynamic quorum: the voter's address */
 
@@ -93,7 +94,7 @@ struct control {
     struct list heartbeats;    /* the same, but before all others */
     struct list waiting;       /* requests that have not run, in order: control_op.mail.link */
     struct list answers;       /* of this round, in order */
-    struct topic_list created; /* struct topic: their logs must be opened */
+    struct topic_list created; /* struct topic: their logs must be opened or configured anew */
     struct topic_list
         dropped;             /* struct view_topic (a reference each): their logs must be dropped */
     uint32_t order_topic_at; /* of the list that is being worked off */
@@ -121,16 +122,33 @@ void topic_list_add(struct topic_list *list, void *topic);
 
 /* ── requests: one function each (the table stands in control.c) ── */
 enum verdict create_topics_run(struct control *control, struct control_op *op);
+enum verdict create_partitions_run(struct control *control, struct control_op *op);
 enum verdict delete_topics_run(struct control *control, struct control_op *op);
 enum verdict auto_create_run(struct control *control, struct control_op *op);
 enum verdict find_coordinator_run(struct control *control, struct control_op *op);
 enum verdict group_request_run(struct control *control, struct control_op *op);
 enum verdict describe_configs_run(struct control *control, struct control_op *op);
+enum verdict alter_configs_run(struct control *control, struct control_op *op);
+enum verdict incremental_alter_configs_run(struct control *control, struct control_op *op);
+enum verdict alter_replica_log_dirs_run(struct control *control, struct control_op *op);
+enum verdict elect_leaders_run(struct control *control, struct control_op *op);
+enum verdict alter_reassignments_run(struct control *control, struct control_op *op);
+enum verdict list_reassignments_run(struct control *control, struct control_op *op);
+enum verdict describe_client_quotas_run(struct control *control, struct control_op *op);
+enum verdict describe_quorum_run(struct control *control, struct control_op *op);
+enum verdict update_features_run(struct control *control, struct control_op *op);
+enum verdict list_config_resources_run(struct control *control, struct control_op *op);
 enum verdict init_producer_id_run(struct control *control, struct control_op *op);
 
+/* ── topics.c ── */
+struct fault;
+/* Are these the replicas of one partition, `expected_n` of them? False with the fault set. */
+bool replicas_check(const struct control *control, const int32_t *ids, int32_t n,
+                    int32_t expected_n, struct fault *fault);
+
 /* ── orders.c: logs at home workers ── */
-/* Sends orders for `created` (LOG_OPEN) or `dropped` (LOG_DROP), as many as may be under way. True:
- * all are back. */
+/* Sends orders for `created` (LOG_OPEN, or LOG_CONFIGURE to logs that are open) or `dropped`
+ * (LOG_DROP), as many as may be under way. True: all are back. */
 bool orders_work(struct control *control, enum log_order order);
 void orders_answer(struct control *control, struct log_op *op);
 
@@ -138,6 +156,8 @@ void orders_answer(struct control *control, struct log_op *op);
 /* The view's form of a topic, made when it has none. */
 nodiscard int view_topic_make(struct control *control, struct topic *topic);
 void view_topic_put(struct view_topic *topic);
+/* The view's form of a topic that changed goes; not while orders made from it are away. */
+void view_topic_forget(struct topic *topic);
 /* Builds a view of the state and publishes it. E_AGAIN: too many old views are not retired yet. */
 nodiscard int view_publish(struct control *control);
 /* Frees what no worker can see any more. Returns how many. */
@@ -147,6 +167,12 @@ uint8_t partition_home(const struct uuid *topic_id, int32_t partition, uint8_t w
 bool topic_is_internal(struct bytes name);
 
 /* ── bootstrap.c: what a start and a stop write ── */
+struct feature {
+    const char *name;
+    int16_t level, min, max;
+};
+/* NULL: this program does not know it. */
+const struct feature *feature_find(struct bytes name);
 nodiscard int bootstrap_start(struct control *control, struct metadata_log *log, bool is_dynamic,
                               int64_t wall_ms, char *why, size_t why_n);
 /* The records of an orderly stop, through the store. */

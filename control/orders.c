@@ -1,6 +1,6 @@
 /*
- * orders.c - what control asks of home workers: open the logs of new partitions, drop those of
- * deleted topics.
+ * orders.c - what control asks of home workers: open the logs of new partitions, configure those
+ * whose topic's settings changed, drop those of deleted topics.
  *
  * Owner: control; an order belongs to the worker while it is away.
  *
@@ -58,7 +58,10 @@ bool orders_work(struct control *c, enum log_order order)
     while (!list_is_empty(&c->orders_free)) {
         if (!order_next(c, order, list, &view, &topic, &partition))
             return c->orders_n == 0;
-        order_send(c, order_take(c), order, view, partition, topic);
+        bool is_open = topic != NULL && partition < topic->opened_n;
+        order_send(c, order_take(c), is_open ? LOG_CONFIGURE : order, view, partition, topic);
+        if (topic != NULL && !is_open)
+            topic->opened_n = partition + 1;
     }
     return false;
 }

@@ -62,6 +62,7 @@ struct topic {
     struct topic *next_name, *next_id; /* of the tables' chains */
     struct view_topic *view;           /* runtime: as published; NULL = must be built anew */
     bool is_changed;                   /* runtime: since `view` was made */
+    int32_t opened_n;                  /* runtime: partitions whose logs were asked for */
     bool is_removed;                   /* waits for state_settle */
     uint32_t name_n;
     char name[]; /* zero-terminated */

@@ -33,21 +33,19 @@ struct creation {
 
 /* ── partitions and replicas ── */
 
-static bool check_assignment(const struct control *c,
-                             const struct create_topics_request_topics_assignments *a,
-                             const struct create_topics_request_topics *asked, struct fault *fault)
+bool replicas_check(const struct control *c, const int32_t *ids, int32_t n, int32_t expected_n,
+                    struct fault *fault)
 {
-    if (a->broker_ids_n <= 0)
+    if (n <= 0)
         return fault_set(fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
                          "The manual partition assignment includes an empty replica list.");
     int32_t ours_n = 0, other = -1;
-    for (int32_t i = 0; i < a->broker_ids_n; i++) {
-        ours_n += a->broker_ids[i] == c->node_id;
-        if (a->broker_ids[i] != c->node_id)
-            other = other < 0 ? a->broker_ids[i]
-                              : (int32_t)(other < a->broker_ids[i] ? other : a->broker_ids[i]);
+    for (int32_t i = 0; i < n; i++) {
+        ours_n += ids[i] == c->node_id;
+        if (ids[i] != c->node_id)
+            other = other < 0 ? ids[i] : (int32_t)(other < ids[i] ? other : ids[i]);
     }
-    if (ours_n < a->broker_ids_n)
+    if (ours_n < n)
         return fault_set(
             fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
             "The manual partition assignment includes broker %d, but no such broker is registered.",
@@ -56,13 +54,12 @@ static bool check_assignment(const struct control *c,
         return fault_set(fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
                          "The manual partition assignment includes the broker %d more than once.",
                          c->node_id);
-    int32_t first_n = asked->assignments[0].broker_ids_n;
-    if (a->broker_ids_n != first_n)
+    if (n != expected_n)
         return fault_set(fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
                          "The manual partition assignment includes a partition with %d replica(s), "
                          "but this is not "
                          "consistent with previous partitions, which have %d replica(s).",
-                         a->broker_ids_n, first_n);
+                         n, expected_n);
     return true;
 }
 
@@ -86,7 +83,8 @@ static bool check_assignments(const struct control *c, struct creation *t, struc
                              number);
         else
             seen[number / 8] |= (uint8_t)(1 << number % 8);
-        if (!check_assignment(c, a, asked, &t->fault))
+        if (!replicas_check(c, a->broker_ids, a->broker_ids_n,
+                            asked->assignments[0].broker_ids_n, &t->fault))
             return false;
     }
     t->partitions_n = asked->assignments_n;

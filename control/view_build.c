@@ -43,6 +43,14 @@ void view_topic_put(struct view_topic *topic)
         free(topic);
 }
 
+void view_topic_forget(struct topic *topic)
+{
+    if (topic->view == NULL || !topic->is_changed || topic->is_removed)
+        return;
+    view_topic_put(topic->view);
+    topic->view = NULL;
+}
+
 int view_topic_make(struct control *c, struct topic *topic)
 {
     if (topic->view != NULL)

@@ -375,7 +375,7 @@ void broker_thread_name(const struct broker *b, uint8_t thread, char *to, size_t
 
 int broker_turn(struct broker *b, uint8_t thread, struct now now)
 {
-    enum { HELPER_JOBS_PER_TURN = 16 };
+    enum { HELPER_JOBS_PER_TURN = 128 };
 
     thread_self = broker_self(b, thread);
     if (thread < b->workers_n)

@@ -431,6 +431,37 @@ nodiscard static int metrics_listen(struct metrics *m)
     return m->daemon != NULL ? 0 : E_IN_USE;
 }
 
+static int metrics_refuse(const char *address, int rc, char *why, size_t why_n)
+{
+    snprintf(why, why_n, "admin.listeners=%s: %s", address,
+             rc == E_INVALID ? "not HOST:PORT with a numeric host"
+                             : "the address is in use or not ours; choose another, or leave it "
+                               "empty to serve no metrics");
+    return rc;
+}
+
+int metrics_check(const struct config *config, char *why, size_t why_n)
+{
+    const char *address = config_string(config, "admin.listeners");
+    struct sockaddr_storage at;
+    int rc = 0, one = 1;
+
+    if (address == NULL || address[0] == 0 || !config_is_set(config, "admin.listeners"))
+        return 0;
+    if (!address_parse(address, &at))
+        return metrics_refuse(address, E_INVALID, why, why_n);
+    int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return metrics_refuse(address, E_DENIED, why, why_n);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)&at,
+             at.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                      : sizeof(struct sockaddr_in)) != 0)
+        rc = metrics_refuse(address, E_IN_USE, why, why_n);
+    close(fd);
+    return rc;
+}
+
 int metrics_open(struct metrics **out, struct broker *b, const char *version, char *why,
                  size_t why_n)
 {
@@ -453,11 +484,8 @@ int metrics_open(struct metrics **out, struct broker *b, const char *version, ch
         *out = m;
         return 0;
     }
-    snprintf(why, why_n, "admin.listeners=%s: %s", address,
-             rc == E_INVALID ? "not HOST:PORT with a numeric host"
-                             : "the address is in use or not ours");
     free(m);
-    return rc;
+    return metrics_refuse(address, rc, why, why_n);
 }
 
 void metrics_close(struct metrics *m)

@@ -314,6 +314,7 @@ static void flush_pending(struct store *store, struct now now)
 int store_flush(struct store *store, struct now now)
 {
     store_own(store);
+    check(!store->is_unsynced);
     store->now = now;
     uint64_t writes_before = store->stats.write_ops;
     struct list *l;

@@ -50,9 +50,17 @@ void store_job_send(struct store *store, struct job *job, void (*done)(struct jo
               is_bulk ? MAIL_BULK : MAIL_FILE, &job->mail);
 }
 
+static void job_data_free(struct job *job)
+{
+    if (job->owns_data)
+        free((void *)(uintptr_t)job->data.ptr);
+    job->owns_data = false;
+}
+
 void store_job_give(struct store *store, struct job *job)
 {
     job->done = NULL;
+    job_data_free(job);
     list_push(&store->jobs_free, &job->mail.link);
 }
 
@@ -83,7 +91,6 @@ static void epochs_written(struct job *job, struct now now)
 {
     struct plog *log = job->subject;
     int error = job->error;
-    free((void *)(uintptr_t)job->data.ptr);
     store_job_give(log->store, job);
     log->jobs_n--;
     log->has_epochs_job = log->store->has_epochs_job = false;
@@ -105,6 +112,7 @@ static bool epochs_write(struct plog *log)
     }
     snprintf(job->name, sizeof job->name, "leader-epoch-checkpoint");
     job->data = bytes_of(text, epochs_text(&log->epochs, text));
+    job->owns_data = true;
     log->has_epochs_to_write = false;
     log->has_epochs_job = log->store->has_epochs_job = true;
     log->jobs_n++;
@@ -134,10 +142,8 @@ void store_epochs_run(struct store *store)
 
 void store_jobs_fini(struct store *store)
 {
-    for (int i = 0; store->jobs != NULL && i < JOBS_MAX; i++) {
-        if (store->jobs[i].done == epochs_written)
-            free((void *)(uintptr_t)store->jobs[i].data.ptr);
-    }
+    for (int i = 0; store->jobs != NULL && i < JOBS_MAX; i++)
+        job_data_free(&store->jobs[i]);
 }
 
 /* ── sealing ── */
@@ -244,7 +250,7 @@ bool plog_step(struct plog *log, struct now now)
     (void)now;
     if (log->state != PLOG_OPEN)
         return true;
-    return step_seal(log);
+    return start_step(log) && step_seal(log);
 }
 
 /* ── dropping ── */

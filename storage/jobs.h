@@ -15,11 +15,10 @@
 /* What each kind reads and writes; fields not named are left alone. A job that failed has left what
  * was there before, or the finished thing: a second attempt is always possible. */
 enum job_kind {
-    /* Makes the partition directory when missing (partition.metadata from topic_id,
-     * leader-epoch-checkpoint, sync of the parent), then <base_offset>.log/.index/.timeindex,
-     * empty; with `preallocate` the .log gets `bytes`. Everything is synced but the indexes'
-     * content. E_EXISTS: a .log with content has that name. out: fd, index_fd, time_fd, open for
-     * reading and writing. */
+    /* Makes <base_offset>.log, empty; with `preallocate` it gets `bytes`. is_first: also the
+     * partition's directory, partition.metadata from topic_id, leader-epoch-checkpoint from data
+     * (NULL: one without epochs). All names, and partition.metadata, are durable. E_EXISTS: a .log
+     * with content has that name. out: fd, open for reading and writing. */
     JOB_SEGMENT_CREATE,
     /* Opens directory/name as `how`. out: fd, bytes. */
     JOB_OPEN,
@@ -41,6 +40,8 @@ enum job_kind {
     JOB_UNLINK_SEGMENT,
     /* Closes fd, index_fd and time_fd where >= 0. */
     JOB_CLOSE,
+    /* The room of the disk that holds `directory`. out: bytes (all of it), index_bytes (usable). */
+    JOB_SPACE,
     /* Bulk: query->time_ms (or TIME_MAX_TIMESTAMP) in `segments`, in this order, below no offset
      * under base_offset. out: query->offset, timestamp_ms, epoch; -1 when there is none;
      * query->error = error. */
@@ -64,10 +65,11 @@ struct job {
     uint64_t index_bytes, time_index_bytes;
     int fd, index_fd, time_fd;
     int how;                      /* enum disk_open, for JOB_OPEN */
-    bool preallocate;
+    bool preallocate, is_first, owns_data; /* data is on the heap, freed by the store */
     struct bytes data;            /* file content; stays until the job is back */
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;
+    struct store *store;          /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;
     struct {

@@ -102,6 +102,7 @@ struct plog *plog_make(struct store *store, const struct log_id *id,
     list_init(&log->sync_link);
     list_init(&log->pending_link);
     list_init(&log->epochs_link);
+    list_init(&log->start_moves);
     for (size_t i = 0; i < array_n(log->waits); i++)
         list_init(&log->waits[i]);
     return log;
@@ -324,4 +325,5 @@ void plog_fail(struct plog *log, struct now now)
     plog_give_tail(log);
     plog_charge(log);
     plog_waits_end(log, E_STORAGE, now);
+    start_moves_end(log, E_STORAGE, now);
 }

@@ -82,6 +82,7 @@ struct plog {
     bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind */
     bool wants_sync;            /* a file had to be opened before its flush */
     bool is_changed;            /* since it was opened: a clean stop has something to write */
+    bool is_unsynced;           /* recovery has read or changed files that nobody flushed */
     struct store *store;
     struct list link;           /* store.logs or store.dropped */
     struct list dirty_link, sync_link, pending_link;
@@ -112,6 +113,11 @@ struct plog {
     bool has_epochs_job;
     struct list epochs_link;    /* store.epochs_behind */
     uint8_t drop_step;          /* dropped logs: what is done */
+    int64_t start_safe;         /* what log-start-offset holds */
+    int64_t start_writing;      /* what the job under way writes to it */
+    bool has_start_job;
+    char start_text[32];        /* of that job */
+    struct list start_moves;    /* who waits for it */
     uint64_t retention_at_ns;   /* by age and size not before; 0: not planned yet */
     uint64_t drop_ns;           /* when the renamed directory may be removed */
     char drop_name[DISK_NAME_MAX + 1]; /* its name after the rename */
@@ -158,6 +164,7 @@ struct segment {
     bool is_index_loaded;
     bool is_index_loading;
     bool has_file;              /* while recovering */
+    bool is_unsynced;           /* recovery has read or written its files, nobody flushed them    */
     uint8_t seal_step;
     uint32_t refs;              /* the log, pages, reads, jobs, operations                        */
     uint32_t io_n;              /* operations on its descriptor                                   */
@@ -273,6 +280,9 @@ struct store {
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
     struct list fill_waits;     /* reads that wait for a free fill or page */
+    int directory_fd;           /* open as long as the store: what failed since is seen */
+    bool is_unsynced;           /* a log is */
+    bool is_closed;             /* store_close succeeded */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct list answers;        /* time queries that need no search, or wait for a job */
 };
@@ -305,6 +315,9 @@ static inline bool plog_is_group(const struct plog *log)
 {
     return log->config.durability == STORE_GROUP;
 }
+
+/* close.c: flushes every file of the log that recovery or the stop may have changed */
+nodiscard int plog_sync_files(struct plog *log);
 
 /* store.c: into the table; RECOVERING or CLOSED becomes OPEN */
 void store_log_enter(struct store *store, struct plog *log);
@@ -347,6 +360,8 @@ void segment_free(struct segment *segment);
 void segment_detach_first(struct plog *log);
 /* Which segment may hold `offset`: the last with base_offset <= offset; place in log->segments. */
 uint32_t segment_find(const struct plog *log, int64_t offset);
+/* segment.ms less this segment's part of segment.jitter.ms. */
+int64_t segment_age_ms_max(const struct plog *log, const struct segment *segment);
 bool segment_must_roll(const struct plog *log, const struct segment *segment, const struct batch *b,
                        int64_t max_timestamp, int64_t last_offset, int64_t wall_ms);
 /* Keeps the indexes of an appended batch at `pos`. Without memory it leaves entries out. */
@@ -414,6 +429,13 @@ nodiscard int plog_note_producer(struct plog *log, const struct batch *b, struct
 
 /* retention.c */
 void plog_tick(struct plog *log, struct now now);
+
+/* start_move.c */
+/* Asks for what waiting moves want written. True when nothing more can be asked for now. */
+bool start_step(struct plog *log);
+void start_moves_end(struct plog *log, int error, struct now now);
+/* Boot: the start that a partition's directory remembers; 0 when it does not. E_CORRUPT. */
+nodiscard int start_read(struct disk *disk, const char *directory, int64_t *start);
 
 /* time_query.c */
 void store_answers_run(struct store *store, struct now now); /* queries that needed no search */

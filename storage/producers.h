@@ -13,6 +13,7 @@
 #define MILLRACE_PRODUCERS_H
 
 #include "batch.h"
+#include "storage.h"
 
 enum { PRODUCER_BATCHES = 5, PRODUCER_SNAPSHOT_HEADER = 10, PRODUCER_SNAPSHOT_ENTRY = 46 };
 
@@ -66,15 +67,6 @@ uint32_t producers_expire(struct producer_pool *pool, struct producers *p, int64
                           int64_t expiration_ms, uint32_t budget);
 void producers_clear(struct producer_pool *pool, struct producers *p);
 
-/* One producer as DescribeProducers shows it. */
-struct producer_state {
-    int64_t producer_id;
-    int16_t epoch;
-    int32_t last_sequence;     /* -1: no batch of this epoch  */
-    int64_t last_timestamp;
-    int32_t coordinator_epoch; /* -1: no marker seen          */
-    int64_t txn_first_offset;  /* -1: no open transaction     */
-};
 /* Copies at most `max`; returns how many there are. */
 uint32_t producers_list(const struct producers *p, struct producer_state *to, uint32_t max);
 

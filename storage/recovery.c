@@ -6,9 +6,10 @@
  * After a clean stop everything is believed but the end of the last segment, which is looked at;
  * when that does not fit, the segment is scanned as after a crash. After a crash the segment that
  * holds the recovery point and all later ones are scanned (so always the last); the log is cut at
- * the first batch that is not whole, later segments are removed, indexes rebuilt, and every file
- * whose end was read is flushed (journal rule 8), so that nothing is served that a second crash
- * could take.
+ * the first batch that is not whole, later segments are removed, indexes rebuilt, and before
+ * anything is served store_recovered flushes every file whose end was read or changed (journal rule
+ * 8), so that nothing is served that a second crash could take. Until then a crash only makes the
+ * next start do the same again.
  *
  * The recovery point is believed only when its file is younger than the partition's directory: a
  * topic that was deleted and made again under its old name must not inherit the old one's.
@@ -154,6 +155,18 @@ static void checkpoints_look(struct recovery *r)
         r->recovery_point = offset;
 }
 
+/* Records deleted while we ran: that file is newer than the checkpoint of the last stop. */
+static int start_look(struct recovery *r)
+{
+    int64_t start;
+    int rc = start_read(r->disk, r->directory, &start);
+    if (rc == 0) {
+        r->log->start_safe = start;
+        r->log_start = max_i64(r->log_start, start);
+    }
+    return rc;
+}
+
 /* ── segments ── */
 
 /* Opens segment bases[at], the newest so far. *end: the offset behind it. *is_cut: what follows
@@ -185,7 +198,7 @@ static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *
     *is_cut = cut > 0;
     r->report->logs_cut_n += *is_cut;
     if (!is_last && !*is_cut)
-        return recovery_indexes_write(r, segment);
+        return recovery_indexes_write(r, segment, r->bases[at + 1] <= r->recovery_point);
     return 0;
 }
 
@@ -264,6 +277,8 @@ static int log_recover(struct recovery *r)
         return rc;
     checkpoints_look(r);
     if (rc == 0)
+        rc = start_look(r);
+    if (rc == 0)
         rc = names_sort(r);
     if (rc == E_NOT_FOUND)
         rc = 0;
@@ -280,11 +295,13 @@ static int log_recover(struct recovery *r)
     if (rc != 0)
         return rc;
     log->start = max_i64(r->log_start, log->segments[0]->base_offset);
+    if (r->bases_n == 0) /* nothing is there that could come back */
+        log->start_safe = log->start;
     segments_seal(log);
     if (r->bases_n > 0)
         rc = recovery_state(r, end);
-    if (rc == 0 && r->is_changed)
-        rc = directory_sync(r->disk, r->directory);
+    log->is_unsynced = r->is_unsynced || r->is_changed;
+    log->store->is_unsynced |= log->is_unsynced;
     log->end = log->written = log->durable = log->high = (struct mark){end, 0};
     return rc;
 }
@@ -327,5 +344,36 @@ int store_log_recover(struct store *store, const struct log_id *id, const struct
     store_log_enter(store, r.log);
     plog_invariants(r.log);
     *out = r.log;
+    return 0;
+}
+
+static void log_recovered(struct plog *log)
+{
+    log->is_unsynced = false;
+    for (uint32_t i = 0; i < log->segments_n; i++)
+        log->segments[i]->is_unsynced = false;
+}
+
+int store_recovered(struct store *store)
+{
+    store_own(store);
+    if (!store->is_unsynced)
+        return 0;
+    int all = disk_sync_all(store->disk, store->directory_fd);
+    if (all == E_UNSUPPORTED) { /* names that a killed process may have left unsynced */
+        int rc = disk_sync(store->disk, store->directory_fd);
+        if (rc != 0)
+            return rc;
+    }
+    list_for_each(node, next, &store->logs) {
+        struct plog *log = list_entry(node, struct plog, link);
+        if (!log->is_unsynced)
+            continue;
+        int rc = all == E_UNSUPPORTED ? plog_sync_files(log) : all;
+        if (rc != 0)
+            return rc;
+        log_recovered(log);
+    }
+    store->is_unsynced = false;
     return 0;
 }

@@ -142,25 +142,42 @@ int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected,
         *cut = segment->end_pos - pos;
         *end = pos > 0 ? scan.expected : expected >= 0 ? expected : segment->base_offset;
         rc = segment_cut(r, segment, fd, pos);
-        if (rc == 0)
-            rc = disk_sync(r->disk, fd); /* rule 8: what is served from now on is on the device */
+        segment->is_unsynced = r->is_unsynced = true;
     }
     disk_close(r->disk, fd);
     return rc;
 }
 
-int recovery_indexes_write(struct recovery *r, struct segment *segment)
+/* A segment that the recovery point covers is believed by the next start as soon as both files are
+ * there: they are replaced. Else the next start scans it again whatever they hold. */
+static int index_write(struct recovery *r, const struct segment *segment, const char *suffix,
+                       struct bytes data, bool is_covered)
 {
-    char name[DISK_NAME_MAX + 1];
+    char name[DISK_NAME_MAX + 1], path[DISK_PATH_MAX];
+    snprintf(name, sizeof name, "%020lld%s", (long long)segment->base_offset, suffix);
+    if (is_covered)
+        return file_replace(r->disk, r->directory, name, data);
+    segment_path(path, r->directory, segment->base_offset, suffix);
+    int fd = disk_open(r->disk, path, DISK_WRITE | DISK_CREATE);
+    if (fd < 0)
+        return fd;
+    int rc = data.n > 0 ? disk_write(r->disk, fd, data.ptr, data.n, 0) : 0;
+    if (rc == 0)
+        rc = disk_truncate(r->disk, fd, data.n);
+    disk_close(r->disk, fd);
+    return rc;
+}
+
+int recovery_indexes_write(struct recovery *r, struct segment *segment, bool is_covered)
+{
     segment_note_end(segment);
-    snprintf(name, sizeof name, "%020lld.index", (long long)segment->base_offset);
-    int rc = file_replace(r->disk, r->directory, name,
-                          bytes_of(segment->index.v, segment->index.n * INDEX_ENTRY));
+    int rc = index_write(r, segment, ".index",
+                         bytes_of(segment->index.v, segment->index.n * INDEX_ENTRY), is_covered);
     if (rc != 0)
         return rc;
-    snprintf(name, sizeof name, "%020lld.timeindex", (long long)segment->base_offset);
-    rc = file_replace(r->disk, r->directory, name,
-                      bytes_of(segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY));
+    rc = index_write(r, segment, ".timeindex",
+                     bytes_of(segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY),
+                     is_covered);
     index_clear(&segment->time_index);
     r->report->rebuilt_indexes_n++;
     return rc;

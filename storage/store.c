@@ -59,10 +59,13 @@ int store_init(struct store **out, const struct store_config *config, struct io 
     store->post = post;
     store->files_thread = files_thread;
     store->bulk_thread = bulk_thread;
+    store->directory_fd = disk_open(disk, config->directory, DISK_READ | DISK_DIRECTORY);
     store_lists_init(store);
     store->table_n = TABLE_MIN;
     store->table = calloc(TABLE_MIN, sizeof(struct plog *));
     int rc = store->table == NULL ? E_NO_MEMORY : store_operations_init(store);
+    if (rc == 0 && store->directory_fd < 0)
+        rc = store->directory_fd;
     if (rc == 0)
         rc = cache_init(&store->cache, pages);
     if (rc == 0)
@@ -145,6 +148,8 @@ void store_fini(struct store *store)
     free(store->table);
     if (store->checkpoints != NULL)
         checkpoints_free(store->checkpoints);
+    if (store->directory_fd >= 0)
+        disk_close(store->disk, store->directory_fd);
     store->magic = 0;
     free(store);
 }
@@ -286,6 +291,7 @@ void store_log_drop(struct store *store, struct plog *log)
     }
     plog_mark_pending(log);
     reads_end(log, E_NOT_FOUND, store->now);
+    start_moves_end(log, E_NOT_FOUND, store->now);
     plog_waits_end(log, E_NOT_FOUND, store->now);
 }
 

@@ -161,21 +161,36 @@ int fetch_budget_turn(struct kafka *kafka, const struct view *view, struct now n
 
 /* ── query ── */
 
-/* One partition of ListOffsets or OffsetForLeaderEpoch. */
+enum query_kind {
+    QUERY_TIME,      /* ListOffsets: offset by time */
+    QUERY_EPOCH,     /* OffsetForLeaderEpoch: where an epoch ends */
+    QUERY_DELETE,    /* DeleteRecords: the start moves */
+    QUERY_PRODUCERS, /* DescribeProducers */
+    QUERY_BYTES,     /* DescribeLogDirs: how large is it */
+};
+
+/* One partition that is asked about. */
 struct query_part {
     struct query_part *next;
     struct query_op *op;
     struct uuid topic_id;
     int32_t partition;
-    int64_t time_ms; /* ListOffsets */
-    int32_t epoch;   /* OffsetForLeaderEpoch */
+    int64_t time_ms; /* QUERY_TIME */
+    int32_t epoch;   /* QUERY_EPOCH */
     void *response;  /* the request's partition struct */
+    struct producer_state *producers; /* QUERY_PRODUCERS: room for ... */
+    uint32_t producers_max;
     /* out */
     int error;
-    int64_t offset, timestamp_ms;
+    int64_t offset, timestamp_ms; /* offset: QUERY_DELETE's in, too */
     int32_t found_epoch;
+    uint32_t producers_n; /* there are, also beyond producers_max */
+    uint64_t bytes;
     /* the home's */
-    struct time_query query;
+    union {
+        struct time_query query;
+        struct start_move move;
+    };
     int64_t offset_limit; /* beyond it consumers may not see the answer */
 };
 
@@ -184,14 +199,38 @@ struct query_op {
     struct request *request;
     struct kafka *home;
     uint8_t home_thread;
-    bool is_remote, is_committed, is_epochs;
+    uint8_t kind; /* enum query_kind */
+    bool is_remote, is_committed;
     uint32_t pending_n;
     struct query_op *next;
     struct query_part *parts, **tail;
 };
 
+/* Home side. */
 void query_begin(struct kafka *home, struct query_op *op, struct now now);
 void query_mail_arrive(struct kafka *kafka, struct mail *mail, struct now now);
+/* A part that did not end at once has ended. */
+void query_over(struct query_op *op, struct now now);
+/* One part each; those that do not end at once count themselves in pending_n. */
+void query_time(struct query_part *part, struct plog *log, struct now now);
+void query_epoch(struct query_part *part, struct plog *log);
+
+/* The request's side: all questions of one request. Stands in its arena. */
+struct queries {
+    void *response;
+    struct query_op *ops, **ops_tail;
+    uint8_t kind; /* enum query_kind */
+    bool is_committed;
+};
+
+/* NULL: no memory, also when `response` is NULL. */
+struct queries *queries_new(struct request *request, void *response, enum query_kind kind);
+/* A question to a log at its home; NULL: no memory. */
+struct query_part *query_add(struct request *request, struct queries *queries, uint8_t home,
+                             const struct uuid *topic_id, int32_t partition);
+/* Sends all; `more` runs when the last answer is back. */
+void query_send(struct request *request, struct queries *queries,
+                void (*more)(struct request *, const struct view *, struct now), struct now now);
 void query_mail_back(struct mail *mail, struct now now);
 
 #endif

@@ -40,6 +40,7 @@ enum {
     FRAMES_PER_CONN = 16,         /* begun of one connection before the next one has its turn    */
     FRAME_SLICES_MAX = 65536,     /* pieces of one frame                                         */
     FRAME_GRACE_MS = 2000,        /* before the minimum rate is asked for                        */
+    REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
     ENCODE_UNITS_TURN = 20000,    /* fields encoded in one turn, all requests together           */
     APPEND_BYTES_TURN = 8 << 20,  /* placed in logs in one turn; then the other stages come      */
 };
@@ -250,6 +251,10 @@ void fetch_release(struct request *request, struct now now);
 void list_offsets_start(struct request *request, const struct view *view, struct now now);
 void leader_epoch_start(struct request *request, const struct view *view, struct now now);
 void query_release(struct request *request, struct now now);
+void delete_records_start(struct request *request, const struct view *view, struct now now);
+void describe_producers_start(struct request *request, const struct view *view, struct now now);
+void describe_log_dirs_start(struct request *request, const struct view *view, struct now now);
+void topic_partitions_start(struct request *request, const struct view *view, struct now now);
 void metadata_start(struct request *request, const struct view *view, struct now now);
 void find_coordinator_start(struct request *request, const struct view *view, struct now now);
 void api_versions_start(struct request *request, const struct view *view, struct now now);

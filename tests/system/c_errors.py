@@ -351,22 +351,6 @@ def has_topic(bootstrap, name):
         return c.call('Metadata', 12, topics=[dict(name=name)])['topics'][0]['error_code'] == 0
 
 
-def found_in(out):
-    """-> (error codes other than 0, messages) anywhere in an answer."""
-    codes, messages = set(), []
-    for name, value in out.items():
-        if name.endswith('error_code') and value != 0:
-            codes.add(value)
-        elif name in ('error_message', 'batch_index_error_message'):
-            messages.append(value)
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, dict):
-                c, m = found_in(inner)
-                codes |= c
-                messages += m
-    return codes, messages
-
-
 def values_of(values, api):
     values = values() if callable(values) else values
     if api == 'Metadata':
@@ -379,7 +363,7 @@ def ask(bootstrap, api, version, values):
     """-> (code, messages), or ('closed', [])"""
     try:
         with wire.Conn(bootstrap, timeout=8) as c:
-            codes, messages = found_in(c.call(api, version, **values_of(values, api)))
+            codes, messages = wire.found_in(c.call(api, version, **values_of(values, api)))
     except wire.Closed:
         return 'closed', []
     except OSError as e:

@@ -423,6 +423,7 @@ static void fault_restart(void)
         struct plog *log;
         assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &log),
                          0);
+        assert_int_equal(store_recovered(rig.store), 0);
         assert_true(rig_offsets(log).high >= acknowledged[l]);
         assert_int_equal(rig_read_all(&rig, log, 0, 10000), rig_offsets(log).high);
     }
