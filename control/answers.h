@@ -17,12 +17,13 @@ enum { ANSWER_TEXT_MAX = 1024 };
 
 /* The error of one item of an answer. Owner: the handler. */
 struct fault {
-    int16_t code;                 /* KAFKA_NONE: none */
+    int16_t code; /* KAFKA_NONE: none */
     char text[ANSWER_TEXT_MAX];
 };
 
 /* Sets it and returns false, so that a check can end with `return fault_set(...)`. */
-printf_like(3, 4) static inline bool fault_set(struct fault *fault, int16_t code, const char *format, ...)
+printf_like(3, 4) static inline bool fault_set(struct fault *fault, int16_t code,
+                                               const char *format, ...)
 {
     va_list args;
     va_start(args, format);

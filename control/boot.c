@@ -1,10 +1,12 @@
 /*
- * boot.c - how control begins and ends: the metadata log is replayed, this start is written, the first view published.
+ * boot.c - how control begins and ends: the metadata log is replayed, this start is written, the
+ * first view published.
  *
  * Owner: control, while no other thread runs.
  *
- * Order: replay (metadata_log.c); quorum-state with a new epoch, durable before anything of that epoch; the records of
- * this start (bootstrap.c), flushed; then the log is opened as a plog of control's own store for everything later.
+ * Order: replay (metadata_log.c); quorum-state with a new epoch, durable before anything of that
+ * epoch; the records of this start (bootstrap.c), flushed; then the log is opened as a plog of
+ * control's own store for everything later.
  */
 #include <stdlib.h>
 
@@ -31,8 +33,17 @@ static int memory_take(struct control *c)
     return e;
 }
 
+/* A new log is that of a dynamic quorum, as the server.properties of Apache Kafka asks for, unless
+ * the file names fixed voters or has no listener for the controller. */
+static bool begins_dynamic(struct control *c)
+{
+    return c->state.end_offset == 0 && c->quorum_epoch == 0 &&
+           *config_string(c->config.config, "controller.quorum.voters") == 0 &&
+           config_controller(c->config.config, &c->controller);
+}
+
 /* Replay, the new epoch, the records of this start. */
-static int metadata_boot(struct control *c, int32_t *quorum_epoch, int64_t wall_ms, char *why, size_t why_n)
+static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t why_n)
 {
     struct metadata_log log;
     bool is_dynamic;
@@ -40,15 +51,19 @@ static int metadata_boot(struct control *c, int32_t *quorum_epoch, int64_t wall_
     if (e < 0)
         return e;
     c->cut_bytes = log.cut_bytes;
-    e = quorum_state_read(c->disk, log.directory, quorum_epoch, &is_dynamic);
+    e = quorum_state_read(c->disk, log.directory, &c->quorum_epoch, &is_dynamic);
     if (e == 0) {
-        *quorum_epoch = (int32_t)max_i64(*quorum_epoch, c->state.epoch) + 1;
-        e = quorum_state_write(c->disk, log.directory, c->node_id, *quorum_epoch, is_dynamic);
+        is_dynamic = begins_dynamic(c) ||
+                     (is_dynamic && (c->state.end_offset > 0 ||
+                                     config_controller(c->config.config, &c->controller)));
+        c->quorum_epoch = (int32_t)max_i64(c->quorum_epoch, c->state.epoch) + 1;
+        e = quorum_state_write(c->disk, log.directory, c->node_id, c->quorum_epoch, is_dynamic);
     }
+    c->is_dynamic = e == 0 && is_dynamic;
     if (e < 0)
         fail(why, why_n, "quorum-state", e);
     else
-        e = bootstrap_start(c, &log, *quorum_epoch, is_dynamic, wall_ms, why, why_n);
+        e = bootstrap_start(c, &log, is_dynamic, wall_ms, why, why_n);
     metadata_log_close(&log);
     return e;
 }
@@ -57,29 +72,41 @@ static void metadata_config(const struct control *c, struct log_config *out)
 {
     *out = (struct log_config){
         .segment_bytes = (uint64_t)config_int(c->config.config, "metadata.log.segment.bytes"),
-        .segment_ms = INT64_MAX, .segment_index_bytes = 10 << 20, .index_interval_bytes = 4096,
-        .max_message_bytes = RECORDS_BYTES_MAX, .retention_ms = -1, .retention_bytes = -1,
-        .file_delete_delay_ms = 60000, .flush_messages = INT64_MAX, .flush_ms = INT64_MAX,
-        .timestamp_before_max_ms = INT64_MAX, .timestamp_after_max_ms = INT64_MAX, .is_deleted = true,
-        .codec = CODEC_PRODUCER, .durability = STORE_GROUP,
+        .segment_ms = INT64_MAX,
+        .segment_index_bytes = 10 << 20,
+        .index_interval_bytes = 4096,
+        .max_message_bytes = RECORDS_BYTES_MAX,
+        .retention_ms = -1,
+        .retention_bytes = -1,
+        .file_delete_delay_ms = 60000,
+        .flush_messages = INT64_MAX,
+        .flush_ms = INT64_MAX,
+        .timestamp_before_max_ms = INT64_MAX,
+        .timestamp_after_max_ms = INT64_MAX,
+        .is_deleted = true,
+        .codec = CODEC_PRODUCER,
+        .durability = STORE_GROUP,
     };
 }
 
-static int store_boot(struct control *c, struct pages *pages, uint8_t files_thread, uint8_t bulk_thread,
-                      int32_t quorum_epoch)
+static int store_boot(struct control *c, struct pages *pages, uint8_t files_thread,
+                      uint8_t bulk_thread)
 {
     struct store_config config = c->config.store;
     struct log_config log_config;
     struct log_id id = {metadata_topic_id, bytes_of_string(METADATA_TOPIC), 0};
     struct recovery_report report = {0};
     struct plog_offsets offsets;
-    config.leader_epoch = quorum_epoch;
+    config.leader_epoch = c->quorum_epoch;
     config.group_ns_max = 0;
     config.tail_bytes_max = max_u64(config.tail_bytes_max, METADATA_TAIL_BYTES);
     metadata_config(c, &log_config);
-    int e = store_init(&c->store, &config, c->io, c->disk, pages, c->timers, c->post, files_thread, bulk_thread);
+    int e = store_init(&c->store, &config, c->io, c->disk, pages, c->timers, c->post, files_thread,
+                       bulk_thread);
     if (e == 0)
         e = store_log_recover(c->store, &id, &log_config, false, &report, &c->log);
+    if (e == 0)
+        e = store_recovered(c->store);
     if (e < 0)
         return e;
     plog_offsets(c->log, &offsets);
@@ -93,11 +120,11 @@ static void tick(struct timer *timer, struct now now)
     timer_set(c->timers, timer, now.ns + NS_PER_S);
 }
 
-int control_init(struct control **out, const struct control_config *config, struct views *views, struct io *io,
-                 struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
-                 uint8_t files_thread, uint8_t bulk_thread, char *why, size_t why_n)
+int control_init(struct control **out, const struct control_config *config, struct views *views,
+                 struct io *io, struct disk *disk, struct pages *pages, struct timers *timers,
+                 struct post *post, uint8_t files_thread, uint8_t bulk_thread, char *why,
+                 size_t why_n)
 {
-    int32_t quorum_epoch = 0;
     struct control *c = calloc(1, sizeof *c);
     if (c == NULL)
         return fail(why, why_n, "control", E_NO_MEMORY);
@@ -124,8 +151,8 @@ int control_init(struct control **out, const struct control_config *config, stru
     if (e < 0)
         fail(why, why_n, "control", e);
     else
-        e = metadata_boot(c, &quorum_epoch, c->now.wall_ms, why, why_n);
-    if (e == 0 && (e = store_boot(c, pages, files_thread, bulk_thread, quorum_epoch)) < 0)
+        e = metadata_boot(c, c->now.wall_ms, why, why_n);
+    if (e == 0 && (e = store_boot(c, pages, files_thread, bulk_thread)) < 0)
         fail(why, why_n, "the metadata log cannot be opened as a log", e);
     if (e == 0 && (e = view_publish(c)) < 0)
         fail(why, why_n, "the first view", e);
@@ -151,20 +178,24 @@ bool control_knows_log(void *control, struct bytes topic, int32_t partition, con
            (id == NULL || uuid_equal(id, &found->id));
 }
 
-int control_open_logs(struct control *c, struct store **stores, bool is_clean, struct recovery_report *report,
-                      void (*progress)(void *context, uint64_t done_n, uint64_t all_n), void *context)
+int control_open_logs(struct control *c, struct store **stores, bool is_clean,
+                      struct recovery_report *report,
+                      void (*progress)(void *context, uint64_t done_n, uint64_t all_n),
+                      void *context)
 {
     uint64_t done_n = 0;
     for (uint32_t i = 0; i < c->published->topics_n; i++) {
         const struct view_topic *view = c->published->topics[i];
         struct topic *topic = c->state.topics[i];
         check(uuid_equal(&topic->id, &view->id));
+        topic->opened_n = view->partitions_n;
         for (int32_t p = 0; p < view->partitions_n; p++, done_n++) {
             struct log_id id = {view->id, view->name, p};
             struct plog *log;
             if (view->partitions[p].leader != c->node_id)
                 continue;
-            int e = store_log_recover(stores[view->partitions[p].home], &id, &view->config, is_clean, report, &log);
+            int e = store_log_recover(stores[view->partitions[p].home], &id, &view->config,
+                                      is_clean, report, &log);
             if (e == E_NO_MEMORY)
                 return e;
             if (e < 0) { /* this one is left without a leader; the others serve */
@@ -175,6 +206,11 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean, s
                 progress(context, done_n + 1, c->published->partitions_n);
         }
     }
+    for (uint8_t i = 0; i < c->config.workers_n; i++) {
+        int e = store_recovered(stores[i]);
+        if (e < 0)
+            return e;
+    }
     int e = c->failed_logs_n > 0 ? view_publish(c) : 0;
     coordinator_look(c->coordinator);
     return e;
@@ -182,8 +218,17 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean, s
 
 int control_close(struct control *c, struct checkpoints *checkpoints)
 {
+    (void)checkpoints; /* Apache Kafka keeps the metadata log out of them: it is recovered at every
+                          start */
     int e = c->is_failed ? E_STORAGE : bootstrap_stop(c, c->now);
-    return e < 0 ? e : store_close(c->store, checkpoints);
+    if (e < 0)
+        return e;
+    struct checkpoints *own = checkpoints_new();
+    if (own == NULL)
+        return E_NO_MEMORY;
+    e = store_close(c->store, own);
+    checkpoints_free(own);
+    return e;
 }
 
 void control_fini(struct control *c)

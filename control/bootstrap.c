@@ -1,31 +1,37 @@
 /*
- * bootstrap.c - the records that a start and an orderly stop write, the same that Apache Kafka writes.
+ * bootstrap.c - the records that a start and an orderly stop write, the same that Apache Kafka
+ * writes.
  *
  * Owner: control, while no other thread runs.
  *
- * Every start (disk-formats 16): LeaderChange (control batch, a new epoch); on an empty log the bootstrap transaction
- * with the feature levels; RegisterController; RegisterBroker (fenced, its epoch is its own offset), unfenced behind
- * it; then the partitions.
+ * Every start (disk-formats 16): LeaderChange (control batch, a new epoch); on an empty log the
+ * bootstrap transaction with the feature levels; RegisterController; RegisterBroker (fenced, its
+ * epoch is its own offset), unfenced behind it; then the partitions.
  *
- * Leader epochs: every partition of this node has the same one, control->leader_epoch, because a store stamps one
- * epoch into all its batches. It is raised at every start that finds a partition without leader (as an orderly stop
- * leaves them) and at every start that is not clean, durable before the port opens (journal rule 9). A
- * directory that comes from Apache Kafka has partitions with different epochs: all are raised to one above the highest,
- * which takes several changes for some.
+ * Leader epochs: every partition of this node has the same one, control->leader_epoch, because a
+ * store stamps one epoch into all its batches. It is raised at every start that finds a partition
+ * without leader (as an orderly stop leaves them) and at every start that is not clean, durable
+ * before the port opens (journal rule 9). A directory that comes from Apache Kafka has partitions
+ * with different epochs: all are raised to one above the highest, which takes several changes for
+ * some.
  *
- * Batches of a start are cut into BOOT_BATCH_N records: a start that is interrupted between two is repeated whole by the
- * next, which finds uneven epochs and evens them out.
+ * Batches of a start are cut into BOOT_BATCH_N records: a start that is interrupted between two is
+ * repeated whole by the next, which finds uneven epochs and evens them out.
  */
 #include "check.h"
 #include "control_inside.h"
 #include "messages.h"
 
-enum { BOOT_BATCH_N = 1000, CONTROL_LEADER_CHANGE = 2, EPOCH_STEPS_MAX = 64 };
+enum {
+    BOOT_BATCH_N = 1000,
+    CONTROL_LEADER_CHANGE = 2,
+    CONTROL_KRAFT_VERSION = 5,
+    CONTROL_KRAFT_VOTERS = 6,
+    EPOCH_STEPS_MAX = 64
+};
 
-static const struct {
-    const char *name;
-    int16_t level, min, max;
-} features[] = {
+/* What this program knows of each feature, and the level a new log begins with. */
+static const struct feature features[] = {
     {"metadata.version", METADATA_VERSION_MAX, METADATA_VERSION_MIN, METADATA_VERSION_MAX},
     {"eligible.leader.replicas.version", 1, 0, 1},
     {"group.version", 1, 0, 1},
@@ -34,11 +40,18 @@ static const struct {
     {"transaction.version", 2, 0, 2},
 };
 
+const struct feature *feature_find(struct bytes name)
+{
+    for (uint32_t i = 0; i < array_n(features); i++)
+        if (bytes_equal_string(name, features[i].name))
+            return &features[i];
+    return NULL;
+}
+
 /* Where the records of a start go. Owner: control. */
 struct boot {
     struct control *control;
     struct metadata_log *log; /* NULL: through the store (orderly stop) */
-    int32_t epoch;
     int64_t wall_ms;
 };
 
@@ -66,27 +79,54 @@ static int boot_end(struct boot *b, bool is_control)
     struct control *c = b->control;
     if (b->log == NULL)
         return control_commit(c);
-    int64_t n = records_end(&c->records, is_control, b->epoch, c->state.end_offset);
+    int64_t n = records_end(&c->records, is_control, c->quorum_epoch, c->state.end_offset);
     if (n < 0)
         return (int)n;
     int e = metadata_log_append(b->log, c->records.buffer, (uint64_t)n);
     return e < 0 ? e : state_apply_batch(&c->state, c->records.buffer);
 }
 
+/* A dynamic quorum of this node alone: what `kafka-storage format --standalone` begins a log with.
+ */
+static void add_voters(struct control *c)
+{
+    struct kraft_version_record version = {.kraft_version = 1};
+    struct voters_record_voters_endpoints point = {bytes_of_string(c->controller.name),
+                                                   bytes_of_string(c->controller.advertised_host),
+                                                   c->controller.advertised_port};
+    struct voters_record_voters voter = {.voter_id = c->node_id,
+                                         .voter_directory_id = c->config.directory.directory_id,
+                                         .endpoints = &point,
+                                         .endpoints_n = 1,
+                                         .kraft_version_feature = {0, 1}};
+    struct voters_record voters = {.voters = &voter, .voters_n = 1};
+    records_add_control(&c->records, CONTROL_KRAFT_VERSION, &proto_kraft_version_record, 0,
+                        &version);
+    records_add_control(&c->records, CONTROL_KRAFT_VOTERS, &proto_voters_record, 0, &voters);
+}
+
+/* Version 0 in a dynamic quorum too: Apache Kafka 4.3 reads no other. */
 static int boot_leader_change(struct boot *b, bool is_dynamic)
 {
     struct control *c = b->control;
     struct leader_change_message_voter voter = {c->node_id, c->config.directory.directory_id};
-    struct leader_change_message message = {.version = is_dynamic, .leader_id = c->node_id, .voters = &voter,
-                                            .voters_n = 1, .granting_voters = &voter, .granting_voters_n = 1};
+    struct leader_change_message message = {.leader_id = c->node_id,
+                                            .voters = &voter,
+                                            .voters_n = 1,
+                                            .granting_voters = &voter,
+                                            .granting_voters_n = 1};
     records_begin(&c->records, b->wall_ms);
-    records_add_control(&c->records, CONTROL_LEADER_CHANGE, &proto_leader_change_message, is_dynamic, &message);
+    records_add_control(&c->records, CONTROL_LEADER_CHANGE, &proto_leader_change_message, 0,
+                        &message);
+    if (is_dynamic && c->state.end_offset == 0)
+        add_voters(c);
     return boot_end(b, true);
 }
 
 static int boot_abort_transaction(struct boot *b)
 {
-    struct abort_transaction_record record = {.reason = bytes_of_string("the controller stopped within it")};
+    struct abort_transaction_record record = {
+        .reason = bytes_of_string("the controller stopped within it")};
     records_begin(&b->control->records, b->wall_ms);
     records_add(&b->control->records, &proto_abort_transaction_record, 0, &record);
     return boot_end(b, false);
@@ -97,8 +137,10 @@ static int boot_first(struct boot *b)
     struct records *r = &b->control->records;
     struct begin_transaction_record begin = {.name = bytes_of_string("Bootstrap records")};
     struct end_transaction_record end = {0};
-    struct config_record config = {.resource_type = RESOURCE_BROKER, .resource_name = bytes_of("", 0),
-                                   .name = bytes_of_string("min.insync.replicas"), .value = bytes_of_string("1")};
+    struct config_record config = {.resource_type = RESOURCE_BROKER,
+                                   .resource_name = bytes_of("", 0),
+                                   .name = bytes_of_string("min.insync.replicas"),
+                                   .value = bytes_of_string("1")};
     records_begin(r, b->wall_ms);
     records_add(r, &proto_begin_transaction_record, 0, &begin);
     for (uint32_t i = 0; i < array_n(features); i++) {
@@ -115,10 +157,12 @@ static int boot_register_controller(struct boot *b)
     struct control *c = b->control;
     struct register_controller_record_features list[array_n(features)];
     for (uint32_t i = 0; i < array_n(features); i++)
-        list[i] = (struct register_controller_record_features){bytes_of_string(features[i].name), features[i].min,
-                                                               features[i].max};
-    struct register_controller_record record = {.controller_id = c->node_id, .incarnation_id = c->incarnation,
-                                                .features = list, .features_n = array_n(features)};
+        list[i] = (struct register_controller_record_features){bytes_of_string(features[i].name),
+                                                               features[i].min, features[i].max};
+    struct register_controller_record record = {.controller_id = c->node_id,
+                                                .incarnation_id = c->incarnation,
+                                                .features = list,
+                                                .features_n = array_n(features)};
     if (metadata_version(c) < METADATA_VERSION_LOG_DIRS)
         return 0; /* logs older than 3.7 have no such record */
     records_begin(&c->records, b->wall_ms);
@@ -133,18 +177,25 @@ static int boot_register_broker(struct boot *b)
     struct register_broker_record_features list[array_n(features)];
     struct register_broker_record_end_points points[LISTENERS_MAX];
     for (uint32_t i = 0; i < array_n(features); i++)
-        list[i] = (struct register_broker_record_features){bytes_of_string(features[i].name), features[i].min,
-                                                           features[i].max};
+        list[i] = (struct register_broker_record_features){bytes_of_string(features[i].name),
+                                                           features[i].min, features[i].max};
     for (uint32_t i = 0; i < c->config.listeners_n; i++) {
         const struct listener *listener = &c->config.listeners[i];
-        points[i] = (struct register_broker_record_end_points){bytes_of_string(listener->name),
-                                                               bytes_of_string(listener->advertised_host),
-                                                               listener->advertised_port, 0};
+        points[i] = (struct register_broker_record_end_points){
+            bytes_of_string(listener->name), bytes_of_string(listener->advertised_host),
+            listener->advertised_port, 0};
     }
     struct register_broker_record record = {
-        .broker_id = c->node_id, .incarnation_id = c->incarnation, .broker_epoch = c->state.end_offset,
-        .end_points = points, .end_points_n = (int32_t)c->config.listeners_n, .features = list,
-        .features_n = array_n(features), .rack = bytes_of_string(rack), .fenced = true, .cordoned_log_dirs_n = -1,
+        .broker_id = c->node_id,
+        .incarnation_id = c->incarnation,
+        .broker_epoch = c->state.end_offset,
+        .end_points = points,
+        .end_points_n = (int32_t)c->config.listeners_n,
+        .features = list,
+        .features_n = array_n(features),
+        .rack = bytes_of_string(rack),
+        .fenced = true,
+        .cordoned_log_dirs_n = -1,
     };
     int16_t version = broker_version(c);
     if (version >= 3) {
@@ -161,7 +212,9 @@ static int boot_broker_change(struct boot *b, int16_t version, int8_t fenced)
     struct control *c = b->control;
     const struct broker *broker = state_broker(&c->state, c->node_id);
     struct broker_registration_change_record record = {
-        .broker_id = c->node_id, .broker_epoch = broker->epoch, .fenced = fenced,
+        .broker_id = c->node_id,
+        .broker_epoch = broker->epoch,
+        .fenced = fenced,
         .cordoned_log_dirs_n = version >= 3 ? 0 : -1,
     };
     records_begin(&c->records, b->wall_ms);
@@ -183,9 +236,17 @@ void bootstrap_add_partition(struct control *c, const struct uuid *topic_id, int
 {
     int16_t version = partition_version(c);
     struct partition_record record = {
-        .partition_id = partition, .topic_id = *topic_id, .replicas = &c->node_id, .replicas_n = 1,
-        .isr = &c->node_id, .isr_n = 1, .leader = c->node_id, .leader_epoch = c->leader_epoch, .partition_epoch = 0,
-        .eligible_leader_replicas_n = -1, .last_known_elr_n = -1,
+        .partition_id = partition,
+        .topic_id = *topic_id,
+        .replicas = &c->node_id,
+        .replicas_n = 1,
+        .isr = &c->node_id,
+        .isr_n = 1,
+        .leader = c->node_id,
+        .leader_epoch = c->leader_epoch,
+        .partition_epoch = 0,
+        .eligible_leader_replicas_n = -1,
+        .last_known_elr_n = -1,
     };
     if (version >= 1) {
         record.directories = &c->config.directory.directory_id;
@@ -195,13 +256,23 @@ void bootstrap_add_partition(struct control *c, const struct uuid *topic_id, int
 }
 
 /* We lead again (leads), or nobody does: what an orderly stop leaves. */
-static void add_partition_change(struct control *c, const struct uuid *topic_id, int32_t partition, bool leads)
+static void add_partition_change(struct control *c, const struct uuid *topic_id, int32_t partition,
+                                 bool leads)
 {
     int16_t version = partition_version(c);
     struct partition_change_record record = {
-        .partition_id = partition, .topic_id = *topic_id, .isr = &c->node_id, .isr_n = leads ? 1 : 0,
-        .leader = leads ? c->node_id : -1, .replicas_n = -1, .removing_replicas_n = -1, .adding_replicas_n = -1,
-        .leader_recovery_state = -1, .directories_n = -1, .eligible_leader_replicas_n = -1, .last_known_elr_n = -1,
+        .partition_id = partition,
+        .topic_id = *topic_id,
+        .isr = &c->node_id,
+        .isr_n = leads ? 1 : 0,
+        .leader = leads ? c->node_id : -1,
+        .replicas_n = -1,
+        .removing_replicas_n = -1,
+        .adding_replicas_n = -1,
+        .leader_recovery_state = -1,
+        .directories_n = -1,
+        .eligible_leader_replicas_n = -1,
+        .last_known_elr_n = -1,
     };
     if (version >= 2) {
         record.eligible_leader_replicas = record.last_known_elr = &c->node_id;
@@ -221,15 +292,18 @@ static int32_t epochs_look(const struct control *c, bool *is_even)
             const struct partition *partition = &c->state.topics[i]->partitions[p];
             if (!has_replica(c, partition))
                 continue;
-            *is_even &= partition->leader == c->node_id && (n == 0 || partition->leader_epoch == highest);
+            *is_even &=
+                partition->leader == c->node_id && (n == 0 || partition->leader_epoch == highest);
             highest = (int32_t)max_i64(highest, partition->leader_epoch);
             n++;
         }
     return highest;
 }
 
-/* Raises one partition to `target`: as often as its epoch needs, or by a whole record when that is far. */
-static int raise_partition(struct boot *b, const struct topic *topic, int32_t number, int32_t target)
+/* Raises one partition to `target`: as often as its epoch needs, or by a whole record when that is
+ * far. */
+static int raise_partition(struct boot *b, const struct topic *topic, int32_t number,
+                           int32_t target)
 {
     struct control *c = b->control;
     const struct partition *p = &topic->partitions[number];
@@ -270,10 +344,10 @@ static int boot_partitions(struct boot *b)
     return c->records.builder.records_n > 0 || c->records.error < 0 ? boot_end(b, false) : 0;
 }
 
-int bootstrap_start(struct control *c, struct metadata_log *log, int32_t quorum_epoch, bool is_dynamic,
-                    int64_t wall_ms, char *why, size_t why_n)
+int bootstrap_start(struct control *c, struct metadata_log *log, bool is_dynamic, int64_t wall_ms,
+                    char *why, size_t why_n)
 {
-    struct boot b = {c, log, quorum_epoch, wall_ms};
+    struct boot b = {c, log, wall_ms};
     int e = state_settle(&c->state);
     if (e == 0)
         e = boot_leader_change(&b, is_dynamic);
@@ -292,16 +366,19 @@ int bootstrap_start(struct control *c, struct metadata_log *log, int32_t quorum_
     if (e == 0 && broker_version(c) >= 4)
         e = boot_broker_change(&b, 3, 0);
     if (e < 0)
-        snprintf(why, why_n, "%s: the records of this start cannot be written: %s", log->directory, error_text(e));
+        snprintf(why, why_n, "%s: the records of this start cannot be written: %s", log->directory,
+                 error_text(e));
     return e;
 }
 
 int bootstrap_stop(struct control *c, struct now now)
 {
-    struct boot b = {c, NULL, 0, now.wall_ms};
+    struct boot b = {c, NULL, now.wall_ms};
     const struct broker *broker = state_broker(&c->state, c->node_id);
-    struct broker_registration_change_record record = {.broker_id = c->node_id, .broker_epoch = broker->epoch,
-                                                       .in_controlled_shutdown = 1, .cordoned_log_dirs_n = -1};
+    struct broker_registration_change_record record = {.broker_id = c->node_id,
+                                                       .broker_epoch = broker->epoch,
+                                                       .in_controlled_shutdown = 1,
+                                                       .cordoned_log_dirs_n = -1};
     int e = state_settle(&c->state);
     records_begin(&c->records, now.wall_ms);
     records_add(&c->records, &proto_broker_registration_change_record, 1, &record);

@@ -3,8 +3,8 @@
  *
  * Owner: main at boot; control afterwards.
  *
- * A value is kept as Kafka shows it (config_canonical), by row. node.id and broker.id stand for one another: the
- * one that is written sets the other as long as that is not written itself.
+ * A value is kept as Kafka shows it (config_canonical), by row. node.id and broker.id stand for one
+ * another: the one that is written sets the other as long as that is not written itself.
  */
 #include "config.h"
 
@@ -16,37 +16,51 @@
 
 enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 
-#define NO_TLS "TLS is not served yet, and a listener that needs it is refused."
+#define NO_TLS  "TLS is not served yet, and a listener that needs it is refused."
 #define NO_SASL "Authentication is not served yet, and a listener that needs it is refused."
-#define NO_TOKENS "Delegation tokens are not served, and the key that would switch them on is refused."
-#define NO_TIERING "Tiered storage is not served, and switching it on is refused."
-#define NO_GROUPS "Each group uses the broker's values; min and max only bound settings of single groups, which are not served yet."
-#define NO_ONLINE_MIGRATION "A group changes its protocol only while it is empty."
-#define BOTH_ASSIGNORS "Both assignors of Apache Kafka are always there, uniform is the default."
-#define REGEX_REFRESH "Expressions are matched again whenever a topic comes or goes."
-#define NO_SHARE_GROUPS "Share groups are not served yet."
+#define NO_TOKENS \
+    "Delegation tokens are not served, and the key that would switch them on is refused."
+#define NO_TIERING        "Tiered storage is not served, and switching it on is refused."
+#define NO_GROUPS         "Bounds and values of single groups are not served yet: the broker's count."
+#define ONE_COORDINATOR   "Groups are coordinated by the control thread, and their batches leave at once."
+#define NO_MIGRATION      "A group changes its protocol only while it is empty."
+#define BOTH_ASSIGNORS    "Both of Apache Kafka's assignors are always there; uniform is the default."
+#define REGEX_REFRESH     "Expressions are matched again whenever a topic comes or goes."
+#define NO_SHARE_GROUPS   "Share groups are not served yet."
 #define NO_STREAMS_GROUPS "Streams groups are not served yet."
-#define NO_TRANSACTIONS "Transactions are not served yet."
-#define NO_QUOTAS "Quotas are not kept yet."
-#define NO_COMPACTION "Logs are not compacted yet: a compacted topic keeps all of its records."
-#define NO_TELEMETRY "Client telemetry is not served: clients are not asked for it."
-#define ONE_CONTROLLER "The controller is a thread of this process: there is no quorum to talk to."
-#define ONE_NODE "There is one node: every partition has one replica, and it leads."
-#define ONE_PROCESS "Broker and controller are one process, which cannot lose contact with itself."
-#define CHECKPOINTS "Nothing waits for checkpoints: recovery reads the logs, and a clean stop writes them."
+#define NO_TRANSACTIONS   "Transactions are not served yet."
+#define NO_QUOTAS         "Quotas are not kept yet."
+#define NO_COMPACTION     "Logs are not compacted yet: a compacted topic keeps all of its records."
+#define NO_TELEMETRY      "Client telemetry is not served: clients are not asked for it."
+#define ONE_CONTROLLER    "The controller is a thread here: there is no quorum to talk to."
+#define ONE_NODE          "There is one node: every partition has one replica, and it leads."
+#define ONE_PROCESS       "Broker and controller are one process: they cannot lose contact."
+#define CHECKPOINTS \
+    "Nothing waits for checkpoints: recovery reads the logs, and a clean stop writes them."
 #define METADATA_KEPT "The metadata log is kept whole: it is small and the source of all metadata."
-#define METRICS "Metrics are served over HTTP (admin.listeners), without reporters."
-#define THREADS "dataplane.workers says how many threads serve clients."
-#define LEVELS "Record batches stay as their producer compressed them."
-#define COMPRESSION "`producer` keeps batches as they come; a codec is kept for the tools, batches still stay as they came."
+#define METRICS       "Metrics are served over HTTP (admin.listeners), without reporters."
+#define THREADS       "dataplane.workers says how many threads serve clients."
+#define LEVELS        "Record batches stay as their producer compressed them."
+#define NO_RECOMPRESSION \
+    "Record batches stay as their producer compressed them, and are not compressed anew: leave " \
+    "it at producer, and choose the codec in the producer (its compression.type)."
 
 enum { HONOURED = CONFIG_HONOURED, IGNORED = CONFIG_IGNORED, REFUSED = CONFIG_REFUSED };
 enum { SENSITIVE = 1, HIDDEN = 2 };
 
-#define CONFIG_ROW(scope_, key_, type_, default_, dynamic_, status_, flags_, valid_, synonyms_, text_)        \
-    {.key = key_, .scope = scope_, .type = CONFIG_##type_, .dynamic = CONFIG_##dynamic_, .status = status_,    \
-     .is_sensitive = ((flags_)&SENSITIVE) != 0, .is_hidden = ((flags_)&HIDDEN) != 0,                           \
-     .default_value = default_, .valid = valid_, .synonyms = synonyms_, .text = text_},
+#define CONFIG_ROW(scope_, key_, type_, default_, dynamic_, status_, flags_, valid_, synonyms_, \
+                   text_)                                                                       \
+    {.key = key_,                                                                               \
+     .scope = scope_,                                                                           \
+     .type = CONFIG_##type_,                                                                    \
+     .dynamic = CONFIG_##dynamic_,                                                              \
+     .status = status_,                                                                         \
+     .is_sensitive = ((flags_)&SENSITIVE) != 0,                                                 \
+     .is_hidden = ((flags_)&HIDDEN) != 0,                                                       \
+     .default_value = default_,                                                                 \
+     .valid = valid_,                                                                           \
+     .synonyms = synonyms_,                                                                     \
+     .text = text_},
 
 #define CONFIG(...) CONFIG_ROW(CONFIG_BROKER, __VA_ARGS__)
 static const struct config_row broker_rows[] = {
@@ -80,8 +94,8 @@ static const struct config_row client_metrics_rows[] = {
 /* Owner: main, then control. */
 struct config {
     struct config_value {
-        char *text;       /* heap; NULL = the default */
-        bool is_written;  /* by the file or an override, not by its other name */
+        char *text;      /* heap; NULL = the default */
+        bool is_written; /* by the file or an override, not by its other name */
         bool is_override;
     } values[array_n(broker_rows)];
 };
@@ -183,7 +197,8 @@ static int value_store(struct config_value *value, const char *text)
 }
 
 /* Sets a checked value; an override stays when the file is read after it. */
-static int value_set(struct config *config, const struct config_row *row, const char *text, bool is_override)
+static int value_set(struct config *config, const struct config_row *row, const char *text,
+                     bool is_override)
 {
     struct config_value *value = value_of(config, row);
     if (value->is_override && !is_override)
@@ -193,8 +208,9 @@ static int value_set(struct config *config, const struct config_row *row, const 
         return e;
     value->is_written = true;
     value->is_override = is_override;
-    const char *twin = strcmp(row->key, "node.id") == 0 ? "broker.id"
-                     : strcmp(row->key, "broker.id") == 0 ? "node.id" : NULL;
+    const char *twin = strcmp(row->key, "node.id") == 0     ? "broker.id"
+                       : strcmp(row->key, "broker.id") == 0 ? "node.id"
+                                                            : NULL;
     if (twin == NULL || strtol(text, NULL, 10) < 0)
         return 0;
     struct config_value *other = value_of(config, config_row_find(CONFIG_BROKER, twin));
@@ -207,7 +223,8 @@ static const char *prefixed_reason(const char *key)
     static const struct {
         const char *prefix, *reason;
     } prefixes[] = {
-        {"listener.name.", "Settings of single listeners are for TLS and authentication, which are not served yet."},
+        {"listener.name.",
+         "Settings of single listeners are for TLS and authentication, which are not served yet."},
         {"rsm.config.", NO_TIERING},
         {"rlmm.config.", NO_TIERING},
         {"zookeeper.", "There is no ZooKeeper in Kafka 4: remove it."},
@@ -236,7 +253,8 @@ static void report_unknown(const char *key, FILE *report)
 }
 
 /* One "key = value" of the file (line > 0) or an override (line 0). */
-static int config_take(struct config *config, const char *key, const char *text, uint32_t line, FILE *report)
+static int config_take(struct config *config, const char *key, const char *text, uint32_t line,
+                       FILE *report)
 {
     char canonical[CONFIG_VALUE_MAX], why[512], where[32] = "override";
     if (line > 0)
@@ -251,7 +269,8 @@ static int config_take(struct config *config, const char *key, const char *text,
         fprintf(report, "invalid: %s: %s\n", where, why);
         return e == E_NO_MEMORY ? e : E_INVALID;
     }
-    if (row->status == CONFIG_REFUSED && canonical[0] != 0 && !text_equal(canonical, row->default_value)) {
+    if (row->status == CONFIG_REFUSED && canonical[0] != 0 &&
+        !text_equal(canonical, row->default_value)) {
         fprintf(report, "refused: %s: %s: %s\n", where, key, row->text);
         return E_INVALID;
     }
@@ -282,7 +301,9 @@ static int config_read_text(struct config *config, char *text, size_t n, FILE *r
 
 static int error_of_open(int err)
 {
-    return err == ENOENT || err == ENOTDIR ? E_NOT_FOUND : err == EACCES || err == EPERM ? E_DENIED : E_INVALID;
+    return err == ENOENT || err == ENOTDIR ? E_NOT_FOUND
+           : err == EACCES || err == EPERM ? E_DENIED
+                                           : E_INVALID;
 }
 
 int config_read_file(struct config *config, const char *path, FILE *report)
@@ -379,7 +400,8 @@ void config_report(const struct config *config, FILE *to)
         const struct config_value *value = &config->values[i];
         if (!value->is_written)
             continue;
-        fprintf(to, "%-8s  %s = %s", words[row->status], row->key, row->is_sensitive ? "(hidden)" : value->text);
+        fprintf(to, "%-8s  %s = %s", words[row->status], row->key,
+                row->is_sensitive ? "(hidden)" : value->text);
         if (row->status != CONFIG_HONOURED)
             fprintf(to, "  (%s)", row->text);
         fputc('\n', to);

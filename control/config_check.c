@@ -1,5 +1,6 @@
 /*
- * config_check.c - is a value acceptable, and how does Kafka show it: types, ranges, words, rules between settings.
+ * config_check.c - is a value acceptable, and how does Kafka show it: types, ranges, words, rules
+ * between settings.
  *
  * Owner: immutable (pure functions).
  *
@@ -17,13 +18,13 @@
 #include "check.h"
 #include "config.h"
 
-static const char *const type_names[] = {"UNKNOWN", "BOOLEAN", "STRING", "INT", "SHORT", "LONG", "DOUBLE", "LIST",
-                                         "CLASS", "PASSWORD"};
+static const char *const type_names[] = {"UNKNOWN", "BOOLEAN", "STRING", "INT",   "SHORT",
+                                         "LONG",    "DOUBLE",  "LIST",   "CLASS", "PASSWORD"};
 
-printf_like(5, 6) static int fault(const struct config_row *row, const char *value, char *why, size_t why_n,
-                                   const char *format, ...)
+printf_like(5, 6) static int fault(const struct config_row *row, const char *value, char *why,
+                                   size_t why_n, const char *format, ...)
 {
-    char text[256];
+    char text[512];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -99,8 +100,8 @@ static size_t list_canonical(char *s)
 }
 
 /* Step 1: the type. `to` holds the trimmed value and becomes the canonical one. */
-static int check_type(const struct config_row *row, const char *value, char *to, size_t to_n, char *why,
-                      size_t why_n)
+static int check_type(const struct config_row *row, const char *value, char *to, size_t to_n,
+                      char *why, size_t why_n)
 {
     int64_t number;
     double real;
@@ -119,27 +120,27 @@ static int check_type(const struct config_row *row, const char *value, char *to,
             return E_TOO_LARGE;
         return 0;
     case CONFIG_DOUBLE:
-        return parse_double(to, &real) ? 0 : fault(row, value, why, why_n, "Not a number of type DOUBLE");
-    case CONFIG_LIST:
-        list_canonical(to);
-        return 0;
-    default:
-        return 0;
+        return parse_double(to, &real)
+                   ? 0
+                   : fault(row, value, why, why_n, "Not a number of type DOUBLE");
+    case CONFIG_LIST: list_canonical(to); return 0;
+    default: return 0;
     }
 }
 
 /* "[1,...]", "[1,...,9]", "[1,...,9] or -1". */
 static int check_range(const struct config_row *row, const char *value, char *why, size_t why_n)
 {
-    const char *bounds = row->valid + 1, *more = strstr(bounds, ",...,"), *other = strstr(bounds, "] or ");
+    const char *bounds = row->valid + 1, *more = strstr(bounds, ",...,"),
+               *other = strstr(bounds, "] or ");
     double v = strtod(value, NULL), min = strtod(bounds, NULL);
     double max = more != NULL ? strtod(more + 5, NULL) : 0;
     int min_n = (int)strcspn(bounds, ","), max_n = more != NULL ? (int)strcspn(more + 5, "]") : 0;
     if (other != NULL) {
         if (v == strtod(other + 5, NULL) || (v >= min && v <= max))
             return 0;
-        return fault(row, value, why, why_n, "Value must be between %.*s and %.*s or equal to %s", min_n, bounds,
-                     max_n, more + 5, other + 5);
+        return fault(row, value, why, why_n, "Value must be between %.*s and %.*s or equal to %s",
+                     min_n, bounds, max_n, more + 5, other + 5);
     }
     if (v < min)
         return fault(row, value, why, why_n, "Value must be at least %.*s", min_n, bounds);
@@ -185,6 +186,24 @@ static int check_words(const struct config_row *row, const char *value, char *wh
     return 0;
 }
 
+/* Kafka shows a list as [a, b]. */
+static int throttled_fault(const struct config_row *row, const char *value, char *why, size_t why_n)
+{
+    char shown[256] = "[";
+    size_t out = 1;
+    for (; *value != 0 && out + 4 < sizeof shown; value++) {
+        shown[out++] = *value;
+        if (*value == ',')
+            shown[out++] = ' ';
+    }
+    shown[out++] = ']';
+    shown[out] = 0;
+    return fault(row, shown, why, why_n,
+                 "%s must be the literal '*' or a list of replicas in the following format: "
+                 "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                 row->key);
+}
+
 /* "*", or "0:1,1:2": partition and broker numbers (ThrottledReplicaListValidator). */
 static int check_throttled(const struct config_row *row, const char *value, char *why, size_t why_n)
 {
@@ -196,10 +215,8 @@ static int check_throttled(const struct config_row *row, const char *value, char
         size_t broker_n = *colon == ':' ? strspn(colon + 1, "0123456789") : 0;
         const char *end = colon + 1 + broker_n;
         if (partition_n == 0 || broker_n == 0 || (*end != ',' && *end != 0))
-            return fault(row, value, why, why_n,
-                         "%s must be the literal '*' or a list of replicas in the following format: "
-                         "[partitionId]:[brokerId],[partitionId]:[brokerId],...", row->key);
-        at = *end == ',' ? end + 1 : NULL;
+            return throttled_fault(row, value, why, why_n);
+        at = *end == ',' && end[1] != 0 ? end + 1 : NULL; /* Java's split drops an empty end */
     }
     return 0;
 }
@@ -219,8 +236,8 @@ static int check_valid(const struct config_row *row, const char *value, char *wh
     return valid[0] == '[' || valid[0] == '(' ? check_words(row, value, why, why_n) : 0;
 }
 
-int config_canonical(const struct config_row *row, const char *value, char *to, size_t to_n, char *why,
-                     size_t why_n)
+int config_canonical(const struct config_row *row, const char *value, char *to, size_t to_n,
+                     char *why, size_t why_n)
 {
     char shown[64];
     const char *from = value;
@@ -229,8 +246,8 @@ int config_canonical(const struct config_row *row, const char *value, char *to, 
         trim(&from, &n);
     snprintf(shown, sizeof shown, "%s", row->is_sensitive ? "[hidden]" : value);
     if (n + 24 > to_n) { /* 24: the longest number */
-        snprintf(why, why_n, "Invalid value %s... for configuration %s: longer than %zu bytes", shown, row->key,
-                 to_n - 24);
+        snprintf(why, why_n, "Invalid value %s... for configuration %s: longer than %zu bytes",
+                 shown, row->key, to_n - 24);
         return E_TOO_LARGE;
     }
     memmove(to, from, n);
@@ -268,7 +285,8 @@ static bool voters_are_us(const struct config *config)
     if (*voters == 0)
         return true;
     long id = strtol(voters, &end, 10);
-    return end != voters && *end == '@' && strchr(voters, ',') == NULL && id == config_int(config, "node.id");
+    return end != voters && *end == '@' && strchr(voters, ',') == NULL &&
+           id == config_int(config, "node.id");
 }
 
 /* The one log directory: log.dirs, or log.dir. */
@@ -281,14 +299,17 @@ static const char *directory_of(const struct config *config)
 static int check_directories(const struct config *config, FILE *report)
 {
     int e = 0;
-    const char *directory = directory_of(config), *metadata = config_string(config, "metadata.log.dir");
+    const char *directory = directory_of(config),
+               *metadata = config_string(config, "metadata.log.dir");
     if (*directory == 0 || strchr(directory, ',') != NULL) {
         fprintf(report, "refused: log.dirs = %s: exactly one log directory is served\n", directory);
         e = E_INVALID;
     }
     if (metadata != NULL && strcmp(metadata, directory) != 0) {
-        fprintf(report, "refused: metadata.log.dir = %s: the metadata log stands in the log directory, %s\n",
-                metadata, directory);
+        fprintf(
+            report,
+            "refused: metadata.log.dir = %s: the metadata log stands in the log directory, %s\n",
+            metadata, directory);
         e = E_INVALID;
     }
     return e;
@@ -299,17 +320,23 @@ static int check_roles(const struct config *config, FILE *report)
     int e = 0;
     const char *roles = config_string(config, "process.roles");
     if (!list_has(roles, "broker") || !list_has(roles, "controller")) {
-        fprintf(report, "refused: process.roles = %s: this process is broker and controller, and cannot be one of "
-                        "them alone: broker,controller\n", roles);
+        fprintf(report,
+                "refused: process.roles = %s: this process is broker and controller, and cannot be "
+                "one of "
+                "them alone: broker,controller\n",
+                roles);
         e = E_INVALID;
     }
-    if (config_int(config, "broker.id") >= 0 && config_int(config, "broker.id") != config_int(config, "node.id")) {
+    if (config_int(config, "broker.id") >= 0 &&
+        config_int(config, "broker.id") != config_int(config, "node.id")) {
         fprintf(report, "invalid: broker.id and node.id differ\n");
         e = E_INVALID;
     }
     if (!voters_are_us(config)) {
-        fprintf(report, "refused: controller.quorum.voters = %s: a quorum of other nodes cannot be joined; "
-                        "%lld@host:port, or unset\n", config_string(config, "controller.quorum.voters"),
+        fprintf(report,
+                "refused: controller.quorum.voters = %s: a quorum of other nodes cannot be joined; "
+                "%lld@host:port, or unset\n",
+                config_string(config, "controller.quorum.voters"),
                 (long long)config_int(config, "node.id"));
         e = E_INVALID;
     }

@@ -3,21 +3,24 @@
  *
  * Owner: the caller's.
  *
- * Format (java.util.Properties.load): natural lines end with \n, \r or \r\n. A blank line, or one whose first
- * character that is not white space is # or !, is skipped. A line that ends with an odd number of backslashes goes
- * on with the next, whose leading white space is dropped. The key ends at the first unescaped '=', ':' or white
- * space; white space, one '=' or ':', and white space again are skipped; the rest, with its trailing white
- * space, is the value. \t \n \r \f and \uXXXX are what they say, any other escaped character is itself.
+ * Format (java.util.Properties.load): natural lines end with \n, \r or \r\n. A blank line, or one
+ * whose first character that is not white space is # or !, is skipped. A line that ends with an odd
+ * number of backslashes goes on with the next, whose leading white space is dropped. The key ends
+ * at the first unescaped '=', ':' or white space; white space, one '=' or ':', and white space
+ * again are skipped; the rest, with its trailing white space, is the value. \t \n \r \f and \uXXXX
+ * are what they say, any other escaped character is itself.
  *
- * Bytes are kept as they are (UTF-8 passes through), \uXXXX becomes UTF-8, which is never longer than its escape:
- * so the output never overtakes the input, and every key and value finds room for its terminating zero, because
- * a separator, a line's end or the byte behind the text has been consumed by then.
+ * Bytes are kept as they are (UTF-8 passes through), \uXXXX becomes UTF-8, which is never longer
+ * than its escape: so the output never overtakes the input, and every key and value finds room for
+ * its terminating zero, because a separator, a line's end or the byte behind the text has been
+ * consumed by then.
  */
 #include "config_props.h"
 
 #include "check.h"
 
-/* What props_read returns: a byte, or with flags: PROPS_ESCAPED separates nothing, PROPS_CODE is a code point. */
+/* What props_read returns: a byte, or with flags: PROPS_ESCAPED separates nothing, PROPS_CODE is a
+ * code point. */
 enum { PROPS_END = -1, PROPS_ESCAPED = 0x200000, PROPS_CODE = 0x400000 | PROPS_ESCAPED };
 
 void props_init(struct props *props, char *text, size_t n)
@@ -48,8 +51,10 @@ static int props_hex4(struct props *p)
         return -1;
     for (int i = 0; i < 4; i++) {
         char c = *p->at++;
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                  : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0)
             return -1;
         v = v * 16 + digit;
@@ -57,7 +62,8 @@ static int props_hex4(struct props *p)
     return v;
 }
 
-/* Behind "\u". A pair of surrogates is one character; a lone one becomes '?', as Java's encoder has it. */
+/* Behind "\u". A pair of surrogates is one character; a lone one becomes '?', as Java's encoder has
+ * it. */
 static int props_unicode(struct props *p)
 {
     int high = props_hex4(p);
@@ -78,7 +84,8 @@ static int props_unicode(struct props *p)
     return '?' | PROPS_ESCAPED;
 }
 
-/* The next character of the logical line; PROPS_END at its end (the newline is left) or on an error. */
+/* The next character of the logical line; PROPS_END at its end (the newline is left) or on an
+ * error. */
 static int props_read(struct props *p)
 {
     while (p->at < p->end && !props_is_newline(*p->at)) {
@@ -165,7 +172,8 @@ int props_next(struct props *p, char **key, char **value)
         do
             c = props_read(p);
         while (props_is_space(c));
-    /* The zeros are written last: the key's may stand where the newline is. A value comes behind a separator. */
+    /* The zeros are written last: the key's may stand where the newline is. A value comes behind a
+     * separator. */
     char *key_end = p->out;
     if (c != PROPS_END)
         p->out++;

@@ -20,8 +20,8 @@ struct props {
 
 /* text[0..n) with room for text[n]. */
 void props_init(struct props *props, char *text, size_t n);
-/* The next pair, in `text`, until props_init's memory goes. E_EOF at the end; E_MALFORMED for a broken \uXXXX or
- * a zero byte: line_key says where. */
+/* The next pair, in `text`, until props_init's memory goes. E_EOF at the end; E_MALFORMED for a
+ * broken \uXXXX or a zero byte: line_key says where. */
 nodiscard int props_next(struct props *props, char **key, char **value);
 
 #endif

@@ -4,11 +4,13 @@
  * Owner: control.
  *
  *   topic setting      its own value, else the broker setting that is its synonym, else its default
- *   broker setting     for this broker, else for all brokers (both in the metadata log), else the file, else default
+ *   broker setting     for this broker, else for all (both in the metadata log), else the file,
+ *                      else its default
  *
  * Four broker settings of time are null by default and are then worked out from coarser ones:
- * log.retention.ms from minutes, then hours; log.roll.ms and log.roll.jitter.ms from hours; log.flush.interval.ms
- * from log.flush.scheduler.interval.ms. A retention below zero means for ever.
+ * log.retention.ms from minutes, then hours; log.roll.ms and log.roll.jitter.ms from hours;
+ * log.flush.interval.ms from log.flush.scheduler.interval.ms. A retention below zero means for
+ * ever.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,7 +18,8 @@
 #include "check.h"
 #include "resolve.h"
 
-void resolver_init(struct resolver *resolver, const struct config *config, const struct state *state, int32_t node_id)
+void resolver_init(struct resolver *resolver, const struct config *config,
+                   const struct state *state, int32_t node_id)
 {
     *resolver = (struct resolver){.config = config, .state = state};
     snprintf(resolver->node, sizeof resolver->node, "%d", node_id);
@@ -28,11 +31,11 @@ static const char *value_from(const struct resolver *r, const char *key, int8_t 
     const struct config_row *row;
     switch (source) {
     case SOURCE_DYNAMIC_BROKER:
-        return settings_get(state_settings(r->state, RESOURCE_BROKER, bytes_of_string(r->node)), key);
+        return settings_get(state_settings(r->state, RESOURCE_BROKER, bytes_of_string(r->node)),
+                            key);
     case SOURCE_DYNAMIC_DEFAULT:
         return settings_get(state_settings(r->state, RESOURCE_BROKER, bytes_of("", 0)), key);
-    case SOURCE_STATIC:
-        return config_is_set(r->config, key) ? config_string(r->config, key) : NULL;
+    case SOURCE_STATIC: return config_is_set(r->config, key) ? config_string(r->config, key) : NULL;
     default:
         row = config_row_find(CONFIG_BROKER, key);
         check(row != NULL);
@@ -42,12 +45,14 @@ static const char *value_from(const struct resolver *r, const char *key, int8_t 
 
 static bool is_default_known(const char *key)
 {
-    /* These have no default in Apache Kafka: a file must set them; ours is shown as set by the file. */
+    /* These have no default in Apache Kafka: a file must set them; ours is shown as set by the
+     * file. */
     return strcmp(key, "node.id") != 0 && strcmp(key, "process.roles") != 0 &&
            strcmp(key, "controller.listener.names") != 0;
 }
 
-uint32_t resolve_synonyms(const struct resolver *r, const struct config_row *row, struct synonym *out)
+uint32_t resolve_synonyms(const struct resolver *r, const struct config_row *row,
+                          struct synonym *out)
 {
     uint32_t n = 0;
     bool is_begun = false;
@@ -61,7 +66,8 @@ uint32_t resolve_synonyms(const struct resolver *r, const struct config_row *row
             const struct config_row *of = config_row_find(CONFIG_BROKER, key);
             check(of != NULL);
             const char *value = value_from(r, of->key, source);
-            is_begun |= value != NULL && of == row; /* what stands before the row's own name is not its value */
+            is_begun |= value != NULL &&
+                        of == row; /* what stands before the row's own name is not its value */
             if (value != NULL && is_begun && n < SYNONYMS_MAX) {
                 bool is_given = source == SOURCE_DEFAULT && !is_default_known(of->key);
                 out[n++] = (struct synonym){of->key, value, is_given ? SOURCE_STATIC : source};
@@ -113,8 +119,8 @@ static const char *resolve_time(const struct resolver *r, const char *key, char 
     return value;
 }
 
-const char *resolve_value(const struct resolver *r, const struct settings *own, const struct config_row *row,
-                          char text[RESOLVE_TEXT_MAX])
+const char *resolve_value(const struct resolver *r, const struct settings *own,
+                          const struct config_row *row, char text[RESOLVE_TEXT_MAX])
 {
     const char *value = settings_get(own, row->key);
     if (value == NULL && row->synonyms[0] != 0)
@@ -153,8 +159,8 @@ static uint8_t codec_of(const char *word)
     return CODEC_PRODUCER;
 }
 
-void resolve_log_config(const struct resolver *resolver, const struct settings *own, bool is_internal,
-                        struct log_config *out)
+void resolve_log_config(const struct resolver *resolver, const struct settings *own,
+                        bool is_internal, struct log_config *out)
 {
     struct topic_values v = {.resolver = resolver, .own = own};
     *out = (struct log_config){
@@ -171,13 +177,15 @@ void resolve_log_config(const struct resolver *resolver, const struct settings *
         .flush_ms = topic_number(&v, "flush.ms"),
         .timestamp_before_max_ms = topic_number(&v, "message.timestamp.before.max.ms"),
         .timestamp_after_max_ms = topic_number(&v, "message.timestamp.after.max.ms"),
-        .is_log_append_time = strcmp(topic_string(&v, "message.timestamp.type"), "LogAppendTime") == 0,
+        .is_log_append_time =
+            strcmp(topic_string(&v, "message.timestamp.type"), "LogAppendTime") == 0,
         .preallocate = strcmp(topic_string(&v, "preallocate"), "true") == 0,
         .codec = codec_of(topic_string(&v, "compression.type")),
     };
     const char *policy = topic_string(&v, "cleanup.policy");
     out->is_compacted = strstr(policy, "compact") != NULL;
     out->is_deleted = strstr(policy, "delete") != NULL;
-    bool is_relaxed = !is_internal && strcmp(topic_string(&v, "storage.durability"), "relaxed") == 0;
+    bool is_relaxed =
+        !is_internal && strcmp(topic_string(&v, "storage.durability"), "relaxed") == 0;
     out->durability = is_relaxed ? STORE_RELAXED : STORE_GROUP;
 }

@@ -1,13 +1,15 @@
 /*
- * configs.c - DescribeConfigs: every setting of a topic, this broker, a group or a client metrics subscription.
+ * configs.c - DescribeConfigs: every setting of a topic, this broker, a group or a client metrics
+ * subscription.
  *
  * Owner: control.
  *
- * Every known setting is listed, with value, source, synonyms, type and, when asked for, its sentence (config.def):
- * tools rely on the whole list (trap 16). Hidden settings are listed only when they are set. Errors and sentences are
- * those of Kafka's ConfigHelper.
+ * Every known setting is listed, with value, source, synonyms, type and, when asked for, its
+ * sentence (config.def): tools rely on the whole list (trap 16). Hidden settings are listed only
+ * when they are set. Errors and sentences are those of Kafka's ConfigHelper.
  *
- * Work is cut into RESOURCES_PER_TURN resources a turn: the request goes back to its place and is run again.
+ * Work is cut into RESOURCES_PER_TURN resources a turn: the request goes back to its place and is
+ * run again.
  */
 #include <stdlib.h>
 
@@ -16,10 +18,16 @@
 #include "control_inside.h"
 #include "messages.h"
 
-enum { RESOURCES_PER_TURN = 32, KEYS_LOOKED_AT_MAX = 10000, ROWS_MAX = 512, RESOURCE_BROKER_LOGGER = 8 };
+enum {
+    RESOURCES_PER_TURN = 32,
+    KEYS_LOOKED_AT_MAX = 10000,
+    ROWS_MAX = 512,
+    RESOURCE_BROKER_LOGGER = 8
+};
 
-#define INVALID_REQUEST_TEXT                                                                                    \
-    "This most likely occurs because of a request being malformed by the client library or the message was sent "  \
+#define INVALID_REQUEST_TEXT                                                                     \
+    "This most likely occurs because of a request being malformed by the client library or the " \
+    "message was sent "                                                                          \
     "to an incompatible broker. See the broker logs for more details."
 
 /* One resource on its way. Owner: the request. */
@@ -30,21 +38,23 @@ struct description {
     const struct describe_configs_request_resources *asked;
     struct describe_configs_response_results *to;
     enum config_scope scope;
-    const struct settings *own;   /* of the topic, group or subscription */
+    const struct settings *own; /* of the topic, group or subscription */
     int8_t own_source;
-    bool only_defaults;           /* the broker resource "": what is set for all brokers */
+    bool only_defaults; /* the broker resource "": what is set for all brokers */
     struct fault fault;
-    bool is_full;                 /* the arena is used up */
+    bool is_full; /* the arena is used up */
 };
 
-#define ENTRY struct describe_configs_response_results_configs
+#define ENTRY   struct describe_configs_response_results_configs
 #define SYNONYM struct describe_configs_response_results_configs_synonyms
 
 /* ── one setting ── */
 
-static void entry_synonym(ENTRY *entry, const char *name, const char *value, int8_t source, struct description *d)
+static void entry_synonym(ENTRY *entry, const char *name, const char *value, int8_t source,
+                          struct description *d)
 {
-    struct bytes text = entry->is_sensitive ? (struct bytes){NULL, 0} : answer_text(d->arena, value);
+    struct bytes text =
+        entry->is_sensitive ? (struct bytes){NULL, 0} : answer_text(d->arena, value);
     entry->synonyms[entry->synonyms_n++] = (SYNONYM){answer_text(d->arena, name), text, source};
 }
 
@@ -54,13 +64,16 @@ static void entry_sources(struct description *d, const struct config_row *row, E
     struct synonym behind[SYNONYMS_MAX];
     const char *own = settings_get(d->own, row->key);
     const struct config_row *broker = d->scope == CONFIG_BROKER ? row
-                                    : row->synonyms[0] != 0 ? config_row_find(CONFIG_BROKER, row->synonyms) : NULL;
+                                      : row->synonyms[0] != 0
+                                          ? config_row_find(CONFIG_BROKER, row->synonyms)
+                                          : NULL;
     uint32_t n = broker == NULL ? 0 : resolve_synonyms(&d->control->resolver, broker, behind);
     entry->config_source = own != NULL ? d->own_source : SOURCE_DEFAULT;
     entry->synonyms = NULL;
     entry->synonyms_n = 0;
     if (d->request->include_synonyms) {
-        entry->synonyms = PROTO_NEW(d->arena, describe_configs_response_results_configs_synonyms, n + 1);
+        entry->synonyms =
+            PROTO_NEW(d->arena, describe_configs_response_results_configs_synonyms, n + 1);
         d->is_full |= entry->synonyms == NULL;
     }
     if (own != NULL && entry->synonyms != NULL)
@@ -76,20 +89,23 @@ static void entry_sources(struct description *d, const struct config_row *row, E
     }
 }
 
-static void entry_fill(struct description *d, const struct config_row *row, const char *value, ENTRY *entry)
+static void entry_fill(struct description *d, const struct config_row *row, const char *value,
+                       ENTRY *entry)
 {
     entry->name = bytes_of_string(row->key);
     entry->is_sensitive = row->is_sensitive;
     entry->value = row->is_sensitive ? (struct bytes){NULL, 0} : answer_text(d->arena, value);
     entry->read_only = row->dynamic == CONFIG_READ_ONLY;
     entry->config_type = (int8_t)row->type;
-    entry->documentation = d->request->include_documentation ? bytes_of_string(row->text) : (struct bytes){NULL, 0};
+    entry->documentation =
+        d->request->include_documentation ? bytes_of_string(row->text) : (struct bytes){NULL, 0};
     d->is_full |= value != NULL && !row->is_sensitive && entry->value.ptr == NULL;
     entry_sources(d, row, entry);
 }
 
 /* Which rows are asked for: all, or those whose names stand in the request. */
-static void rows_wanted(const struct description *d, const struct config_row *rows, uint32_t n, bool *wanted)
+static void rows_wanted(const struct description *d, const struct config_row *rows, uint32_t n,
+                        bool *wanted)
 {
     bool all = d->asked->configuration_keys_n <= 0;
     for (uint32_t i = 0; i < n; i++)
@@ -108,11 +124,13 @@ static void rows_wanted(const struct description *d, const struct config_row *ro
 }
 
 /* The value to show; false when the setting is not listed. */
-static bool row_value(struct description *d, const struct config_row *row, char *text, const char **value)
+static bool row_value(struct description *d, const struct config_row *row, char *text,
+                      const char **value)
 {
     const struct resolver *resolver = &d->control->resolver;
     if (d->only_defaults) {
-        *value = settings_get(state_settings(resolver->state, RESOURCE_BROKER, bytes_of("", 0)), row->key);
+        *value = settings_get(state_settings(resolver->state, RESOURCE_BROKER, bytes_of("", 0)),
+                              row->key);
         return *value != NULL;
     }
     if (d->scope == CONFIG_BROKER) {
@@ -175,9 +193,11 @@ static bool broker_is_us(struct description *d, const char *expected_tail)
     text[n] = 0;
     long id = strtol(text, &end, 10);
     if (*end != 0 || end == text || n < name.n || id > INT32_MAX || id < INT32_MIN)
-        return fault_set(&d->fault, KAFKA_INVALID_REQUEST, "Broker id must be an integer, but it is: %.*s", shown, name.ptr);
+        return fault_set(&d->fault, KAFKA_INVALID_REQUEST,
+                         "Broker id must be an integer, but it is: %.*s", shown, name.ptr);
     if (id != d->control->node_id)
-        return fault_set(&d->fault, KAFKA_INVALID_REQUEST, "Unexpected broker id, expected %d%s but received %.*s",
+        return fault_set(&d->fault, KAFKA_INVALID_REQUEST,
+                         "Unexpected broker id, expected %d%s but received %.*s",
                          d->control->node_id, expected_tail, shown, name.ptr);
     return true;
 }
@@ -199,7 +219,8 @@ static void describe_logger(struct description *d)
         broker_is_us(d, "");
 }
 
-static void describe_named(struct description *d, enum config_scope scope, int8_t type, int8_t source, const char *what)
+static void describe_named(struct description *d, enum config_scope scope, int8_t type,
+                           int8_t source, const char *what)
 {
     struct bytes name = d->asked->resource_name;
     if (name.n == 0) {
@@ -215,15 +236,9 @@ static void describe_named(struct description *d, enum config_scope scope, int8_
 static void describe_one(struct description *d)
 {
     switch (d->asked->resource_type) {
-    case RESOURCE_TOPIC:
-        describe_topic(d);
-        break;
-    case RESOURCE_BROKER:
-        describe_broker(d);
-        break;
-    case RESOURCE_BROKER_LOGGER:
-        describe_logger(d);
-        break;
+    case RESOURCE_TOPIC: describe_topic(d); break;
+    case RESOURCE_BROKER: describe_broker(d); break;
+    case RESOURCE_BROKER_LOGGER: describe_logger(d); break;
     case RESOURCE_CLIENT_METRICS:
         describe_named(d, CONFIG_CLIENT_METRICS, RESOURCE_CLIENT_METRICS, SOURCE_CLIENT_METRICS,
                        "Client metrics subscription");
@@ -231,8 +246,7 @@ static void describe_one(struct description *d)
     case RESOURCE_GROUP:
         describe_named(d, CONFIG_GROUP, RESOURCE_GROUP, SOURCE_GROUP, "Group");
         break;
-    default:
-        fault_set(&d->fault, KAFKA_INVALID_REQUEST, INVALID_REQUEST_TEXT);
+    default: fault_set(&d->fault, KAFKA_INVALID_REQUEST, INVALID_REQUEST_TEXT);
     }
     d->to->error_code = d->fault.code;
     d->to->error_message = answer_text(d->arena, d->fault.text);
@@ -258,7 +272,10 @@ enum verdict describe_configs_run(struct control *c, struct control_op *op)
     }
     for (int i = 0; i < RESOURCES_PER_TURN && (uint32_t)response->results_n < n; i++) {
         uint32_t at = (uint32_t)response->results_n++;
-        struct description d = {.control = c, .arena = &op->arena, .request = request, .asked = &request->resources[at],
+        struct description d = {.control = c,
+                                .arena = &op->arena,
+                                .request = request,
+                                .asked = &request->resources[at],
                                 .to = &response->results[at]};
         describe_one(&d);
         if (d.is_full)

@@ -3,12 +3,14 @@
  *
  * Owner: control.
  *
- * Requests are one row and one function each. A handler builds its records, calls control_commit once, and fills the
- * answer; the answer leaves when the round (control_inside.h) is over. Requests that only read, or need nothing durable, run in
- * any phase and are never held up by those that wait.
+ * Requests are one row and one function each. A handler builds its records, calls control_commit
+ * once, and fills the answer; the answer leaves when the round (control_inside.h) is over. Requests
+ * that only read, or need nothing durable, run in any phase and are never held up by those that
+ * wait.
  *
- * Bounds: CONTROL_REQUESTS_PER_TURN requests begin in a turn; one request makes at most RECORDS_N_MAX records; orders to
- * workers go out in portions (orders.c). What waits is bounded by the workers' control_requests_max.
+ * Bounds: CONTROL_REQUESTS_PER_TURN requests begin in a turn; one request makes at most
+ * RECORDS_N_MAX records; orders to workers go out in portions (orders.c). What waits is bounded by
+ * the workers' control_requests_max.
  */
 #include "check.h"
 #include "control_inside.h"
@@ -20,29 +22,36 @@ enum { API_HEARTBEAT = 12, API_CONSUMER_GROUP_HEARTBEAT = 68 };
 
 struct control_row {
     int16_t api_key;
-    bool changes;        /* metadata: waits while a round is under way */
+    bool changes; /* metadata: waits while a round is under way */
     enum verdict (*run)(struct control *control, struct control_op *op);
 };
 
 static const struct control_row rows[] = {
-    {3, true, auto_create_run},           /* Metadata: make the topics it names */
-    {8, false, group_request_run},
-    {9, false, group_request_run},
-    {10, true, find_coordinator_run},     /* makes __consumer_offsets */
-    {11, false, group_request_run},
-    {12, false, group_request_run},
-    {13, false, group_request_run},
-    {14, false, group_request_run},
-    {15, false, group_request_run},
-    {16, false, group_request_run},
-    {19, true, create_topics_run},
-    {20, true, delete_topics_run},
-    {22, false, init_producer_id_run},    /* asks for a new block by itself, through control_may_change */
+    {3, true, auto_create_run}, /* Metadata: make the topics it names */
+    {8, false, group_request_run},     {9, false, group_request_run},
+    {10, true, find_coordinator_run}, /* makes __consumer_offsets */
+    {11, false, group_request_run},    {12, false, group_request_run},
+    {13, false, group_request_run},    {14, false, group_request_run},
+    {15, false, group_request_run},    {16, false, group_request_run},
+    {19, true, create_topics_run},     {20, true, delete_topics_run},
+    {22, false, init_producer_id_run}, /* asks for a new block by itself, through control_may_change
+                                        */
     {32, false, describe_configs_run},
+    {33, true, alter_configs_run},
+    {34, false, alter_replica_log_dirs_run},
+    {37, true, create_partitions_run},
     {42, false, group_request_run},
+    {43, false, elect_leaders_run},
+    {44, true, incremental_alter_configs_run},
+    {45, false, alter_reassignments_run},
+    {46, false, list_reassignments_run},
     {47, false, group_request_run},
     {68, false, group_request_run},
     {69, false, group_request_run},
+    {48, false, describe_client_quotas_run},
+    {55, false, describe_quorum_run},
+    {57, true, update_features_run},
+    {74, false, list_config_resources_run},
 };
 
 static const struct control_row *row_find(int16_t api_key)
@@ -81,7 +90,7 @@ bool control_may_change(const struct control *c)
 
 int control_commit(struct control *c)
 {
-    int64_t n = records_end(&c->records, false, 0, 0);
+    int64_t n = records_end(&c->records, false, c->quorum_epoch, c->state.end_offset);
     if (n < 0)
         return (int)n;
     struct slice slice = {c->records.buffer, (uint32_t)n, NULL};
@@ -129,6 +138,8 @@ static void durable_wake(struct plog_wait *wait, int error, struct now now)
     check(c->phase == CONTROL_FLUSHING);
     if (error < 0)
         c->is_failed = true;
+    for (uint32_t i = 0; i < c->created.n; i++)
+        view_topic_forget(c->created.v[i]);
     c->order_topic_at = 0;
     c->order_partition_at = 0;
     c->phase = CONTROL_OPENING;
@@ -137,7 +148,8 @@ static void durable_wake(struct plog_wait *wait, int error, struct now now)
 static void round_flush(struct control *c)
 {
     c->phase = CONTROL_FLUSHING;
-    c->durable = (struct plog_wait){.mark = PLOG_DURABLE, .offset = c->state.end_offset, .wake = durable_wake};
+    c->durable = (struct plog_wait){
+        .mark = PLOG_DURABLE, .offset = c->state.end_offset, .wake = durable_wake};
     list_init(&c->durable.link);
     if (plog_wait(c->log, &c->durable))
         durable_wake(&c->durable, 0, c->now);
@@ -176,7 +188,8 @@ static int round_make_views(struct control *c)
     return 0;
 }
 
-/* Takes the round as far as it goes now; what is missing (memory, answers, retired views) is tried again. */
+/* Takes the round as far as it goes now; what is missing (memory, answers, retired views) is tried
+ * again. */
 static int round_work(struct control *c)
 {
     if (c->phase == CONTROL_OPEN || c->phase == CONTROL_FLUSHING)
@@ -214,17 +227,15 @@ static bool request_run(struct control *c, struct control_op *op)
     }
     switch (row->run(c, op)) {
     case VERDICT_AGAIN:
+        if (row->changes) { /* it begins anew: a long wait must not use up its memory */
+            arena_fini(&op->arena);
+            op->response = NULL;
+        }
         return false;
-    case VERDICT_CLOSE:
-        op_close(c, op);
-        return true;
-    case VERDICT_NOW:
-        op_answer(c, op);
-        return true;
-    case VERDICT_TAKEN:
-        return true;
-    case VERDICT_DONE:
-        break;
+    case VERDICT_CLOSE: op_close(c, op); return true;
+    case VERDICT_NOW: op_answer(c, op); return true;
+    case VERDICT_TAKEN: return true;
+    case VERDICT_DONE: break;
     }
     check(op->response != NULL);
     if (c->is_dirty)
@@ -243,7 +254,7 @@ static int requests_run(struct control *c)
         n++;
     }
     n = 0;
-    list_for_each (link, next, &c->waiting) {
+    list_for_each(link, next, &c->waiting) {
         struct control_op *op = op_of(link);
         if (n == CONTROL_REQUESTS_PER_TURN)
             break;
@@ -265,8 +276,11 @@ static void request_take(struct control *c, struct control_op *op)
 {
     op->response = NULL;
     if (row_find(op->api_key) == NULL)
-        op_close(c, op); /* a worker asks only for what the table has; a newer one would be told so here */
-    else if (op->api_key == API_HEARTBEAT || op->api_key == API_CONSUMER_GROUP_HEARTBEAT)
+        op_close(
+            c,
+            op); /* a worker asks only for what the table has; a newer one would be told so here */
+    else if (op->api_key == API_HEARTBEAT ||
+             op->api_key == API_CONSUMER_GROUP_HEARTBEAT)
         list_append(&c->heartbeats, &op->mail.link);
     else
         list_append(&c->waiting, &op->mail.link);
@@ -275,29 +289,18 @@ static void request_take(struct control *c, struct control_op *op)
 static void mail_take(struct control *c, struct mail *mail)
 {
     switch (mail->kind) {
-    case MAIL_REQUEST:
-        request_take(c, container_of(mail, struct control_op, mail));
-        return;
-    case MAIL_LOG:
-        orders_answer(c, container_of(mail, struct log_op, mail));
-        return;
+    case MAIL_REQUEST: request_take(c, container_of(mail, struct control_op, mail)); return;
+    case MAIL_LOG: orders_answer(c, container_of(mail, struct log_op, mail)); return;
     case MAIL_COMMIT:
-    case MAIL_LOAD:
-        coordinator_mail(c->coordinator, mail);
-        return;
+    case MAIL_LOAD: coordinator_mail(c->coordinator, mail); return;
     case MAIL_CANCEL:
         groups_cancel(&c->coordinator->groups, container_of(mail, struct cancel_op, mail)->op);
         mail_answer(c->post, mail);
         return;
     case MAIL_FILE:
-    case MAIL_BULK:
-        store_mail(c->store, mail, c->now);
-        return;
-    case MAIL_STOP:
-        mail_answer(c->post, mail);
-        return;
-    default:
-        check(!"mail that control is ever sent");
+    case MAIL_BULK: store_mail(c->store, mail, c->now); return;
+    case MAIL_STOP: mail_answer(c->post, mail); return;
+    default: check(!"mail that control is ever sent");
     }
 }
 
@@ -335,9 +338,9 @@ int control_turn(struct control *c, struct now now)
 
 bool control_is_quiet(const struct control *c)
 {
-    return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) && list_is_empty(&c->heartbeats) &&
-           coordinator_is_quiet(c->coordinator) && list_is_empty(&c->answers) && c->orders_n == 0 &&
-           store_is_quiet(c->store);
+    return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) &&
+           list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
+           list_is_empty(&c->answers) && c->orders_n == 0 && store_is_quiet(c->store);
 }
 
 struct ask *control_ask(struct control *c)

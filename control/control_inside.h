@@ -5,16 +5,18 @@
  *
  * A **round** makes changes durable and visible together:
  *
- *   OPEN ──a request appended──► FLUSHING ──durable──► OPENING ──logs open──► (publish) ──► DROPPING ──► OPEN
+ *   OPEN ──a request appended──► FLUSHING ──durable──► OPENING ──logs open──► (publish)
+ *   ──► DROPPING ──► OPEN
  *
  *   OPEN      requests run; what they append is applied at once and answered when the round ends
  *   FLUSHING  the metadata log is being made durable; requests that change metadata wait
- *   OPENING   home workers open the logs of new partitions: a topic is seen only when it can be written
+ *   OPENING   home workers open the logs of new partitions: a topic is seen when it can be written
  *   DROPPING  the view without the deleted topics is published; their logs are dropped
  *
- * The answers leave at the end, in the order of the requests. A request that deletes topics ends its round, so a
- * topic of the same name is made only when the old one's logs are gone. A metadata log that failed ends it all:
- * nothing is published or changed any more (is_failed), requests that need it close their connection.
+ * The answers leave at the end, in the order of the requests. A request that deletes topics ends
+ * its round, so a topic of the same name is made only when the old one's logs are gone. A metadata
+ * log that failed ends it all: nothing is published or changed any more (is_failed), requests that
+ * need it close their connection.
  */
 #ifndef MILLRACE_CONTROL_INSIDE_H
 #define MILLRACE_CONTROL_INSIDE_H
@@ -30,8 +32,8 @@ enum {
     CONTROL_HEARTBEATS_PER_TURN = 512,
     CONTROL_MAIL_PER_TURN = 1024,
     CONTROL_TIMERS_PER_TURN = 256,
-    CONTROL_LOG_OPS = 256,           /* orders to home workers under way */
-    CONTROL_VIEWS_MAX = 64,          /* views not yet retired; more wait for the workers */
+    CONTROL_LOG_OPS = 256,  /* orders to home workers under way */
+    CONTROL_VIEWS_MAX = 64, /* views not yet retired; more wait for the workers */
     PRODUCER_ID_BLOCK = 1000,
 };
 
@@ -39,11 +41,11 @@ enum control_phase { CONTROL_OPEN, CONTROL_FLUSHING, CONTROL_OPENING, CONTROL_DR
 
 /* What a handler returns. */
 enum verdict {
-    VERDICT_DONE,   /* answered, or answered when the round ends if something was appended in it */
-    VERDICT_NOW,    /* answered now: depends on nothing that is not durable */
-    VERDICT_AGAIN,  /* nothing happened: run it again in a later turn */
-    VERDICT_CLOSE,  /* no answer is possible: the connection is closed */
-    VERDICT_TAKEN,  /* the handler has the request and answers it itself, now or later */
+    VERDICT_DONE,  /* answered, or answered when the round ends if something was appended in it */
+    VERDICT_NOW,   /* answered now: depends on nothing that is not durable */
+    VERDICT_AGAIN, /* nothing happened: run it again in a later turn */
+    VERDICT_CLOSE, /* no answer is possible: the connection is closed */
+    VERDICT_TAKEN, /* the handler has the request and answers it itself, now or later */
 };
 
 /* A list of topics, grown as needed. Owner: control. */
@@ -56,13 +58,16 @@ struct control {
     struct control_config config;
     struct resolver resolver;
     int32_t node_id;
-    int32_t leader_epoch;            /* of every partition: raised at each start */
+    int32_t leader_epoch; /* of every partition: raised at each start */
+    int32_t quorum_epoch; /* of this start: stands in every batch of the metadata log */
+    bool is_dynamic;      /* the log is that of a dynamic quorum */
     struct uuid incarnation;
+    struct listener controller; /* of a new log of a dynamic quorum: the voter's address */
 
     struct state state;
     struct records records;
     struct store *store;
-    struct plog *log;                /* __cluster_metadata-0 */
+    struct plog *log; /* __cluster_metadata-0 */
     uint64_t cut_bytes;
 
     struct io *io;
@@ -75,38 +80,39 @@ struct control {
 
     struct views *views;
     struct view *published;
-    struct view *retired;            /* chained by `retired_next` of struct view_box */
+    struct view *retired; /* chained by `retired_next` of struct view_box */
     uint32_t retired_n;
-    uint64_t settings_version;       /* of the state, when the published topics were resolved */
+    uint64_t settings_version; /* of the state, when the published topics were resolved */
 
     enum control_phase phase;
     bool is_failed;
     bool is_stopping;
-    bool ends_round;                 /* no further change in this round */
-    bool is_dirty;                   /* something was appended in this round */
+    bool ends_round; /* no further change in this round */
+    bool is_dirty;   /* something was appended in this round */
     struct plog_wait durable;
-    struct timer tick;               /* store_tick, once a second */
-    struct list heartbeats;          /* the same, but before all others */
-    struct list waiting;             /* requests that have not run, in order: control_op.mail.link */
-    struct list answers;             /* of this round, in order */
-    struct topic_list created;       /* struct topic: their logs must be opened */
-    struct topic_list dropped;       /* struct view_topic (a reference each): their logs must be dropped */
-    uint32_t order_topic_at;         /* of the list that is being worked off */
+    struct timer tick;         /* store_tick, once a second */
+    struct list heartbeats;    /* the same, but before all others */
+    struct list waiting;       /* requests that have not run, in order: control_op.mail.link */
+    struct list answers;       /* of this round, in order */
+    struct topic_list created; /* struct topic: their logs must be opened or configured anew */
+    struct topic_list
+        dropped;             /* struct view_topic (a reference each): their logs must be dropped */
+    uint32_t order_topic_at; /* of the list that is being worked off */
     int32_t order_partition_at;
-    uint32_t orders_n;               /* under way */
-    struct log_op *orders;           /* CONTROL_LOG_OPS */
+    uint32_t orders_n;     /* under way */
+    struct log_op *orders; /* CONTROL_LOG_OPS */
     struct list orders_free;
 
     struct coordinator *coordinator; /* of consumer groups */
 
     int64_t producer_id_next, producer_id_end; /* what is left of the block */
-    bool block_is_durable;           /* its record is; else its ids leave with the end of the round */
+    bool block_is_durable; /* its record is; else its ids leave with the end of the round */
     uint64_t failed_logs_n;
 };
 
 /* ── control.c ── */
-/* Appends what stands in control->records as one batch, applies it, and makes the round dirty. E_AGAIN: the tail
- * is full (run again later); other errors: the log has failed. */
+/* Appends what stands in control->records as one batch, applies it, and makes the round dirty.
+ * E_AGAIN: the tail is full (run again later); other errors: the log has failed. */
 nodiscard int control_commit(struct control *control);
 /* A handler may append now; otherwise it returns VERDICT_AGAIN. */
 bool control_may_change(const struct control *control);
@@ -116,15 +122,33 @@ void topic_list_add(struct topic_list *list, void *topic);
 
 /* ── requests: one function each (the table stands in control.c) ── */
 enum verdict create_topics_run(struct control *control, struct control_op *op);
+enum verdict create_partitions_run(struct control *control, struct control_op *op);
 enum verdict delete_topics_run(struct control *control, struct control_op *op);
 enum verdict auto_create_run(struct control *control, struct control_op *op);
 enum verdict find_coordinator_run(struct control *control, struct control_op *op);
 enum verdict group_request_run(struct control *control, struct control_op *op);
 enum verdict describe_configs_run(struct control *control, struct control_op *op);
+enum verdict alter_configs_run(struct control *control, struct control_op *op);
+enum verdict incremental_alter_configs_run(struct control *control, struct control_op *op);
+enum verdict alter_replica_log_dirs_run(struct control *control, struct control_op *op);
+enum verdict elect_leaders_run(struct control *control, struct control_op *op);
+enum verdict alter_reassignments_run(struct control *control, struct control_op *op);
+enum verdict list_reassignments_run(struct control *control, struct control_op *op);
+enum verdict describe_client_quotas_run(struct control *control, struct control_op *op);
+enum verdict describe_quorum_run(struct control *control, struct control_op *op);
+enum verdict update_features_run(struct control *control, struct control_op *op);
+enum verdict list_config_resources_run(struct control *control, struct control_op *op);
 enum verdict init_producer_id_run(struct control *control, struct control_op *op);
 
+/* ── topics.c ── */
+struct fault;
+/* Are these the replicas of one partition, `expected_n` of them? False with the fault set. */
+bool replicas_check(const struct control *control, const int32_t *ids, int32_t n,
+                    int32_t expected_n, struct fault *fault);
+
 /* ── orders.c: logs at home workers ── */
-/* Sends orders for `created` (LOG_OPEN) or `dropped` (LOG_DROP), as many as may be under way. True: all are back. */
+/* Sends orders for `created` (LOG_OPEN, or LOG_CONFIGURE to logs that are open) or `dropped`
+ * (LOG_DROP), as many as may be under way. True: all are back. */
 bool orders_work(struct control *control, enum log_order order);
 void orders_answer(struct control *control, struct log_op *op);
 
@@ -132,6 +156,8 @@ void orders_answer(struct control *control, struct log_op *op);
 /* The view's form of a topic, made when it has none. */
 nodiscard int view_topic_make(struct control *control, struct topic *topic);
 void view_topic_put(struct view_topic *topic);
+/* The view's form of a topic that changed goes; not while orders made from it are away. */
+void view_topic_forget(struct topic *topic);
 /* Builds a view of the state and publishes it. E_AGAIN: too many old views are not retired yet. */
 nodiscard int view_publish(struct control *control);
 /* Frees what no worker can see any more. Returns how many. */
@@ -141,11 +167,18 @@ uint8_t partition_home(const struct uuid *topic_id, int32_t partition, uint8_t w
 bool topic_is_internal(struct bytes name);
 
 /* ── bootstrap.c: what a start and a stop write ── */
-nodiscard int bootstrap_start(struct control *control, struct metadata_log *log, int32_t quorum_epoch, bool is_dynamic,
+struct feature {
+    const char *name;
+    int16_t level, min, max;
+};
+/* NULL: this program does not know it. */
+const struct feature *feature_find(struct bytes name);
+nodiscard int bootstrap_start(struct control *control, struct metadata_log *log, bool is_dynamic,
                               int64_t wall_ms, char *why, size_t why_n);
 /* The records of an orderly stop, through the store. */
 nodiscard int bootstrap_stop(struct control *control, struct now now);
 /* A partition record of this node alone, in the version the log is at. */
-void bootstrap_add_partition(struct control *control, const struct uuid *topic_id, int32_t partition);
+void bootstrap_add_partition(struct control *control, const struct uuid *topic_id,
+                             int32_t partition);
 
 #endif

@@ -1,10 +1,12 @@
 /*
- * coordinator.c - partitions of __consumer_offsets: which are there, what is appended to them, when that is done.
+ * coordinator.c - partitions of __consumer_offsets: which are there, what is appended to them, when
+ * that is done.
  *
  * Owner: control. coordinator.h has the states and the rules of the queue.
  *
- * Bounds: one batch per partition is under way; writes are at most the requests at control, plus one per group that
- * changed (membership is bounded by group_config), plus COORDINATOR_SWEEP_WRITES_MAX.
+ * Bounds: one batch per partition is under way; writes are at most the requests at control, plus
+ * one per group that changed (membership is bounded by group_config), plus
+ * COORDINATOR_SWEEP_WRITES_MAX.
  */
 #include "coordinator.h"
 
@@ -26,7 +28,10 @@ static uint32_t code_point(const uint8_t **at, const uint8_t *end)
 {
     static const uint32_t least[4] = {0, 0x80, 0x800, 0x10000};
     const uint8_t *p = *at;
-    uint32_t c = *p++, more = c >= 0xf0 && c < 0xf5 ? 3 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xc2 && c < 0xe0 ? 1 : 0;
+    uint32_t c = *p++, more = c >= 0xf0 && c < 0xf5   ? 3
+                              : c >= 0xe0 && c < 0xf0 ? 2
+                              : c >= 0xc2 && c < 0xe0 ? 1
+                                                      : 0;
     if (c >= 0x80) {
         uint32_t value = more == 3 ? c & 7 : more == 2 ? c & 15 : c & 31, i = 0;
         while (i < more && p < end && (*p & 0xc0) == 0x80) {
@@ -66,19 +71,17 @@ int16_t coordinator_code(const struct coordinator *co, struct bytes group, int32
         return KAFKA_NOT_COORDINATOR;
     *partition = (hash == INT32_MIN ? 0 : hash < 0 ? -hash : hash) % co->partitions_n;
     switch (co->partitions[*partition].state) {
-    case COORDINATOR_ACTIVE:
-        return 0;
-    case COORDINATOR_LOADING:
-        return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
-    default:
-        return KAFKA_NOT_COORDINATOR;
+    case COORDINATOR_ACTIVE: return 0;
+    case COORDINATOR_LOADING: return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+    default: return KAFKA_NOT_COORDINATOR;
     }
 }
 
 /* ── writes ── */
 
 struct coordinator_write *coordinator_write_new(struct bytes group, struct control_op *op,
-                                                void (*done)(struct coordinator *, struct coordinator_write *, int16_t))
+                                                void (*done)(struct coordinator *,
+                                                             struct coordinator_write *, int16_t))
 {
     struct coordinator_write *w = calloc(1, sizeof *w + group.n);
     if (w == NULL)
@@ -135,15 +138,12 @@ void coordinator_answer(struct coordinator *co, struct control_op *op)
 static int16_t code_of(int error)
 {
     switch (error) {
-    case 0:
-        return 0;
+    case 0: return 0;
     case E_TOO_LARGE:
-    case E_NO_MEMORY:
-        return KAFKA_UNKNOWN_SERVER_ERROR;
-    case E_TIMED_OUT:
-        return KAFKA_COORDINATOR_NOT_AVAILABLE;
-    default:
-        return KAFKA_NOT_COORDINATOR;
+    case E_INVALID:
+    case E_NO_MEMORY: return KAFKA_UNKNOWN_SERVER_ERROR;
+    case E_TIMED_OUT: return KAFKA_COORDINATOR_NOT_AVAILABLE;
+    default: return KAFKA_NOT_COORDINATOR;
     }
 }
 
@@ -345,7 +345,8 @@ static void attach(struct coordinator *co, const struct view_topic *topic)
     for (int32_t i = 0; i < topic->partitions_n; i++, p++) {
         p->number = i;
         p->home = topic->partitions[i].home;
-        p->state = topic->partitions[i].leader == co->control->node_id ? COORDINATOR_LOADING : COORDINATOR_FAILED;
+        p->state = topic->partitions[i].leader == co->control->node_id ? COORDINATOR_LOADING
+                                                                       : COORDINATOR_FAILED;
         list_init(&p->dirty_link);
         list_init(&p->writes);
         list_init(&p->under_way);
@@ -357,9 +358,10 @@ static void attach(struct coordinator *co, const struct view_topic *topic)
 void coordinator_look(struct coordinator *co)
 {
     const struct view *view = co->control->published;
-    const struct view_topic *topic = view == NULL ? NULL : view_topic_by_name(view, bytes_of_string(OFFSETS_TOPIC));
-    bool is_same = co->partitions != NULL && topic != NULL && uuid_equal(&topic->id, &co->topic_id) &&
-                   topic->partitions_n == co->partitions_n;
+    const struct view_topic *topic =
+        view == NULL ? NULL : view_topic_by_name(view, bytes_of_string(OFFSETS_TOPIC));
+    bool is_same = co->partitions != NULL && topic != NULL &&
+                   uuid_equal(&topic->id, &co->topic_id) && topic->partitions_n == co->partitions_n;
     if (is_same && !co->is_detaching)
         return;
     if (co->partitions != NULL && !co->is_detaching)
@@ -427,6 +429,7 @@ int coordinator_turn(struct coordinator *co)
     n += loads_turn(co);
     n += sweep_turn(co);
     n += nexts_turn(&co->nexts, co->control->now);
+    n += list_groups_turn(co);
     list_init(&now_list);
     list_splice(&now_list, &co->dirty);
     for (; (l = list_pop(&now_list)) != NULL; n++) {
@@ -439,7 +442,7 @@ int coordinator_turn(struct coordinator *co)
 
 bool coordinator_is_quiet(const struct coordinator *co)
 {
-    return co->away_n == 0 && co->writes_n == 0;
+    return co->away_n == 0 && co->writes_n == 0 && list_is_empty(&co->listing);
 }
 
 /* ── begin and end ── */
@@ -479,6 +482,7 @@ int coordinator_init(struct coordinator **out, struct control *c)
         return E_NO_MEMORY;
     }
     list_init(&co->dirty);
+    list_init(&co->listing);
     co->retention_ms = config_int(config, "offsets.retention.minutes") * 60000;
     co->check_interval_ms = config_int(config, "offsets.retention.check.interval.ms");
     co->metadata_max = config_int(config, "offset.metadata.max.bytes");

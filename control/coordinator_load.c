@@ -1,15 +1,18 @@
 /*
- * coordinator_load.c - a partition of __consumer_offsets is read from its start and becomes groups and offsets.
+ * coordinator_load.c - a partition of __consumer_offsets is read from its start and becomes groups
+ * and offsets.
  *
  * Owner: control; the chunk under way belongs to the home worker.
  *
- * Chunks of COORDINATOR_LOAD_BYTES, one under way per partition, COORDINATOR_LOADS_MAX partitions at once: between two
- * chunks control serves whoever asks. A batch larger than a chunk makes the buffer grow. Later records take the place
- * of earlier ones, so a log that was never compacted loads to the same state as one that was.
+ * Chunks of COORDINATOR_LOAD_BYTES, one under way per partition, COORDINATOR_LOADS_MAX partitions
+ * at once: between two chunks control serves whoever asks. A batch larger than a chunk makes the
+ * buffer grow. Later records take the place of earlier ones, so a log that was never compacted
+ * loads to the same state as one that was.
  *
- * Offsets of a transaction count when its commit marker comes, and not at all after an abort marker or none.
- * Not read: compressed batches (Apache Kafka writes them only with offsets.topic.compression.codec set); such a
- * partition fails. Records of newer kinds of groups are stepped over and counted.
+ * Offsets of a transaction count when its commit marker comes, and not at all after an abort marker
+ * or none. Not read: compressed batches (Apache Kafka writes them only with
+ * offsets.topic.compression.codec set); such a partition fails. Records of newer kinds of groups
+ * are stepped over and counted.
  */
 #include <stdlib.h>
 
@@ -22,8 +25,8 @@
 
 enum { BUFFER_BYTES_MAX = 128 << 20, DECODE_ARENA_MAX = 128 << 20, MARKER_COMMIT = 1 };
 
-/* Records of an open transaction: the batches' record bytes behind one another, each behind its length (u32). Owner: its
- * partition. */
+/* Records of an open transaction: the batches' record bytes behind one another, each behind its
+ * length (u32). Owner: its partition. */
 struct load_transaction {
     struct load_transaction *next;
     int64_t producer_id;
@@ -62,12 +65,13 @@ static int apply_metadata(struct coordinator *co, int32_t partition, const struc
     struct group *group = group_find(&co->groups, r->group);
     if (group == NULL && r->is_gone)
         return 0;
-    int e = group == NULL ? group_new(&co->groups, r->group, partition, co->control->now, &group) : 0;
+    int e =
+        group == NULL ? group_new(&co->groups, r->group, partition, co->control->now, &group) : 0;
     return e < 0 ? e : group_restore(group, r->metadata);
 }
 
-int coordinator_apply(struct coordinator *co, int32_t partition, struct bytes key, struct bytes value,
-                      struct arena *arena, bool is_live)
+int coordinator_apply(struct coordinator *co, int32_t partition, struct bytes key,
+                      struct bytes value, struct arena *arena, bool is_live)
 {
     struct group_record r;
     int e = group_record_decode(key, value, arena, &r);
@@ -84,7 +88,8 @@ int coordinator_apply(struct coordinator *co, int32_t partition, struct bytes ke
     return e;
 }
 
-static int apply_records(struct coordinator *co, struct coordinator_partition *p, struct bytes records)
+static int apply_records(struct coordinator *co, struct coordinator_partition *p,
+                         struct bytes records)
 {
     struct arena arena;
     struct record record;
@@ -113,7 +118,8 @@ static struct load_transaction *transaction_of(struct coordinator_partition *p, 
     return t;
 }
 
-static int transaction_add(struct coordinator_partition *p, int64_t producer_id, struct bytes records)
+static int transaction_add(struct coordinator_partition *p, int64_t producer_id,
+                           struct bytes records)
 {
     struct load_transaction *t = transaction_of(p, producer_id);
     if (t == NULL) {
@@ -134,7 +140,8 @@ static int transaction_add(struct coordinator_partition *p, int64_t producer_id,
     return 0;
 }
 
-static int transaction_end(struct coordinator *co, struct coordinator_partition *p, int64_t producer_id, bool is_commit)
+static int transaction_end(struct coordinator *co, struct coordinator_partition *p,
+                           int64_t producer_id, bool is_commit)
 {
     struct load_transaction *t = transaction_of(p, producer_id), **link = &p->transactions;
     int e = 0;
@@ -150,15 +157,16 @@ static int transaction_end(struct coordinator *co, struct coordinator_partition 
     return e;
 }
 
-static int control_batch(struct coordinator *co, struct coordinator_partition *p, const struct batch *batch,
-                         struct bytes records)
+static int control_batch(struct coordinator *co, struct coordinator_partition *p,
+                         const struct batch *batch, struct bytes records)
 {
     struct record record;
     uint32_t at = 0;
     int e = record_next(records, &at, &record);
     if (e < 0 || record.key.ptr == NULL || record.key.n < 4)
         return E_CORRUPT;
-    return transaction_end(co, p, batch->producer_id, load_i16(record.key.ptr + 2) == MARKER_COMMIT);
+    return transaction_end(co, p, batch->producer_id,
+                           load_i16(record.key.ptr + 2) == MARKER_COMMIT);
 }
 
 /* ── chunks ── */
@@ -247,7 +255,8 @@ void load_begin(struct coordinator *co, struct coordinator_partition *p)
 /* A larger buffer for a larger batch. */
 static int buffer_grow(struct coordinator_partition *p)
 {
-    uint8_t *more = p->load.bytes > BUFFER_BYTES_MAX ? NULL : realloc(p->load.buffer, p->load.bytes);
+    uint8_t *more =
+        p->load.bytes > BUFFER_BYTES_MAX ? NULL : realloc(p->load.buffer, p->load.bytes);
     if (more == NULL)
         return E_NO_MEMORY;
     p->load.buffer = more;

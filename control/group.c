@@ -1,7 +1,8 @@
 /*
  * group.c - the table of groups, their members and states, and the timers that run out.
  *
- * Owner: control. Memory is the heap's, bounded by group_config (groups, members per group, bytes per member).
+ * Owner: control. Memory is the heap's, bounded by group_config (groups, members per group, bytes
+ * per member).
  *
  * Not here: requests (group_join.c, group_sync.c), committed offsets (offsets.c), what is on disk.
  */
@@ -17,8 +18,8 @@
 
 /* ── the table ── */
 
-int groups_init(struct groups *groups, const struct group_config *config, const struct group_host *host,
-                struct timers *timers, struct prng *prng)
+int groups_init(struct groups *groups, const struct group_config *config,
+                const struct group_host *host, struct timers *timers, struct prng *prng)
 {
     *groups = (struct groups){.config = *config, .host = *host, .timers = timers, .prng = prng};
     groups->buckets = malloc(3 * GROUP_BUCKETS * sizeof *groups->buckets);
@@ -106,8 +107,9 @@ static void rebalance_fired(struct timer *timer, struct now now)
         group_sync_expired(group, now);
 }
 
-/* A member that waits for us (join or sync) is not silent; but a new one cannot heartbeat, so its JoinGroup itself is
- * given up after new_member_timeout_ms: its client may be long gone (ClassicGroupMember.hasSatisfiedHeartbeat). */
+/* A member that waits for us (join or sync) is not silent; but a new one cannot heartbeat, so its
+ * JoinGroup itself is given up after new_member_timeout_ms: its client may be long gone
+ * (ClassicGroupMember.hasSatisfiedHeartbeat). */
 static void session_fired(struct timer *timer, struct now now)
 {
     struct group_member *member = container_of(timer, struct group_member, session);
@@ -133,10 +135,12 @@ static void pending_fired(struct timer *timer, struct now now)
 
 /* ── a group ── */
 
-int group_new(struct groups *groups, struct bytes id, int32_t partition, struct now now, struct group **out)
+int group_new(struct groups *groups, struct bytes id, int32_t partition, struct now now,
+              struct group **out)
 {
     check(partition >= 0 && partition < groups->partitions_n);
-    struct group *group = groups->groups_n < groups->config.groups_max ? calloc(1, sizeof *group) : NULL;
+    struct group *group =
+        groups->groups_n < groups->config.groups_max ? calloc(1, sizeof *group) : NULL;
     if (group == NULL)
         return E_NO_MEMORY;
     group->id = group_copy(id);
@@ -179,6 +183,7 @@ void group_free(struct group *group, int16_t error)
     bytes_free(&group->protocol_type);
     bytes_free(&group->protocol);
     bytes_free(&group->leader);
+    group->groups->bytes -= group->rebalances_max * sizeof *group->rebalances;
     free(group->rebalances);
     free(group);
 }
@@ -260,7 +265,8 @@ void group_member_link(struct group_member *member)
     list_append(member_bucket(groups->members_by_id, group, member->id), &member->id_link);
     list_init(&member->instance_link);
     if (member->instance_id.ptr != NULL) {
-        list_append(member_bucket(groups->members_by_instance, group, member->instance_id), &member->instance_link);
+        list_append(member_bucket(groups->members_by_instance, group, member->instance_id),
+                    &member->instance_link);
         group->static_n++;
     }
     group->members_n++;
@@ -271,7 +277,8 @@ void group_member_rename(struct group_member *member, struct bytes id)
 {
     list_del(&member->id_link);
     member->id = id;
-    list_append(member_bucket(member->group->groups->members_by_id, member->group, id), &member->id_link);
+    list_append(member_bucket(member->group->groups->members_by_id, member->group, id),
+                &member->id_link);
 }
 
 void group_member_count(struct group_member *member)
@@ -280,7 +287,8 @@ void group_member_count(struct group_member *member)
     groups->bytes -= member->bytes;
     member->bytes = sizeof *member + member->id.n + member->assignment.n;
     for (uint32_t i = 0; i < member->protocols_n; i++)
-        member->bytes += sizeof *member->protocols + member->protocols[i].name.n + member->protocols[i].metadata.n;
+        member->bytes += sizeof *member->protocols + member->protocols[i].name.n +
+                         member->protocols[i].metadata.n;
     groups->bytes += member->bytes;
 }
 
@@ -291,7 +299,8 @@ bool group_is_leader(const struct group *group, const struct group_member *membe
 
 /* ── answers that are owed ── */
 
-/* What stands in op->inside: at which member it hangs, and that its sender went before it was looked at. */
+/* What stands in op->inside: at which member it hangs, and that its sender went before it was
+ * looked at. */
 enum { OP_MEMBER = 0, OP_CANCELLED = 3 };
 
 void group_op_hang(struct group_member *member, struct control_op **at, struct control_op *op)
@@ -338,8 +347,8 @@ void groups_cancel(struct groups *groups, struct control_op *op)
     }
 }
 
-int16_t group_check_member(const struct group *group, struct bytes member_id, struct bytes instance_id,
-                           struct group_member **out)
+int16_t group_check_member(const struct group *group, struct bytes member_id,
+                           struct bytes instance_id, struct group_member **out)
 {
     if (instance_id.ptr != NULL) {
         *out = group_member_by_instance(group, instance_id);
@@ -353,7 +362,8 @@ int16_t group_check_member(const struct group *group, struct bytes member_id, st
 
 void group_session_renew(struct group_member *member, struct now now)
 {
-    int32_t ms = member->is_new ? member->group->groups->config.new_member_timeout_ms : member->session_timeout_ms;
+    int32_t ms = member->is_new ? member->group->groups->config.new_member_timeout_ms
+                                : member->session_timeout_ms;
     member->last_seen_ns = now.ns;
     timer_set(member->group->groups->timers, &member->session, now.ns + (uint64_t)ms * NS_PER_MS);
 }
@@ -363,7 +373,8 @@ void group_member_remove(struct group_member *member, int16_t error)
     struct group *group = member->group;
     bool is_leader = group_is_leader(group, member);
     group->joining_n -= member->join != NULL;
-    struct control_op *join = group_op_take(member, &member->join), *sync = group_op_take(member, &member->sync);
+    struct control_op *join = group_op_take(member, &member->join),
+                      *sync = group_op_take(member, &member->sync);
     timer_stop(group->groups->timers, &member->session);
     list_del(&member->link);
     list_del(&member->id_link);
@@ -407,9 +418,11 @@ struct group_pending *group_pending_find(const struct group *group, struct bytes
     return NULL;
 }
 
-int group_pending_new(struct group *group, struct bytes id, int32_t session_timeout_ms, struct now now)
+int group_pending_new(struct group *group, struct bytes id, int32_t session_timeout_ms,
+                      struct now now)
 {
-    struct group_pending *pending = group->pending_n < GROUP_PENDING_MAX ? calloc(1, sizeof *pending) : NULL;
+    struct group_pending *pending =
+        group->pending_n < GROUP_PENDING_MAX ? calloc(1, sizeof *pending) : NULL;
     if (pending == NULL)
         return E_NO_MEMORY;
     pending->group = group;
@@ -419,7 +432,8 @@ int group_pending_new(struct group *group, struct bytes id, int32_t session_time
         return E_NO_MEMORY;
     }
     timer_init(&pending->session, pending_fired);
-    timer_set(group->groups->timers, &pending->session, now.ns + (uint64_t)session_timeout_ms * NS_PER_MS);
+    timer_set(group->groups->timers, &pending->session,
+              now.ns + (uint64_t)session_timeout_ms * NS_PER_MS);
     list_append(&group->pending, &pending->link);
     group->pending_n++;
     return 0;
@@ -439,7 +453,8 @@ bool group_uses_consumer_protocol(const struct group *group)
     return group->protocol_type.ptr != NULL && bytes_equal_string(group->protocol_type, "consumer");
 }
 
-/* ConsumerProtocolSubscription: int16 version, then an array of topic names. 1, 0, or -1: it cannot be read. */
+/* ConsumerProtocolSubscription: int16 version, then an array of topic names. 1, 0, or -1: it cannot
+ * be read. */
 static int subscription_has(struct bytes metadata, struct bytes topic)
 {
     const uint8_t *p = metadata.ptr, *end = p + metadata.n;
@@ -459,7 +474,8 @@ static int subscription_has(struct bytes metadata, struct bytes topic)
     return n < 0 ? -1 : found;
 }
 
-/* ClassicGroup.isSubscribedToTopic: what cannot be read counts as subscribed, when it is the consumer protocol. */
+/* ClassicGroup.isSubscribedToTopic: what cannot be read counts as subscribed, when it is the
+ * consumer protocol. */
 bool group_is_subscribed(const struct group *group, struct bytes topic)
 {
     bool found = false;
@@ -495,7 +511,8 @@ void group_invariants(const struct group *group)
         check(member->sync == NULL || group->state == GROUP_COMPLETING);
         check(timer_is_set(&member->session));
     }
-    check(members_n == group->members_n && joining_n == group->joining_n && static_n == group->static_n);
+    check(members_n == group->members_n && joining_n == group->joining_n &&
+          static_n == group->static_n);
     check((group->leader.ptr != NULL) == (members_n > 0));
     check(group->state != GROUP_EMPTY || members_n == 0);
     check(group->state == GROUP_EMPTY || group->state == GROUP_PREPARING || members_n > 0);

@@ -1,10 +1,11 @@
 /*
  * group_commit.c - OffsetCommit, OffsetFetch, OffsetDelete, DeleteGroups.
  *
- * Owner: control. An op is answered when all its parts are: a commit and an OffsetDelete have one, a fetch and a
- * DeleteGroups one per group they name (inside[1] counts the parts under way).
+ * Owner: control. An op is answered when all its parts are: a commit and an OffsetDelete have one,
+ * a fetch and a DeleteGroups one per group they name (inside[1] counts the parts under way).
  *
- * Checks and their order are those of Kafka's KafkaApis, GroupCoordinatorService and OffsetMetadataManager.
+ * Checks and their order are those of Kafka's KafkaApis, GroupCoordinatorService and
+ * OffsetMetadataManager.
  */
 #include <stdlib.h>
 
@@ -39,11 +40,12 @@ static void give_up(struct coordinator *co, struct control_op *op)
 }
 
 /* The topic a request means, by name or by id; NULL with *code. */
-static const struct topic *topic_of(const struct coordinator *co, bool by_id, struct bytes name, const struct uuid *id,
-                                    int16_t *code)
+static const struct topic *topic_of(const struct coordinator *co, bool by_id, struct bytes name,
+                                    const struct uuid *id, int16_t *code)
 {
     const struct state *state = &co->control->state;
-    const struct topic *topic = by_id ? state_topic_by_id(state, id) : state_topic_by_name(state, name);
+    const struct topic *topic =
+        by_id ? state_topic_by_id(state, id) : state_topic_by_name(state, name);
     if (topic != NULL && topic->is_removed)
         topic = NULL;
     *code = topic != NULL ? 0 : by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
@@ -72,8 +74,10 @@ static void commit_done(struct coordinator *co, struct coordinator_write *w, int
     coordinator_answer(co, w->op);
 }
 
-/* The skeleton of the answer, with what is unknown marked. *good_n: how many partitions are left. */
-static struct offset_commit_response *commit_plan(const struct coordinator *co, struct control_op *op, uint32_t *good_n)
+/* The skeleton of the answer, with what is unknown marked. *good_n: how many partitions are left.
+ */
+static struct offset_commit_response *commit_plan(const struct coordinator *co,
+                                                  struct control_op *op, uint32_t *good_n)
 {
     const struct offset_commit_request *q = op->request;
     struct offset_commit_response *out = PROTO_NEW(&op->arena, offset_commit_response, 1);
@@ -87,10 +91,12 @@ static struct offset_commit_response *commit_plan(const struct coordinator *co, 
         const struct offset_commit_request_topics *from = &q->topics[i];
         int32_t n = from->partitions_n < 0 ? 0 : from->partitions_n;
         int16_t code;
-        const struct topic *topic = topic_of(co, op->api_version >= VERSION_TOPIC_IDS, from->name, &from->topic_id, &code);
+        const struct topic *topic =
+            topic_of(co, op->api_version >= VERSION_TOPIC_IDS, from->name, &from->topic_id, &code);
         out->topics[i].name = from->name;
         out->topics[i].topic_id = from->topic_id;
-        out->topics[i].partitions = PROTO_NEW(&op->arena, offset_commit_response_topics_partitions, n);
+        out->topics[i].partitions =
+            PROTO_NEW(&op->arena, offset_commit_response_topics_partitions, n);
         out->topics[i].partitions_n = n;
         if (out->topics[i].partitions == NULL)
             return NULL;
@@ -106,8 +112,10 @@ static struct offset_commit_response *commit_plan(const struct coordinator *co, 
     return out;
 }
 
-/* May this request commit to its group? An unknown group is made for whoever manages its partitions itself. */
-static int16_t commit_check(struct coordinator *co, const struct control_op *op, int32_t *partition)
+/* May this request commit to its group? An unknown group is made for whoever manages its partitions
+ * itself. */
+static int16_t commit_check(struct coordinator *co, const struct control_op *op,
+                            int32_t *partition)
 {
     const struct offset_commit_request *q = op->request;
     struct groups *groups = &co->groups;
@@ -119,7 +127,8 @@ static int16_t commit_check(struct coordinator *co, const struct control_op *op,
     if (group != NULL && group->next != NULL)
         code = next_host_commit_check(co, group, op);
     else if (group != NULL)
-        code = group_check_commit(group, q->member_id, q->group_instance_id, q->generation_id_or_member_epoch, now);
+        code = group_check_commit(group, q->member_id, q->group_instance_id,
+                                  q->generation_id_or_member_epoch, now);
     else if (q->generation_id_or_member_epoch >= 0)
         code = KAFKA_ILLEGAL_GENERATION;
     if (code == 0 && groups->bytes >= groups->config.bytes_max)
@@ -129,7 +138,8 @@ static int16_t commit_check(struct coordinator *co, const struct control_op *op,
     return code;
 }
 
-static void commit_records(struct coordinator *co, struct coordinator_write *w, struct control_op *op)
+static void commit_records(struct coordinator *co, struct coordinator_write *w,
+                           struct control_op *op)
 {
     const struct offset_commit_request *q = op->request;
     struct offset_commit_response *out = op->response;
@@ -137,7 +147,8 @@ static void commit_records(struct coordinator *co, struct coordinator_write *w, 
     for (int32_t i = 0; i < out->topics_n; i++) {
         const struct offset_commit_request_topics *from = &q->topics[i];
         int16_t code;
-        const struct topic *topic = topic_of(co, op->api_version >= VERSION_TOPIC_IDS, from->name, &from->topic_id, &code);
+        const struct topic *topic =
+            topic_of(co, op->api_version >= VERSION_TOPIC_IDS, from->name, &from->topic_id, &code);
         for (int32_t k = 0; topic != NULL && k < out->topics[i].partitions_n; k++) {
             const struct offset_commit_request_topics_partitions *p = &from->partitions[k];
             if (out->topics[i].partitions[k].error_code != 0)
@@ -147,9 +158,13 @@ static void commit_records(struct coordinator *co, struct coordinator_write *w, 
                 continue;
             }
             struct offset offset = {
-                .topic = bytes_of(topic->name, topic->name_n), .topic_id = topic->id, .partition = p->partition_index,
-                .offset = p->committed_offset, .leader_epoch = p->committed_leader_epoch,
-                .metadata = p->committed_metadata.ptr == NULL ? bytes_of("", 0) : p->committed_metadata,
+                .topic = bytes_of(topic->name, topic->name_n),
+                .topic_id = topic->id,
+                .partition = p->partition_index,
+                .offset = p->committed_offset,
+                .leader_epoch = p->committed_leader_epoch,
+                .metadata =
+                    p->committed_metadata.ptr == NULL ? bytes_of("", 0) : p->committed_metadata,
                 .commit_ms = wall_ms,
                 .expire_ms = q->retention_time_ms >= 0 ? wall_ms + q->retention_time_ms : -1};
             group_records_offset(&w->records, q->group_id, &offset);
@@ -169,7 +184,8 @@ void offset_commit_run(struct coordinator *co, struct control_op *op)
         return;
     }
     int16_t code = commit_check(co, op, &partition);
-    struct coordinator_write *w = code != 0 ? NULL : coordinator_write_new(q->group_id, op, commit_done);
+    struct coordinator_write *w =
+        code != 0 ? NULL : coordinator_write_new(q->group_id, op, commit_done);
     if (w != NULL) {
         commit_records(co, w, op);
         coordinator_submit(co, partition, w);
@@ -182,14 +198,16 @@ void offset_commit_run(struct coordinator *co, struct control_op *op)
 /* ── OffsetFetch ──
  * Versions below 8 ask for one group; their answer is made in the form of version 8 and moved. */
 
-static void fetch_partition(const struct group *group, const struct topic *topic, struct bytes name, int16_t code,
-                            int32_t partition, struct arena *arena,
+static void fetch_partition(const struct group *group, const struct topic *topic, struct bytes name,
+                            int16_t code, int32_t partition, struct arena *arena,
                             struct offset_fetch_response_groups_topics_partitions *to)
 {
     const struct offset *o = NULL;
     if (code == 0 && group != NULL && group->offsets != NULL)
-        o = offsets_find(group->offsets, topic != NULL ? bytes_of(topic->name, topic->name_n) : name, partition);
-    if (o != NULL && topic != NULL && !uuid_is_zero(&o->topic_id) && !uuid_equal(&o->topic_id, &topic->id))
+        o = offsets_find(group->offsets,
+                         topic != NULL ? bytes_of(topic->name, topic->name_n) : name, partition);
+    if (o != NULL && topic != NULL && !uuid_is_zero(&o->topic_id) &&
+        !uuid_equal(&o->topic_id, &topic->id))
         o = NULL; /* of a topic of that name that is gone */
     to->partition_index = partition;
     to->error_code = code;
@@ -207,7 +225,8 @@ struct fetch_topic {
 };
 
 static bool fetch_some(struct coordinator *co, struct control_op *op, const struct group *group,
-                       const struct fetch_topic *asked, int32_t asked_n, struct offset_fetch_response_groups *to)
+                       const struct fetch_topic *asked, int32_t asked_n,
+                       struct offset_fetch_response_groups *to)
 {
     bool by_id = op->api_version >= VERSION_TOPIC_IDS;
     to->topics = PROTO_NEW(&op->arena, offset_fetch_response_groups_topics, asked_n);
@@ -217,10 +236,12 @@ static bool fetch_some(struct coordinator *co, struct control_op *op, const stru
     for (int32_t i = 0; i < asked_n; i++) {
         int32_t n = asked[i].partitions_n < 0 ? 0 : asked[i].partitions_n;
         int16_t code = 0;
-        const struct topic *topic = by_id ? topic_of(co, true, asked[i].name, &asked[i].id, &code) : NULL;
+        const struct topic *topic =
+            by_id ? topic_of(co, true, asked[i].name, &asked[i].id, &code) : NULL;
         to->topics[i].name = answer_bytes(&op->arena, asked[i].name);
         to->topics[i].topic_id = asked[i].id;
-        to->topics[i].partitions = PROTO_NEW(&op->arena, offset_fetch_response_groups_topics_partitions, n);
+        to->topics[i].partitions =
+            PROTO_NEW(&op->arena, offset_fetch_response_groups_topics_partitions, n);
         if (to->topics[i].partitions == NULL)
             return false;
         to->topics[i].partitions_n = n;
@@ -235,7 +256,8 @@ static bool fetch_some(struct coordinator *co, struct control_op *op, const stru
 static bool fetch_all(struct coordinator *co, struct control_op *op, const struct group *group,
                       struct offset_fetch_response_groups *to)
 {
-    uint32_t n = group == NULL || group->offsets == NULL ? 0 : offsets_n(group->offsets), topics_n = 0;
+    uint32_t n = group == NULL || group->offsets == NULL ? 0 : offsets_n(group->offsets),
+             topics_n = 0;
     const struct offset **all = malloc((n + 1ull) * sizeof *all);
     bool is_good = all != NULL;
     if (is_good && n > 0)
@@ -255,12 +277,13 @@ static bool fetch_all(struct coordinator *co, struct control_op *op, const struc
         struct offset_fetch_response_groups_topics *t = &to->topics[to->topics_n++];
         t->name = answer_bytes(&op->arena, all[i]->topic);
         t->topic_id = topic == NULL ? (struct uuid){{0}} : topic->id;
-        t->partitions = PROTO_NEW(&op->arena, offset_fetch_response_groups_topics_partitions, end - i);
+        t->partitions =
+            PROTO_NEW(&op->arena, offset_fetch_response_groups_topics_partitions, end - i);
         is_good = t->partitions != NULL;
         t->partitions_n = is_good ? (int32_t)(end - i) : 0;
         for (uint32_t k = i; is_good && k < end; k++)
-            fetch_partition(group, op->api_version >= VERSION_TOPIC_IDS ? topic : NULL, all[k]->topic, 0,
-                            all[k]->partition, &op->arena, &t->partitions[k - i]);
+            fetch_partition(group, op->api_version >= VERSION_TOPIC_IDS ? topic : NULL,
+                            all[k]->topic, 0, all[k]->partition, &op->arena, &t->partitions[k - i]);
     }
     free(all);
     return is_good;
@@ -274,20 +297,22 @@ static bool fetch_topics_of(struct control_op *op, int32_t at, struct fetch_topi
     *out = *n < 0 ? NULL : arena_array(&op->arena, (uint64_t)*n + 1, sizeof **out);
     for (int32_t i = 0; *out != NULL && i < *n; i++) {
         if (is_one)
-            (*out)[i] = (struct fetch_topic){.name = q->topics[i].name, .partitions = q->topics[i].partition_indexes,
+            (*out)[i] = (struct fetch_topic){.name = q->topics[i].name,
+                                             .partitions = q->topics[i].partition_indexes,
                                              .partitions_n = q->topics[i].partition_indexes_n};
         else
-            (*out)[i] = (struct fetch_topic){.name = q->groups[at].topics[i].name,
-                                             .id = q->groups[at].topics[i].topic_id,
-                                             .partitions = q->groups[at].topics[i].partition_indexes,
-                                             .partitions_n = q->groups[at].topics[i].partition_indexes_n};
+            (*out)[i] =
+                (struct fetch_topic){.name = q->groups[at].topics[i].name,
+                                     .id = q->groups[at].topics[i].topic_id,
+                                     .partitions = q->groups[at].topics[i].partition_indexes,
+                                     .partitions_n = q->groups[at].topics[i].partition_indexes_n};
     }
     return *n < 0 || *out != NULL;
 }
 
 /* One group's part, whether its partition answers or refuses with `error`. */
-static bool fetch_fill(struct coordinator *co, struct control_op *op, int32_t at, struct bytes name, int16_t error,
-                       struct offset_fetch_response_groups *to)
+static bool fetch_fill(struct coordinator *co, struct control_op *op, int32_t at, struct bytes name,
+                       int16_t error, struct offset_fetch_response_groups *to)
 {
     const struct group *group = error != 0 ? NULL : group_find(&co->groups, name);
     const struct offset_fetch_request *q = op->request;
@@ -323,21 +348,25 @@ static bool fetch_move(struct control_op *op, struct offset_fetch_response *out)
     for (int32_t i = 0; i < from->topics_n; i++) {
         int32_t n = from->topics[i].partitions_n;
         out->topics[i].name = from->topics[i].name;
-        out->topics[i].partitions = PROTO_NEW(&op->arena, offset_fetch_response_topics_partitions, n);
+        out->topics[i].partitions =
+            PROTO_NEW(&op->arena, offset_fetch_response_topics_partitions, n);
         if (out->topics[i].partitions == NULL)
             return false;
         out->topics[i].partitions_n = n;
         for (int32_t k = 0; k < n; k++) {
-            const struct offset_fetch_response_groups_topics_partitions *p = &from->topics[i].partitions[k];
+            const struct offset_fetch_response_groups_topics_partitions *p =
+                &from->topics[i].partitions[k];
             out->topics[i].partitions[k] = (struct offset_fetch_response_topics_partitions){
-                p->partition_index, p->committed_offset, p->committed_leader_epoch, p->metadata, p->error_code};
+                p->partition_index, p->committed_offset, p->committed_leader_epoch, p->metadata,
+                p->error_code};
         }
     }
     out->groups_n = 0;
     return true;
 }
 
-static void fetch_part(struct coordinator *co, struct control_op *op, int32_t at, struct bytes name, int16_t error)
+static void fetch_part(struct coordinator *co, struct control_op *op, int32_t at, struct bytes name,
+                       int16_t error)
 {
     struct offset_fetch_response *out = op->inside[2];
     bool is_one = op->api_version < VERSION_GROUPS;
@@ -362,7 +391,8 @@ static void fetch_one(struct coordinator *co, struct control_op *op, int32_t at,
     int16_t code = coordinator_code(co, name, &partition);
     struct coordinator_write *w = NULL;
     part_begin(op);
-    if (code == 0 && (!list_is_empty(&co->partitions[partition].writes) || co->partitions[partition].is_committing)) {
+    if (code == 0 && (!list_is_empty(&co->partitions[partition].writes) ||
+                      co->partitions[partition].is_committing)) {
         w = coordinator_write_new(name, op, fetch_done);
         code = w == NULL ? KAFKA_UNKNOWN_SERVER_ERROR : 0;
     }
@@ -432,12 +462,14 @@ static void offset_delete_begin(struct coordinator *co, struct coordinator_write
                 to->error_code = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
             if (to->error_code == 0 && group->offsets != NULL &&
                 offsets_find(group->offsets, q->topics[i].name, to->partition_index) != NULL)
-                group_records_offset_gone(&w->records, q->group_id, q->topics[i].name, to->partition_index);
+                group_records_offset_gone(&w->records, q->group_id, q->topics[i].name,
+                                          to->partition_index);
         }
     }
 }
 
-static struct offset_delete_response *offset_delete_plan(const struct coordinator *co, struct control_op *op)
+static struct offset_delete_response *offset_delete_plan(const struct coordinator *co,
+                                                         struct control_op *op)
 {
     const struct offset_delete_request *q = op->request;
     struct offset_delete_response *out = PROTO_NEW(&op->arena, offset_delete_response, 1);
@@ -452,14 +484,17 @@ static struct offset_delete_response *offset_delete_plan(const struct coordinato
         int16_t code;
         const struct topic *topic = topic_of(co, false, q->topics[i].name, NULL, &code);
         out->topics[i].name = q->topics[i].name;
-        out->topics[i].partitions = PROTO_NEW(&op->arena, offset_delete_response_topics_partitions, n);
+        out->topics[i].partitions =
+            PROTO_NEW(&op->arena, offset_delete_response_topics_partitions, n);
         if (out->topics[i].partitions == NULL)
             return NULL;
         out->topics[i].partitions_n = n;
         for (int32_t k = 0; k < n; k++) {
-            out->topics[i].partitions[k].partition_index = q->topics[i].partitions[k].partition_index;
+            out->topics[i].partitions[k].partition_index =
+                q->topics[i].partitions[k].partition_index;
             out->topics[i].partitions[k].error_code = code;
-            if (topic != NULL && !partition_exists(topic, q->topics[i].partitions[k].partition_index))
+            if (topic != NULL &&
+                !partition_exists(topic, q->topics[i].partitions[k].partition_index))
                 out->topics[i].partitions[k].error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
         }
     }
@@ -472,8 +507,9 @@ void offset_delete_run(struct coordinator *co, struct control_op *op)
     struct offset_delete_response *out = offset_delete_plan(co, op);
     int32_t partition = 0;
     int16_t code = coordinator_code(co, q->group_id, &partition);
-    struct coordinator_write *w = out == NULL || code != 0 ? NULL
-                                : coordinator_write_new(q->group_id, op, offset_delete_done);
+    struct coordinator_write *w = out == NULL || code != 0
+                                      ? NULL
+                                      : coordinator_write_new(q->group_id, op, offset_delete_done);
     op->response = out;
     if (w != NULL) {
         w->begin = offset_delete_begin;
@@ -496,11 +532,14 @@ static void delete_group_done(struct coordinator *co, struct coordinator_write *
     part_end(co, w->op);
 }
 
-/* The group goes from memory at once: what comes for its id from now on stands behind its tombstones in the log. */
+/* The group goes from memory at once: what comes for its id from now on stands behind its
+ * tombstones in the log. */
 static void delete_group_begin(struct coordinator *co, struct coordinator_write *w)
 {
     struct group *group = group_find(&co->groups, coordinator_write_name(w));
-    w->code = group == NULL ? KAFKA_GROUP_ID_NOT_FOUND : group_has_members(group) ? KAFKA_NON_EMPTY_GROUP : 0;
+    w->code = group == NULL              ? KAFKA_GROUP_ID_NOT_FOUND
+              : group_has_members(group) ? KAFKA_NON_EMPTY_GROUP
+                                         : 0;
     if (w->code != 0)
         return;
     group_tombstones(&w->records, group);
@@ -527,12 +566,14 @@ void group_tombstones(struct group_records *records, const struct group *group)
     free(all);
 }
 
-static void delete_group(struct coordinator *co, struct control_op *op, int32_t at, struct bytes name)
+static void delete_group(struct coordinator *co, struct control_op *op, int32_t at,
+                         struct bytes name)
 {
     struct delete_groups_response *out = op->inside[2];
     int32_t partition = 0;
     int16_t code = coordinator_code(co, name, &partition);
-    struct coordinator_write *w = code != 0 ? NULL : coordinator_write_new(name, op, delete_group_done);
+    struct coordinator_write *w =
+        code != 0 ? NULL : coordinator_write_new(name, op, delete_group_done);
     out->results[at].group_id = name;
     if (w == NULL) {
         out->results[at].error_code = code != 0 ? code : KAFKA_UNKNOWN_SERVER_ERROR;

@@ -1,5 +1,6 @@
 /*
- * group_describe.c - DescribeGroups, ListGroups, and why groups rebalanced, as JSON for the admin listener.
+ * group_describe.c - DescribeGroups, ListGroups, and why groups rebalanced, as JSON for the admin
+ * listener.
  *
  * Owner: control.
  */
@@ -14,8 +15,10 @@
 #include "messages.h"
 
 enum {
-    GROUP_OPERATIONS = 0xd48, /* read, delete, describe, describe and alter configs: all there are for a group */
+    GROUP_OPERATIONS =
+        0xd48, /* read, delete, describe, describe and alter configs: all there are for a group */
     VERSION_GROUP_ID_NOT_FOUND = 6,
+    LIST_GROUPS_TURN = 2000, /* buckets and groups looked at in one turn */
 };
 
 /* ── DescribeGroups ── */
@@ -33,7 +36,8 @@ static struct bytes metadata_of(const struct group_member *m, struct bytes proto
     return bytes_of("", 0);
 }
 
-static bool describe_members(const struct group *group, struct arena *arena, struct describe_groups_response_groups *to)
+static bool describe_members(const struct group *group, struct arena *arena,
+                             struct describe_groups_response_groups *to)
 {
     bool is_stable = group->state == GROUP_STABLE;
     to->members = PROTO_NEW(arena, describe_groups_response_groups_members, group->members_n);
@@ -43,22 +47,26 @@ static bool describe_members(const struct group *group, struct arena *arena, str
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
         const struct group_member *m = list_entry(l, struct group_member, link);
         to->members[to->members_n++] = (struct describe_groups_response_groups_members){
-            .member_id = answer_bytes(arena, m->id), .group_instance_id = answer_bytes(arena, m->instance_id),
+            .member_id = answer_bytes(arena, m->id),
+            .group_instance_id = answer_bytes(arena, m->instance_id),
             .client_id = answer_bytes(arena, or_empty(m->client_id)),
             .client_host = answer_bytes(arena, or_empty(m->client_host)),
-            .member_metadata = answer_bytes(arena, is_stable ? metadata_of(m, group->protocol) : bytes_of("", 0)),
+            .member_metadata =
+                answer_bytes(arena, is_stable ? metadata_of(m, group->protocol) : bytes_of("", 0)),
             .member_assignment = answer_bytes(arena, or_empty(m->assignment))};
     }
     return true;
 }
 
-static void describe_unknown(struct control_op *op, const struct group *group, struct bytes name, struct describe_groups_response_groups *to)
+static void describe_unknown(struct control_op *op, const struct group *group, struct bytes name,
+                             struct describe_groups_response_groups *to)
 {
     char text[512];
     to->group_state = bytes_of_string(group_state_name(GROUP_DEAD));
     if (op->api_version < VERSION_GROUP_ID_NOT_FOUND)
         return;
-    snprintf(text, sizeof text, group == NULL ? "Group %.*s not found." : "Group %.*s is not a classic group.",
+    snprintf(text, sizeof text,
+             group == NULL ? "Group %.*s not found." : "Group %.*s is not a classic group.",
              (int)name.n, (const char *)name.ptr);
     to->error_code = KAFKA_GROUP_ID_NOT_FOUND;
     to->error_message = answer_text(&op->arena, text);
@@ -122,7 +130,8 @@ static bool passes(const struct bytes *filter, int32_t n, const char *name)
 
 static const char *state_of(const struct group *group)
 {
-    return group->next != NULL ? next_state_name(group_next_state(group->next)) : group_state_name(group->state);
+    return group->next != NULL ? next_state_name(group_next_state(group->next))
+                               : group_state_name(group->state);
 }
 
 static const char *type_of(const struct group *group)
@@ -130,49 +139,79 @@ static const char *type_of(const struct group *group)
     return group->next != NULL ? "consumer" : "classic";
 }
 
-static void list_one(const struct group *group, struct arena *arena, struct list_groups_response_groups *to)
+static void list_one(const struct group *group, struct arena *arena,
+                     struct list_groups_response_groups *to)
 {
-    *to = (struct list_groups_response_groups){.group_id = answer_bytes(arena, group->id),
-                                               .protocol_type = group->next != NULL ? bytes_of_string("consumer")
-                                                         : answer_bytes(arena, or_empty(group->protocol_type)),
-                                               .group_state = bytes_of_string(state_of(group)),
-                                               .group_type = bytes_of_string(type_of(group))};
+    *to = (struct list_groups_response_groups){
+        .group_id = answer_bytes(arena, group->id),
+        .protocol_type = group->next != NULL ? bytes_of_string("consumer")
+                                             : answer_bytes(arena, or_empty(group->protocol_type)),
+        .group_state = bytes_of_string(state_of(group)),
+        .group_type = bytes_of_string(type_of(group))};
 }
 
-/* How many will be listed; with `to`, lists them. */
-static int32_t list_all(const struct coordinator *co, const struct list_groups_request *q, struct arena *arena,
-                        struct list_groups_response_groups *to)
+/* What stands in op->inside while a ListGroups is under way: the next bucket, and the room of its
+ * answer. */
+enum { LIST_AT = 4, LIST_ROOM = 5 };
+
+/* One step of the oldest ListGroups: some buckets of the table, at most LIST_GROUPS_TURN groups or
+ * so. */
+int list_groups_turn(struct coordinator *co)
 {
-    int32_t n = 0;
-    for (uint32_t i = 0; i < GROUP_BUCKETS; i++)
-        list_for_each(l, next, &co->groups.buckets[i]) {
+    struct mail *mail = list_first(&co->listing, struct mail, link);
+    if (mail == NULL)
+        return 0;
+    struct control_op *op = container_of(mail, struct control_op, mail);
+    const struct list_groups_request *q = op->request;
+    struct list_groups_response *out = op->response;
+    uintptr_t at = (uintptr_t)op->inside[LIST_AT], room = (uintptr_t)op->inside[LIST_ROOM];
+    uint32_t seen_n = 0;
+    for (; at < GROUP_BUCKETS && seen_n < LIST_GROUPS_TURN; at++) {
+        seen_n++;
+        list_for_each(l, next, &co->groups.buckets[at]) {
             const struct group *group = list_entry(l, struct group, link);
-            if (!passes(q->types_filter, q->types_filter_n, type_of(group)) ||
-                !passes(q->states_filter, q->states_filter_n, state_of(group)))
-                continue;
-            if (to != NULL)
-                list_one(group, arena, &to[n]);
-            n++;
+            seen_n++;
+            if ((uintptr_t)out->groups_n < room &&
+                passes(q->types_filter, q->types_filter_n, type_of(group)) &&
+                passes(q->states_filter, q->states_filter_n, state_of(group)))
+                list_one(group, &op->arena, &out->groups[out->groups_n++]);
         }
-    return n;
+    }
+    op->inside[LIST_AT] = (void *)at;
+    if (at < GROUP_BUCKETS)
+        return 1;
+    list_del(&mail->link);
+    coordinator_answer(co, op);
+    return 1;
+}
+
+static bool any_loading(const struct coordinator *co)
+{
+    for (int32_t i = 0; i < co->partitions_n; i++)
+        if (co->partitions[i].state == COORDINATOR_LOADING)
+            return true;
+    return false;
 }
 
 void list_groups_run(struct coordinator *co, struct control_op *op)
 {
     const struct list_groups_request *q = op->request;
     struct list_groups_response *out = PROTO_NEW(&op->arena, list_groups_response, 1);
+    bool is_asked = passes(q->types_filter, q->types_filter_n, "classic") ||
+                    passes(q->types_filter, q->types_filter_n, "consumer");
+    uint32_t room = is_asked ? co->groups.groups_n : 0;
     op->response = out;
-    for (int32_t i = 0; out != NULL && i < co->partitions_n; i++)
-        if (co->partitions[i].state == COORDINATOR_LOADING)
-            out->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
-    if (out != NULL && out->error_code == 0) {
-        int32_t n = list_all(co, q, &op->arena, NULL);
-        out->groups = PROTO_NEW(&op->arena, list_groups_response_groups, n);
-        out->groups_n = n;
-        if (out->groups != NULL)
-            list_all(co, q, &op->arena, out->groups);
-        else
-            op->response = NULL;
+    if (out != NULL && any_loading(co)) {
+        out->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+    } else if (out != NULL) {
+        out->groups = PROTO_NEW(&op->arena, list_groups_response_groups, room);
+        if (out->groups != NULL && room > 0) {
+            op->inside[LIST_AT] = NULL;
+            op->inside[LIST_ROOM] = (void *)(uintptr_t)room;
+            list_append(&co->listing, &op->mail.link);
+            return;
+        }
+        op->response = out->groups == NULL ? NULL : out;
     }
     coordinator_answer(co, op);
 }
@@ -196,7 +235,8 @@ static void json_text(FILE *to, const char *text, size_t n)
 
 static void json_rebalance(FILE *to, const struct group_rebalance *r)
 {
-    fprintf(to, "{\"generation\": %d, \"began_ms\": %lld, \"cause\": ", r->generation, (long long)r->began_wall_ms);
+    fprintf(to, "{\"generation\": %d, \"began_ms\": %lld, \"cause\": ", r->generation,
+            (long long)r->began_wall_ms);
     json_text(to, group_cause_text(r->cause), strlen(group_cause_text(r->cause)));
     fprintf(to, ", \"member\": ");
     json_text(to, r->who, strlen(r->who));
@@ -204,8 +244,11 @@ static void json_rebalance(FILE *to, const struct group_rebalance *r)
     json_text(to, r->reason, strlen(r->reason));
     fprintf(to, ", \"last_to_join\": ");
     json_text(to, r->last, strlen(r->last));
-    fprintf(to, ", \"joining_ms\": %.3f, \"syncing_ms\": %.3f, \"members_before\": %u, \"members_after\": %u, "
-            "\"late\": %u}", (double)r->joining_ns / 1e6, (double)r->syncing_ns / 1e6, r->members_before,
+    fprintf(to,
+            ", \"joining_ms\": %.3f, \"syncing_ms\": %.3f, \"members_before\": %u, "
+            "\"members_after\": %u, "
+            "\"late\": %u}",
+            (double)r->joining_ns / 1e6, (double)r->syncing_ns / 1e6, r->members_before,
             r->members_after, r->late_n);
 }
 
@@ -219,12 +262,17 @@ char *group_explain(struct coordinator *co, struct bytes name)
         return NULL;
     fprintf(to, "{\"group\": ");
     json_text(to, (const char *)name.ptr, name.n);
-    fprintf(to, ", \"state\": \"%s\", \"generation\": %d, \"members\": %u, \"rebalances_total\": %u, \"rebalances\": [",
-            group_state_name(group->state), group->generation, group->members_n, group->rebalances_n);
-    uint32_t kept = group->rebalances == NULL ? 0 : (uint32_t)min_u64(group->rebalances_n, GROUP_REBALANCES_KEPT);
+    fprintf(to,
+            ", \"state\": \"%s\", \"generation\": %d, \"members\": %u, \"rebalances_total\": %u, "
+            "\"rebalances\": [",
+            group_state_name(group->state), group->generation, group->members_n,
+            group->rebalances_n);
+    uint32_t kept = group->rebalances == NULL
+                        ? 0
+                        : (uint32_t)min_u64(group->rebalances_n, group->rebalances_max);
     for (uint32_t i = group->rebalances_n - kept; i < group->rebalances_n; i++) {
         fputs(i == group->rebalances_n - kept ? "\n  " : ",\n  ", to);
-        json_rebalance(to, &group->rebalances[i % GROUP_REBALANCES_KEPT]);
+        json_rebalance(to, &group->rebalances[i % group->rebalances_max]);
     }
     fputs("\n]}\n", to);
     if (fclose(to) != 0) {

@@ -1,11 +1,13 @@
 /*
- * group_expire.c - what is over goes: expired offsets, offsets of deleted topics, groups with nothing left.
+ * group_expire.c - what is over goes: expired offsets, offsets of deleted topics, groups with
+ * nothing left.
  *
  * Owner: control.
  *
- * A **sweep** looks at every group, COORDINATOR_SWEEP_BUCKETS buckets of the table per turn, and gives each one that has
- * something to lose a barrier write, which looks again when everything before it is durable. Two occasions: every
- * offsets.retention.check.interval.ms, and after topics were deleted (then only their offsets go).
+ * A **sweep** looks at every group, COORDINATOR_SWEEP_BUCKETS buckets of the table per turn, and
+ * gives each one that has something to lose a barrier write, which looks again when everything
+ * before it is durable. Two occasions: every offsets.retention.check.interval.ms, and after topics
+ * were deleted (then only their offsets go).
  *
  * When an offset expires (ClassicGroup.offsetExpirationCondition), with offsets.retention.minutes:
  *
@@ -29,7 +31,8 @@ static bool is_topic_gone(const struct coordinator *co, const struct offset *o)
     return !uuid_is_zero(&o->topic_id) && !uuid_equal(&o->topic_id, &topic->id);
 }
 
-static bool is_expired(const struct coordinator *co, const struct group *group, const struct offset *o)
+static bool is_expired(const struct coordinator *co, const struct group *group,
+                       const struct offset *o)
 {
     int64_t now_ms = co->control->now.wall_ms, since_ms = o->commit_ms;
     if (group->protocol_type.ptr != NULL && group->state == GROUP_EMPTY)

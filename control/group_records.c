@@ -1,11 +1,12 @@
 /*
- * group_records.c - the records of __consumer_offsets: GroupMetadataKey 2 / Value v3, OffsetCommitKey 1 / Value v4.
+ * group_records.c - the records of __consumer_offsets: GroupMetadataKey 2 / Value v3,
+ * OffsetCommitKey 1 / Value v4.
  *
  * Owner: control.
  *
- * An offset that carries an expiry of its own (retention_time_ms of OffsetCommit v2-4) is written as value v1, the only
- * version with that field, as Apache Kafka does. Read are all versions of both; key types 0 (values v0, from before
- * Kafka 0.9) and 1 have the same layout.
+ * An offset that carries an expiry of its own (retention_time_ms of OffsetCommit v2-4) is written
+ * as value v1, the only version with that field, as Apache Kafka does. Read are all versions of
+ * both; key types 0 (values v0, from before Kafka 0.9) and 1 have the same layout.
  */
 #include "group_records.h"
 
@@ -15,9 +16,13 @@
 #include "messages.h"
 
 enum {
-    KEY_OFFSET_LEGACY = 0, KEY_OFFSET = 1, KEY_METADATA = 2,
-    VALUE_OFFSET = 4, VALUE_OFFSET_EXPIRES = 1, VALUE_METADATA = 3,
-    RECORDS_BYTES_ROOM = 64 << 20,   /* of one write; no log takes a batch of that size anyway */
+    KEY_OFFSET_LEGACY = 0,
+    KEY_OFFSET = 1,
+    KEY_METADATA = 2,
+    VALUE_OFFSET = 4,
+    VALUE_OFFSET_EXPIRES = 1,
+    VALUE_METADATA = 3,
+    RECORDS_BYTES_ROOM = 64 << 20, /* of one write; no log takes a batch of that size anyway */
 };
 #define NULL_VALUE UINT32_MAX
 
@@ -51,8 +56,8 @@ static uint8_t *room(struct group_records *r, uint64_t n)
 }
 
 /* u32 length, int16 `type`, the struct. */
-void group_records_put(struct group_records *r, int16_t type, const struct proto_message *message, int16_t version,
-                const void *value)
+void group_records_put(struct group_records *r, int16_t type, const struct proto_message *message,
+                       int16_t version, const void *value)
 {
     int64_t n = proto_size(message, version, value);
     if (n < 0) {
@@ -75,7 +80,8 @@ void group_records_put_null(struct group_records *r)
     r->records_n++;
 }
 
-static void put_offset_key(struct group_records *r, struct bytes group, struct bytes topic, int32_t partition)
+static void put_offset_key(struct group_records *r, struct bytes group, struct bytes topic,
+                           int32_t partition)
 {
     struct offset_commit_key key = {.group = group, .topic = topic, .partition = partition};
     group_records_put(r, KEY_OFFSET, &proto_offset_commit_key, 0, &key);
@@ -84,8 +90,11 @@ static void put_offset_key(struct group_records *r, struct bytes group, struct b
 void group_records_offset(struct group_records *r, struct bytes group, const struct offset *o)
 {
     int16_t version = o->expire_ms >= 0 ? VALUE_OFFSET_EXPIRES : VALUE_OFFSET;
-    struct offset_commit_value value = {.offset = o->offset, .leader_epoch = o->leader_epoch, .metadata = o->metadata,
-                                        .commit_timestamp = o->commit_ms, .expire_timestamp = o->expire_ms,
+    struct offset_commit_value value = {.offset = o->offset,
+                                        .leader_epoch = o->leader_epoch,
+                                        .metadata = o->metadata,
+                                        .commit_timestamp = o->commit_ms,
+                                        .expire_timestamp = o->expire_ms,
                                         .topic_id = o->topic_id};
     put_offset_key(r, group, o->topic, o->partition);
     if (version == VALUE_OFFSET)
@@ -98,7 +107,8 @@ void group_records_offset(struct group_records *r, struct bytes group, const str
     r->records_n++;
 }
 
-void group_records_offset_gone(struct group_records *r, struct bytes group, struct bytes topic, int32_t partition)
+void group_records_offset_gone(struct group_records *r, struct bytes group, struct bytes topic,
+                               int32_t partition)
 {
     put_offset_key(r, group, topic, partition);
     group_records_put_null(r);
@@ -132,20 +142,27 @@ static struct bytes subscription(const struct group_member *member, struct bytes
 void group_records_metadata(struct group_records *r, const struct group *group)
 {
     struct group_metadata_value_members *members = calloc(group->members_n + 1u, sizeof *members);
-    struct group_metadata_value value = {
-        .protocol_type = not_null(group->protocol_type), .generation = group->generation, .protocol = group->protocol,
-        .leader = group->leader, .current_state_timestamp = group->state_wall_ms, .members = members};
+    struct group_metadata_value value = {.protocol_type = not_null(group->protocol_type),
+                                         .generation = group->generation,
+                                         .protocol = group->protocol,
+                                         .leader = group->leader,
+                                         .current_state_timestamp = group->state_wall_ms,
+                                         .members = members};
     if (members == NULL) {
         r->error = r->error < 0 ? r->error : E_NO_MEMORY;
         return;
     }
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
         const struct group_member *m = list_entry(l, struct group_member, link);
-        members[value.members_n++] = (struct group_metadata_value_members){
-            .member_id = m->id, .group_instance_id = m->instance_id, .client_id = not_null(m->client_id),
-            .client_host = not_null(m->client_host), .rebalance_timeout = m->rebalance_timeout_ms,
-            .session_timeout = m->session_timeout_ms, .subscription = subscription(m, group->protocol),
-            .assignment = not_null(m->assignment)};
+        members[value.members_n++] =
+            (struct group_metadata_value_members){.member_id = m->id,
+                                                  .group_instance_id = m->instance_id,
+                                                  .client_id = not_null(m->client_id),
+                                                  .client_host = not_null(m->client_host),
+                                                  .rebalance_timeout = m->rebalance_timeout_ms,
+                                                  .session_timeout = m->session_timeout_ms,
+                                                  .subscription = subscription(m, group->protocol),
+                                                  .assignment = not_null(m->assignment)};
     }
     put_metadata_key(r, group->id);
     group_records_put(r, VALUE_METADATA, &proto_group_metadata_value, VALUE_METADATA, &value);
@@ -153,7 +170,8 @@ void group_records_metadata(struct group_records *r, const struct group *group)
     free(members);
 }
 
-bool group_records_next(const struct group_records *r, uint32_t *at, struct bytes *key, struct bytes *value)
+bool group_records_next(const struct group_records *r, uint32_t *at, struct bytes *key,
+                        struct bytes *value)
 {
     if (*at == r->n)
         return false;
@@ -170,14 +188,16 @@ bool group_records_next(const struct group_records *r, uint32_t *at, struct byte
 /* ── from bytes ── */
 
 /* The struct behind the int16, which is *version. */
-static int decode(const struct proto_message *message, struct bytes from, struct arena *arena, void *out)
+static int decode(const struct proto_message *message, struct bytes from, struct arena *arena,
+                  void *out)
 {
     if (from.n < 2)
         return E_MALFORMED;
     int16_t version = load_i16(from.ptr);
     if (version < message->version_min || version > message->version_max)
         return E_UNSUPPORTED;
-    return proto_decode_flat(message, version, bytes_of(from.ptr + 2, from.n - 2), arena, out, NULL);
+    return proto_decode_flat(message, version, bytes_of(from.ptr + 2, from.n - 2), arena, out,
+                             NULL);
 }
 
 static int decode_offset(struct bytes value, struct arena *arena, struct group_record *out)
@@ -195,7 +215,8 @@ static int decode_offset(struct bytes value, struct arena *arena, struct group_r
     return 0;
 }
 
-int group_record_decode(struct bytes key, struct bytes value, struct arena *arena, struct group_record *out)
+int group_record_decode(struct bytes key, struct bytes value, struct arena *arena,
+                        struct group_record *out)
 {
     *out = (struct group_record){.kind = GROUP_RECORD_OTHER, .is_gone = value.ptr == NULL};
     if (key.ptr == NULL || key.n < 2)
@@ -219,7 +240,9 @@ int group_record_decode(struct bytes key, struct bytes value, struct arena *aren
         out->group = k.group;
         out->metadata = e < 0 || out->is_gone ? NULL : PROTO_NEW(arena, group_metadata_value, 1);
         if (e == 0 && !out->is_gone)
-            e = out->metadata == NULL ? E_NO_MEMORY : decode(&proto_group_metadata_value, value, arena, out->metadata);
+            e = out->metadata == NULL
+                    ? E_NO_MEMORY
+                    : decode(&proto_group_metadata_value, value, arena, out->metadata);
     }
     return e == E_EOF ? E_MALFORMED : e;
 }

@@ -75,44 +75,19 @@ enum verdict group_request_run(struct control *c, struct control_op *op)
 {
     struct coordinator *co = c->coordinator;
     switch (op->api_key) {
-    case 8:
-        offset_commit_run(co, op);
-        break;
-    case 9:
-        offset_fetch_run(co, op);
-        break;
-    case 11:
-        join(co, op);
-        break;
-    case 12:
-        heartbeat(co, op);
-        break;
-    case 13:
-        leave(co, op);
-        break;
-    case 14:
-        sync(co, op);
-        break;
-    case 15:
-        describe_groups_run(co, op);
-        break;
-    case 16:
-        list_groups_run(co, op);
-        break;
-    case 42:
-        delete_groups_run(co, op);
-        break;
-    case 47:
-        offset_delete_run(co, op);
-        break;
-    case 68:
-        next_heartbeat_run(co, op);
-        break;
-    case 69:
-        next_describe_run(co, op);
-        break;
-    default:
-        check(!"a key of the table in control.c");
+    case 8: offset_commit_run(co, op); break;
+    case 9: offset_fetch_run(co, op); break;
+    case 11: join(co, op); break;
+    case 12: heartbeat(co, op); break;
+    case 13: leave(co, op); break;
+    case 14: sync(co, op); break;
+    case 15: describe_groups_run(co, op); break;
+    case 16: list_groups_run(co, op); break;
+    case 42: delete_groups_run(co, op); break;
+    case 47: offset_delete_run(co, op); break;
+    case 68: next_heartbeat_run(co, op); break;
+    case 69: next_describe_run(co, op); break;
+    default: check(!"a key of the table in control.c");
     }
     return VERDICT_TAKEN;
 }

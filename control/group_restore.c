@@ -33,7 +33,8 @@ static int protocol_set(struct group_member *member, struct bytes name, struct b
     return 0;
 }
 
-static int member_restore(struct group *group, const struct group_metadata_value_members *from, struct bytes protocol)
+static int member_restore(struct group *group, const struct group_metadata_value_members *from,
+                          struct bytes protocol)
 {
     struct group_member *member = calloc(1, sizeof *member);
     if (member == NULL)
@@ -45,7 +46,8 @@ static int member_restore(struct group *group, const struct group_metadata_value
     member->client_host = group_copy(from->client_host);
     member->assignment = group_copy(from->assignment);
     member->session_timeout_ms = from->session_timeout;
-    member->rebalance_timeout_ms = from->rebalance_timeout >= 0 ? from->rebalance_timeout : from->session_timeout;
+    member->rebalance_timeout_ms =
+        from->rebalance_timeout >= 0 ? from->rebalance_timeout : from->session_timeout;
     group_member_timers(member);
     group_member_link(member);
     int e = protocol_set(member, protocol, from->subscription);

@@ -21,7 +21,8 @@ static struct bytes copy(struct control_op *op, struct bytes from)
     return (struct bytes){ptr, ptr == NULL ? 0 : from.n};
 }
 
-void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error, const struct group_member *member)
+void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error,
+                       const struct group_member *member)
 {
     if (op == &groups->nobody)
         return;
@@ -40,7 +41,8 @@ void group_answer_sync(struct groups *groups, struct control_op *op, int16_t err
     groups->host.answer(groups->host.context, op);
 }
 
-static int16_t sync_check(const struct group *group, const struct sync_group_request *r, struct group_member **member)
+static int16_t sync_check(const struct group *group, const struct sync_group_request *r,
+                          struct group_member **member)
 {
     int16_t error = group_check_member(group, r->member_id, r->group_instance_id, member);
     if (error != 0)
@@ -49,7 +51,8 @@ static int16_t sync_check(const struct group *group, const struct sync_group_req
         return KAFKA_ILLEGAL_GENERATION;
     if ((r->protocol_type.ptr != NULL && group->protocol_type.ptr != NULL &&
          !bytes_equal(r->protocol_type, group->protocol_type)) ||
-        (r->protocol_name.ptr != NULL && group->protocol.ptr != NULL && !bytes_equal(r->protocol_name, group->protocol)))
+        (r->protocol_name.ptr != NULL && group->protocol.ptr != NULL &&
+         !bytes_equal(r->protocol_name, group->protocol)))
         return KAFKA_INCONSISTENT_GROUP_PROTOCOL; /* KIP-559 */
     return 0;
 }
@@ -77,7 +80,8 @@ static bool assignments_take(struct group *group, const struct sync_group_reques
         struct bytes assignment = r->assignments[i].assignment;
         if (member == NULL)
             continue;
-        if (assignment.n > groups->config.member_bytes_max || groups->bytes + assignment.n > groups->config.bytes_max ||
+        if (assignment.n > groups->config.member_bytes_max ||
+            groups->bytes + assignment.n > groups->config.bytes_max ||
             !assignment_set(member, assignment))
             return false;
     }
@@ -107,8 +111,10 @@ static void sync_completing(struct group *group, struct group_member *member, st
 int16_t group_sync_check(const struct control_op *op)
 {
     const struct sync_group_request *r = op->request;
-    if (op->api_version >= VERSION_PROTOCOL_NAMED && (r->protocol_type.ptr == NULL || r->protocol_name.ptr == NULL))
-        return KAFKA_INCONSISTENT_GROUP_PROTOCOL; /* KIP-559: they are nullable, but must be there */
+    if (op->api_version >= VERSION_PROTOCOL_NAMED &&
+        (r->protocol_type.ptr == NULL || r->protocol_name.ptr == NULL))
+        return KAFKA_INCONSISTENT_GROUP_PROTOCOL; /* KIP-559: they are nullable, but must be there
+                                                   */
     return r->group_id.n == 0 ? KAFKA_INVALID_GROUP_ID : 0;
 }
 
@@ -149,7 +155,8 @@ void group_appended(struct group *group, uint64_t number, int16_t error, struct 
 {
     struct group_rebalance *note = group_rebalance_now(group);
     if (group->state != GROUP_COMPLETING || !group->is_appending || group->append_number != number)
-        return; /* the record of an empty group or a replaced member, or a rebalance began meanwhile */
+        return; /* the record of an empty group or a replaced member, or a rebalance began meanwhile
+                 */
     group->is_appending = false;
     if (error == 0) {
         group_state_set(group, GROUP_STABLE, now);
@@ -223,8 +230,8 @@ void group_heartbeat(struct groups *groups, struct control_op *op, struct now no
 
 /* ── LeaveGroup ── */
 
-static int16_t leave_one(struct group *group, struct bytes member_id, struct bytes instance_id, struct bytes reason,
-                         struct now now)
+static int16_t leave_one(struct group *group, struct bytes member_id, struct bytes instance_id,
+                         struct bytes reason, struct now now)
 {
     struct group_member *member = NULL;
     struct group_pending *pending = group_pending_find(group, member_id);
@@ -235,7 +242,8 @@ static int16_t leave_one(struct group *group, struct bytes member_id, struct byt
         group_join_try_complete(group, now);
         return 0;
     }
-    if (instance_id.ptr != NULL && member_id.n == 0) { /* by instance alone: an administrator (KIP-345) */
+    if (instance_id.ptr != NULL &&
+        member_id.n == 0) { /* by instance alone: an administrator (KIP-345) */
         member = group_member_by_instance(group, instance_id);
         if (member == NULL)
             return KAFKA_UNKNOWN_MEMBER_ID;
@@ -251,8 +259,9 @@ static int16_t leave_one(struct group *group, struct bytes member_id, struct byt
     return 0;
 }
 
-static void leave_many(struct group *group, struct control_op *op, const struct leave_group_request *r,
-                       struct leave_group_response *out, struct now now)
+static void leave_many(struct group *group, struct control_op *op,
+                       const struct leave_group_request *r, struct leave_group_response *out,
+                       struct now now)
 {
     int32_t n = r->members_n < 0 ? 0 : r->members_n;
     out->members = PROTO_NEW(&op->arena, leave_group_response_members, n);
@@ -267,7 +276,8 @@ static void leave_many(struct group *group, struct control_op *op, const struct 
         out->members[i].error_code = KAFKA_UNKNOWN_MEMBER_ID;
         if (group != NULL)
             out->members[i].error_code =
-                leave_one(group, r->members[i].member_id, r->members[i].group_instance_id, r->members[i].reason, now);
+                leave_one(group, r->members[i].member_id, r->members[i].group_instance_id,
+                          r->members[i].reason, now);
     }
 }
 
@@ -291,8 +301,8 @@ void group_leave(struct groups *groups, struct control_op *op, struct now now)
 
 /* ── commits ── */
 
-int16_t group_check_commit(struct group *group, struct bytes member_id, struct bytes instance_id, int32_t generation,
-                           struct now now)
+int16_t group_check_commit(struct group *group, struct bytes member_id, struct bytes instance_id,
+                           int32_t generation, struct now now)
 {
     struct group_member *member = NULL;
     if (generation < 0 && group->state == GROUP_EMPTY)

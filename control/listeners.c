@@ -1,11 +1,14 @@
 /*
- * listeners.c - `listeners`, `advertised.listeners` and `listener.security.protocol.map` become structs.
+ * listeners.c - `listeners`, `advertised.listeners` and `listener.security.protocol.map` become
+ * structs.
  *
- * Owner: immutable (a pure function of the settings; the host name is asked for when nothing is advertised).
+ * Owner: immutable (a pure function of the settings; the host name is asked for when nothing is
+ * advertised).
  *
- * Format: NAME://HOST:PORT, comma separated; HOST may be empty (all addresses), a name, an IPv4 address or an IPv6
- * address in brackets. Listeners named in controller.listener.names are left out: the controller is a thread.
- * A name that the map does not have stands for the protocol of that name.
+ * Format: NAME://HOST:PORT, comma separated; HOST may be empty (all addresses), a name, an IPv4
+ * address or an IPv6 address in brackets. Listeners named in controller.listener.names are left
+ * out: the controller is a thread. A name that the map does not have stands for the protocol of
+ * that name.
  */
 #include <stdlib.h>
 #include <strings.h>
@@ -45,7 +48,8 @@ static int endpoint_parse(const char *s, size_t n, struct endpoint *out)
     if (colon == NULL)
         return E_INVALID;
     size_t port_n = (size_t)(s + n - colon - 1), host_n = (size_t)(colon - host);
-    if (port_n == 0 || port_n > 5 || strspn(colon + 1, "0123456789") < port_n || strtol(colon + 1, NULL, 10) > 65535)
+    if (port_n == 0 || port_n > 5 || strspn(colon + 1, "0123456789") < port_n ||
+        strtol(colon + 1, NULL, 10) > 65535)
         return E_INVALID;
     if (host_n >= 2 && host[0] == '[' && host[host_n - 1] == ']') {
         host++;
@@ -58,8 +62,8 @@ static int endpoint_parse(const char *s, size_t n, struct endpoint *out)
     return 0;
 }
 
-static int endpoints_parse(const char *key, const char *list, struct endpoint *out, uint32_t *n, char *why,
-                           size_t why_n)
+static int endpoints_parse(const char *key, const char *list, struct endpoint *out, uint32_t *n,
+                           char *why, size_t why_n)
 {
     *n = 0;
     for (const char *at = list; *at != 0;) {
@@ -74,7 +78,8 @@ static int endpoints_parse(const char *key, const char *list, struct endpoint *o
         }
         for (uint32_t i = 0; i < *n; i++)
             if (strcmp(out[i].name, out[*n].name) == 0) {
-                snprintf(why, why_n, "%s: each listener must have a different name: %s", key, out[i].name);
+                snprintf(why, why_n, "%s: each listener must have a different name: %s", key,
+                         out[i].name);
                 return E_INVALID;
             }
         (*n)++;
@@ -100,18 +105,21 @@ static void protocol_of(const char *map, const char *name, char *to, size_t to_n
 static int protocol_check(const struct config *config, const char *name, char *why, size_t why_n)
 {
     char protocol[64];
-    protocol_of(config_string(config, "listener.security.protocol.map"), name, protocol, sizeof protocol);
+    protocol_of(config_string(config, "listener.security.protocol.map"), name, protocol,
+                sizeof protocol);
     if (strcasecmp(protocol, "PLAINTEXT") == 0)
         return 0;
     if (strcasecmp(protocol, "SSL") == 0 || strncasecmp(protocol, "SASL_", 5) == 0)
-        snprintf(why, why_n, "listener %s is %s: TLS and authentication are not served yet, only PLAINTEXT", name,
-                 protocol);
+        snprintf(why, why_n,
+                 "listener %s is %s: TLS and authentication are not served yet, only PLAINTEXT",
+                 name, protocol);
     else
         snprintf(why, why_n, "No security protocol defined for listener %s", name);
     return E_INVALID;
 }
 
-/* What clients are told: the advertised endpoint of that name, else the listener's own, else this host's name. */
+/* What clients are told: the advertised endpoint of that name, else the listener's own, else this
+ * host's name. */
 static void advertise(struct listener *listener, const struct endpoint *advertised, uint32_t n)
 {
     const char *host = listener->host;
@@ -122,12 +130,14 @@ static void advertise(struct listener *listener, const struct endpoint *advertis
             listener->advertised_port = advertised[i].port;
         }
     snprintf(listener->advertised_host, sizeof listener->advertised_host, "%s", host);
-    if (*host == 0 && gethostname(listener->advertised_host, sizeof listener->advertised_host - 1) != 0)
+    if (*host == 0 &&
+        gethostname(listener->advertised_host, sizeof listener->advertised_host - 1) != 0)
         snprintf(listener->advertised_host, sizeof listener->advertised_host, "localhost");
 }
 
-static int advertised_check(const struct endpoint *advertised, uint32_t advertised_n, const char *controllers,
-                            const struct listener *listeners, uint32_t n, char *why, size_t why_n)
+static int advertised_check(const struct endpoint *advertised, uint32_t advertised_n,
+                            const char *controllers, const struct listener *listeners, uint32_t n,
+                            char *why, size_t why_n)
 {
     for (uint32_t i = 0; i < advertised_n; i++) {
         bool is_known = is_in_list(controllers, advertised[i].name);
@@ -138,7 +148,9 @@ static int advertised_check(const struct endpoint *advertised, uint32_t advertis
             return E_INVALID;
         }
         if (strcmp(advertised[i].host, "0.0.0.0") == 0) {
-            snprintf(why, why_n, "advertised.listeners: 0.0.0.0 cannot be advertised: nobody can connect to it");
+            snprintf(
+                why, why_n,
+                "advertised.listeners: 0.0.0.0 cannot be advertised: nobody can connect to it");
             return E_INVALID;
         }
     }
@@ -150,18 +162,19 @@ struct endpoints {
     struct endpoint own[LISTENERS_MAX], advertised[LISTENERS_MAX];
 };
 
-static int listeners_fill(const struct config *config, struct endpoints *scratch, struct listener *out, uint32_t *n,
-                          char *why, size_t why_n)
+static int listeners_fill(const struct config *config, struct endpoints *scratch,
+                          struct listener *out, uint32_t *n, char *why, size_t why_n)
 {
     struct endpoint *endpoints = scratch->own, *advertised = scratch->advertised;
     uint32_t endpoints_n, advertised_n = 0;
     const char *controllers = config_string(config, "controller.listener.names");
     const char *advertised_list = config_string(config, "advertised.listeners");
     *n = 0;
-    int e = endpoints_parse("listeners", config_string(config, "listeners"), endpoints, &endpoints_n, why, why_n);
+    int e = endpoints_parse("listeners", config_string(config, "listeners"), endpoints,
+                            &endpoints_n, why, why_n);
     if (e == 0)
-        e = endpoints_parse("advertised.listeners", advertised_list != NULL ? advertised_list : "", advertised,
-                            &advertised_n, why, why_n);
+        e = endpoints_parse("advertised.listeners", advertised_list != NULL ? advertised_list : "",
+                            advertised, &advertised_n, why, why_n);
     for (uint32_t i = 0; e == 0 && i < endpoints_n; i++) {
         if (is_in_list(controllers, endpoints[i].name))
             continue;
@@ -179,7 +192,8 @@ static int listeners_fill(const struct config *config, struct endpoints *scratch
     return e < 0 ? e : advertised_check(advertised, advertised_n, controllers, out, *n, why, why_n);
 }
 
-int config_listeners(const struct config *config, struct listener *out, uint32_t *n, char *why, size_t why_n)
+int config_listeners(const struct config *config, struct listener *out, uint32_t *n, char *why,
+                     size_t why_n)
 {
     struct endpoints *scratch = malloc(sizeof *scratch);
     if (scratch == NULL) {
@@ -189,4 +203,30 @@ int config_listeners(const struct config *config, struct listener *out, uint32_t
     int e = listeners_fill(config, scratch, out, n, why, why_n);
     free(scratch);
     return e;
+}
+
+bool config_controller(const struct config *config, struct listener *out)
+{
+    uint32_t n = 0, advertised_n = 0;
+    char why[256];
+    const char *names = config_string(config, "controller.listener.names");
+    const char *list = config_string(config, "advertised.listeners");
+    struct endpoints *scratch = malloc(sizeof *scratch);
+    bool is_found = false;
+    if (scratch == NULL)
+        return false;
+    if (endpoints_parse("listeners", config_string(config, "listeners"), scratch->own, &n, why,
+                        sizeof why) < 0 ||
+        endpoints_parse("advertised.listeners", list != NULL ? list : "", scratch->advertised,
+                        &advertised_n, why, sizeof why) < 0)
+        n = 0;
+    for (uint32_t i = 0; i < n && !is_found; i++) {
+        is_found = is_in_list(names, scratch->own[i].name);
+        *out = (struct listener){.port = scratch->own[i].port};
+        memcpy(out->name, scratch->own[i].name, sizeof out->name);
+        memcpy(out->host, scratch->own[i].host, sizeof out->host);
+        advertise(out, scratch->advertised, advertised_n);
+    }
+    free(scratch);
+    return is_found;
 }

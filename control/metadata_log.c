@@ -1,16 +1,18 @@
 /*
- * metadata_log.c - reads __cluster_metadata-0 at boot: newest whole snapshot, then the log behind it.
+ * metadata_log.c - reads __cluster_metadata-0 at boot: newest whole snapshot, then the log behind
+ * it.
  *
  * Owner: control, before the threads run; everything goes through the synchronous disk.
  *
- * Files (disk-formats 15): <20 digits>.log segments of record batches; <offset>-<epoch>.checkpoint snapshots, whole
- * only when their last batch is the footer (control record type 4).
+ * Files (disk-formats 15): <20 digits>.log segments of record batches; <offset>-<epoch>.checkpoint
+ * snapshots, whole only when their last batch is the footer (control record type 4).
  *
- * A batch counts when its length, magic and CRC are right and it begins where the one before ended. In the last
- * segment the first that does not ends the log: it is cut there (a torn append was never acknowledged). In an earlier
- * segment it is damage, and start stops.
+ * A batch counts when its length, magic and CRC are right and it begins where the one before ended.
+ * In the last segment the first that does not ends the log: it is cut there (a torn append was
+ * never acknowledged). In an earlier segment it is damage, and start stops.
  *
- * What it does not do: appends of live requests (they go through a struct store), indexes (recovery makes them).
+ * What it does not do: appends of live requests (they go through a struct store), indexes (recovery
+ * makes them).
  */
 #include "metadata_log.h"
 
@@ -44,13 +46,14 @@ struct reader {
 struct files {
     int64_t *segments;
     uint32_t segments_n;
-    int64_t snapshot;      /* newest offset below `snapshot_below`; -1 none */
+    int64_t snapshot; /* newest offset below `snapshot_below`; -1 none */
     int32_t snapshot_epoch;
     int64_t snapshot_below;
     int error;
 };
 
-/* Makes n bytes stand in the buffer, if the file has them. False: it has not (or an error, in *e). */
+/* Makes n bytes stand in the buffer, if the file has them. False: it has not (or an error, in *e).
+ */
 static bool reader_need(struct reader *r, uint64_t n, int *e)
 {
     *e = 0;
@@ -71,7 +74,8 @@ static bool reader_need(struct reader *r, uint64_t n, int *e)
         r->max = n;
     }
     while (r->end < n) {
-        int64_t got = disk_read(r->disk, r->fd, r->buffer + r->end, r->max - r->end, r->pos + r->end);
+        int64_t got =
+            disk_read(r->disk, r->fd, r->buffer + r->end, r->max - r->end, r->pos + r->end);
         if (got <= 0) {
             *e = (int)got;
             return false;
@@ -87,7 +91,8 @@ static int reader_open(struct reader *r, struct disk *disk, int fd)
     return r->buffer == NULL ? E_NO_MEMORY : 0;
 }
 
-/* The next whole batch, in the buffer. 0, E_EOF (the file ends, or goes on with something else), E_. */
+/* The next whole batch, in the buffer. 0, E_EOF (the file ends, or goes on with something else),
+ * E_. */
 static int reader_batch(struct reader *r, struct batch *batch, const uint8_t **bytes)
 {
     int e;
@@ -116,7 +121,8 @@ static int control_type(const uint8_t *bytes, const struct batch *batch)
     struct record record;
     uint32_t at = 0;
     if (!batch_is_control(batch) ||
-        record_next(bytes_of(bytes + BATCH_HEADER, batch->bytes - BATCH_HEADER), &at, &record) != 0 ||
+        record_next(bytes_of(bytes + BATCH_HEADER, batch->bytes - BATCH_HEADER), &at, &record) !=
+            0 ||
         record.key.n < 4)
         return -1;
     return load_i16(record.key.ptr + 2);
@@ -137,13 +143,13 @@ static int snapshot_walk(struct reader *r, struct state *state)
     return e == E_EOF && last == CONTROL_FOOTER ? 0 : e;
 }
 
-static int snapshot_load(struct metadata_log *log, const struct files *files, struct state *state, char *why,
-                         size_t why_n)
+static int snapshot_load(struct metadata_log *log, const struct files *files, struct state *state,
+                         char *why, size_t why_n)
 {
     char path[DISK_PATH_MAX + 64];
     struct reader r;
-    snprintf(path, sizeof path, "%s/%020" PRId64 "-%010d.checkpoint", log->directory, files->snapshot,
-             files->snapshot_epoch);
+    snprintf(path, sizeof path, "%s/%020" PRId64 "-%010d.checkpoint", log->directory,
+             files->snapshot, files->snapshot_epoch);
     int fd = disk_open(log->disk, path, DISK_READ);
     if (fd < 0)
         return fd;
@@ -181,8 +187,9 @@ static int each_file(void *context, const char *name)
             return E_NO_MEMORY;
         files->segments = more;
         more[files->segments_n++] = offset;
-    } else if (name[20] == '-' && strspn(name + 21, "0123456789") == 10 && strcmp(name + 31, ".checkpoint") == 0 &&
-               offset > files->snapshot && offset < files->snapshot_below) {
+    } else if (name[20] == '-' && strspn(name + 21, "0123456789") == 10 &&
+               strcmp(name + 31, ".checkpoint") == 0 && offset > files->snapshot &&
+               offset < files->snapshot_below) {
         files->snapshot = offset;
         files->snapshot_epoch = (int32_t)strtol(name + 21, NULL, 10);
     }
@@ -206,7 +213,8 @@ static int files_list(struct metadata_log *log, struct files *files, int64_t sna
 }
 
 /* The newest snapshot that is whole, applied. */
-static int snapshots_load(struct metadata_log *log, struct files *files, struct state *state, char *why, size_t why_n)
+static int snapshots_load(struct metadata_log *log, struct files *files, struct state *state,
+                          char *why, size_t why_n)
 {
     int e = files_list(log, files, INT64_MAX);
     while (e == 0 && files->snapshot >= 0) {
@@ -215,6 +223,16 @@ static int snapshots_load(struct metadata_log *log, struct files *files, struct 
             return e;
         e = files_list(log, files, files->snapshot); /* it has no footer: an older one may */
     }
+    return e;
+}
+
+static int sync_directory(struct disk *disk, const char *directory)
+{
+    int fd = disk_open(disk, directory, DISK_READ | DISK_DIRECTORY);
+    if (fd < 0)
+        return fd;
+    int e = disk_sync(disk, fd);
+    disk_close(disk, fd);
     return e;
 }
 
@@ -234,17 +252,11 @@ static int write_file(struct disk *disk, const char *directory, const char *name
     disk_close(disk, fd);
     if (e == 0)
         e = disk_rename(disk, temporary, path);
-    if (e < 0)
-        return e;
-    fd = disk_open(disk, directory, DISK_READ | DISK_DIRECTORY);
-    if (fd < 0)
-        return fd;
-    e = disk_sync(disk, fd);
-    disk_close(disk, fd);
-    return e;
+    return e < 0 ? e : sync_directory(disk, directory);
 }
 
-/* The directory and its identity; the topic id is always the same. */
+/* The directory and its identity; the topic id is always the same. Its name in the log directory is
+ * made durable even when it is there already: whoever made it may have died before that. */
 static int directory_make(struct metadata_log *log)
 {
     struct disk_stat stat;
@@ -252,6 +264,11 @@ static int directory_make(struct metadata_log *log)
     int e = disk_make_directory(log->disk, log->directory);
     log->is_new = e == 0;
     if (e < 0 && e != E_EXISTS)
+        return e;
+    snprintf(path, sizeof path, "%.*s", (int)(strrchr(log->directory, '/') - log->directory),
+             log->directory);
+    e = sync_directory(log->disk, path);
+    if (e < 0)
         return e;
     snprintf(path, sizeof path, "%s/partition.metadata", log->directory);
     e = disk_stat(log->disk, path, &stat);
@@ -270,8 +287,10 @@ static int open_segment(struct metadata_log *log, int64_t base, bool create)
     return disk_open(log->disk, path, DISK_READ | DISK_WRITE | (create ? DISK_CREATE : 0));
 }
 
-/* Applies what lies at and above state->end_offset; E_EOF at the first batch that does not count. */
-static int segment_walk(struct metadata_log *log, struct reader *r, struct state *state, char *why, size_t why_n)
+/* Applies what lies at and above state->end_offset; E_EOF at the first batch that does not count.
+ */
+static int segment_walk(struct metadata_log *log, struct reader *r, struct state *state, char *why,
+                        size_t why_n)
 {
     struct batch batch;
     const uint8_t *bytes;
@@ -282,8 +301,8 @@ static int segment_walk(struct metadata_log *log, struct reader *r, struct state
                 return E_EOF;
             e = state_apply_batch(state, bytes);
             if (e < 0) {
-                snprintf(why, why_n, "%s: the batch at offset %" PRId64 ": %s", log->directory, batch.base_offset,
-                         error_text(e));
+                snprintf(why, why_n, "%s: the batch at offset %" PRId64 ": %s", log->directory,
+                         batch.base_offset, error_text(e));
                 return e == E_EOF ? E_MALFORMED : e;
             }
             log->batches_n++;
@@ -293,8 +312,8 @@ static int segment_walk(struct metadata_log *log, struct reader *r, struct state
     return e;
 }
 
-static int segment_replay(struct metadata_log *log, int64_t base, bool is_last, struct state *state, char *why,
-                          size_t why_n)
+static int segment_replay(struct metadata_log *log, int64_t base, bool is_last, struct state *state,
+                          char *why, size_t why_n)
 {
     struct reader r;
     uint8_t more;
@@ -309,8 +328,10 @@ static int segment_replay(struct metadata_log *log, int64_t base, bool is_last, 
     if (e == E_EOF)
         e = 0;
     if (e == 0 && has_rest && !is_last) {
-        snprintf(why, why_n, "%s: segment %020" PRId64 " is damaged at position %" PRIu64
-                 ", and later segments exist", log->directory, base, r.pos);
+        snprintf(why, why_n,
+                 "%s: segment %020" PRId64 " is damaged at position %" PRIu64
+                 ", and later segments exist",
+                 log->directory, base, r.pos);
         e = E_CORRUPT;
     }
     if (e == 0 && has_rest && is_last) {
@@ -323,7 +344,8 @@ static int segment_replay(struct metadata_log *log, int64_t base, bool is_last, 
             e = disk_truncate(log->disk, fd, r.pos);
     }
     if (e == 0 && is_last) {
-        e = disk_sync(log->disk, fd); /* what was read must be durable before anything rests on it */
+        e = disk_sync(log->disk,
+                      fd); /* what was read must be durable before anything rests on it */
         log->pos = r.pos;
         log->fd = fd;
     }
@@ -332,11 +354,12 @@ static int segment_replay(struct metadata_log *log, int64_t base, bool is_last, 
     return e;
 }
 
-static int segments_replay(struct metadata_log *log, const struct files *files, struct state *state, char *why,
-                           size_t why_n)
+static int segments_replay(struct metadata_log *log, const struct files *files, struct state *state,
+                           char *why, size_t why_n)
 {
     if (files->segments_n > 0 && files->segments[0] > state->end_offset) {
-        snprintf(why, why_n, "%s: the log begins at offset %" PRId64 ", and no snapshot holds what was before",
+        snprintf(why, why_n,
+                 "%s: the log begins at offset %" PRId64 ", and no snapshot holds what was before",
                  log->directory, files->segments[0]);
         return E_CORRUPT;
     }
@@ -355,16 +378,11 @@ static int first_segment_make(struct metadata_log *log, int64_t base)
     log->pos = 0;
     if (log->fd < 0)
         return log->fd;
-    int fd = disk_open(log->disk, log->directory, DISK_READ | DISK_DIRECTORY);
-    if (fd < 0)
-        return fd;
-    int e = disk_sync(log->disk, fd);
-    disk_close(log->disk, fd);
-    return e;
+    return sync_directory(log->disk, log->directory);
 }
 
-int metadata_log_open(struct metadata_log *log, struct disk *disk, const char *store, struct state *state, char *why,
-                      size_t why_n)
+int metadata_log_open(struct metadata_log *log, struct disk *disk, const char *store,
+                      struct state *state, char *why, size_t why_n)
 {
     struct files files = {0};
     *log = (struct metadata_log){.disk = disk, .fd = -1};
@@ -430,7 +448,8 @@ int quorum_state_read(struct disk *disk, const char *directory, int32_t *epoch, 
     if (n < 0)
         return (int)n;
     text[n] = 0;
-    int64_t found = json_number(text, "\"leaderEpoch\""), version = json_number(text, "\"data_version\"");
+    int64_t found = json_number(text, "\"leaderEpoch\""),
+            version = json_number(text, "\"data_version\"");
     if (found < 0 || found >= INT32_MAX)
         return E_CORRUPT;
     *epoch = (int32_t)found;
@@ -438,15 +457,19 @@ int quorum_state_read(struct disk *disk, const char *directory, int32_t *epoch, 
     return 0;
 }
 
-int quorum_state_write(struct disk *disk, const char *directory, int32_t node_id, int32_t epoch, bool is_dynamic)
+int quorum_state_write(struct disk *disk, const char *directory, int32_t node_id, int32_t epoch,
+                       bool is_dynamic)
 {
     char text[512];
     if (is_dynamic)
-        snprintf(text, sizeof text, "{\"leaderId\":%d,\"leaderEpoch\":%d,\"votedId\":-1,\"votedDirectoryId\":"
-                 "\"AAAAAAAAAAAAAAAAAAAAAA\",\"data_version\":1}", node_id, epoch);
+        snprintf(text, sizeof text,
+                 "{\"leaderId\":%d,\"leaderEpoch\":%d,\"votedId\":-1,\"votedDirectoryId\":"
+                 "\"AAAAAAAAAAAAAAAAAAAAAA\",\"data_version\":1}",
+                 node_id, epoch);
     else
-        snprintf(text, sizeof text, "{\"clusterId\":\"\",\"leaderId\":%d,\"leaderEpoch\":%d,\"votedId\":-1,"
-                 "\"appliedOffset\":0,\"currentVoters\":[{\"voterId\":%d}],\"data_version\":0}", node_id, epoch,
-                 node_id);
+        snprintf(text, sizeof text,
+                 "{\"clusterId\":\"\",\"leaderId\":%d,\"leaderEpoch\":%d,\"votedId\":-1,"
+                 "\"appliedOffset\":0,\"currentVoters\":[{\"voterId\":%d}],\"data_version\":0}",
+                 node_id, epoch, node_id);
     return write_file(disk, directory, "quorum-state", text);
 }

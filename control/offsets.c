@@ -3,9 +3,10 @@
  *
  * Owner: control.
  *
- * A block holds the struct, the topic's name and the metadata string; a commit whose strings have the same lengths (the
- * usual one) overwrites it in place. The table has a power of two of places, at most half of them taken; removal moves
- * followers back, so there are no tombstones and a search ends at the first free place.
+ * A block holds the struct, the topic's name and the metadata string; a commit whose strings have
+ * the same lengths (the usual one) overwrites it in place. The table has a power of two of places,
+ * at most half of them taken; removal moves followers back, so there are no tombstones and a search
+ * ends at the first free place.
  */
 #include "offsets.h"
 
@@ -58,7 +59,8 @@ uint64_t offsets_bytes(const struct offsets *o)
 
 static uint32_t place_of(const struct offsets *o, struct bytes topic, int32_t partition)
 {
-    return (uint32_t)hash_bytes(topic.ptr, topic.n, o->seed ^ hash_mix((uint32_t)partition)) & o->mask;
+    return (uint32_t)hash_bytes(topic.ptr, topic.n, o->seed ^ hash_mix((uint32_t)partition)) &
+           o->mask;
 }
 
 /* Where it is, or the free place where it would be. */
@@ -168,7 +170,8 @@ const struct offset *offsets_next(const struct offsets *o, uint32_t *at)
 
 static int compare(const void *a, const void *b)
 {
-    const struct offset *x = *(const struct offset *const *)a, *y = *(const struct offset *const *)b;
+    const struct offset *x = *(const struct offset *const *)a,
+                        *y = *(const struct offset *const *)b;
     uint32_t n = x->topic.n < y->topic.n ? x->topic.n : y->topic.n;
     int order = n > 0 ? memcmp(x->topic.ptr, y->topic.ptr, n) : 0;
     if (order == 0 && x->topic.n != y->topic.n)

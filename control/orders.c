@@ -1,11 +1,12 @@
 /*
- * orders.c - what control asks of home workers: open the logs of new partitions, drop those of deleted topics.
+ * orders.c - what control asks of home workers: open the logs of new partitions, configure those
+ * whose topic's settings changed, drop those of deleted topics.
  *
  * Owner: control; an order belongs to the worker while it is away.
  *
- * At most CONTROL_LOG_OPS are away at once, so a topic of 9,999 partitions goes out in portions over turns and no
- * worker's ring or turn is filled by it. A log that cannot be opened makes its partition leaderless in the view: clients
- * wait for it, the others work.
+ * At most CONTROL_LOG_OPS are away at once, so a topic of 9,999 partitions goes out in portions
+ * over turns and no worker's ring or turn is filled by it. A log that cannot be opened makes its
+ * partition leaderless in the view: clients wait for it, the others work.
  */
 #include "check.h"
 #include "control_inside.h"
@@ -13,11 +14,12 @@
 static struct log_op *order_take(struct control *c)
 {
     struct list *link = list_pop(&c->orders_free);
-    return link == NULL ? NULL : container_of(list_entry(link, struct mail, link), struct log_op, mail);
+    return link == NULL ? NULL
+                        : container_of(list_entry(link, struct mail, link), struct log_op, mail);
 }
 
-static void order_send(struct control *c, struct log_op *op, enum log_order order, const struct view_topic *view,
-                       int32_t partition, struct topic *topic)
+static void order_send(struct control *c, struct log_op *op, enum log_order order,
+                       const struct view_topic *view, int32_t partition, struct topic *topic)
 {
     op->order = (uint8_t)order;
     op->id = (struct log_id){.topic_id = view->id, .topic = view->name, .partition = partition};
@@ -56,7 +58,10 @@ bool orders_work(struct control *c, enum log_order order)
     while (!list_is_empty(&c->orders_free)) {
         if (!order_next(c, order, list, &view, &topic, &partition))
             return c->orders_n == 0;
-        order_send(c, order_take(c), order, view, partition, topic);
+        bool is_open = topic != NULL && partition < topic->opened_n;
+        order_send(c, order_take(c), is_open ? LOG_CONFIGURE : order, view, partition, topic);
+        if (topic != NULL && !is_open)
+            topic->opened_n = partition + 1;
     }
     return false;
 }

@@ -3,12 +3,13 @@
  *
  * Owner: control.
  *
- * Ids come from blocks of PRODUCER_ID_BLOCK. A block is a PRODUCER_IDS record; an id leaves in an answer only when that
- * record is durable, so no id is ever given twice. A restart abandons the rest of its block.
+ * Ids come from blocks of PRODUCER_ID_BLOCK. A block is a PRODUCER_IDS record; an id leaves in an
+ * answer only when that record is durable, so no id is ever given twice. A restart abandons the
+ * rest of its block.
  *
- * A producer without transactional id always gets a new id with epoch 0, also when it names the one it had (v3+): that is
- * how Kafka's coordinator answers too. Transactional ids are not served yet: 53 is the error that clients do not try
- * again.
+ * A producer without transactional id always gets a new id with epoch 0, also when it names the one
+ * it had (v3+): that is how Kafka's coordinator answers too. Transactional ids are not served yet:
+ * 53 is the error that clients do not try again.
  */
 #include "answers.h"
 #include "check.h"
@@ -30,7 +31,8 @@ static int16_t fault_of(const struct control *c, const struct init_producer_id_r
     if (request->transactional_id.n == 0)
         return KAFKA_INVALID_REQUEST;
     if (request->transaction_timeout_ms <= 0 ||
-        request->transaction_timeout_ms > config_int(c->config.config, "transaction.max.timeout.ms"))
+        request->transaction_timeout_ms >
+            config_int(c->config.config, "transaction.max.timeout.ms"))
         return KAFKA_INVALID_TRANSACTION_TIMEOUT;
     return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
 }
@@ -55,7 +57,9 @@ static int block_take(struct control *c)
 enum verdict init_producer_id_run(struct control *c, struct control_op *op)
 {
     const struct init_producer_id_request *request = op->request;
-    struct init_producer_id_response *response = PROTO_NEW(&op->arena, init_producer_id_response, 1);
+    struct init_producer_id_response *response = op->response; /* of an earlier try */
+    if (response == NULL)
+        response = PROTO_NEW(&op->arena, init_producer_id_response, 1);
     if (response == NULL)
         return VERDICT_CLOSE;
     op->response = response;

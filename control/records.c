@@ -1,9 +1,11 @@
 /*
- * records.c - metadata records become one batch: an operation is one batch, so it happens whole or not at all.
+ * records.c - metadata records become one batch: an operation is one batch, so it happens whole or
+ * not at all.
  *
  * Owner: control.
  *
- * Value of a record: uvarint frame version 1, uvarint type, uvarint version, body. Key null. See disk-formats 15.2.
+ * Value of a record: uvarint frame version 1, uvarint type, uvarint version, body. Key null. See
+ * disk-formats 15.2.
  */
 #include "records.h"
 
@@ -15,7 +17,8 @@ enum { RECORD_HEAD_MAX = 15 };
 
 int records_init(struct records *records)
 {
-    *records = (struct records){.buffer = malloc(RECORDS_BYTES_MAX), .scratch = malloc(RECORDS_BYTES_MAX)};
+    *records =
+        (struct records){.buffer = malloc(RECORDS_BYTES_MAX), .scratch = malloc(RECORDS_BYTES_MAX)};
     if (records->buffer != NULL && records->scratch != NULL)
         return 0;
     records_fini(records);
@@ -36,8 +39,9 @@ void records_begin(struct records *records, int64_t wall_ms)
     batch_begin(&records->builder, records->buffer, RECORDS_BYTES_MAX);
 }
 
-static void records_put(struct records *records, struct bytes key, const struct proto_message *message,
-                        int16_t version, const void *value, uint32_t head_n)
+static void records_put(struct records *records, struct bytes key,
+                        const struct proto_message *message, int16_t version, const void *value,
+                        uint32_t head_n)
 {
     int64_t n = proto_size(message, version, value);
     if (records->error < 0)
@@ -48,10 +52,12 @@ static void records_put(struct records *records, struct bytes key, const struct 
     }
     int e = proto_encode_flat(message, version, value, records->scratch + head_n, (uint64_t)n);
     check(e == 0);
-    records->error = batch_add(&records->builder, records->wall_ms, key, bytes_of(records->scratch, head_n + (uint64_t)n));
+    records->error = batch_add(&records->builder, records->wall_ms, key,
+                               bytes_of(records->scratch, head_n + (uint64_t)n));
 }
 
-void records_add(struct records *records, const struct proto_message *message, int16_t version, const void *value)
+void records_add(struct records *records, const struct proto_message *message, int16_t version,
+                 const void *value)
 {
     check(message->api_key >= 0);
     int n = store_uvarint(records->scratch, 1);
@@ -63,8 +69,8 @@ void records_add(struct records *records, const struct proto_message *message, i
     records_put(records, (struct bytes){NULL, 0}, message, version, value, (uint32_t)n);
 }
 
-void records_add_control(struct records *records, int16_t type, const struct proto_message *message, int16_t version,
-                         const void *value)
+void records_add_control(struct records *records, int16_t type, const struct proto_message *message,
+                         int16_t version, const void *value)
 {
     uint8_t key[4];
     store_u16(key, 0);

@@ -1,12 +1,14 @@
 /*
- * state.c - the tables of the state: finding, adding, removing, sorting. What records do to them is state_apply.c.
+ * state.c - the tables of the state: finding, adding, removing, sorting. What records do to them is
+ * state_apply.c.
  *
  * Owner: control.
  *
- * Topics stand in two chained hash tables (by name, by id) and in one array, sorted when the view is built: new ones
- * are appended and merged in by state_settle, removed ones stay marked until then, so that a request for 10,000
- * topics costs one sort, not 10,000 insertions. The name table ignores the difference of '.' and '_', so a look-up
- * and the search for a collision walk the same chain.
+ * Topics stand in two chained hash tables (by name, by id) and in one array, sorted when the view
+ * is built: new ones are appended and merged in by state_settle, removed ones stay marked until
+ * then, so that a request for 10,000 topics costs one sort, not 10,000 insertions. The name table
+ * ignores the difference of '.' and '_', so a look-up and the search for a collision walk the same
+ * chain.
  */
 #include "state.h"
 
@@ -168,11 +170,13 @@ static int resource_compare(const struct resource *resource, int8_t type, struct
     if (resource->type != type)
         return resource->type < type ? -1 : 1;
     size_t n = strlen(resource->name);
-    int order = memcmp(resource->name, name.n > 0 ? (const void *)name.ptr : "", n < name.n ? n : name.n);
+    int order =
+        memcmp(resource->name, name.n > 0 ? (const void *)name.ptr : "", n < name.n ? n : name.n);
     return order != 0 ? order : n < name.n ? -1 : n > name.n;
 }
 
-static uint32_t resource_place(const struct state *state, int8_t type, struct bytes name, bool *found)
+static uint32_t resource_place(const struct state *state, int8_t type, struct bytes name,
+                               bool *found)
 {
     uint32_t low = 0, high = state->resources_n;
     while (low < high) {
@@ -298,7 +302,8 @@ struct topic *state_topic_by_id(const struct state *state, const struct uuid *id
 
 static void table_insert(struct state *state, struct topic *topic)
 {
-    struct topic **name = &state->by_name[name_hash(state, bytes_of(topic->name, topic->name_n)) & state->table_mask];
+    struct topic **name =
+        &state->by_name[name_hash(state, bytes_of(topic->name, topic->name_n)) & state->table_mask];
     struct topic **id = &state->by_id[id_hash(state, &topic->id) & state->table_mask];
     topic->next_name = *name;
     *name = topic;
@@ -354,7 +359,8 @@ int state_topic_add(struct state *state, struct bytes name, const struct uuid *i
 
 void state_topic_remove(struct state *state, struct topic *topic)
 {
-    struct topic **name = &state->by_name[name_hash(state, bytes_of(topic->name, topic->name_n)) & state->table_mask];
+    struct topic **name =
+        &state->by_name[name_hash(state, bytes_of(topic->name, topic->name_n)) & state->table_mask];
     struct topic **id = &state->by_id[id_hash(state, &topic->id) & state->table_mask];
     while (*name != topic)
         name = &(*name)->next_name;
@@ -379,7 +385,8 @@ int state_settle(struct state *state)
     struct topic **fresh = malloc((fresh_n > 0 ? fresh_n : 1) * sizeof(struct topic *));
     if (fresh == NULL)
         return E_NO_MEMORY;
-    struct topic **merged = malloc((state->topics_n > 0 ? state->topics_n : 1) * sizeof(struct topic *));
+    struct topic **merged =
+        malloc((state->topics_n > 0 ? state->topics_n : 1) * sizeof(struct topic *));
     if (merged == NULL) {
         free(fresh);
         return E_NO_MEMORY;
@@ -388,8 +395,9 @@ int state_settle(struct state *state)
         memcpy(fresh, state->topics + state->sorted_n, fresh_n * sizeof(struct topic *));
     qsort(fresh, fresh_n, sizeof(struct topic *), topic_compare);
     while (sorted_at < state->sorted_n || fresh_at < fresh_n) {
-        bool take_fresh = sorted_at == state->sorted_n ||
-                          (fresh_at < fresh_n && topic_compare(&fresh[fresh_at], &state->topics[sorted_at]) < 0);
+        bool take_fresh =
+            sorted_at == state->sorted_n ||
+            (fresh_at < fresh_n && topic_compare(&fresh[fresh_at], &state->topics[sorted_at]) < 0);
         struct topic *topic = take_fresh ? fresh[fresh_at++] : state->topics[sorted_at++];
         if (topic->is_removed)
             topic_free(topic);

@@ -3,13 +3,14 @@
  *
  * Owner: control.
  *
- * A record's value is uvarint frame version (1), uvarint type, uvarint version, and the body in Kafka's flexible
- * encoding (disk-formats 15.2). Types are one row each in `handlers`; a row without a function is a type that means
- * nothing to one node (quotas, credentials, fencing of others): it is counted and stays in the log. A type that
- * Kafka 4.3 does not have may mean anything, so it is an error.
+ * A record's value is uvarint frame version (1), uvarint type, uvarint version, and the body in
+ * Kafka's flexible encoding (disk-formats 15.2). Types are one row each in `handlers`; a row
+ * without a function is a type that means nothing to one node (quotas, credentials, fencing of
+ * others): it is counted and stays in the log. A type that Kafka 4.3 does not have may mean
+ * anything, so it is an error.
  *
- * Records between BEGIN_TRANSACTION and END_TRANSACTION are held back as they are and applied at the end;
- * ABORT_TRANSACTION drops them.
+ * Records between BEGIN_TRANSACTION and END_TRANSACTION are held back as they are and applied at
+ * the end; ABORT_TRANSACTION drops them.
  */
 #include <stdlib.h>
 
@@ -22,9 +23,12 @@
 
 enum {
     RECORD_FRAME_VERSION = 1,
-    PARTITIONS_MAX = 1 << 20,      /* of one topic: a wild number in a damaged record must not take all memory */
+    PARTITIONS_MAX =
+        1 << 20, /* of one topic: a wild number in a damaged record must not take all memory */
     REPLICAS_MAX = 1 << 10,
-    TYPE_BEGIN_TRANSACTION = 23, TYPE_END_TRANSACTION = 24, TYPE_ABORT_TRANSACTION = 25,
+    TYPE_BEGIN_TRANSACTION = 23,
+    TYPE_END_TRANSACTION = 24,
+    TYPE_ABORT_TRANSACTION = 25,
 };
 
 /* ── topics and partitions ── */
@@ -34,7 +38,8 @@ static int apply_topic(struct state *state, const void *record)
     const struct topic_record *r = record;
     char why[128];
     if (topic_name_fault(r->name, why, sizeof why) != NULL || uuid_is_zero(&r->topic_id) ||
-        state_topic_by_name(state, r->name) != NULL || state_topic_by_id(state, &r->topic_id) != NULL)
+        state_topic_by_name(state, r->name) != NULL ||
+        state_topic_by_id(state, &r->topic_id) != NULL)
         return E_CORRUPT;
     return state_topic_add(state, r->name, &r->topic_id);
 }
@@ -58,8 +63,8 @@ static struct partition *partition_make(struct state *state, struct topic *topic
 }
 
 /* Replaces replicas and in-sync replicas; a null list keeps what was. */
-static int partition_nodes(struct partition *p, const int32_t *replicas, int32_t replicas_n, const int32_t *isr,
-                           int32_t isr_n)
+static int partition_nodes(struct partition *p, const int32_t *replicas, int32_t replicas_n,
+                           const int32_t *isr, int32_t isr_n)
 {
     if (replicas_n < 0) {
         replicas = p->nodes;
@@ -89,7 +94,8 @@ static int apply_partition(struct state *state, const void *record)
 {
     const struct partition_record *r = record;
     struct topic *topic = state_topic_by_id(state, &r->topic_id);
-    if (topic == NULL || r->partition_id < 0 || r->partition_id >= PARTITIONS_MAX || r->replicas_n < 0 || r->isr_n < 0)
+    if (topic == NULL || r->partition_id < 0 || r->partition_id >= PARTITIONS_MAX ||
+        r->replicas_n < 0 || r->isr_n < 0)
         return E_CORRUPT;
     struct partition *p = partition_make(state, topic, r->partition_id);
     if (p == NULL)
@@ -105,7 +111,8 @@ static int apply_partition(struct state *state, const void *record)
     return 0;
 }
 
-/* Kafka's PartitionRegistration.merge: naming a leader, also the same one, raises the leader epoch. */
+/* Kafka's PartitionRegistration.merge: naming a leader, also the same one, raises the leader epoch.
+ */
 static int apply_partition_change(struct state *state, const void *record)
 {
     const struct partition_change_record *r = record;
@@ -199,7 +206,8 @@ static int apply_register_broker(struct state *state, const void *record)
     struct broker *broker = state_broker_make(state, r->broker_id);
     if (broker == NULL)
         return E_NO_MEMORY;
-    *broker = (struct broker){r->broker_id, r->broker_epoch, r->incarnation_id, r->fenced, r->in_controlled_shutdown};
+    *broker = (struct broker){r->broker_id, r->broker_epoch, r->incarnation_id, r->fenced,
+                              r->in_controlled_shutdown};
     return 0;
 }
 
@@ -258,9 +266,12 @@ union any_record {
 };
 
 static int (*const handlers[])(struct state *state, const void *record) = {
-    [0] = apply_register_broker, [1] = apply_unregister_broker, [2] = apply_topic, [3] = apply_partition,
-    [4] = apply_config, [5] = apply_partition_change, [7] = apply_fence_broker, [8] = apply_unfence_broker,
-    [9] = apply_remove_topic, [12] = apply_feature_level, [15] = apply_producer_ids, [17] = apply_broker_change,
+    [0] = apply_register_broker, [1] = apply_unregister_broker,
+    [2] = apply_topic,           [3] = apply_partition,
+    [4] = apply_config,          [5] = apply_partition_change,
+    [7] = apply_fence_broker,    [8] = apply_unfence_broker,
+    [9] = apply_remove_topic,    [12] = apply_feature_level,
+    [15] = apply_producer_ids,   [17] = apply_broker_change,
 };
 
 static int apply_decoded(struct state *state, uint32_t type, int16_t version, struct bytes body)

@@ -1,5 +1,6 @@
 /*
- * state_tables.h - the changing side of the state's tables, for state_apply.c alone; and lists of settings, for whoever builds one.
+ * state_tables.h - the changing side of the state's tables, for state_apply.c alone; and lists of
+ * settings, for whoever builds one.
  *
  * Owner: control.
  */

@@ -25,8 +25,8 @@ static void text_settings(FILE *to, const struct settings *settings)
 
 static void text_partition(FILE *to, int32_t number, const struct partition *p)
 {
-    fprintf(to, "  partition %d leader %d epoch %d/%d recovery %d replicas", number, p->leader, p->leader_epoch,
-            p->partition_epoch, p->recovery);
+    fprintf(to, "  partition %d leader %d epoch %d/%d recovery %d replicas", number, p->leader,
+            p->leader_epoch, p->partition_epoch, p->recovery);
     for (uint16_t i = 0; i < p->replicas_n; i++)
         fprintf(to, " %d", p->nodes[i]);
     fprintf(to, " isr");
@@ -52,13 +52,14 @@ char *state_text(struct state *state)
     FILE *to = state_settle(state) < 0 ? NULL : open_memstream(&text, &n);
     if (to == NULL)
         return NULL;
-    fprintf(to, "end %" PRId64 " epoch %d producer ids %" PRId64 " held %" PRIu64 "\n", state->end_offset,
-            state->epoch, state->next_producer_id, state->held_n);
+    fprintf(to, "end %" PRId64 " epoch %d producer ids %" PRId64 " held %" PRIu64 "\n",
+            state->end_offset, state->epoch, state->next_producer_id, state->held_n);
     for (uint32_t i = 0; i < state->features_n; i++)
         fprintf(to, "feature %s %d\n", state->features[i].name, state->features[i].level);
     for (uint32_t i = 0; i < state->brokers_n; i++) {
         const struct broker *b = &state->brokers[i];
-        fprintf(to, "broker %d epoch %" PRId64 " fenced %d stopping %d ", b->id, b->epoch, b->is_fenced, b->in_shutdown);
+        fprintf(to, "broker %d epoch %" PRId64 " fenced %d stopping %d ", b->id, b->epoch,
+                b->is_fenced, b->in_shutdown);
         text_id(to, &b->incarnation);
         fputc('\n', to);
     }

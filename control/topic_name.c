@@ -13,8 +13,8 @@ enum { TOPIC_NAME_MAX = 249 };
 
 static bool is_legal(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
 const char *topic_name_fault(struct bytes name, char *why, size_t why_n)
@@ -30,15 +30,19 @@ const char *topic_name_fault(struct bytes name, char *why, size_t why_n)
         return why;
     }
     if (name.n > TOPIC_NAME_MAX) {
-        snprintf(why, why_n, "Topic name is invalid: the length of '%.*s' is longer than the max allowed length %d", n,
-                 text, TOPIC_NAME_MAX);
+        snprintf(
+            why, why_n,
+            "Topic name is invalid: the length of '%.*s' is longer than the max allowed length %d",
+            n, text, TOPIC_NAME_MAX);
         return why;
     }
     for (uint32_t i = 0; i < name.n; i++)
         if (!is_legal(name.ptr[i])) {
             snprintf(why, why_n,
-                     "Topic name is invalid: '%.*s' contains one or more characters other than ASCII alphanumerics, "
-                     "'.', '_' and '-'", n, text);
+                     "Topic name is invalid: '%.*s' contains one or more characters other than "
+                     "ASCII alphanumerics, "
+                     "'.', '_' and '-'",
+                     n, text);
             return why;
         }
     return NULL;

@@ -3,12 +3,14 @@
  *
  * Owner: control.
  *
- * Checks, order and sentences are those of Kafka's ControllerApis and ReplicationControlManager: the same name twice;
- * __cluster_metadata; the number of partitions of the whole request; then per topic its name, whether it exists, a
- * collision of '.' and '_', its settings, its partitions and replicas. A topic that fails leaves no record; all others
- * of the request are one batch.
+ * Checks, order and sentences are those of Kafka's ControllerApis and ReplicationControlManager:
+ * the same name twice;
+ * __cluster_metadata; the number of partitions of the whole request; then per topic its name,
+ * whether it exists, a collision of '.' and '_', its settings, its partitions and replicas. A topic
+ * that fails leaves no record; all others of the request are one batch.
  *
- * Records of a topic: TOPIC, a CONFIG per setting, CLEAR_ELR when min.insync.replicas is set, a PARTITION each.
+ * Records of a topic: TOPIC, a CONFIG per setting, CLEAR_ELR when min.insync.replicas is set, a
+ * PARTITION each.
  */
 #include <stdlib.h>
 
@@ -25,35 +27,39 @@ struct creation {
     const struct create_topics_request_topics *asked;
     struct uuid id;
     int32_t partitions_n;
-    struct settings settings;     /* canonical */
+    struct settings settings; /* canonical */
     struct fault fault;
 };
 
 /* ── partitions and replicas ── */
 
-static bool check_assignment(const struct control *c, const struct create_topics_request_topics_assignments *a,
-                             const struct create_topics_request_topics *asked, struct fault *fault)
+bool replicas_check(const struct control *c, const int32_t *ids, int32_t n, int32_t expected_n,
+                    struct fault *fault)
 {
-    if (a->broker_ids_n <= 0)
+    if (n <= 0)
         return fault_set(fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
                          "The manual partition assignment includes an empty replica list.");
     int32_t ours_n = 0, other = -1;
-    for (int32_t i = 0; i < a->broker_ids_n; i++) {
-        ours_n += a->broker_ids[i] == c->node_id;
-        if (a->broker_ids[i] != c->node_id)
-            other = other < 0 ? a->broker_ids[i] : (int32_t)(other < a->broker_ids[i] ? other : a->broker_ids[i]);
+    for (int32_t i = 0; i < n; i++) {
+        ours_n += ids[i] == c->node_id;
+        if (ids[i] != c->node_id)
+            other = other < 0 ? ids[i] : (int32_t)(other < ids[i] ? other : ids[i]);
     }
-    if (ours_n < a->broker_ids_n)
-        return fault_set(fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                         "The manual partition assignment includes broker %d, but no such broker is registered.", other);
+    if (ours_n < n)
+        return fault_set(
+            fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+            "The manual partition assignment includes broker %d, but no such broker is registered.",
+            other);
     if (ours_n > 1)
         return fault_set(fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                         "The manual partition assignment includes the broker %d more than once.", c->node_id);
-    int32_t first_n = asked->assignments[0].broker_ids_n;
-    if (a->broker_ids_n != first_n)
+                         "The manual partition assignment includes the broker %d more than once.",
+                         c->node_id);
+    if (n != expected_n)
         return fault_set(fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                         "The manual partition assignment includes a partition with %d replica(s), but this is not "
-                         "consistent with previous partitions, which have %d replica(s).", a->broker_ids_n, first_n);
+                         "The manual partition assignment includes a partition with %d replica(s), "
+                         "but this is not "
+                         "consistent with previous partitions, which have %d replica(s).",
+                         n, expected_n);
     return true;
 }
 
@@ -73,10 +79,12 @@ static bool check_assignments(const struct control *c, struct creation *t, struc
             has_gap = true;
         else if (seen[number / 8] & 1 << number % 8)
             return fault_set(&t->fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                             "Found multiple manual partition assignments for partition %u", number);
+                             "Found multiple manual partition assignments for partition %u",
+                             number);
         else
             seen[number / 8] |= (uint8_t)(1 << number % 8);
-        if (!check_assignment(c, a, asked, &t->fault))
+        if (!replicas_check(c, a->broker_ids, a->broker_ids_n,
+                            asked->assignments[0].broker_ids_n, &t->fault))
             return false;
     }
     t->partitions_n = asked->assignments_n;
@@ -89,19 +97,25 @@ static bool check_counts(const struct control *c, struct creation *t)
     const struct create_topics_request_topics *asked = t->asked;
     const char *default_replicas = resolve_broker(&c->resolver, "default.replication.factor");
     if (asked->replication_factor < -1 || asked->replication_factor == 0)
-        return fault_set(&t->fault, KAFKA_INVALID_REPLICATION_FACTOR,
-                         "Replication factor must be larger than 0, or -1 to use the default value.");
+        return fault_set(
+            &t->fault, KAFKA_INVALID_REPLICATION_FACTOR,
+            "Replication factor must be larger than 0, or -1 to use the default value.");
     if (asked->num_partitions < -1 || asked->num_partitions == 0)
         return fault_set(&t->fault, KAFKA_INVALID_PARTITIONS,
                          "Number of partitions was set to an invalid non-positive value.");
-    long replicas = asked->replication_factor == -1 ? strtol(default_replicas, NULL, 10) : asked->replication_factor;
+    long replicas = asked->replication_factor == -1 ? strtol(default_replicas, NULL, 10)
+                                                    : asked->replication_factor;
     if (replicas != 1)
-        return fault_set(&t->fault, KAFKA_INVALID_REPLICATION_FACTOR,
-                         "Unable to replicate the partition %ld time(s): The target replication factor of %ld cannot be "
-                         "reached because only 1 broker(s) are registered or some brokers have all their log "
-                         "directories cordoned.", replicas, replicas);
-    t->partitions_n = asked->num_partitions == -1 ? (int32_t)config_int(c->config.config, "num.partitions")
-                                                  : asked->num_partitions;
+        return fault_set(
+            &t->fault, KAFKA_INVALID_REPLICATION_FACTOR,
+            "Unable to replicate the partition %ld time(s): The target replication factor of %ld "
+            "cannot be "
+            "reached because only 1 broker(s) are registered or some brokers have all their log "
+            "directories cordoned.",
+            replicas, replicas);
+    t->partitions_n = asked->num_partitions == -1
+                          ? (int32_t)config_int(c->config.config, "num.partitions")
+                          : asked->num_partitions;
     return true;
 }
 
@@ -111,10 +125,12 @@ static bool check_placement(const struct control *c, struct creation *t, struct 
         return check_counts(c, t);
     if (t->asked->replication_factor != -1)
         return fault_set(&t->fault, KAFKA_INVALID_REQUEST,
-                         "A manual partition assignment was specified, but replication factor was not set to -1.");
+                         "A manual partition assignment was specified, but replication factor was "
+                         "not set to -1.");
     if (t->asked->num_partitions != -1)
-        return fault_set(&t->fault, KAFKA_INVALID_REQUEST,
-                         "A manual partition assignment was specified, but numPartitions was not set to -1.");
+        return fault_set(
+            &t->fault, KAFKA_INVALID_REQUEST,
+            "A manual partition assignment was specified, but numPartitions was not set to -1.");
     return check_assignments(c, t, arena);
 }
 
@@ -128,10 +144,11 @@ static bool check_name(const struct control *c, struct creation *t)
         return fault_set(&t->fault, KAFKA_INVALID_TOPIC_EXCEPTION, "%s", why);
     const struct topic *other = state_topic_collision(&c->state, name);
     if (state_topic_by_name(&c->state, name) != NULL)
-        return fault_set(&t->fault, KAFKA_TOPIC_ALREADY_EXISTS, "Topic '%.*s' already exists.", (int)name.n, name.ptr);
+        return fault_set(&t->fault, KAFKA_TOPIC_ALREADY_EXISTS, "Topic '%.*s' already exists.",
+                         (int)name.n, name.ptr);
     return other == NULL || fault_set(&t->fault, KAFKA_INVALID_TOPIC_EXCEPTION,
-                                      "Topic '%.*s' collides with existing topic: %s", (int)name.n, name.ptr,
-                                      other->name);
+                                      "Topic '%.*s' collides with existing topic: %s", (int)name.n,
+                                      name.ptr, other->name);
 }
 
 static bool check_settings(const struct control *c, struct creation *t)
@@ -140,15 +157,18 @@ static bool check_settings(const struct control *c, struct creation *t)
     char nulls[256] = "";
     for (int32_t i = 0; i < asked->configs_n; i++)
         if (asked->configs[i].value.ptr == NULL)
-            snprintf(nulls + strlen(nulls), sizeof nulls - strlen(nulls), "%s%.*s", nulls[0] ? "," : "",
-                     (int)asked->configs[i].name.n, asked->configs[i].name.ptr);
+            snprintf(nulls + strlen(nulls), sizeof nulls - strlen(nulls), "%s%.*s",
+                     nulls[0] ? "," : "", (int)asked->configs[i].name.n,
+                     asked->configs[i].name.ptr);
     if (nulls[0] != 0)
-        return fault_set(&t->fault, KAFKA_INVALID_CONFIG, "Null value not supported for topic configs: %s", nulls);
+        return fault_set(&t->fault, KAFKA_INVALID_CONFIG,
+                         "Null value not supported for topic configs: %s", nulls);
     for (int32_t i = 0; i < asked->configs_n; i++)
         if (!settings_check_name(asked->configs[i].name, CONFIG_TOPIC, &t->fault))
             return false;
     for (int32_t i = 0; i < asked->configs_n; i++)
-        if (!settings_check_value(&t->settings, CONFIG_TOPIC, asked->configs[i].name, asked->configs[i].value, &t->fault))
+        if (!settings_check_value(&t->settings, CONFIG_TOPIC, asked->configs[i].name,
+                                  asked->configs[i].value, &t->fault))
             return false;
     return settings_check_together(&c->resolver, &t->settings, &t->fault);
 }
@@ -183,7 +203,8 @@ static bool creation_run(struct control *c, struct creation *t, struct arena *ar
     add_records(c, t);
     if (c->records.error == 0)
         return true;
-    return fault_set(&t->fault, KAFKA_POLICY_VIOLATION, "Unable to perform excessively large batch operation.");
+    return fault_set(&t->fault, KAFKA_POLICY_VIOLATION,
+                     "Unable to perform excessively large batch operation.");
 }
 
 /* Makes what was appended known to the round: the logs of these topics must be opened. */
@@ -198,8 +219,8 @@ static void topics_created(struct control *c, const struct uuid *ids, uint32_t n
 
 /* ── the answer ── */
 
-static void answer_settings(struct control *c, const struct creation *t, struct create_topics_response_topics *to,
-                            struct arena *arena)
+static void answer_settings(struct control *c, const struct creation *t,
+                            struct create_topics_response_topics *to, struct arena *arena)
 {
     uint32_t n, out = 0;
     const struct config_row *row = config_rows(CONFIG_TOPIC, &n);
@@ -210,12 +231,15 @@ static void answer_settings(struct control *c, const struct creation *t, struct 
         if (row->is_hidden && settings_get(&t->settings, row->key) == NULL)
             continue;
         bool is_own = settings_get(&t->settings, row->key) != NULL;
-        const struct config_row *broker = row->synonyms[0] ? config_row_find(CONFIG_BROKER, row->synonyms) : NULL;
+        const struct config_row *broker =
+            row->synonyms[0] ? config_row_find(CONFIG_BROKER, row->synonyms) : NULL;
         uint32_t synonyms_n = broker == NULL ? 0 : resolve_synonyms(&c->resolver, broker, synonyms);
         to->configs[out++] = (struct create_topics_response_topics_configs){
             .name = bytes_of_string(row->key),
             .value = answer_text(arena, resolve_value(&c->resolver, &t->settings, row, text)),
-            .config_source = is_own ? SOURCE_TOPIC : synonyms_n > 0 ? synonyms[0].source : SOURCE_DEFAULT,
+            .config_source = is_own           ? SOURCE_TOPIC
+                             : synonyms_n > 0 ? synonyms[0].source
+                                              : SOURCE_DEFAULT,
         };
     }
     to->configs_n = to->configs == NULL ? -1 : (int32_t)out;
@@ -243,8 +267,10 @@ static void answer_topic(struct control *c, const struct creation *t, int16_t ve
 
 static int name_compare(const void *a, const void *b)
 {
-    const struct create_topics_request_topics *x = *(const struct create_topics_request_topics *const *)a;
-    const struct create_topics_request_topics *y = *(const struct create_topics_request_topics *const *)b;
+    const struct create_topics_request_topics *x =
+        *(const struct create_topics_request_topics *const *)a;
+    const struct create_topics_request_topics *y =
+        *(const struct create_topics_request_topics *const *)b;
     uint32_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
     int order = n > 0 ? memcmp(x->name.ptr, y->name.ptr, n) : 0;
     return order != 0 ? order : x->name.n < y->name.n ? -1 : x->name.n > y->name.n;
@@ -256,12 +282,14 @@ struct create_run {
     int16_t version;
     struct create_topics_response *response;
     const struct create_topics_request_topics **sorted; /* by name */
-    struct uuid *ids;           /* of what was made */
+    struct uuid *ids;                                   /* of what was made */
     uint32_t ids_n;
+    bool is_too_long; /* more records than one operation may make: nothing is made */
 };
 
 /* How often the name stands in the request; `first` of its kind in sorted order. */
-static uint32_t name_count(const struct create_run *run, const struct create_topics_request_topics *topic,
+static uint32_t name_count(const struct create_run *run,
+                           const struct create_topics_request_topics *topic,
                            const struct create_topics_request_topics **first)
 {
     uint32_t low = 0, high = (uint32_t)run->request->topics_n, n = 0;
@@ -273,7 +301,8 @@ static uint32_t name_count(const struct create_run *run, const struct create_top
             high = middle;
     }
     *first = run->sorted[low];
-    while (low + n < (uint32_t)run->request->topics_n && name_compare(&run->sorted[low + n], &topic) == 0)
+    while (low + n < (uint32_t)run->request->topics_n &&
+           name_compare(&run->sorted[low + n], &topic) == 0)
         n++;
     return n;
 }
@@ -283,16 +312,18 @@ static bool is_too_much(const struct control *c, const struct create_topics_requ
     int64_t n = 0;
     for (int32_t i = 0; i < request->topics_n; i++) {
         const struct create_topics_request_topics *t = &request->topics[i];
-        n += t->assignments_n > 0 ? t->assignments_n
-           : t->num_partitions == -1 ? config_int(c->config.config, "num.partitions") : t->num_partitions;
+        n += t->assignments_n > 0      ? t->assignments_n
+             : t->num_partitions == -1 ? config_int(c->config.config, "num.partitions")
+                                       : t->num_partitions;
         if (n > PARTITIONS_PER_REQUEST_MAX)
             return true;
     }
     return false;
 }
 
-static void run_one(struct control *c, struct create_run *run, const struct create_topics_request_topics *asked,
-                    bool is_too_large, struct arena *arena)
+static void run_one(struct control *c, struct create_run *run,
+                    const struct create_topics_request_topics *asked, bool is_too_large,
+                    struct arena *arena)
 {
     struct creation t = {.asked = asked};
     const struct create_topics_request_topics *first;
@@ -303,12 +334,15 @@ static void run_one(struct control *c, struct create_run *run, const struct crea
             return; /* one entry for all of them */
         fault_set(&t.fault, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
     } else if (bytes_equal_string(asked->name, METADATA_TOPIC)) {
-        fault_set(&t.fault, KAFKA_INVALID_REQUEST, "Creation of internal topic " METADATA_TOPIC " is prohibited.");
+        fault_set(&t.fault, KAFKA_INVALID_REQUEST,
+                  "Creation of internal topic " METADATA_TOPIC " is prohibited.");
     } else if (is_too_large) {
-        fault_set(&t.fault, KAFKA_POLICY_VIOLATION, "Excessively large number of partitions per request.");
+        fault_set(&t.fault, KAFKA_POLICY_VIOLATION,
+                  "Excessively large number of partitions per request.");
     } else if (creation_run(c, &t, arena)) {
         run->ids[run->ids_n++] = t.id;
     } else {
+        run->is_too_long |= c->records.error != 0;
         records_back(&c->records, mark);
     }
     run->response->topics_n++;
@@ -316,7 +350,8 @@ static void run_one(struct control *c, struct create_run *run, const struct crea
     settings_clear(&t.settings);
 }
 
-/* The records are too many or the log has failed: nothing is made, every topic that would have been says why. */
+/* The records are too many or the log has failed: nothing is made, every topic that would have been
+ * says why. */
 static void run_refuse(struct create_run *run, int error, struct arena *arena)
 {
     bool is_size = error == E_TOO_LARGE;
@@ -325,11 +360,13 @@ static void run_refuse(struct create_run *run, int error, struct arena *arena)
         if (to->error_code != KAFKA_NONE)
             continue;
         struct bytes name = to->name;
-        *to = *(struct create_topics_response_topics *)PROTO_NEW(arena, create_topics_response_topics, 1);
+        *to = *(struct create_topics_response_topics *)PROTO_NEW(arena,
+                                                                 create_topics_response_topics, 1);
         to->name = name;
         to->error_code = is_size ? KAFKA_POLICY_VIOLATION : KAFKA_KAFKA_STORAGE_ERROR;
-        to->error_message = answer_text(arena, is_size ? "Unable to perform excessively large batch operation."
-                                                       : error_text(error));
+        to->error_message =
+            answer_text(arena, is_size ? "Unable to perform excessively large batch operation."
+                                       : error_text(error));
     }
 }
 
@@ -343,7 +380,8 @@ enum verdict create_topics_run(struct control *c, struct control_op *op)
     run.ids = arena_array(&op->arena, n + 1, sizeof *run.ids);
     if (run.response != NULL)
         run.response->topics = PROTO_NEW(&op->arena, create_topics_response_topics, n + 1);
-    if (run.response == NULL || run.response->topics == NULL || run.sorted == NULL || run.ids == NULL)
+    if (run.response == NULL || run.response->topics == NULL || run.sorted == NULL ||
+        run.ids == NULL)
         return VERDICT_CLOSE;
     if (topic_list_reserve(&c->created, n) < 0)
         return VERDICT_AGAIN;
@@ -354,7 +392,9 @@ enum verdict create_topics_run(struct control *c, struct control_op *op)
     records_begin(&c->records, c->now.wall_ms);
     for (uint32_t i = 0; i < n; i++)
         run_one(c, &run, &request->topics[i], is_too_large, &op->arena);
-    if (run.ids_n > 0 && !request->validate_only) {
+    if (run.is_too_long) {
+        run_refuse(&run, E_TOO_LARGE, &op->arena);
+    } else if (run.ids_n > 0 && !request->validate_only) {
         int e = control_commit(c);
         if (e == E_AGAIN)
             return VERDICT_AGAIN;
@@ -371,13 +411,16 @@ enum verdict create_topics_run(struct control *c, struct control_op *op)
 
 /* Settings of the topics Kafka makes for itself. */
 static int32_t internal_settings(const struct control *c, struct bytes name,
-                                 struct create_topics_request_topics_configs *to, int32_t *partitions_n)
+                                 struct create_topics_request_topics_configs *to,
+                                 int32_t *partitions_n)
 {
     static const char *const offsets[][2] = {
         {"compression.type", "producer"}, {"cleanup.policy", "compact"}, {"segment.bytes", NULL}};
-    static const char *const transactions[][2] = {
-        {"compression.type", "uncompressed"}, {"cleanup.policy", "compact"}, {"min.insync.replicas", NULL},
-        {"segment.bytes", NULL}, {"unclean.leader.election.enable", "false"}};
+    static const char *const transactions[][2] = {{"compression.type", "uncompressed"},
+                                                  {"cleanup.policy", "compact"},
+                                                  {"min.insync.replicas", NULL},
+                                                  {"segment.bytes", NULL},
+                                                  {"unclean.leader.election.enable", "false"}};
     bool is_offsets = bytes_equal_string(name, "__consumer_offsets");
     bool is_transactions = bytes_equal_string(name, "__transaction_state");
     const char *prefix = is_offsets ? "offsets.topic." : "transaction.state.log.";
@@ -386,10 +429,12 @@ static int32_t internal_settings(const struct control *c, struct bytes name,
         const char *const *pair = is_offsets ? offsets[i] : transactions[i];
         const char *value = pair[1];
         char key[64];
-        snprintf(key, sizeof key, "%s%s", prefix, strcmp(pair[0], "segment.bytes") == 0 ? "segment.bytes" : "min.isr");
+        snprintf(key, sizeof key, "%s%s", prefix,
+                 strcmp(pair[0], "segment.bytes") == 0 ? "segment.bytes" : "min.isr");
         if (value == NULL)
             value = config_string(c->config.config, key);
-        to[i] = (struct create_topics_request_topics_configs){bytes_of_string(pair[0]), bytes_of_string(value)};
+        to[i] = (struct create_topics_request_topics_configs){bytes_of_string(pair[0]),
+                                                              bytes_of_string(value)};
     }
     if (n > 0) {
         char key[64];
@@ -399,11 +444,12 @@ static int32_t internal_settings(const struct control *c, struct bytes name,
     return n;
 }
 
-static void auto_create_one(struct control *c, struct bytes name, struct uuid *ids, uint32_t *ids_n, struct arena *arena)
+static void auto_create_one(struct control *c, struct bytes name, struct uuid *ids, uint32_t *ids_n,
+                            struct arena *arena)
 {
     struct create_topics_request_topics_configs configs[8];
-    struct create_topics_request_topics asked = {.name = name, .num_partitions = -1, .replication_factor = -1,
-                                                 .configs = configs};
+    struct create_topics_request_topics asked = {
+        .name = name, .num_partitions = -1, .replication_factor = -1, .configs = configs};
     struct records_mark mark = records_mark(&c->records);
     asked.configs_n = internal_settings(c, name, configs, &asked.num_partitions);
     struct creation t = {.asked = &asked};
@@ -419,15 +465,17 @@ static void auto_create_one(struct control *c, struct bytes name, struct uuid *i
 }
 
 enum {
-    AUTO_CREATE_MAX = 256,        /* topics made for one request; a client that wants more asks again */
+    AUTO_CREATE_MAX = 256, /* topics made for one request; a client that wants more asks again */
     AUTO_CREATE_LOOK_MAX = 10000, /* names looked at */
 };
 
 /* The names that are to be made: missing ones, each once. */
-static uint32_t missing_names(const struct control *c, const struct metadata_request *request, struct bytes *out)
+static uint32_t missing_names(const struct control *c, const struct metadata_request *request,
+                              struct bytes *out)
 {
     uint32_t n = 0;
-    for (int32_t i = 0; i < request->topics_n && i < AUTO_CREATE_LOOK_MAX && n < AUTO_CREATE_MAX; i++) {
+    for (int32_t i = 0; i < request->topics_n && i < AUTO_CREATE_LOOK_MAX && n < AUTO_CREATE_MAX;
+         i++) {
         struct bytes name = request->topics[i].name;
         uint32_t at = 0;
         if (name.ptr == NULL || state_topic_by_name(&c->state, name) != NULL)
@@ -440,8 +488,8 @@ static uint32_t missing_names(const struct control *c, const struct metadata_req
     return n;
 }
 
-/* FindCoordinator of a group while there is no __consumer_offsets: it is made, and the answer (any pointer; the worker
- * says COORDINATOR_NOT_AVAILABLE) leaves when it is there. */
+/* FindCoordinator of a group while there is no __consumer_offsets: it is made, and the answer (any
+ * pointer; the worker says COORDINATOR_NOT_AVAILABLE) leaves when it is there. */
 enum verdict find_coordinator_run(struct control *c, struct control_op *op)
 {
     struct bytes name = bytes_of_string("__consumer_offsets");
@@ -473,7 +521,8 @@ enum verdict auto_create_run(struct control *c, struct control_op *op)
     op->response = ids;
     if (ids == NULL || names == NULL)
         return VERDICT_CLOSE;
-    if (!config_bool(c->config.config, "auto.create.topics.enable") || !request->allow_auto_topic_creation)
+    if (!config_bool(c->config.config, "auto.create.topics.enable") ||
+        !request->allow_auto_topic_creation)
         return VERDICT_DONE;
     if (topic_list_reserve(&c->created, AUTO_CREATE_MAX) < 0)
         return VERDICT_AGAIN;

@@ -3,9 +3,10 @@
  *
  * Owner: control.
  *
- * Checks and sentences of Kafka's ControllerApis.deleteTopics. One REMOVE_TOPIC record each, all of a request in one
- * batch. The topic leaves the view when the round is durable; its logs are dropped behind that. A request that
- * removed something ends its round, so the name is free again only when the old logs are gone.
+ * Checks and sentences of Kafka's ControllerApis.deleteTopics. One REMOVE_TOPIC record each, all of
+ * a request in one batch. The topic leaves the view when the round is durable; its logs are dropped
+ * behind that. A request that removed something ends its round, so the name is free again only when
+ * the old logs are gone.
  */
 #include <stdlib.h>
 
@@ -18,10 +19,10 @@
 struct deletion {
     struct bytes name;
     struct uuid id;
-    struct topic *topic;          /* what it means; NULL = nothing */
+    struct topic *topic; /* what it means; NULL = nothing */
     int16_t code;
     const char *text;
-    uint32_t at;                  /* in the request */
+    uint32_t at; /* in the request */
 };
 
 static void deletion_fault(struct deletion *d, int16_t code, const char *text)
@@ -34,20 +35,25 @@ static void deletion_find(const struct control *c, struct deletion *d)
 {
     bool has_id = !uuid_is_zero(&d->id);
     if (d->name.ptr != NULL && has_id)
-        return deletion_fault(d, KAFKA_INVALID_REQUEST, "You may not specify both topic name and topic id.");
+        return deletion_fault(d, KAFKA_INVALID_REQUEST,
+                              "You may not specify both topic name and topic id.");
     if (d->name.ptr == NULL && !has_id)
-        return deletion_fault(d, KAFKA_INVALID_REQUEST, "Neither topic name nor id were specified.");
-    d->topic = has_id ? state_topic_by_id(&c->state, &d->id) : state_topic_by_name(&c->state, d->name);
+        return deletion_fault(d, KAFKA_INVALID_REQUEST,
+                              "Neither topic name nor id were specified.");
+    d->topic =
+        has_id ? state_topic_by_id(&c->state, &d->id) : state_topic_by_name(&c->state, d->name);
     if (d->topic == NULL && has_id)
         deletion_fault(d, KAFKA_UNKNOWN_TOPIC_ID, "This server does not host this topic ID.");
     else if (d->topic == NULL)
-        deletion_fault(d, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.");
+        deletion_fault(d, KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
+                       "This server does not host this topic-partition.");
 }
 
 /* By topic, those that mean none last; then by their place. */
 static int deletion_compare(const void *a, const void *b)
 {
-    const struct deletion *x = *(const struct deletion *const *)a, *y = *(const struct deletion *const *)b;
+    const struct deletion *x = *(const struct deletion *const *)a,
+                          *y = *(const struct deletion *const *)b;
     uintptr_t p = (uintptr_t)x->topic, q = (uintptr_t)y->topic;
     if (p != q)
         return p < q ? -1 : 1;
@@ -65,15 +71,16 @@ static void deletions_find_twice(struct deletion *list, struct deletion **sorted
         if (a->topic == NULL || a->topic != b->topic)
             continue;
         const char *text = a->name.ptr != NULL && b->name.ptr != NULL ? "Duplicate topic name."
-                         : a->name.ptr == NULL && b->name.ptr == NULL ? "Duplicate topic id."
-                         : "The provided topic name maps to an ID that was already supplied.";
+                           : a->name.ptr == NULL && b->name.ptr == NULL
+                               ? "Duplicate topic id."
+                               : "The provided topic name maps to an ID that was already supplied.";
         deletion_fault(a, KAFKA_INVALID_REQUEST, text);
         deletion_fault(b, KAFKA_INVALID_REQUEST, text);
     }
 }
 
-static struct deletion *deletions_read(const struct delete_topics_request *request, int16_t version, uint32_t *n,
-                                       struct arena *arena)
+static struct deletion *deletions_read(const struct delete_topics_request *request, int16_t version,
+                                       uint32_t *n, struct arena *arena)
 {
     int32_t count = version >= 6 ? request->topics_n : request->topic_names_n;
     *n = count > 0 ? (uint32_t)count : 0;
@@ -89,21 +96,23 @@ static struct deletion *deletions_read(const struct delete_topics_request *reque
     return list;
 }
 
-static void deletions_check(struct control *c, struct deletion *list, struct deletion **sorted, uint32_t n,
-                            int16_t version)
+static void deletions_check(struct control *c, struct deletion *list, struct deletion **sorted,
+                            uint32_t n, int16_t version)
 {
     bool is_enabled = config_bool(c->config.config, "delete.topic.enable");
     for (uint32_t i = 0; i < n; i++) {
         deletion_find(c, &list[i]);
         if (!is_enabled)
-            deletion_fault(&list[i], version < 3 ? KAFKA_INVALID_REQUEST : KAFKA_TOPIC_DELETION_DISABLED,
+            deletion_fault(&list[i],
+                           version < 3 ? KAFKA_INVALID_REQUEST : KAFKA_TOPIC_DELETION_DISABLED,
                            "Topic deletion is disabled.");
     }
     if (is_enabled)
         deletions_find_twice(list, sorted, n);
 }
 
-/* Appends the records, and keeps the views' forms of the topics: their logs are dropped at the end of the round. */
+/* Appends the records, and keeps the views' forms of the topics: their logs are dropped at the end
+ * of the round. */
 static int deletions_commit(struct control *c, struct deletion *list, uint32_t n)
 {
     uint32_t records_n = 0;
@@ -132,7 +141,8 @@ static int deletions_commit(struct control *c, struct deletion *list, uint32_t n
     return 0;
 }
 
-static void answer_one(const struct deletion *d, struct delete_topics_response_responses *to, struct arena *arena)
+static void answer_one(const struct deletion *d, struct delete_topics_response_responses *to,
+                       struct arena *arena)
 {
     to->name = answer_bytes(arena, d->name);
     to->topic_id = d->id;
@@ -162,8 +172,10 @@ enum verdict delete_topics_run(struct control *c, struct control_op *op)
         return VERDICT_AGAIN;
     for (uint32_t i = 0; i < n; i++) {
         if (e < 0 && list[i].code == KAFKA_NONE)
-            deletion_fault(&list[i], e == E_TOO_LARGE ? KAFKA_POLICY_VIOLATION : KAFKA_KAFKA_STORAGE_ERROR,
-                           e == E_TOO_LARGE ? "Unable to perform excessively large batch operation." : error_text(e));
+            deletion_fault(&list[i],
+                           e == E_TOO_LARGE ? KAFKA_POLICY_VIOLATION : KAFKA_KAFKA_STORAGE_ERROR,
+                           e == E_TOO_LARGE ? "Unable to perform excessively large batch operation."
+                                            : error_text(e));
         answer_one(&list[i], &response->responses[i], &op->arena);
     }
     response->responses_n = (int32_t)n;

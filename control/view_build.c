@@ -1,14 +1,16 @@
 /*
- * view_build.c - the state becomes a view, is published, and old views are freed when nobody can see them.
+ * view_build.c - the state becomes a view, is published, and old views are freed when nobody can
+ * see them.
  *
  * Owner: control; a published view is immutable.
  *
- * A topic that did not change is shared with the view before: struct topic keeps one reference to its form, every
- * view one more. Publishing costs one pass over pointers; only changed topics are made anew.
+ * A topic that did not change is shared with the view before: struct topic keeps one reference to
+ * its form, every view one more. Publishing costs one pass over pointers; only changed topics are
+ * made anew.
  *
- * A worker stores the version it loaded in views->seen (V1). A view may go when every worker has stored a newer one:
- * it uses what it loaded until its next load, and for no longer. A worker that sleeps keeps old views alive; when
- * CONTROL_VIEWS_MAX wait, publishing waits too.
+ * A worker stores the version it loaded in views->seen (V1). A view may go when every worker has
+ * stored a newer one: it uses what it loaded until its next load, and for no longer. A worker that
+ * sleeps keeps old views alive; when CONTROL_VIEWS_MAX wait, publishing waits too.
  */
 #include <stdlib.h>
 
@@ -18,7 +20,7 @@
 
 /* A view with what control needs to know about it. Owner: control. */
 struct view_box {
-    struct view view;            /* first */
+    struct view view; /* first */
     struct view_box *retired_next;
 };
 
@@ -29,7 +31,8 @@ uint8_t partition_home(const struct uuid *topic_id, int32_t partition, uint8_t w
 
 bool topic_is_internal(struct bytes name)
 {
-    return bytes_equal_string(name, "__consumer_offsets") || bytes_equal_string(name, "__transaction_state") ||
+    return bytes_equal_string(name, "__consumer_offsets") ||
+           bytes_equal_string(name, "__transaction_state") ||
            bytes_equal_string(name, "__share_group_state");
 }
 
@@ -40,11 +43,20 @@ void view_topic_put(struct view_topic *topic)
         free(topic);
 }
 
+void view_topic_forget(struct topic *topic)
+{
+    if (topic->view == NULL || !topic->is_changed || topic->is_removed)
+        return;
+    view_topic_put(topic->view);
+    topic->view = NULL;
+}
+
 int view_topic_make(struct control *c, struct topic *topic)
 {
     if (topic->view != NULL)
         return 0;
-    size_t n = sizeof(struct view_topic) + (size_t)topic->partitions_n * sizeof(struct view_partition);
+    size_t n =
+        sizeof(struct view_topic) + (size_t)topic->partitions_n * sizeof(struct view_partition);
     struct view_topic *view = calloc(1, n + topic->name_n);
     if (view == NULL)
         return E_NO_MEMORY;
@@ -76,7 +88,8 @@ static void topics_forget_views(struct control *c)
 {
     for (uint32_t i = 0; i < c->state.topics_n; i++) {
         struct topic *topic = c->state.topics[i];
-        bool is_stale = topic->is_removed || topic->is_changed || c->settings_version != c->state.settings_version;
+        bool is_stale = topic->is_removed || topic->is_changed ||
+                        c->settings_version != c->state.settings_version;
         if (topic->view != NULL && is_stale) {
             view_topic_put(topic->view);
             topic->view = NULL;
@@ -85,7 +98,8 @@ static void topics_forget_views(struct control *c)
     c->settings_version = c->state.settings_version;
 }
 
-static void table_put(struct view_topic **table, uint32_t mask, uint64_t hash, struct view_topic *topic)
+static void table_put(struct view_topic **table, uint32_t mask, uint64_t hash,
+                      struct view_topic *topic)
 {
     while (table[hash & mask] != NULL)
         hash++;
@@ -114,8 +128,10 @@ static int view_fill_topics(struct control *c, struct view *view)
         shared->refs++;
         view->topics[view->topics_n++] = shared;
         view->partitions_n += (uint32_t)shared->partitions_n;
-        table_put(view->by_name, view->table_mask, hash_bytes(shared->name.ptr, shared->name.n, view->hash_seed), shared);
-        table_put(view->by_id, view->table_mask, hash_bytes(shared->id.b, sizeof shared->id.b, view->hash_seed), shared);
+        table_put(view->by_name, view->table_mask,
+                  hash_bytes(shared->name.ptr, shared->name.n, view->hash_seed), shared);
+        table_put(view->by_id, view->table_mask,
+                  hash_bytes(shared->id.b, sizeof shared->id.b, view->hash_seed), shared);
     }
     return 0;
 }
@@ -134,7 +150,9 @@ static int view_new(struct control *c, struct view_box **out)
     view->topics = calloc(n + 1, sizeof(struct view_topic *));
     view->table_mask = slots - 1;
     view->hash_seed = c->config.seed;
-    int e = view->by_name == NULL || view->by_id == NULL || view->topics == NULL ? E_NO_MEMORY : view_fill_topics(c, view);
+    int e = view->by_name == NULL || view->by_id == NULL || view->topics == NULL
+                ? E_NO_MEMORY
+                : view_fill_topics(c, view);
     if (e < 0) {
         view_free(box);
         return e;
@@ -175,7 +193,8 @@ int view_publish(struct control *c)
     view_fill_node(c, &box->view);
     struct view *old = c->published;
     c->published = &box->view;
-    /* V2: pairs with the acquire load of current in view_load: the view is whole before it is seen. */
+    /* V2: pairs with the acquire load of current in view_load: the view is whole before it is seen.
+     */
     atomic_store_explicit(&c->views->current, &box->view, memory_order_release);
     if (old != NULL) {
         ((struct view_box *)old)->retired_next = (struct view_box *)c->retired;

@@ -180,6 +180,10 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .open_files_max = (uint32_t)max_u64(bounds_open_files(&b->bounds) / b->workers_n, 16),
         .producers_max = (uint32_t)max_u64(b->bounds.producers / b->workers_n, 1000),
         .producer_expiration_ms = config_int(b->config, "producer.id.expiration.ms"),
+        .retention_first_ns =
+            positive(config_int(b->config, "log.initial.task.delay.ms")) * NS_PER_MS,
+        .retention_ns =
+            positive(config_int(b->config, "log.retention.check.interval.ms")) * NS_PER_MS,
         .tail_bytes_max = bounds_tail_bytes(&b->bounds),
     };
     memcpy(s->directory, b->log_directory, sizeof s->directory);
@@ -371,7 +375,7 @@ void broker_thread_name(const struct broker *b, uint8_t thread, char *to, size_t
 
 int broker_turn(struct broker *b, uint8_t thread, struct now now)
 {
-    enum { HELPER_JOBS_PER_TURN = 16 };
+    enum { HELPER_JOBS_PER_TURN = 128 };
 
     thread_self = broker_self(b, thread);
     if (thread < b->workers_n)

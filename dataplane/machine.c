@@ -10,6 +10,7 @@
 #include "machine.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -106,6 +107,20 @@ static const char *listener_fault(int rc)
     return rc == E_INVALID ? "the host is not an address of this machine" : error_text(rc);
 }
 
+/* After a SIGKILL the kernel takes the dead process's rings down, and with them its listening
+ * sockets, a moment after the process has gone: a restart at once would find its port in use. */
+static int listener_probe_patiently(const struct listener *l, uint16_t *port)
+{
+    const int tries_n = 40, try_ms = 50;
+    int rc = listener_probe(l, port);
+
+    for (int i = 0; i < tries_n && rc == E_IN_USE; i++) {
+        (void)poll(NULL, 0, try_ms);
+        rc = listener_probe(l, port);
+    }
+    return rc;
+}
+
 static int listeners_check(void *context, struct listener *listeners, uint32_t n, char *why,
                            size_t why_n)
 {
@@ -113,7 +128,7 @@ static int listeners_check(void *context, struct listener *listeners, uint32_t n
     for (uint32_t i = 0; i < n; i++) {
         struct listener *l = &listeners[i];
         uint16_t port = l->port;
-        int rc = listener_probe(l, &port);
+        int rc = listener_probe_patiently(l, &port);
         if (rc != 0) {
             snprintf(why, why_n, "cannot listen on %s://%s:%u: %s", l->name, l->host, l->port,
                      listener_fault(rc));

@@ -470,7 +470,11 @@ static void prepare_send(struct uring *u, struct io_uring_sqe *sqe, struct io_op
 
 static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, struct io_op *op)
 {
-    check(u->buffer_ring != NULL);
+    if (op->iov_n == 1) {
+        io_uring_prep_recv(sqe, op->fd, op->iov->iov_base, op->iov->iov_len, 0);
+        return;
+    }
+    check(op->iov_n == 0 && u->buffer_ring != NULL);
     if (u->setup_flags & IORING_SETUP_SINGLE_ISSUER)
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
     else

@@ -154,7 +154,7 @@ static const char *conn_end_text(int end)
     return texts[end];
 }
 
-/* What an operator should know of the last tick: one event per cause, with how often. */
+/* What an operator should know of the last second: one event per cause, with how often. */
 static void worker_report(struct worker *w)
 {
     const struct store_stats *s = store_stats(w->store);
@@ -188,7 +188,8 @@ static void worker_tick(struct timer *timer, struct now now)
     store_tick(w->store, now);
     worker_copy_store(w);
     worker_copy_conns(w);
-    worker_report(w);
+    if (++w->report_ticks_n % WORKER_REPORT_TICKS == 0)
+        worker_report(w);
     timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);
 }
 

@@ -20,9 +20,10 @@
 #include "view.h"
 
 enum {
-    WORKER_MAIL_MAX = 512,   /* operations taken in one turn; the rest waits in the rings */
-    WORKER_TIMERS_MAX = 256, /* timers fired in one turn                                  */
-    WORKER_TICK_MS = 100,    /* housekeeping of the store, copying of counters            */
+    WORKER_MAIL_MAX = 512,    /* operations taken in one turn; the rest waits in the rings */
+    WORKER_TIMERS_MAX = 256,  /* timers fired in one turn                                  */
+    WORKER_TICK_MS = 100,     /* housekeeping of the store, copying of counters            */
+    WORKER_REPORT_TICKS = 10, /* of these: between two reports to the operator */
 };
 
 /* Owner: worker. */
@@ -49,6 +50,7 @@ struct worker {
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
     uint64_t failed_logs_seen;
+    uint32_t report_ticks_n;
 };
 
 /* The parts are there: what the turn needs besides them. Boot. */

@@ -1,11 +1,12 @@
 /*
  * control.h - the face of control/: the thread that owns what changes rarely.
  *
- * Owner: control. Workers reach it by mail only (struct control_op) and read what it publishes (view.h).
+ * Owner: control. Workers reach it by mail only (struct control_op) and read what it publishes
+ * (view.h).
  *
- * Metadata is an event log of Kafka's own KRaft records in __cluster_metadata-0, written by control through a
- * store of its own. A request that changes metadata is answered when its records are durable and applied and
- * the new view is published. State is a pure function of the records.
+ * Metadata is an event log of Kafka's own KRaft records in __cluster_metadata-0, written by control
+ * through a store of its own. A request that changes metadata is answered when its records are
+ * durable and applied and the new view is published. State is a pure function of the records.
  */
 #ifndef MILLRACE_CONTROL_H
 #define MILLRACE_CONTROL_H
@@ -17,20 +18,21 @@
 #include "view.h"
 
 /* A request for control. Owner: the worker that made it; control while it has it.
- * `request` points into the request's own memory, which stays until the op is back. The answer lives in `arena`
- * (heap), which the worker ends after encoding. */
+ * `request` points into the request's own memory, which stays until the op is back. The answer
+ * lives in `arena` (heap), which the worker ends after encoding. */
 struct control_op {
-    struct mail mail;            /* MAIL_REQUEST */
+    struct mail mail; /* MAIL_REQUEST */
     int16_t api_key, api_version;
     struct bytes client_id;
-    char client_host[64];        /* "/127.0.0.1" as Kafka prints it */
+    char client_host[64]; /* "/127.0.0.1" as Kafka prints it */
     const struct listener *listener;
-    const void *request;         /* the decoded struct of its API; stays until the op is back. A Metadata request
-                                    (key 3) asks for the topics it names to be made: `response` is then any pointer */
-    void *response;              /* out: the struct to encode; NULL = close the connection */
-    struct arena arena;          /* of the response: begun by the worker, on the heap */
+    const void *request; /* the decoded struct of its API; stays until the op is back. A Metadata
+                            request (key 3) asks for the topics it names to be made: `response` is
+                            then any pointer */
+    void *response;      /* out: the struct to encode; NULL = close the connection */
+    struct arena arena;  /* of the response: begun by the worker, on the heap */
     uint64_t started_ns;
-    void *inside[8];             /* control's own, while it has it */
+    void *inside[8]; /* control's own, while it has it */
 };
 
 struct control;
@@ -38,32 +40,36 @@ struct control;
 struct control_config {
     const struct config *config;
     struct directory_id directory;
-    struct store_config store;   /* of the metadata log */
+    struct store_config store; /* of the metadata log */
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
     uint8_t workers_n;
-    bool is_clean;               /* the last stop was orderly */
+    bool is_clean; /* the last stop was orderly */
     uint64_t seed;
-    struct now now;              /* of the boot; zero: the clock is read */
+    struct now now; /* of the boot; zero: the clock is read */
 };
 
-/* Boot: recovers and replays __cluster_metadata-0 (or begins it), registers this broker, raises every leader
- * epoch after an unclean stop (journal rule 9), publishes the first view. Writes are made and flushed through
- * `disk` here, before any thread runs. `why` gets one clear line on failure. */
-nodiscard int control_init(struct control **out, const struct control_config *config, struct views *views, struct io *io,
-                           struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
+/* Boot: recovers and replays __cluster_metadata-0 (or begins it), registers this broker, raises
+ * every leader epoch after an unclean stop (journal rule 9), publishes the first view. Writes are
+ * made and flushed through `disk` here, before any thread runs. `why` gets one clear line on
+ * failure. */
+nodiscard int control_init(struct control **out, const struct control_config *config,
+                           struct views *views, struct io *io, struct disk *disk,
+                           struct pages *pages, struct timers *timers, struct post *post,
                            uint8_t files_thread, uint8_t bulk_thread, char *why, size_t why_n);
 /* Boot, after control_init: opens (recovers) every log of the current view in its home's store. */
-nodiscard int control_open_logs(struct control *control, struct store **stores_of_workers, bool is_clean,
-                                struct recovery_report *report,
-                                void (*progress)(void *context, uint64_t done_n, uint64_t all_n), void *context);
+nodiscard int control_open_logs(struct control *control, struct store **stores_of_workers,
+                                bool is_clean, struct recovery_report *report,
+                                void (*progress)(void *context, uint64_t done_n, uint64_t all_n),
+                                void *context);
 bool control_knows_log(void *control, struct bytes topic, int32_t partition, const struct uuid *id);
 
 /* One turn; returns how much was done. */
 int control_turn(struct control *control, struct now now);
 /* No request is here, nothing is being written or ordered: the thread may stop. */
 bool control_is_quiet(const struct control *control);
-/* 0, or why the metadata log takes nothing any more (E_STORAGE): what changes metadata is then refused. */
+/* 0, or why the metadata log takes nothing any more (E_STORAGE): what changes metadata is then
+ * refused. */
 int control_error(const struct control *control);
 /* Clean stop of the metadata log, after the threads have stopped. */
 nodiscard int control_close(struct control *control, struct checkpoints *checkpoints);
@@ -72,25 +78,26 @@ void control_fini(struct control *control);
 /* control -> home worker. Owner: control. The worker answers when it is done. */
 enum log_order { LOG_OPEN, LOG_DROP, LOG_CONFIGURE };
 struct log_op {
-    struct mail mail;            /* MAIL_LOG */
-    uint8_t order;               /* enum log_order */
+    struct mail mail; /* MAIL_LOG */
+    uint8_t order;    /* enum log_order */
     struct log_id id;
     struct log_config config;
-    int error;                   /* out */
+    int error; /* out */
     void *inside[4];
 };
 
-/* control -> home worker: appends one batch to an internal partition and answers when it is as safe as
- * acks=all (PLOG_HIGH). Owner: control; the worker while it has it. `batch` stays until the answer. */
+/* control -> home worker: appends one batch to an internal partition and answers when it is as safe
+ * as acks=all (PLOG_HIGH). Owner: control; the worker while it has it. `batch` stays until the
+ * answer. */
 struct commit_op {
-    struct mail mail;            /* MAIL_COMMIT */
+    struct mail mail; /* MAIL_COMMIT */
     struct uuid topic_id;
     int32_t partition;
-    const uint8_t *batch;        /* one whole batch, made by batch_builder */
+    const uint8_t *batch; /* one whole batch, made by batch_builder */
     uint32_t bytes;
-    int error;                   /* out: 0, or why nothing, or not surely something, was appended */
-    int64_t base_offset;         /* out */
-    struct {                     /* the home's */
+    int error;           /* out: 0, or why nothing, or not surely something, was appended */
+    int64_t base_offset; /* out */
+    struct {             /* the home's */
         struct internal *at;
         struct list link;
         struct slice slice;
@@ -98,47 +105,51 @@ struct commit_op {
     } home;
 };
 
-/* control -> home worker: copies whole batches from `offset` on into `buffer`. With error E_TOO_LARGE the next
- * batch needs `bytes`. Nothing more is there when it comes back with error 0 and bytes 0.
- * Owner: control; the worker while it has it. */
+/* control -> home worker: copies whole batches from `offset` on into `buffer`. With error
+ * E_TOO_LARGE the next batch needs `bytes`. Nothing more is there when it comes back with error 0
+ * and bytes 0. Owner: control; the worker while it has it. */
 struct load_op {
-    struct mail mail;            /* MAIL_LOAD */
+    struct mail mail; /* MAIL_LOAD */
     struct uuid topic_id;
     int32_t partition;
     int64_t offset;
     uint8_t *buffer;
     uint32_t bytes_max;
-    uint32_t bytes;              /* out */
-    int error;                   /* out */
-    struct {                     /* the home's */
+    uint32_t bytes; /* out */
+    int error;      /* out */
+    struct {        /* the home's */
         struct internal *at;
         struct read read;
     } home;
 };
 
-/* worker -> control: nobody waits for the answer of `op` any more; it comes back at once when it would have waited for
- * other members of a group. Owner: the worker that sent `op`. */
+/* worker -> control: nobody waits for the answer of `op` any more; it comes back at once when it
+ * would have waited for other members of a group. Owner: the worker that sent `op`. */
 struct cancel_op {
-    struct mail mail;            /* MAIL_CANCEL */
+    struct mail mail; /* MAIL_CANCEL */
     struct control_op *op;
 };
 
-/* What another thread (the admin listener's) asks of control: one question at a time, text in, text out.
- * ASK_IDLE ──asker──► ASK_ASKED ──control──► ASK_ANSWERED ──asker──► ASK_IDLE; each store is a release, each load an
- * acquire, so whoever sees a state sees what belongs to it. An asker that gives up leaves ASK_ASKED behind and finds
- * the slot taken until control has been there. Owner: by state. */
+/* What another thread (the admin listener's) asks of control: one question at a time, text in, text
+ * out.
+ *
+ *   ASK_IDLE ──asker──► ASK_ASKED ──control──► ASK_ANSWERED ──asker──► ASK_IDLE
+ *
+ * Each store is a release, each load an acquire, so whoever sees a state sees what belongs to it.
+ * An asker that gives up leaves ASK_ASKED behind and finds the slot taken until control has been
+ * there. Owner: by state. */
 enum ask_state { ASK_IDLE, ASK_ASKED, ASK_ANSWERED };
 enum { ASK_NAME_MAX = 256 };
 struct ask {
     _Atomic uint8_t state;
-    char name[ASK_NAME_MAX];     /* of the group */
+    char name[ASK_NAME_MAX]; /* of the group */
     uint32_t name_n;
-    char *answer;                /* heap, JSON; the asker's; NULL: no such group, or no memory */
+    char *answer; /* heap, JSON; the asker's; NULL: no such group, or no memory */
 };
 struct ask *control_ask(struct control *control);
 
-/* Pure: is `name` a legal topic name (Kafka Topic.java)? NULL, or what is wrong with it (static text form in
- * `why`, as Kafka words it). */
+/* Pure: is `name` a legal topic name (Kafka Topic.java)? NULL, or what is wrong with it (static
+ * text form in `why`, as Kafka words it). */
 const char *topic_name_fault(struct bytes name, char *why, size_t why_n);
 
 #endif

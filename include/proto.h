@@ -75,12 +75,15 @@ struct proto_in {
     struct slices_at at;
     uint64_t left; /* bytes from `at` to the end of the message */
     struct arena *arena;
+    uint64_t elements_left; /* elements of arrays that may still come: E_TOO_LARGE beyond */
 };
 
+/* Any number of elements; who reads what strangers send sets elements_left. */
 static inline void proto_in_init(struct proto_in *in, const struct slices *from,
                                  struct arena *arena)
 {
-    *in = (struct proto_in){.from = from, .left = from->bytes, .arena = arena};
+    *in = (struct proto_in){
+        .from = from, .left = from->bytes, .arena = arena, .elements_left = UINT64_MAX};
 }
 
 nodiscard int proto_decode(const struct proto_message *m, int16_t version, struct proto_in *in,
@@ -103,9 +106,9 @@ nodiscard int proto_decode_header(struct proto_in *in, struct proto_header *head
 /* ── encoding ──
  * Output goes into chunks of the arena and becomes slices; `records` fields are not copied: their
  * slices are linked in and their references move to the output. Encoding is resumable:
- * proto_encode_more does at most `budget` units (about one field each) and returns E_AGAIN until it
- * is done, so a Metadata answer for 50,000 partitions is spread over turns. Depth is bounded by the
- * schemas (PROTO_DEPTH_MAX).
+ * proto_encode_more does at most `budget` units and returns E_AGAIN until it is done, so a Metadata
+ * answer for 50,000 partitions is spread over turns. A unit is about one field; a struct's plain
+ * fields are paid for together. Depth is bounded by the schemas (PROTO_DEPTH_MAX).
  */
 enum { PROTO_DEPTH_MAX = 8 };
 

@@ -1,7 +1,9 @@
 /*
- * stats.h - every counter of the process, one table (stats.def): enum, name, unit and sentence from one line.
+ * stats.h - every counter of the process, one table (stats.def): enum, name, unit and sentence from
+ * one line.
  *
- * Owner: each thread has a struct stats of its own and is its only writer; the metrics thread reads (relaxed).
+ * Owner: each thread has a struct stats of its own and is its only writer; the metrics thread reads
+ * (relaxed).
  */
 #ifndef MILLRACE_STATS_H
 #define MILLRACE_STATS_H
@@ -10,7 +12,7 @@
 
 #include "base.h"
 
-enum stat {
+enum stat_at {
 #define STAT(name, type, metric, text) STAT_##name,
 #include "stats.def"
 #undef STAT
@@ -21,18 +23,18 @@ struct stats {
     _Alignas(64) _Atomic uint64_t v[STATS_N];
 };
 
-static inline void stats_add(struct stats *s, enum stat at, uint64_t n)
+static inline void stats_add(struct stats *s, enum stat_at at, uint64_t n)
 {
     atomic_store_explicit(&s->v[at], atomic_load_explicit(&s->v[at], memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
 
-static inline void stats_set(struct stats *s, enum stat at, uint64_t n)
+static inline void stats_set(struct stats *s, enum stat_at at, uint64_t n)
 {
     atomic_store_explicit(&s->v[at], n, memory_order_relaxed);
 }
 
-static inline uint64_t stats_get(const struct stats *s, enum stat at)
+static inline uint64_t stats_get(const struct stats *s, enum stat_at at)
 {
     return atomic_load_explicit(&s->v[at], memory_order_relaxed);
 }

@@ -1,5 +1,6 @@
 /*
- * aborted.c - the aborted transactions of a log, .txnindex, and transactions not yet below the watermark.
+ * aborted.c - the aborted transactions of a log, .txnindex, and transactions not yet below the
+ * watermark.
  *
  * Owner: home. Arrays double; both are short: an entry per abort that retention still keeps.
  */
@@ -79,14 +80,16 @@ static uint32_t aborted_lower(const struct aborted_list *list, int64_t offset)
     return low;
 }
 
-uint32_t aborted_find(const struct aborted_list *list, int64_t from, int64_t to, struct aborted *out)
+uint32_t aborted_find(const struct aborted_list *list, int64_t from, int64_t to,
+                      struct aborted *out)
 {
     uint32_t n = 0;
     for (uint32_t i = aborted_lower(list, from); i < list->n; i++) {
         const struct aborted_entry *e = &list->v[i];
         if (e->first_offset < to) {
             if (out != NULL) {
-                uint32_t at = n; /* insertion keeps the order by first offset; few entries overlap a read */
+                uint32_t at =
+                    n; /* insertion keeps the order by first offset; few entries overlap a read */
                 for (; at > 0 && out[at - 1].first_offset > e->first_offset; at--)
                     out[at] = out[at - 1];
                 out[at] = (struct aborted){e->producer_id, e->first_offset};
@@ -137,8 +140,10 @@ int aborted_decode(struct aborted_list *list, struct bytes file, int64_t base_of
     int rc = file.n % TXN_INDEX_ENTRY == 0 ? 0 : E_CORRUPT;
     for (uint32_t at = 0; rc == 0 && at < file.n; at += TXN_INDEX_ENTRY) {
         const uint8_t *p = file.ptr + at;
-        struct aborted_entry e = {load_i64(p + 2), load_i64(p + 10), load_i64(p + 18), load_i64(p + 26)};
-        if (load_i16(p) != 0 || e.last_offset < base_offset || e.first_offset > e.last_offset || e.last_offset <= last)
+        struct aborted_entry e = {load_i64(p + 2), load_i64(p + 10), load_i64(p + 18),
+                                  load_i64(p + 26)};
+        if (load_i16(p) != 0 || e.last_offset < base_offset || e.first_offset > e.last_offset ||
+            e.last_offset <= last)
             rc = E_CORRUPT;
         else
             rc = aborted_add(list, &e);

@@ -1,13 +1,16 @@
 /*
- * aborted.h - the aborted transactions of a log: what a reader of committed records must skip, and .txnindex.
+ * aborted.h - the aborted transactions of a log: what a reader of committed records must skip, and
+ * .txnindex.
  *
  * Owner: home. An array ordered by last offset (the order in which abort markers were appended).
  *
  * .txnindex, 34 bytes per entry:
- *    0 version i16 = 0   2 producerId i64   10 firstOffset i64   18 lastOffset i64   26 lastStableOffset i64
+ *    0 version i16 = 0      2 producerId i64   10 firstOffset i64
+ *   18 lastOffset i64      26 lastStableOffset i64
  *
- * `ended` holds transactions whose marker is appended but not yet below the high watermark: they hold back the
- * last stable offset as if they were open. Source: Kafka TransactionIndex.java, ProducerStateManager.java.
+ * `ended` holds transactions whose marker is appended but not yet below the high watermark: they
+ * hold back the last stable offset as if they were open. Source: Kafka TransactionIndex.java,
+ * ProducerStateManager.java.
  */
 #ifndef MILLRACE_ABORTED_H
 #define MILLRACE_ABORTED_H
@@ -43,13 +46,18 @@ nodiscard int aborted_end(struct aborted_list *list, int64_t first_offset, int64
 void aborted_visible(struct aborted_list *list, int64_t high);
 /* First offset of the oldest ended, not yet visible transaction; -1 for none. */
 int64_t aborted_first_ended(const struct aborted_list *list);
-/* Transactions that touch [from, to): how many; fills `out` (ordered by first offset) when it is not NULL. */
-uint32_t aborted_find(const struct aborted_list *list, int64_t from, int64_t to, struct aborted *out);
-void aborted_truncate_start(struct aborted_list *list, int64_t offset); /* entries with last_offset below */
-void aborted_truncate_end(struct aborted_list *list, int64_t offset);   /* entries with last_offset at or beyond */
-/* Entries with last_offset in [from, to) as file content; bytes written. `to_file` NULL: only counts. */
-uint32_t aborted_encode(const struct aborted_list *list, int64_t from, int64_t to, uint8_t *to_file);
-/* Adds the entries of a file whose segment begins at `base_offset`. E_CORRUPT: nothing was added. */
+/* Transactions that touch [from, to): how many; fills `out` (ordered by first offset) when it is
+ * not NULL. */
+uint32_t aborted_find(const struct aborted_list *list, int64_t from, int64_t to,
+                      struct aborted *out);
+/* Entries with last_offset below; at or beyond. */
+void aborted_truncate_start(struct aborted_list *list, int64_t offset);
+void aborted_truncate_end(struct aborted_list *list, int64_t offset);
+/* Entries with last_offset in [from, to) as file content; bytes written. `to_file` NULL: only
+ * counts. */
+uint32_t aborted_encode(const struct aborted_list *list, int64_t from, int64_t to,
+                        uint8_t *to_file);
+/* Adds the entries of a file whose segment begins at `base_offset`. E_CORRUPT: nothing added. */
 nodiscard int aborted_decode(struct aborted_list *list, struct bytes file, int64_t base_offset);
 void aborted_fini(struct aborted_list *list);
 

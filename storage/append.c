@@ -3,16 +3,18 @@
  *
  * Owner: home.
  *
- * Order of a produced batch: header and settings -> budget -> sequence -> segment -> one pass that takes the
- * CRC, copies and walks the records -> epochs and producers -> offset and epoch stamped -> commit. Everything
- * before the commit can be taken back, and the commit cannot fail, so a batch is in the log whole or not at all.
+ * Order of a produced batch: header and settings -> budget -> sequence -> segment -> one pass that
+ * takes the CRC, copies and walks the records -> epochs and producers -> offset and epoch stamped
+ * -> commit. Everything before the commit can be taken back, and the commit cannot fail, so a batch
+ * is in the log whole or not at all.
  *
- * The pass goes in pieces of at most 4 KiB: the piece is read for the CRC, then copied while it is still in the
- * first-level cache, then walked at its new place. Base offset and leader epoch lie before the checksummed part.
+ * The pass goes in pieces of at most 4 KiB: the piece is read for the CRC, then copied while it is
+ * still in the first-level cache, then walked at its new place. Base offset and leader epoch lie
+ * before the checksummed part.
  *
- * Bytes are placed behind the held part of the append page and into fresh pages that are in no table yet; to take
- * a batch back is to give the fresh pages back. Small logs get 4 KiB pages; a batch above 16 KiB, or a log that
- * fills eight small pages within a second, gets 64 KiB pages.
+ * Bytes are placed behind the held part of the append page and into fresh pages that are in no
+ * table yet; to take a batch back is to give the fresh pages back. Small logs get 4 KiB pages; a
+ * batch above 16 KiB, or a log that fills eight small pages within a second, gets 64 KiB pages.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +39,8 @@ struct place {
     uint64_t now_ns;
 };
 
-static void place_begin(struct place *place, struct plog *log, struct segment *segment, struct now now)
+static void place_begin(struct place *place, struct plog *log, struct segment *segment,
+                        struct now now)
 {
     *place = (struct place){.log = log, .segment = segment, .now_ns = now.ns};
     list_init(&place->fresh);
@@ -71,7 +74,8 @@ static int place_room(struct place *place, uint64_t left)
     if (page != NULL && place->pos < cache_page_pos(page) + page->size)
         return 0;
     struct cache *cache = &place->log->store->cache;
-    bool is_free = place->segment == NULL || cache_at(cache, place->segment, place->pos, PAGE_LARGE) == NULL;
+    bool is_free =
+        place->segment == NULL || cache_at(cache, place->segment, place->pos, PAGE_LARGE) == NULL;
     page = NULL;
     if (is_free && place_wants_large(place, left))
         page = cache_take(cache, PAGE_LARGE);
@@ -88,9 +92,10 @@ static int place_room(struct place *place, uint64_t left)
     return 0;
 }
 
-/* Copies n bytes from `from` at `at` to the end of the place; tells `crc` and `walk` about them when given. */
-static int place_copy(struct place *place, const struct slices *from, struct slices_at *at, uint64_t n,
-                      uint32_t *crc, struct record_walk *walk)
+/* Copies n bytes from `from` at `at` to the end of the place; tells `crc` and `walk` about them
+ * when given. */
+static int place_copy(struct place *place, const struct slices *from, struct slices_at *at,
+                      uint64_t n, uint32_t *crc, struct record_walk *walk)
 {
     while (n > 0) {
         int rc = place_room(place, n);
@@ -100,7 +105,8 @@ static int place_copy(struct place *place, const struct slices *from, struct sli
         const struct slice *slice = &from->v[at->i];
         struct page *page = place->page;
         uint64_t in_page = place->pos - cache_page_pos(page);
-        uint64_t piece = min_u64(min_u64(n, slice->n - at->at), min_u64(page->size - in_page, PIECE_BYTES_MAX));
+        uint64_t piece =
+            min_u64(min_u64(n, slice->n - at->at), min_u64(page->size - in_page, PIECE_BYTES_MAX));
         uint8_t *to = page_data(page) + in_page;
         if (crc != NULL)
             *crc = crc_more(*crc, slice->ptr + at->at, piece);
@@ -197,30 +203,33 @@ static int refuse(struct append *append, int error, const char *reason)
     return error;
 }
 
-static int append_judge(struct plog *log, struct append *append, struct batch *b, const uint8_t *header,
-                        int64_t wall_ms)
+static int append_judge(struct plog *log, struct append *append, struct batch *b,
+                        const uint8_t *header, int64_t wall_ms)
 {
     if (append->bytes < BATCH_HEADER)
-        return refuse(append, E_CORRUPT, "The record batch is shorter than its header.");
+        return refuse(append, E_INVALID_RECORD, "The record batch is shorter than its header.");
     int rc = batch_header(header, b);
     if (rc != 0)
         return batch_header_refused(header, rc, append);
     if (b->bytes > append->bytes)
-        return refuse(append, E_CORRUPT, "The record batch is longer than what was sent.");
+        return refuse(append, E_INVALID_RECORD, "The record batch is longer than what was sent.");
     if (b->bytes < append->bytes)
-        return refuse(append, E_INVALID_RECORD, "Exactly one record batch per partition is allowed.");
+        return refuse(append, E_INVALID_RECORD,
+                      "Exactly one record batch per partition is allowed.");
     rc = batch_check_produced(b, &log->config, append, wall_ms);
     if (rc != 0)
         return rc;
     if (b->bytes > log->config.segment_bytes || b->bytes > INT32_MAX)
-        return refuse(append, E_TOO_LARGE, "The record batch is larger than a segment of its topic.");
+        return refuse(append, E_TOO_LARGE,
+                      "The record batch is larger than a segment of its topic.");
     int64_t ahead = append->keep_offsets ? b->base_offset - log->end.offset : 0;
     if (ahead < 0 || ahead > INT32_MAX / 2)
         return refuse(append, E_OFFSET_RANGE, "The record batch does not continue the log.");
     return 0;
 }
 
-/* A batch that is not going to be placed: its header may only be believed when its checksum is right. */
+/* A batch that is not going to be placed: its header may only be believed when its checksum is
+ * right. */
 static int append_verify(const struct append *append, const struct batch *b)
 {
     struct slices_at at = append->at;
@@ -237,7 +246,8 @@ static int append_verify(const struct append *append, const struct batch *b)
 }
 
 /* *is_done: it is a duplicate, answered. */
-static int append_sequence(struct plog *log, struct append *append, const struct batch *b, bool *is_done)
+static int append_sequence(struct plog *log, struct append *append, const struct batch *b,
+                           bool *is_done)
 {
     struct producer_answer answer;
     if (b->producer_id < 0 || batch_is_control(b) || append->keep_offsets)
@@ -260,7 +270,8 @@ static int append_sequence(struct plog *log, struct append *append, const struct
 /* ── placing ── */
 
 /* The one pass. */
-static int append_place(struct place *place, struct append *append, const struct batch *b, int64_t wall_ms)
+static int append_place(struct place *place, struct append *append, const struct batch *b,
+                        int64_t wall_ms)
 {
     struct slices_at at = append->at;
     struct record_walk walk;
@@ -273,7 +284,8 @@ static int append_place(struct place *place, struct append *append, const struct
     if (rc == 0)
         rc = place_copy(place, append->from, &at, BATCH_HEADER - BATCH_ATTRIBUTES_AT, &crc, NULL);
     if (rc == 0)
-        rc = place_copy(place, append->from, &at, b->bytes - BATCH_HEADER, &crc, is_walked ? &walk : NULL);
+        rc = place_copy(place, append->from, &at, b->bytes - BATCH_HEADER, &crc,
+                        is_walked ? &walk : NULL);
     if (rc != 0)
         return refuse(append, rc, error_text(rc));
     if (crc_end(crc) != b->crc)
@@ -289,7 +301,8 @@ static int append_place(struct place *place, struct append *append, const struct
 }
 
 /* Offset, epoch and, for LogAppendTime, the broker's time. */
-static void append_stamp(const struct place *place, struct append *append, struct batch *b, int64_t wall_ms)
+static void append_stamp(const struct place *place, struct append *append, struct batch *b,
+                         int64_t wall_ms)
 {
     uint8_t field[8];
     if (!append->keep_offsets) {
@@ -323,21 +336,21 @@ static struct bytes append_control(const struct append *append, const struct bat
 }
 
 /* The last things that can fail: what the log remembers besides its bytes. */
-static int append_remember(struct plog *log, struct append *append, const struct batch *b, struct now now)
+static int append_remember(struct plog *log, struct append *append, const struct batch *b,
+                           struct now now)
 {
     uint8_t control[CONTROL_RECORD_MAX];
     bool is_changed = false;
     int rc = epochs_note(&log->epochs, b->leader_epoch, b->base_offset, &is_changed);
     if (rc == 0)
         rc = plog_note_producer(log, b, append_control(append, b, control), now.wall_ms);
-    if (is_changed) {
-        log->has_epochs_to_write = true;
-        plog_mark_pending(log);
-    }
+    if (is_changed)
+        plog_mark_epochs(log);
     return rc == 0 ? 0 : refuse(append, rc, error_text(rc));
 }
 
-static void append_commit(struct plog *log, struct place *place, struct segment *next, const struct batch *b)
+static void append_commit(struct plog *log, struct place *place, struct segment *next,
+                          const struct batch *b)
 {
     struct store *store = log->store;
     if (next != NULL)

@@ -3,12 +3,13 @@
  *
  * Owner: immutable (pure functions over bytes).
  *
- * The rules are those of Kafka's ProduceRequest.validateRecords, UnifiedLog.analyzeAndValidateRecords and
- * LogValidator.validateBatch, in the order in which Kafka applies them, so that a batch with two faults is
- * refused for the same one. Reasons are short texts for the client; the error decides what it does.
+ * The rules are those of Kafka's ProduceRequest.validateRecords,
+ * UnifiedLog.analyzeAndValidateRecords and LogValidator.validateBatch, in the order in which Kafka
+ * applies them, so that a batch with two faults is refused for the same one. Reasons are short
+ * texts for the client; the error decides what it does.
  *
- * Does not look at records (record_walk.c), sequences (producers.c) or the checksum: the caller computes the
- * CRC in the pass that copies.
+ * Does not look at records (record_walk.c), sequences (producers.c) or the checksum: the caller
+ * computes the CRC in the pass that copies.
  */
 #include "batch.h"
 
@@ -18,9 +19,9 @@
 #include "crc.h"
 
 enum {
-    BATCH_BODY_MIN = BATCH_HEADER - BATCH_LENGTH_END, /* batchLength of an empty batch                  */
-    OLD_BODY_MIN = 14,                                /* magic 0: crc, magic, attributes, key, value    */
-    ZSTD_VERSION_MIN = 7,                             /* Produce from which zstd is known (KIP-110)     */
+    BATCH_BODY_MIN = BATCH_HEADER - BATCH_LENGTH_END, /* batchLength of an empty batch */
+    OLD_BODY_MIN = 14,    /* magic 0: crc, magic, attributes, key, value    */
+    ZSTD_VERSION_MIN = 7, /* Produce from which zstd is known (KIP-110)     */
 };
 
 int batch_header(const uint8_t *from, struct batch *out)
@@ -68,7 +69,8 @@ int batch_header_refused(const uint8_t *from, int error, struct append *append)
     if (magic > 2)
         return refuse(append, E_CORRUPT, "Invalid magic found in record: %d", (int8_t)magic);
     return refuse(append, E_INVALID_RECORD,
-                  "Produce requests with version %d are only allowed to contain record batches with magic version 2",
+                  "Produce requests with version %d are only allowed to contain record batches "
+                  "with magic version 2",
                   append->request_version);
 }
 
@@ -77,23 +79,27 @@ static int check_codec(const struct batch *b, struct append *append)
     uint8_t codec = batch_codec(b);
     if (codec >= CODECS_N)
         return refuse(append, E_BAD_CODEC, "Unknown compression type id: %d", codec);
-    if (codec == CODEC_ZSTD && append->request_version >= 0 && append->request_version < ZSTD_VERSION_MIN)
-        return refuse(append, E_BAD_CODEC,
-                      "Produce requests with version %d are not allowed to use ZStandard compression",
-                      append->request_version);
+    if (codec == CODEC_ZSTD && append->request_version >= 0 &&
+        append->request_version < ZSTD_VERSION_MIN)
+        return refuse(
+            append, E_BAD_CODEC,
+            "Produce requests with version %d are not allowed to use ZStandard compression",
+            append->request_version);
     return 0;
 }
 
 static int check_counts(const struct batch *b, struct append *append)
 {
     if (b->last_delta < 0)
-        return refuse(append, E_INVALID_RECORD, "Batch has an invalid offset range: [0, %d]", b->last_delta);
+        return refuse(append, E_INVALID_RECORD, "Batch has an invalid offset range: [0, %d]",
+                      b->last_delta);
     if (b->records_n <= 0)
-        return refuse(append, E_INVALID_RECORD, "Invalid reported count for record batch: %d", b->records_n);
+        return refuse(append, E_INVALID_RECORD, "Invalid reported count for record batch: %d",
+                      b->records_n);
     if ((int64_t)b->last_delta + 1 != b->records_n)
         return refuse(append, E_INVALID_RECORD,
-                      "Inconsistent batch offset range [0, %d] and count of records %d", b->last_delta,
-                      b->records_n);
+                      "Inconsistent batch offset range [0, %d] and count of records %d",
+                      b->last_delta, b->records_n);
     return 0;
 }
 
@@ -101,19 +107,20 @@ static int check_producer(const struct batch *b, struct append *append)
 {
     if (b->producer_id < 0) {
         if (batch_is_transactional(b))
-            return refuse(append, E_INVALID_RECORD, "Transactional record batch without a producer id");
+            return refuse(append, E_INVALID_RECORD,
+                          "Transactional record batch without a producer id");
         return 0;
     }
     if (batch_is_control(b))
         return 0;
     if (b->base_sequence < 0)
         return refuse(append, E_INVALID_RECORD,
-                      "Invalid sequence number %d in record batch with producerId %lld", b->base_sequence,
-                      (long long)b->producer_id);
+                      "Invalid sequence number %d in record batch with producerId %lld",
+                      b->base_sequence, (long long)b->producer_id);
     if (b->producer_epoch < 0)
         return refuse(append, E_INVALID_RECORD,
-                      "Invalid producer epoch %d in record batch with producerId %lld", b->producer_epoch,
-                      (long long)b->producer_id);
+                      "Invalid producer epoch %d in record batch with producerId %lld",
+                      b->producer_epoch, (long long)b->producer_id);
     return 0;
 }
 
@@ -125,11 +132,12 @@ static int64_t add_saturated(int64_t a, int64_t b)
     return sum;
 }
 
-static int check_timestamps(const struct batch *b, const struct log_config *config, struct append *append,
-                            int64_t wall_ms)
+static int check_timestamps(const struct batch *b, const struct log_config *config,
+                            struct append *append, int64_t wall_ms)
 {
     if (append->request_version >= 0 && (b->attributes & BATCH_LOG_APPEND_TIME))
-        return refuse(append, E_INVALID_TIMESTAMP, "Producer should not set timestamp type to LogAppendTime.");
+        return refuse(append, E_INVALID_TIMESTAMP,
+                      "Producer should not set timestamp type to LogAppendTime.");
     if (config->is_log_append_time || batch_codec(b) == CODEC_NONE)
         return 0;
     int64_t first = add_saturated(wall_ms, -config->timestamp_before_max_ms);
@@ -137,26 +145,29 @@ static int check_timestamps(const struct batch *b, const struct log_config *conf
     const int64_t times[2] = {b->base_timestamp, b->max_timestamp};
     for (int i = 0; i < 2; i++)
         if (times[i] != -1 && (times[i] < first || times[i] > last))
-            return refuse(append, E_INVALID_TIMESTAMP,
-                          "Timestamp %lld is out of range. The timestamp should be within [%lld, %lld]",
-                          (long long)times[i], (long long)first, (long long)last);
+            return refuse(
+                append, E_INVALID_TIMESTAMP,
+                "Timestamp %lld is out of range. The timestamp should be within [%lld, %lld]",
+                (long long)times[i], (long long)first, (long long)last);
     return 0;
 }
 
-int batch_check_produced(const struct batch *b, const struct log_config *config, struct append *append,
-                         int64_t wall_ms)
+int batch_check_produced(const struct batch *b, const struct log_config *config,
+                         struct append *append, int64_t wall_ms)
 {
     bool is_client = append->request_version >= 0;
     int error = check_codec(b, append);
     if (error < 0)
         return error;
     if (is_client && b->base_offset != 0)
-        return refuse(append, E_INVALID_RECORD, "The baseOffset of the record batch should be 0, but it is %lld",
+        return refuse(append, E_INVALID_RECORD,
+                      "The baseOffset of the record batch should be 0, but it is %lld",
                       (long long)b->base_offset);
     if (b->bytes > config->max_message_bytes)
-        return refuse(append, E_TOO_LARGE,
-                      "The record batch size is %u bytes which exceeds the maximum configured value of %u.",
-                      b->bytes, config->max_message_bytes);
+        return refuse(
+            append, E_TOO_LARGE,
+            "The record batch size is %u bytes which exceeds the maximum configured value of %u.",
+            b->bytes, config->max_message_bytes);
     error = check_counts(b, append);
     if (error < 0)
         return error;

@@ -8,8 +8,8 @@
  *   varint key length, -1 null | key | varint value length, -1 null | value
  *   varint header count | headers: varint key length, key, varint value length (-1 null), value
  *
- * The builder writes straight behind the header's place, so nothing is copied twice. Invariant: bytes
- * [0, n) of `to` are the header's place and whole records. Compression is compress.c's.
+ * The builder writes straight behind the header's place, so nothing is copied twice. Invariant:
+ * bytes [0, n) of `to` are the header's place and whole records. Compression is compress.c's.
  */
 #include "batch.h"
 
@@ -39,8 +39,8 @@ static uint64_t put_bytes_n(struct bytes v)
     return v.ptr == NULL ? 1 : (uint64_t)varint_bytes(v.n) + v.n;
 }
 
-int batch_add_headers(struct batch_builder *b, int64_t timestamp, struct bytes key, struct bytes value,
-                      struct bytes headers)
+int batch_add_headers(struct batch_builder *b, int64_t timestamp, struct bytes key,
+                      struct bytes value, struct bytes headers)
 {
     static const uint8_t no_headers = 0;
     if (headers.n == 0)
@@ -89,7 +89,8 @@ uint32_t batch_end(struct batch_builder *b, int16_t attributes, int32_t leader_e
     return b->n;
 }
 
-void batch_stamp_producer(uint8_t *batch, int64_t producer_id, int16_t producer_epoch, int32_t base_sequence)
+void batch_stamp_producer(uint8_t *batch, int64_t producer_id, int16_t producer_epoch,
+                          int32_t base_sequence)
 {
     store_u64(batch + BATCH_PRODUCER_ID_AT, (uint64_t)producer_id);
     store_u16(batch + BATCH_PRODUCER_EPOCH_AT, (uint16_t)producer_epoch);

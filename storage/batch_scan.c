@@ -3,8 +3,8 @@
  *
  * Owner: the caller.
  *
- * Invariant: window holds what the file held at window_pos when it was read; positions only rise, so a window is
- * never used again after it was passed.
+ * Invariant: window holds what the file held at window_pos when it was read; positions only rise,
+ * so a window is never used again after it was passed.
  */
 #include "batch_scan.h"
 

@@ -7,18 +7,20 @@
  *   time_ms >= 0         the first record with a timestamp >= time_ms
  *   TIME_MAX_TIMESTAMP   the record with the largest timestamp, the first of several
  *
- * A segment whose largest timestamp (from the store, in memory) is too small is not opened. In the others the
- * search begins at the place the store knows, or the index files name, or at the front:
+ * A segment whose largest timestamp (from the store, in memory) is too small is not opened. In the
+ * others the search begins at the place the store knows, or the index files name, or at the front:
  *
- *   .timeindex: largest entry with timestamp <= wanted -> offset    .index: largest entry <= offset -> position
+ *   .timeindex   largest entry with timestamp <= wanted -> offset
+ *   .index       largest entry <= offset                -> position
  *
- * and reads headers until a batch's maxTimestamp fits; only that batch's records are read, decompressed when they
- * are compressed. The index files may be absent (the active segment) or damaged: a position is believed when a
- * whole batch of the right offset begins there, else the search begins at the front. An index can only make
- * the answer come sooner, with one exception: a .timeindex whose entries rise but are wrong.
+ * and reads headers until a batch's maxTimestamp fits; only that batch's records are read,
+ * decompressed when they are compressed. The index files may be absent (the active segment) or
+ * damaged: a position is believed when a whole batch of the right offset begins there, else the
+ * search begins at the front. An index can only make the answer come sooner, with one exception: a
+ * .timeindex whose entries rise but are wrong.
  *
- * A LogAppendTime batch gives all its records its maxTimestamp. A segment that is gone meanwhile (retention) is
- * passed over.
+ * A LogAppendTime batch gives all its records its maxTimestamp. A segment that is gone meanwhile
+ * (retention) is passed over.
  */
 #include "batch_scan.h"
 #include "compress.h"
@@ -72,7 +74,7 @@ static int search_records(struct search *s, const struct batch *b, struct bytes 
     }
     while ((error = record_next(records, &at, &r)) == 0 && !s->is_done) {
         int64_t timestamp = (int64_t)((uint64_t)b->base_timestamp + (uint64_t)r.timestamp_delta);
-        int64_t offset = b->base_offset + r.offset_delta;
+        int64_t offset = (int64_t)((uint64_t)b->base_offset + (uint64_t)(int64_t)r.offset_delta);
         if (b->attributes & BATCH_LOG_APPEND_TIME)
             timestamp = b->max_timestamp;
         if (offset >= s->offset_min && is_better(s, timestamp))
@@ -104,8 +106,8 @@ static int search_batches(struct search *s, struct batch_scan *scan)
 
 /* ── where to begin ── */
 
-static int read_index(struct search *s, const char *directory, int64_t base_offset, const char *suffix,
-                      struct bytes *out)
+static int read_index(struct search *s, const char *directory, int64_t base_offset,
+                      const char *suffix, struct bytes *out)
 {
     char path[DISK_PATH_MAX];
     segment_path(path, directory, base_offset, suffix);
@@ -117,9 +119,11 @@ static bool is_batch_at(struct search *s, int fd, uint64_t bytes, uint64_t pos, 
 {
     uint8_t header[BATCH_HEADER];
     struct batch b;
-    if (pos + BATCH_HEADER > bytes || disk_read(s->disk, fd, header, sizeof header, pos) != sizeof header)
+    if (pos + BATCH_HEADER > bytes ||
+        disk_read(s->disk, fd, header, sizeof header, pos) != sizeof header)
         return false;
-    return batch_header(header, &b) == 0 && b.bytes <= bytes - pos && batch_last_offset(&b) <= offset_max;
+    return batch_header(header, &b) == 0 && b.bytes <= bytes - pos &&
+           batch_last_offset(&b) <= offset_max;
 }
 
 static uint64_t begin_by_index(struct search *s, const struct job *job, uint32_t i, int fd)
@@ -128,7 +132,8 @@ static uint64_t begin_by_index(struct search *s, const struct job *job, uint32_t
     struct bytes times, index = {NULL, 0};
     int32_t relative;
     uint64_t pos = 0;
-    if (s->wanted == TIME_MAX_TIMESTAMP || read_index(s, job->directory, base_offset, ".timeindex", &times) < 0)
+    if (s->wanted == TIME_MAX_TIMESTAMP ||
+        read_index(s, job->directory, base_offset, ".timeindex", &times) < 0)
         return 0;
     times.n = time_index_count(times) * TIME_INDEX_ENTRY;
     if (time_index_find(times, s->wanted, &relative, &found) &&
@@ -138,7 +143,9 @@ static uint64_t begin_by_index(struct search *s, const struct job *job, uint32_t
     }
     file_read_free(&times);
     file_read_free(&index);
-    return pos > 0 && is_batch_at(s, fd, job->segments[i].bytes, pos, base_offset + relative) ? pos : 0;
+    if (pos == 0 || !is_batch_at(s, fd, job->segments[i].bytes, pos, base_offset + relative))
+        return 0;
+    return pos;
 }
 
 static int search_segment(struct search *s, const struct job *job, uint32_t i)

@@ -1,9 +1,10 @@
 /*
  * cache.c - pages of segments by position, and which of them may be given up.
  *
- * Owner: home. The table is made once for the whole region: one chain per four small pages, so chains stay
- * short even when every page is small. Eviction takes the least recently used page that only the cache holds;
- * pages lent to readers are passed over and move to the end. Both are bounded per call.
+ * Owner: home. The table is made once for the whole region: one chain per four small pages, so
+ * chains stay short even when every page is small. Eviction takes the least recently used page that
+ * only the cache holds; pages lent to readers are passed over and move to the end. Both are bounded
+ * per call.
  *
  * Does not know what is written: segments and flush.c set the flags.
  */
@@ -34,7 +35,8 @@ void cache_fini(struct cache *cache)
     cache->table = NULL;
 }
 
-static struct page **cache_chain(struct cache *cache, const struct segment *segment, uint64_t pos, uint32_t size)
+static struct page **cache_chain(struct cache *cache, const struct segment *segment, uint64_t pos,
+                                 uint32_t size)
 {
     uint64_t h = hash_mix((uint64_t)(uintptr_t)segment ^ (pos << 1) ^ (size == PAGE_LARGE));
     return &cache->table[h & cache->mask];
@@ -45,11 +47,13 @@ static struct page *cache_next(const struct page *page)
     return (struct page *)(uintptr_t)page->user[0];
 }
 
-struct page *cache_at(struct cache *cache, const struct segment *segment, uint64_t pos, uint32_t size)
+struct page *cache_at(struct cache *cache, const struct segment *segment, uint64_t pos,
+                      uint32_t size)
 {
     pos = align_down(pos, size);
     struct page *page = *cache_chain(cache, segment, pos, size);
-    while (page != NULL && !(cache_page_segment(page) == segment && cache_page_pos(page) == pos && page->size == size))
+    while (page != NULL && !(cache_page_segment(page) == segment && cache_page_pos(page) == pos &&
+                             page->size == size))
         page = cache_next(page);
     return page;
 }
@@ -103,8 +107,8 @@ struct page *cache_take(struct cache *cache, uint32_t size)
     return page;
 }
 
-void cache_insert(struct cache *cache, struct page *page, struct segment *segment, uint64_t pos, uint32_t from,
-                  uint32_t to, uint64_t flags)
+void cache_insert(struct cache *cache, struct page *page, struct segment *segment, uint64_t pos,
+                  uint32_t from, uint32_t to, uint64_t flags)
 {
     check(is_aligned(pos, page->size) && pos <= CACHE_PAGE_POS);
     check(from <= to && to <= page->size);

@@ -7,8 +7,8 @@
  *   user[1]  struct segment *           user_n   to: one behind the last byte held
  *   user[2]  position, and flags in the two highest bits
  *
- * The cache holds one reference of each page in it. Tail pages are in no list; clean pages are in `lru`, least
- * recently used first, unless they are being filled.
+ * The cache holds one reference of each page in it. Tail pages are in no list; clean pages are in
+ * `lru`, least recently used first, unless they are being filled.
  */
 #ifndef MILLRACE_CACHE_H
 #define MILLRACE_CACHE_H
@@ -17,9 +17,9 @@
 
 struct segment;
 
-#define CACHE_PAGE_TAIL (1ull << 63)    /* holds bytes that are not written */
+#define CACHE_PAGE_TAIL    (1ull << 63) /* holds bytes that are not written */
 #define CACHE_PAGE_FILLING (1ull << 62) /* being read from the disk         */
-#define CACHE_PAGE_POS (CACHE_PAGE_FILLING - 1)
+#define CACHE_PAGE_POS     (CACHE_PAGE_FILLING - 1)
 
 /* Owner: home. */
 struct cache {
@@ -51,13 +51,15 @@ static inline bool cache_page_is(const struct page *page, uint64_t flag)
 /* The page that holds the byte at `pos`; NULL when none does. Counts as used. */
 struct page *cache_find(struct cache *cache, const struct segment *segment, uint64_t pos);
 /* The page of this size whose range holds `pos`, whatever of it is there. */
-struct page *cache_at(struct cache *cache, const struct segment *segment, uint64_t pos, uint32_t size);
+struct page *cache_at(struct cache *cache, const struct segment *segment, uint64_t pos,
+                      uint32_t size);
 /* A page of memory, evicting clean pages when there is none; NULL when that does not help. */
 struct page *cache_take(struct cache *cache, uint32_t size);
 /* Enters a page that holds [from, to); takes over the caller's reference. */
-void cache_insert(struct cache *cache, struct page *page, struct segment *segment, uint64_t pos, uint32_t from,
-                  uint32_t to, uint64_t flags);
-void cache_flags_set(struct cache *cache, struct page *page, uint64_t flags); /* and the list that follows */
+void cache_insert(struct cache *cache, struct page *page, struct segment *segment, uint64_t pos,
+                  uint32_t from, uint32_t to, uint64_t flags);
+/* Sets the flags, and puts the page into the list that follows from them. */
+void cache_flags_set(struct cache *cache, struct page *page, uint64_t flags);
 void cache_remove(struct cache *cache, struct page *page);
 
 #endif

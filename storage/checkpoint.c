@@ -3,11 +3,11 @@
  *
  * Owner: main at boot and stop.
  *
- * One hash table (linear probing, at most half full) of partitions; each has up to four offsets, -1 = none. A
- * removed partition keeps its place with four times -1, so probing never breaks.
+ * One hash table (linear probing, at most half full) of partitions; each has up to four offsets, -1
+ * = none. A removed partition keeps its place with four times -1, so probing never breaks.
  *
- * Reading takes what Apache Kafka takes: fields apart by any white space, a last line without its line feed. Two
- * lines for one partition: the later one counts.
+ * Reading takes what Apache Kafka takes: fields apart by any white space, a last line without its
+ * line feed. Two lines for one partition: the later one counts.
  */
 #include "checkpoint.h"
 
@@ -62,7 +62,8 @@ void checkpoints_free(struct checkpoints *c)
 }
 
 /* Its place, or the free one where it would stand. There is always one. */
-static struct checkpoint *place_of(const struct checkpoints *c, struct bytes topic, int32_t partition)
+static struct checkpoint *place_of(const struct checkpoints *c, struct bytes topic,
+                                   int32_t partition)
 {
     uint32_t at = (uint32_t)hash_bytes(topic.ptr, topic.n, (uint64_t)(uint32_t)partition);
     for (;; at++) {
@@ -83,14 +84,15 @@ static int checkpoints_grow(struct checkpoints *c)
         return E_NO_MEMORY;
     for (uint32_t i = 0; i < c->max; i++)
         if (c->v[i].topic != NULL)
-            *place_of(&bigger, bytes_of(c->v[i].topic, c->v[i].topic_n), c->v[i].partition) = c->v[i];
+            *place_of(&bigger, bytes_of(c->v[i].topic, c->v[i].topic_n), c->v[i].partition) =
+                c->v[i];
     free(c->v);
     *c = bigger;
     return 0;
 }
 
-int checkpoint_set(struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic, int32_t partition,
-                   int64_t offset)
+int checkpoint_set(struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic,
+                   int32_t partition, int64_t offset)
 {
     check(kind < CHECKPOINTS_N && offset >= 0 && partition >= 0 && topic.n > 0);
     int error = checkpoints_grow(c);
@@ -112,8 +114,8 @@ int checkpoint_set(struct checkpoints *c, enum checkpoint_kind kind, struct byte
     return 0;
 }
 
-bool checkpoint_get(const struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic, int32_t partition,
-                    int64_t *offset)
+bool checkpoint_get(const struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic,
+                    int32_t partition, int64_t *offset)
 {
     check(kind < CHECKPOINTS_N);
     const struct checkpoint *p = c->max == 0 ? NULL : place_of(c, topic, partition);
@@ -142,7 +144,8 @@ uint32_t checkpoint_count(const struct checkpoints *c, enum checkpoint_kind kind
 
 static int compare(const void *a, const void *b)
 {
-    const struct checkpoint *x = *(const struct checkpoint *const *)a, *y = *(const struct checkpoint *const *)b;
+    const struct checkpoint *x = *(const struct checkpoint *const *)a,
+                            *y = *(const struct checkpoint *const *)b;
     uint32_t n = x->topic_n < y->topic_n ? x->topic_n : y->topic_n;
     int order = memcmp(x->topic, y->topic, n);
     if (order == 0)
@@ -150,9 +153,10 @@ static int compare(const void *a, const void *b)
     return order != 0 ? order : (x->partition > y->partition) - (x->partition < y->partition);
 }
 
-/* Pointers to the partitions that have an offset of this kind, sorted; *bytes: room their lines need. */
-static int sorted_of(const struct checkpoints *c, enum checkpoint_kind kind, const struct checkpoint ***out,
-                     uint32_t *n, uint64_t *bytes)
+/* Pointers to the partitions that have an offset of this kind, sorted; *bytes: room their lines
+ * need. */
+static int sorted_of(const struct checkpoints *c, enum checkpoint_kind kind,
+                     const struct checkpoint ***out, uint32_t *n, uint64_t *bytes)
 {
     const struct checkpoint **v = malloc((c->n + 1) * sizeof(struct checkpoint *));
     if (v == NULL)
@@ -180,18 +184,31 @@ int checkpoint_text(const struct checkpoints *c, enum checkpoint_kind kind, stru
     int error = sorted_of(c, kind, &v, &n, &bytes);
     if (error < 0)
         return error;
-    char *text = malloc(bytes), *p = text;
+    char *text = malloc(bytes);
     if (text == NULL) {
         free(v);
         return E_NO_MEMORY;
     }
-    p += sprintf(p, "0\n%u\n", n);
+    size_t at = (size_t)snprintf(text, bytes, "0\n%u\n", n);
     for (uint32_t i = 0; i < n; i++)
-        p += sprintf(p, "%.*s %d %lld\n", (int)v[i]->topic_n, v[i]->topic, v[i]->partition,
-                     (long long)v[i]->offsets[kind]);
+        at += (size_t)snprintf(text + at, bytes - at, "%.*s %d %lld\n", (int)v[i]->topic_n,
+                               v[i]->topic, v[i]->partition, (long long)v[i]->offsets[kind]);
+    check(at < bytes);
     free(v);
-    *out = bytes_of(text, (size_t)(p - text));
+    *out = bytes_of(text, at);
     return 0;
+}
+
+/* Letters, digits, '.', '_', '-': what Kafka lets a topic be called. */
+static bool is_topic(struct bytes topic)
+{
+    for (uint32_t i = 0; i < topic.n; i++) {
+        uint8_t c = topic.ptr[i], letter = c | 0x20;
+        if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') && c != '.' && c != '_' &&
+            c != '-')
+            return false;
+    }
+    return topic.n > 0 && topic.n <= TOPIC_MAX;
 }
 
 /* "topic partition offset". */
@@ -199,12 +216,14 @@ static int parse_line(struct checkpoints *c, enum checkpoint_kind kind, struct b
 {
     const uint8_t *space = line.n == 0 ? NULL : memchr(line.ptr, ' ', line.n);
     int64_t partition, offset;
-    if (space == NULL || space == line.ptr || space - line.ptr > TOPIC_MAX)
+    if (space == NULL)
         return E_CORRUPT;
     struct bytes topic = bytes_of(line.ptr, (size_t)(space - line.ptr));
+    if (!is_topic(topic))
+        return E_CORRUPT;
     line = bytes_of(space, line.n - topic.n);
-    if (!text_char(&line, ' ') || !text_number(&line, 0, INT32_MAX, &partition) || !text_char(&line, ' ') ||
-        !text_number(&line, 0, INT64_MAX, &offset) || line.n > 0)
+    if (!text_char(&line, ' ') || !text_number(&line, 0, INT32_MAX, &partition) ||
+        !text_char(&line, ' ') || !text_number(&line, 0, INT64_MAX, &offset) || line.n > 0)
         return E_CORRUPT;
     return checkpoint_set(c, kind, topic, (int32_t)partition, offset);
 }
@@ -223,7 +242,8 @@ int checkpoint_parse(struct checkpoints *c, enum checkpoint_kind kind, struct by
 
 /* ── files ── */
 
-static int read_one(struct checkpoints *c, enum checkpoint_kind kind, struct disk *disk, const char *directory)
+static int read_one(struct checkpoints *c, enum checkpoint_kind kind, struct disk *disk,
+                    const char *directory)
 {
     char path[DISK_PATH_MAX];
     struct bytes text;
@@ -237,21 +257,25 @@ static int read_one(struct checkpoints *c, enum checkpoint_kind kind, struct dis
     return error;
 }
 
-int checkpoints_read(struct checkpoints *c, struct disk *disk, const char *directory, char *why, size_t why_n)
+int checkpoints_read(struct checkpoints *c, struct disk *disk, const char *directory, char *why,
+                     size_t why_n)
 {
     for (enum checkpoint_kind kind = 0; kind < CHECKPOINTS_N; kind++) {
         int error = read_one(c, kind, disk, directory);
         if (error == 0)
             continue;
-        snprintf(why, why_n, "%s/%s cannot be used: %s; %s", directory, checkpoint_name(kind), error_text(error),
-                 kind == CHECKPOINT_LOG_START ? "removing it brings records back that were deleted"
-                                              : "it may be removed: the logs are then checked from their beginning");
+        snprintf(why, why_n, "%s/%s cannot be used: %s; %s", directory, checkpoint_name(kind),
+                 error_text(error),
+                 kind == CHECKPOINT_LOG_START
+                     ? "removing it brings records back that were deleted"
+                     : "it may be removed: the logs are then checked from their beginning");
         return error;
     }
     return 0;
 }
 
-int checkpoint_write(const struct checkpoints *c, enum checkpoint_kind kind, struct disk *disk, const char *directory)
+int checkpoint_write(const struct checkpoints *c, enum checkpoint_kind kind, struct disk *disk,
+                     const char *directory)
 {
     struct bytes text;
     int error = checkpoint_text(c, kind, &text);

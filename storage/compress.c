@@ -3,9 +3,9 @@
  *
  * Owner: immutable; struct plain: its holder.
  *
- * No format says reliably how much it holds (zstd may, gzip does modulo 2^32 and lies, lz4 and Kafka's snappy
- * framing do not), so plain_decompress guesses four times the input and doubles until it fits: at most twice the
- * work, never more memory than twice the output.
+ * No format says reliably how much it holds (zstd may, gzip does modulo 2^32 and lies, lz4 and
+ * Kafka's snappy framing do not), so plain_decompress guesses four times the input and doubles
+ * until it fits: at most twice the work, never more memory than twice the output.
  */
 #include "compress.h"
 

@@ -1,11 +1,12 @@
 /*
  * compress.h - the four codecs of record batches, both directions, into memory of the caller.
  *
- * Owner: immutable (pure functions; contexts of the libraries live for one call, on the heap). For helpers, boot
- * and tools, never for a worker's turn.
+ * Owner: immutable (pure functions; contexts of the libraries live for one call, on the heap). For
+ * helpers, boot and tools, never for a worker's turn.
  *
- * Output never exceeds `max`, whatever the input says about itself: a batch of a hundred bytes may claim to hold
- * gigabytes. One library per file: compress_gzip.c, compress_snappy.c, compress_lz4.c, compress_zstd.c.
+ * Output never exceeds `max`, whatever the input says about itself: a batch of a hundred bytes may
+ * claim to hold gigabytes. One library per file: compress_gzip.c, compress_snappy.c,
+ * compress_lz4.c, compress_zstd.c.
  */
 #ifndef MILLRACE_COMPRESS_H
 #define MILLRACE_COMPRESS_H
@@ -16,12 +17,13 @@
 
 enum { COMPRESS_LEVEL_DEFAULT = INT32_MIN, DECOMPRESS_BYTES_MAX = 256 << 20 };
 
-/* Bytes written, or E_TOO_LARGE (more than `max`), E_CORRUPT, E_NO_MEMORY, E_BAD_CODEC (not an enum codec).
- * CODEC_NONE copies. */
+/* Bytes written, or E_TOO_LARGE (more than `max`), E_CORRUPT, E_NO_MEMORY, E_BAD_CODEC (not an enum
+ * codec). CODEC_NONE copies. */
 nodiscard int64_t codec_decompress(uint8_t codec, struct bytes from, uint8_t *to, uint32_t max);
-/* Bytes written, or E_TOO_LARGE when `max` is too little (codec_bytes_max is always enough), E_NO_MEMORY,
- * E_BAD_CODEC, E_INVALID (level). */
-nodiscard int64_t codec_compress(uint8_t codec, int level, struct bytes from, uint8_t *to, uint32_t max);
+/* Bytes written, or E_TOO_LARGE when `max` is too little (codec_bytes_max is always enough),
+ * E_NO_MEMORY, E_BAD_CODEC, E_INVALID (level). */
+nodiscard int64_t codec_compress(uint8_t codec, int level, struct bytes from, uint8_t *to,
+                                 uint32_t max);
 uint64_t codec_bytes_max(uint8_t codec, uint32_t n);
 
 /* Decompresses into heap memory that grows as needed, at most `max`; reused from call to call.

@@ -3,8 +3,8 @@
  *
  * Owner: immutable.
  *
- * Several members one after another are one stream; whatever follows the last member and is not the beginning
- * of another is ignored, as Java does.
+ * Several members one after another are one stream; whatever follows the last member and is not the
+ * beginning of another is ignored, as Java does.
  */
 #include "compress.h"
 
@@ -19,7 +19,10 @@ static bool has_member(const z_stream *z)
 
 int64_t gzip_decompress(struct bytes from, uint8_t *to, uint32_t max)
 {
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)from.ptr, .avail_in = from.n, .next_out = to, .avail_out = max};
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)from.ptr,
+                  .avail_in = from.n,
+                  .next_out = to,
+                  .avail_out = max};
     if (inflateInit2(&z, GZIP_WINDOW + GZIP_FORMAT) != Z_OK)
         return E_NO_MEMORY;
     int64_t result = 0;
@@ -45,10 +48,14 @@ uint64_t gzip_bytes_max(uint32_t n)
 
 int64_t gzip_compress(int level, struct bytes from, uint8_t *to, uint32_t max)
 {
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)from.ptr, .avail_in = from.n, .next_out = to, .avail_out = max};
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)from.ptr,
+                  .avail_in = from.n,
+                  .next_out = to,
+                  .avail_out = max};
     if (level == COMPRESS_LEVEL_DEFAULT)
         level = Z_DEFAULT_COMPRESSION;
-    int rc = deflateInit2(&z, level, Z_DEFLATED, GZIP_WINDOW + GZIP_FORMAT, GZIP_MEMORY, Z_DEFAULT_STRATEGY);
+    int rc = deflateInit2(&z, level, Z_DEFLATED, GZIP_WINDOW + GZIP_FORMAT, GZIP_MEMORY,
+                          Z_DEFAULT_STRATEGY);
     if (rc != Z_OK)
         return rc == Z_STREAM_ERROR ? E_INVALID : E_NO_MEMORY;
     rc = deflate(&z, Z_FINISH);

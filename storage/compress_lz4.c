@@ -3,8 +3,8 @@
  *
  * Owner: immutable.
  *
- * Written: independent blocks of 64 KiB, no checksum of the content, no content size. Read: any frame; what
- * follows its end mark is ignored, as Kafka does.
+ * Written: independent blocks of 64 KiB, no checksum of the content, no content size. Read: any
+ * frame; what follows its end mark is ignored, as Kafka does.
  */
 #include "compress.h"
 

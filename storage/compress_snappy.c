@@ -1,13 +1,14 @@
 /*
- * compress_snappy.c - snappy in the framing of xerial's SnappyOutputStream, which every Kafka client writes.
+ * compress_snappy.c - snappy in the framing of xerial's SnappyOutputStream, which every Kafka
+ * client writes.
  *
  * Owner: immutable.
  *
  *   0  82 'S' 'N' 'A' 'P' 'P' 'Y' 00 | 8 i32 version 1 | 12 i32 oldest compatible version 1
- *   16 blocks: i32 length, that many bytes of raw snappy; at most 32 KiB of plain bytes each when we write
+ *   16 blocks: i32 length, that many bytes of raw snappy; of at most 32 KiB when we write
  *
- * Streams joined end to end repeat the head between blocks. Input without the head is one raw snappy block, which
- * is what SnappyInputStream makes of it.
+ * Streams joined end to end repeat the head between blocks. Input without the head is one raw
+ * snappy block, which is what SnappyInputStream makes of it.
  */
 #include "compress.h"
 
@@ -15,7 +16,8 @@
 
 enum { XERIAL_HEAD = 16, XERIAL_MAGIC = 8, XERIAL_BLOCK = 32 << 10 };
 
-static const uint8_t xerial_head[XERIAL_HEAD] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1};
+static const uint8_t xerial_head[XERIAL_HEAD] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,
+                                                 0,    0,   0,   1,   0,   0,   0,   1};
 
 static bool has_head(const uint8_t *p, uint32_t n)
 {
@@ -76,7 +78,8 @@ int64_t snappy_xerial_compress(struct bytes from, uint8_t *to, uint32_t max)
         /* The library asks for room for the worst case, whatever comes out. */
         size_t bytes = max - out < 4 ? 0 : max - out - 4;
         if (bytes < snappy_max_compressed_length(n) ||
-            snappy_compress((const char *)from.ptr + at, n, (char *)to + out + 4, &bytes) != SNAPPY_OK)
+            snappy_compress((const char *)from.ptr + at, n, (char *)to + out + 4, &bytes) !=
+                SNAPPY_OK)
             return E_TOO_LARGE;
         store_u32(to + out, (uint32_t)bytes);
         out += 4 + (uint32_t)bytes;

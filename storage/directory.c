@@ -4,15 +4,18 @@
  * Owner: main; nobody else runs.
  *
  * Taking, in this order, so that nothing is touched before the lock is ours:
- *   1 make the directory when it is missing     2 lock .lock      3 read meta.properties, or format an empty one
- *   4 note and remove .kafka_cleanshutdown      (a start that fails later leaves an unclean directory, as in Kafka)
- * What a failed attempt made in 1 and 2 is removed again: a full or read-only disk is left as it was.
+ *   1 make the directory when it is missing
+ *   2 lock .lock
+ *   3 read meta.properties, or format an empty directory
+ *   4 note and remove .kafka_cleanshutdown: a start that fails later leaves an unclean directory
+ * What a failed attempt made in 1 and 2 is removed again: a full or read-only disk is left as it
+ * was.
  *
- * Leaving: the four checkpoints, then .kafka_cleanshutdown, last. A failure before that leaves an unclean
- * directory, which costs time at the next start and nothing else.
+ * Leaving: the four checkpoints, then .kafka_cleanshutdown, last. A failure before that leaves an
+ * unclean directory, which costs time at the next start and nothing else.
  *
- * .lock stays behind: its presence means nothing (disk-formats 4), and removing it would let two brokers lock two
- * files of the same name.
+ * .lock stays behind: its presence means nothing (disk-formats 4), and removing it would let two
+ * brokers lock two files of the same name.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,7 +74,8 @@ static const char *advice(int error)
 
 /* ── 1 the directory ── */
 
-/* Makes `path` and what is missing above it. made[0..*made_n) are the lengths of the paths that were made. */
+/* Makes `path` and what is missing above it. made[0..*made_n) are the lengths of the paths that
+ * were made. */
 static int make_directories(struct disk *disk, const char *path, size_t *made, int *made_n)
 {
     size_t n = strlen(path);
@@ -116,7 +120,8 @@ static void unmake_directories(struct disk *disk, const char *path, const size_t
 
 /* ── 2 the lock ── */
 
-static int lock_take(struct disk *disk, const char *path, int *lock_fd, bool *is_made, const struct why *why)
+static int lock_take(struct disk *disk, const char *path, int *lock_fd, bool *is_made,
+                     const struct why *why)
 {
     char lock[DISK_PATH_MAX];
     struct disk_stat s;
@@ -126,15 +131,17 @@ static int lock_take(struct disk *disk, const char *path, int *lock_fd, bool *is
     *is_made = disk_stat(disk, lock, &s) == E_NOT_FOUND;
     int fd = disk_open(disk, lock, DISK_WRITE | DISK_CREATE);
     if (fd < 0)
-        return fail(why, fd, "%s cannot be opened for writing: %s; %s", lock, error_text(fd), advice(fd));
+        return fail(why, fd, "%s cannot be opened for writing: %s; %s", lock, error_text(fd),
+                    advice(fd));
     error = disk_lock(disk, fd);
     if (error < 0) {
         disk_close(disk, fd);
         *is_made &= error != E_IN_USE; /* then it is the holder's */
         if (error == E_IN_USE)
             return fail(why, error,
-                        "%s is in use by another broker (millrace or Apache Kafka); stop that one, or give this one "
-                        "another directory with log.dirs", path);
+                        "%s is in use by another broker (millrace or Apache Kafka); stop that one, "
+                        "or give this one another directory with log.dirs",
+                        path);
         return fail(why, error, "%s cannot be locked: %s", lock, error_text(error));
     }
     *lock_fd = fd;
@@ -184,33 +191,40 @@ static int meta_parse(const char *file, struct bytes text, struct meta *m, const
     while ((error = property_next(&text, &p)) == 0) {
         error = meta_property(m, &p);
         if (error < 0)
-            return fail(why, E_INVALID, "%s: the value of %s cannot be used; restore the file from a backup", file,
+            return fail(why, E_INVALID,
+                        "%s: the value of %s cannot be used; restore the file from a backup", file,
                         p.key);
     }
     if (error != E_EOF)
-        return fail(why, E_INVALID, "%s is not readable as a properties file; restore it from a backup", file);
+        return fail(why, E_INVALID,
+                    "%s is not readable as a properties file; restore it from a backup", file);
     if (!m->has_version || m->version != META_VERSION)
-        return fail(why, E_INVALID, "%s: version is %lld, only version 1 (Apache Kafka 3.3 and later) is served", file,
-                    (long long)m->version);
+        return fail(why, E_INVALID,
+                    "%s: version is %lld, only version 1 (Apache Kafka 3.3 and later) is served",
+                    file, (long long)m->version);
     if (!m->has_node || !m->has_cluster)
         return fail(why, E_INVALID, "%s: %s is missing; restore the file from a backup", file,
                     m->has_node ? "cluster.id" : "node.id");
     return 0;
 }
 
-static int meta_write(struct disk *disk, const char *path, const struct directory_id *id, const struct why *why)
+static int meta_write(struct disk *disk, const char *path, const struct directory_id *id,
+                      const struct why *why)
 {
     char text[2 * CLUSTER_ID_MAX + 256], number[16], directory[UUID_TEXT_MAX];
     snprintf(number, sizeof number, "%d", id->node_id);
     uuid_text(&id->directory_id, directory);
-    char *p = text + sprintf(text, "#\n");
+    char *p = text;
+    *p++ = '#';
+    *p++ = '\n';
     p += property_write(p, "node.id", number);
     p += property_write(p, "directory.id", directory);
     p += property_write(p, "version", "1");
     p += property_write(p, "cluster.id", id->cluster_id);
     int error = file_replace(disk, path, meta_name, bytes_of(text, (size_t)(p - text)));
     if (error < 0)
-        return fail(why, error, "%s/%s cannot be written: %s; %s", path, meta_name, error_text(error), advice(error));
+        return fail(why, error, "%s/%s cannot be written: %s; %s", path, meta_name,
+                    error_text(error), advice(error));
     return 0;
 }
 
@@ -231,8 +245,8 @@ static int is_empty(struct disk *disk, const char *path, bool *out)
     return 0;
 }
 
-static int format(struct disk *disk, const char *path, int32_t node_id, const char *cluster_id, uint64_t seed,
-                  struct directory_id *out, const struct why *why)
+static int format(struct disk *disk, const char *path, int32_t node_id, const char *cluster_id,
+                  uint64_t seed, struct directory_id *out, const struct why *why)
 {
     struct prng prng;
     struct uuid cluster;
@@ -240,25 +254,28 @@ static int format(struct disk *disk, const char *path, int32_t node_id, const ch
     bool empty;
     int error = is_empty(disk, path, &empty);
     if (error < 0)
-        return fail(why, error, "%s cannot be listed: %s; %s", path, error_text(error), advice(error));
+        return fail(why, error, "%s cannot be listed: %s; %s", path, error_text(error),
+                    advice(error));
     if (!empty)
         return fail(why, E_INVALID,
-                    "%s holds files but no %s, so it is no log directory; choose an empty one with log.dirs, or "
-                    "restore that file", path, meta_name);
+                    "%s holds files but no %s, so it is no log directory; choose an empty one with "
+                    "log.dirs, or restore that file",
+                    path, meta_name);
     prng_init(&prng, seed);
     prng_uuid(&prng, &cluster);
     prng_uuid(&prng, &out->directory_id);
     uuid_text(&cluster, made);
     const char *id = cluster_id[0] == '\0' ? made : cluster_id;
     if (strlen(id) >= CLUSTER_ID_MAX)
-        return fail(why, E_INVALID, "the cluster id has more than %d characters", CLUSTER_ID_MAX - 1);
+        return fail(why, E_INVALID, "the cluster id has more than %d characters",
+                    CLUSTER_ID_MAX - 1);
     snprintf(out->cluster_id, sizeof out->cluster_id, "%s", id);
     out->node_id = node_id;
     return meta_write(disk, path, out, why);
 }
 
-static int identify(struct disk *disk, const char *path, int32_t node_id, const char *cluster_id, uint64_t seed,
-                    struct directory_id *out, const struct why *why)
+static int identify(struct disk *disk, const char *path, int32_t node_id, const char *cluster_id,
+                    uint64_t seed, struct directory_id *out, const struct why *why)
 {
     char file[DISK_PATH_MAX];
     struct bytes text;
@@ -269,7 +286,8 @@ static int identify(struct disk *disk, const char *path, int32_t node_id, const 
     if (error == E_NOT_FOUND)
         return format(disk, path, node_id, cluster_id, seed, out, why);
     if (error < 0)
-        return fail(why, error, "%s cannot be read: %s; %s", file, error_text(error), advice(error));
+        return fail(why, error, "%s cannot be read: %s; %s", file, error_text(error),
+                    advice(error));
     error = meta_parse(file, text, &meta, why);
     file_read_free(&text);
     if (error < 0)
@@ -277,8 +295,9 @@ static int identify(struct disk *disk, const char *path, int32_t node_id, const 
     *out = meta.id;
     if (meta.id.node_id != node_id)
         return fail(why, E_INVALID,
-                    "%s belongs to node %d, but node.id is %d; set node.id=%d, or choose another directory with "
-                    "log.dirs", path, meta.id.node_id, node_id, meta.id.node_id);
+                    "%s belongs to node %d, but node.id is %d; set node.id=%d, or choose another "
+                    "directory with log.dirs",
+                    path, meta.id.node_id, node_id, meta.id.node_id);
     if (meta.has_directory)
         return 0;
     struct prng prng;
@@ -301,12 +320,14 @@ static int clean_take(struct disk *disk, const char *path, bool *is_clean, const
     if (error == 0)
         error = directory_sync(disk, path);
     if (error < 0)
-        return fail(why, error, "%s cannot be removed: %s; %s", file, error_text(error), advice(error));
+        return fail(why, error, "%s cannot be removed: %s; %s", file, error_text(error),
+                    advice(error));
     return 0;
 }
 
-int directory_take(struct disk *disk, const char *path, int32_t node_id, const char *cluster_id, uint64_t seed,
-                   struct directory_id *out, bool *is_clean, int *lock_fd, char *why, size_t why_n)
+int directory_take(struct disk *disk, const char *path, int32_t node_id, const char *cluster_id,
+                   uint64_t seed, struct directory_id *out, bool *is_clean, int *lock_fd, char *why,
+                   size_t why_n)
 {
     struct why to = {why, why_n};
     size_t made[MADE_MAX];
@@ -317,7 +338,8 @@ int directory_take(struct disk *disk, const char *path, int32_t node_id, const c
     *out = (struct directory_id){.node_id = -1};
     /* Room for "/<topic of 249>-<partition>.<32 hex>-delete/<20 digits>.timeindex.deleted". */
     if (strlen(path) == 0 || strlen(path) + DISK_NAME_MAX + 64 > DISK_PATH_MAX)
-        return fail(&to, E_TOO_LARGE, "the log directory's path has more than %d bytes; choose a shorter one: %s",
+        return fail(&to, E_TOO_LARGE,
+                    "the log directory's path has more than %d bytes; choose a shorter one: %s",
                     DISK_PATH_MAX - DISK_NAME_MAX - 64, path);
     int error = make_directories(disk, path, made, &made_n);
     if (error < 0) {
@@ -346,7 +368,8 @@ err_unmake:
     return error;
 }
 
-int directory_leave(struct disk *disk, const char *path, struct checkpoints *checkpoints, int lock_fd)
+int directory_leave(struct disk *disk, const char *path, struct checkpoints *checkpoints,
+                    int lock_fd)
 {
     /* -1: the epoch of a broker that never asks a controller for one. */
     static const char text[] = "{\"version\":0,\"brokerEpoch\":-1}";

@@ -3,14 +3,16 @@
  *
  * Owner: any helper thread, and main before the threads run; there is no state.
  *
- * Every call of the operating system is here, and errno becomes our error on the line of the call. A call that
- * a signal interrupted is made again, except fsync: after a failed fsync nobody knows what is on the device.
+ * Every call of the operating system is here, and errno becomes our error on the line of the call.
+ * A call that a signal interrupted is made again, except fsync: after a failed fsync nobody knows
+ * what is on the device.
  *
- * The lock keeps out Apache Kafka and a second broker of ours. Java's FileChannel.tryLock takes a POSIX record
- * lock over the whole file, so we take one too. Such a lock is the process's: it vanishes when any descriptor of
- * the file is closed, and a second attempt of the same process succeeds. So a flock is taken as well, which is
- * the descriptor's. On NFS the kernel turns a flock into a record lock of another owner, which would refuse
- * ourselves: there the record lock stands alone.
+ * The lock keeps out Apache Kafka and a second broker of ours. Java's FileChannel.tryLock takes a
+ * POSIX record lock over the whole file, so we take one too. Such a lock is the process's: it
+ * vanishes when any descriptor of the file is closed, and a second attempt of the same process
+ * succeeds. So a flock is taken as well, which is the descriptor's. On NFS the kernel turns a flock
+ * into a record lock of another owner, which would refuse ourselves: there the record lock stands
+ * alone.
  */
 #include "disk.h"
 
@@ -47,7 +49,8 @@ static int posix_open(struct disk *d, const char *path, int how)
 static void posix_close(struct disk *d, int fd)
 {
     (void)d;
-    close(fd); /* Linux frees the descriptor whatever close says; what had to be durable was synced before. */
+    /* Linux frees the descriptor whatever close says; what had to be durable was synced before. */
+    close(fd);
 }
 
 static int64_t posix_read(struct disk *d, int fd, void *to, uint64_t n, uint64_t pos)
@@ -87,9 +90,9 @@ static int posix_write(struct disk *d, int fd, const void *from, uint64_t n, uin
 static int posix_sync(struct disk *d, int fd)
 {
     (void)d;
-    if (fsync(fd) == 0)
-        return 0;
-    return errno == EINTR ? E_IO : error_from_errno(errno);
+    /* Whatever the reason, also a full disk: what was written may be gone, and another try would
+     * hide that. */
+    return fsync(fd) == 0 ? 0 : E_IO;
 }
 
 static int posix_truncate(struct disk *d, int fd, uint64_t bytes)
@@ -109,7 +112,8 @@ static int posix_stat(struct disk *d, const char *path, struct disk_stat *out)
     if (stat(path, &s) < 0)
         return error_from_errno(errno);
     *out = (struct disk_stat){.bytes = (uint64_t)s.st_size,
-                              .modified_ms = (int64_t)s.st_mtim.tv_sec * 1000 + s.st_mtim.tv_nsec / 1000000,
+                              .modified_ms = s.st_mtim.tv_sec * 1000ll +
+                                             s.st_mtim.tv_nsec / 1000000,
                               .is_directory = S_ISDIR(s.st_mode)};
     return 0;
 }
@@ -138,7 +142,8 @@ static int posix_rename(struct disk *d, const char *from, const char *to)
     return rename(from, to) < 0 ? error_from_errno(errno) : 0;
 }
 
-static int posix_list(struct disk *d, const char *path, int (*each)(void *context, const char *name), void *context)
+static int posix_list(struct disk *d, const char *path,
+                      int (*each)(void *context, const char *name), void *context)
 {
     (void)d;
     DIR *dir = opendir(path);
@@ -189,6 +194,34 @@ static int posix_space(struct disk *d, const char *path, struct disk_space *out)
     return 0;
 }
 
+/* Those of which it is known that syncfs waits for data and metadata and reports what failed. FUSE
+ * and most network file systems do not tell their server. */
+static bool posix_promises_sync_all(const struct statfs *fs)
+{
+    switch ((unsigned long)fs->f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int posix_sync_all(struct disk *d, int fd)
+{
+    (void)d;
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return error_from_errno(errno);
+    if (!posix_promises_sync_all(&fs))
+        return E_UNSUPPORTED;
+    return syncfs(fd) == 0 ? 0 : E_IO;
+}
+
 struct disk *disk_posix(void)
 {
     static const struct disk_functions functions = {
@@ -206,6 +239,7 @@ struct disk *disk_posix(void)
         .list = posix_list,
         .lock = posix_lock,
         .space = posix_space,
+        .sync_all = posix_sync_all,
     };
     static const struct disk disk = {&functions};
     return (struct disk *)&disk; /* never written: there is no state */

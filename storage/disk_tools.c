@@ -5,8 +5,9 @@
  *
  * Replacing (Kafka Utils.atomicMoveWithFallback and the checkpoint files):
  *   1 write name.tmp   2 fsync it   3 rename over name   4 fsync the directory
- * A crash before 3 leaves the old file and perhaps name.tmp, which every start removes or ignores; a crash
- * between 3 and 4 may leave either. An error in 4 is returned: the caller must not count the new content durable.
+ * A crash before 3 leaves the old file and perhaps name.tmp, which every start removes or ignores;
+ * a crash between 3 and 4 may leave either. An error in 4 is returned: the caller must not count
+ * the new content durable.
  */
 #include "disk_tools.h"
 
@@ -34,7 +35,7 @@ void path_parent(char *to, const char *path)
     if (name != path && n == 0)
         n = 1; /* the root keeps its slash */
     if (n == 0) {
-        strcpy(to, ".");
+        memcpy(to, ".", 2);
         return;
     }
     check(n < DISK_PATH_MAX);
@@ -100,7 +101,9 @@ int file_read(struct disk *disk, const char *path, uint32_t bytes_max, struct by
     if (fd < 0)
         return fd;
     uint8_t *memory = s.bytes == 0 ? NULL : malloc(s.bytes);
-    int64_t n = s.bytes == 0 ? 0 : memory == NULL ? E_NO_MEMORY : disk_read(disk, fd, memory, s.bytes, 0);
+    int64_t n = s.bytes == 0     ? 0
+                : memory == NULL ? E_NO_MEMORY
+                                 : disk_read(disk, fd, memory, s.bytes, 0);
     disk_close(disk, fd);
     if (n < 0) {
         free(memory);

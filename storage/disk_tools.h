@@ -1,5 +1,6 @@
 /*
- * disk_tools.h - what everybody who writes small files needs: replace one atomically, read one, list names.
+ * disk_tools.h - what everybody who writes small files needs: replace one atomically, read one,
+ * list names.
  *
  * Owner: helpers, and main before the threads run. May use the heap; never called by a worker.
  */
@@ -19,11 +20,14 @@ const char *path_name(const char *path);
 /* fsync of a directory: names made, renamed or removed in it are durable afterwards. */
 nodiscard int directory_sync(struct disk *disk, const char *path);
 
-/* directory/name holds `data`, durably: name.tmp, write, fsync, rename, fsync of the directory. On an error the
- * file is the old one or the new one, never a mixture, and name.tmp is gone as far as the disk lets us. */
-nodiscard int file_replace(struct disk *disk, const char *directory, const char *name, struct bytes data);
+/* directory/name holds `data`, durably: name.tmp, write, fsync, rename, fsync of the directory. On
+ * an error the file is the old one or the new one, never a mixture, and name.tmp is gone as far as
+ * the disk lets us. */
+nodiscard int file_replace(struct disk *disk, const char *directory, const char *name,
+                           struct bytes data);
 
-/* The whole file, on the heap (NULL for an empty one); caller frees. E_TOO_LARGE beyond bytes_max. */
+/* The whole file, on the heap (NULL for an empty one); caller frees. E_TOO_LARGE beyond bytes_max.
+ */
 nodiscard int file_read(struct disk *disk, const char *path, uint32_t bytes_max, struct bytes *out);
 void file_read_free(struct bytes *data);
 

@@ -3,10 +3,11 @@
  *
  * Owner: the call.
  *
- * A segment is walked batch by batch. A batch whose length makes sense but whose content is wrong (CRC, counts,
- * offsets) is damage, and the walk goes on behind it. Where no batch can begin, the rest of the file is searched for
- * the next place at which one with a right CRC and a higher offset begins; what lies between is lost. Zeros up to
- * the end are called a zero tail: a preallocated file, or a crash.
+ * A segment is walked batch by batch. A batch whose length makes sense but whose content is wrong
+ * (CRC, counts, offsets) is damage, and the walk goes on behind it. Where no batch can begin, the
+ * rest of the file is searched for the next place at which one with a right CRC and a higher offset
+ * begins; what lies between is lost. Zeros up to the end are called a zero tail: a preallocated
+ * file, or a crash.
  *
  * The search costs at most SEARCH_BYTES_MAX of checksums, so that no file keeps it busy for ever.
  */
@@ -33,8 +34,9 @@ static const char *codec_word(uint8_t codec)
 
 static const char *control_word(int16_t type)
 {
-    static const char *const words[] = {"abort", "commit", "leader_change", "snapshot_header", "snapshot_footer",
-                                        "kraft_version", "kraft_voters"};
+    static const char *const words[] = {"abort",           "commit",          "leader_change",
+                                        "snapshot_header", "snapshot_footer", "kraft_version",
+                                        "kraft_voters"};
     return type >= 0 && type < (int16_t)array_n(words) ? words[type] : "unknown";
 }
 
@@ -55,27 +57,32 @@ static void show_headers(struct dump *d, struct bytes headers)
     const uint8_t *p = headers.ptr, *end = headers.ptr + headers.n;
     int64_t n = 0, length = 0;
     p += load_varint(p, end, 5, &n);
-    if (n > 0)
-        row_int(d, "headers", n);
-    for (; n > 0; n--) {
+    if (n == 0)
+        return;
+    row_pairs_begin(d, "headers");
+    for (int64_t i = 0; i < n; i++) {
         p += load_varint(p, end, 5, &length);
-        row_bytes(d, "header_key", bytes_of(p, (size_t)length));
+        struct bytes key = bytes_of(p, (size_t)length), value = {NULL, 0};
         p += length;
         p += load_varint(p, end, 5, &length);
-        row_bytes(d, "header_value", length < 0 ? (struct bytes){NULL, 0} : bytes_of(p, (size_t)length));
-        p += length < 0 ? 0 : length;
+        if (length >= 0)
+            value = bytes_of(p, (size_t)length);
+        p += value.n;
+        row_pair(d, i == 0, key, value);
     }
+    row_pairs_end(d);
 }
 
 static void show_record(struct dump *d, const struct batch *b, const struct record *r)
 {
-    int64_t offset = b->base_offset + r->offset_delta;
+    int64_t offset = (int64_t)((uint64_t)b->base_offset + (uint64_t)(int64_t)r->offset_delta);
     int64_t timestamp = (int64_t)((uint64_t)b->base_timestamp + (uint64_t)r->timestamp_delta);
     row_begin(d, "record", d->options->with_records && row_is_wanted(d, offset));
     row_int(d, "offset", offset);
     row_int(d, "timestamp", b->attributes & BATCH_LOG_APPEND_TIME ? b->max_timestamp : timestamp);
     if (b->base_sequence >= 0)
-        row_int(d, "sequence", (int32_t)(((uint32_t)b->base_sequence + (uint32_t)r->offset_delta) & 0x7fffffff));
+        row_int(d, "sequence",
+                (int32_t)(((uint32_t)b->base_sequence + (uint32_t)r->offset_delta) & 0x7fffffff));
     row_int(d, "key_bytes", r->key.ptr == NULL ? -1 : (int64_t)r->key.n);
     row_int(d, "value_bytes", r->value.ptr == NULL ? -1 : (int64_t)r->value.n);
     if (batch_is_control(b)) {
@@ -89,7 +96,8 @@ static void show_record(struct dump *d, const struct batch *b, const struct reco
 }
 
 /* Checks and shows the records of a batch whose CRC is right. */
-static int dump_records(struct dump *d, uint64_t pos, const struct batch *b, struct bytes whole, struct plain *plain)
+static int dump_records(struct dump *d, uint64_t pos, const struct batch *b, struct bytes whole,
+                        struct plain *plain)
 {
     struct bytes records = bytes_of(whole.ptr + BATCH_HEADER, whole.n - BATCH_HEADER);
     struct record r;
@@ -101,14 +109,16 @@ static int dump_records(struct dump *d, uint64_t pos, const struct batch *b, str
         if (error == E_NO_MEMORY)
             return error;
         if (error < 0)
-            row_damage(d, pos, "%s payload cannot be decompressed: %s", codec_word(batch_codec(b)), error_text(error));
+            row_damage(d, pos, "%s payload cannot be decompressed: %s", codec_word(batch_codec(b)),
+                       error_text(error));
         if (error < 0)
             return 0;
         records = bytes_of(plain->v, plain->n);
     }
     while ((error = record_next(records, &at, &r)) == 0) {
         if (r.offset_delta <= last || r.offset_delta > b->last_delta)
-            row_damage(d, pos, "record %d has offset delta %d behind %d, in a batch that ends with %d", n,
+            row_damage(d, pos,
+                       "record %d has offset delta %d behind %d, in a batch that ends with %d", n,
                        r.offset_delta, last, b->last_delta);
         last = r.offset_delta;
         show_record(d, b, &r);
@@ -152,16 +162,19 @@ static void show_batch(struct dump *d, uint64_t pos, const struct batch *b, bool
 static void check_offsets(struct dump *d, uint64_t pos, const struct batch *b)
 {
     if (b->last_delta < 0 || b->base_offset < 0 || b->base_offset > INT64_MAX - INT32_MAX)
-        row_damage(d, pos, "offsets %lld and %d beyond it are not possible", (long long)b->base_offset, b->last_delta);
+        row_damage(d, pos, "offsets %lld and %d beyond it are not possible",
+                   (long long)b->base_offset, b->last_delta);
     else if (b->base_offset <= d->sum->last_offset)
         row_damage(d, pos, "first offset %lld is not above %lld, the last of the batch before",
                    (long long)b->base_offset, (long long)d->sum->last_offset);
     if (b->records_n < 0 || (int64_t)b->records_n > (int64_t)b->last_delta + 1)
-        row_damage(d, pos, "%d records do not fit %d offsets", b->records_n, b->last_delta + (b->last_delta < INT32_MAX));
+        row_damage(d, pos, "%d records do not fit %d offsets", b->records_n,
+                   b->last_delta + (b->last_delta < INT32_MAX));
 }
 
 /* A whole batch by its length. */
-static int dump_batch(struct dump *d, struct batch_scan *scan, const struct batch *b, struct plain *plain)
+static int dump_batch(struct dump *d, struct batch_scan *scan, const struct batch *b,
+                      struct plain *plain)
 {
     struct bytes whole;
     int error = batch_scan_body(scan, b, &whole);
@@ -179,7 +192,8 @@ static int dump_batch(struct dump *d, struct batch_scan *scan, const struct batc
     if (d->sum->first_offset < 0)
         d->sum->first_offset = b->base_offset;
     if (b->base_offset >= 0 && b->last_delta >= 0)
-        d->sum->last_offset = max_i64(d->sum->last_offset, (int64_t)((uint64_t)b->base_offset + (uint64_t)b->last_delta));
+        d->sum->last_offset = max_i64(
+            d->sum->last_offset, (int64_t)((uint64_t)b->base_offset + (uint64_t)b->last_delta));
     return dump_records(d, scan->pos, b, whole, plain);
 }
 
@@ -196,12 +210,14 @@ struct search {
 static bool is_batch_at(struct search *s, uint64_t pos, const uint8_t *header)
 {
     struct batch b;
-    if (header[BATCH_MAGIC_AT] != 2 || batch_header(header, &b) < 0 || b.bytes > s->scan->bytes - pos ||
-        b.base_offset <= s->d->sum->last_offset || b.last_delta < 0 || b.bytes > s->budget)
+    if (header[BATCH_MAGIC_AT] != 2 || batch_header(header, &b) < 0 ||
+        b.bytes > s->scan->bytes - pos || b.base_offset <= s->d->sum->last_offset ||
+        b.last_delta < 0 || b.bytes > s->budget)
         return false;
     s->budget -= b.bytes;
     uint8_t *whole = malloc(b.bytes);
-    bool is_right = whole != NULL && disk_read(s->d->disk, s->scan->fd, whole, b.bytes, pos) == b.bytes &&
+    bool is_right = whole != NULL &&
+                    disk_read(s->d->disk, s->scan->fd, whole, b.bytes, pos) == b.bytes &&
                     batch_crc(whole, b.bytes) == b.crc;
     free(whole);
     return is_right;
@@ -236,28 +252,33 @@ static int search_batch(struct search *s, uint64_t pos, uint64_t *found)
 }
 
 /* Tells what is wrong at scan->pos and moves to the next good batch. */
-static int dump_gap(struct dump *d, struct batch_scan *scan, const struct batch *b, const uint8_t *header,
-                    struct search *search)
+static int dump_gap(struct dump *d, struct batch_scan *scan, const struct batch *b,
+                    const uint8_t *header, struct search *search)
 {
     char what[96];
     uint64_t next, pos = scan->pos, left = scan->bytes - pos;
     if (header == NULL)
-        snprintf(what, sizeof what, "%llu bytes are less than a batch header", (unsigned long long)left);
+        snprintf(what, sizeof what, "%llu bytes are less than a batch header",
+                 (unsigned long long)left);
     else if (b->bytes > left)
-        snprintf(what, sizeof what, "the batch has %u bytes, the file ends %llu earlier (a torn write?)", b->bytes,
+        snprintf(what, sizeof what,
+                 "the batch has %u bytes, the file ends %llu earlier (a torn write?)", b->bytes,
                  (unsigned long long)(b->bytes - left));
     else if (b->bytes > 0)
         snprintf(what, sizeof what, "magic %d is not served", (int8_t)header[BATCH_MAGIC_AT]);
     else
-        snprintf(what, sizeof what, "length %d is not possible", load_i32(header + BATCH_LENGTH_AT));
+        snprintf(what, sizeof what, "length %d is not possible",
+                 load_i32(header + BATCH_LENGTH_AT));
     search->is_zero = true;
     int error = search_batch(search, pos, &next);
     if (error < 0)
         return error;
     if (search->is_zero && next == scan->bytes)
-        row_damage(d, pos, "%llu zero bytes up to the end (preallocated, or a crash)", (unsigned long long)left);
+        row_damage(d, pos, "%llu zero bytes up to the end (preallocated, or a crash)",
+                   (unsigned long long)left);
     else if (next == scan->bytes)
-        row_damage(d, pos, "%s; no good batch follows in %llu bytes", what, (unsigned long long)left);
+        row_damage(d, pos, "%s; no good batch follows in %llu bytes", what,
+                   (unsigned long long)left);
     else
         row_damage(d, pos, "%s; %llu bytes are lost, the next good batch is at %llu", what,
                    (unsigned long long)(next - pos), (unsigned long long)next);
@@ -361,7 +382,8 @@ int dump_file(struct disk *disk, const char *path, const struct dump_options *op
     if (s.is_directory)
         return E_UNSUPPORTED;
     summary->bytes = s.bytes;
-    /* Deleted and swapped segments are batches too, and so are snapshots of the metadata log, from offset 0. */
+    /* Deleted and swapped segments are batches too, and so are snapshots of the metadata log, from
+     * offset 0. */
     if (strstr(name, ".checkpoint") != NULL)
         error = dump_segment(&d, 0);
     else if (segment_name_parse(name, &base_offset, &suffix) && strncmp(suffix, ".log", 4) == 0)

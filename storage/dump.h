@@ -1,11 +1,14 @@
 /*
  * dump.h - what `millrace dump` shows: any file of a partition, row by row, checked on the way.
  *
- * Owner: the caller (a tool). Blocks on the disk, uses the heap, writes with stdio. Changes nothing on disk.
+ * Owner: the caller (a tool). Blocks on the disk, uses the heap, writes with stdio. Changes nothing
+ * on disk.
  *
- * A row is one line: in text "batch pos 0 bytes 163 first 0 last 2 ...", with --json {"row":"batch","pos":0,...}.
- * Damage is a row too ("damage pos N what ..."): it is counted and the dump goes on behind it where that is
- * possible. Bytes that are not UTF-8 are shown as \xNN in text, and in JSON as "<name>_hex".
+ * A row is one line: in text "batch pos 0 bytes 163 first 0 last 2 ...", with --json
+ * {"row":"batch","pos":0,...}. Damage is a row too ("damage pos N what ..."): it is counted and the
+ * dump goes on behind it where that is possible. Bytes that are not UTF-8 are shown as \xNN in
+ * text, and in JSON as "<name>_hex"; headers as "headers":[["key","value"],...], where {"hex":"ff"}
+ * stands for what is not UTF-8.
  *
  *   00000000000000000000.log          batches, records; CRC, counts, rising offsets
  *   .index, .timeindex                entries; against the .log beside them, when it is there
@@ -37,9 +40,9 @@ struct dump_summary {
     uint64_t damaged_bytes;  /* that belong to no good batch */
 };
 
-/* Dumps one file. 0 also when there is damage (see the summary). E_NOT_FOUND, E_IO, E_DENIED, E_NO_MEMORY;
- * E_UNSUPPORTED: the name is of no kind it knows. */
-nodiscard int dump_file(struct disk *disk, const char *path, const struct dump_options *options, FILE *to,
-                        struct dump_summary *summary);
+/* Dumps one file. 0 also when there is damage (see the summary). E_NOT_FOUND, E_IO, E_DENIED,
+ * E_NO_MEMORY; E_UNSUPPORTED: the name is of no kind it knows. */
+nodiscard int dump_file(struct disk *disk, const char *path, const struct dump_options *options,
+                        FILE *to, struct dump_summary *summary);
 
 #endif

@@ -3,10 +3,11 @@
  *
  * Owner: the call.
  *
- * Entries of .index and .timeindex rise with the offset, so one walk over the headers of the .log checks them all:
- * an .index entry must name the last offset of a batch and where it begins; a .timeindex entry the last offset of a
- * batch and the largest timestamp up to it. Without a .log, or behind the place where it is damaged, entries are
- * only checked against each other. A zero entry ends the real ones (index.h).
+ * Entries of .index and .timeindex rise with the offset, so one walk over the headers of the .log
+ * checks them all: an .index entry must name the last offset of a batch and where it begins; a
+ * .timeindex entry the last offset of a batch and the largest timestamp up to it. Without a .log,
+ * or behind the place where it is damaged, entries are only checked against each other. A zero
+ * entry ends the real ones (index.h).
  */
 #include <stdlib.h>
 
@@ -46,7 +47,8 @@ static void beside_open(struct beside *b, struct dump *d, int64_t base_offset)
 {
     char parent[DISK_PATH_MAX], path[DISK_PATH_MAX];
     struct disk_stat s;
-    *b = (struct beside){.disk = d->disk, .fd = -1, .last_offset = base_offset - 1, .max_timestamp = -1};
+    *b = (struct beside){
+        .disk = d->disk, .fd = -1, .last_offset = base_offset - 1, .max_timestamp = -1};
     path_parent(parent, d->path);
     if (strlen(parent) + 32 > DISK_PATH_MAX)
         return;
@@ -93,10 +95,11 @@ static void check_tail(struct dump *d, struct bytes content, uint32_t n, uint32_
         row_damage(d, at, "%llu zero bytes up to the end (preallocated, or a crash)",
                    (unsigned long long)(content.n - at));
     else if (content.n - at >= entry)
-        row_damage(d, at, "entry %u does not rise above the one before; %llu bytes are of no use", n,
-                   (unsigned long long)(content.n - at));
+        row_damage(d, at, "entry %u does not rise above the one before; %llu bytes are of no use",
+                   n, (unsigned long long)(content.n - at));
     else if (content.n > at)
-        row_damage(d, at, "%llu bytes are less than an entry", (unsigned long long)(content.n - at));
+        row_damage(d, at, "%llu bytes are less than an entry",
+                   (unsigned long long)(content.n - at));
     d->sum->damaged_bytes += content.n - at;
 }
 
@@ -123,7 +126,8 @@ int dump_index(struct dump *d, int64_t base_offset, struct bytes content)
         sum_entry(d, offset);
         bool has_log = b.fd >= 0;
         if (beside_seek(&b, offset) ? b.last_offset != offset || (int64_t)b.pos != pos : has_log)
-            row_damage(d, (uint64_t)i * INDEX_ENTRY, "no batch that ends with offset %lld begins at %lld of the .log",
+            row_damage(d, (uint64_t)i * INDEX_ENTRY,
+                       "no batch that ends with offset %lld begins at %lld of the .log",
                        (long long)offset, (long long)pos);
     }
     beside_close(&b);
@@ -145,7 +149,8 @@ int dump_time_index(struct dump *d, int64_t base_offset, struct bytes content)
         row_end(d);
         sum_entry(d, offset);
         bool has_log = b.fd >= 0;
-        if (beside_seek(&b, offset) ? b.last_offset != offset || b.max_timestamp != timestamp : has_log)
+        if (beside_seek(&b, offset) ? b.last_offset != offset || b.max_timestamp != timestamp
+                                    : has_log)
             row_damage(d, (uint64_t)i * TIME_INDEX_ENTRY,
                        "%lld is not the largest timestamp up to a batch that ends with offset %lld",
                        (long long)timestamp, (long long)offset);
@@ -162,7 +167,8 @@ int dump_txn_index(struct dump *d, int64_t base_offset, struct bytes content)
     int64_t before = -1;
     for (uint32_t at = 0; at + TXN_ENTRY <= content.n; at += TXN_ENTRY) {
         const uint8_t *entry = content.ptr + at;
-        int64_t first = load_i64(entry + 10), last = load_i64(entry + 18), stable = load_i64(entry + 26);
+        int64_t first = load_i64(entry + 10), last = load_i64(entry + 18),
+                stable = load_i64(entry + 26);
         row_begin(d, "aborted", row_is_wanted(d, last));
         row_int(d, "version", load_i16(entry));
         row_int(d, "producer", load_i64(entry + 2));
@@ -174,14 +180,16 @@ int dump_txn_index(struct dump *d, int64_t base_offset, struct bytes content)
         if (load_i16(entry) != 0)
             row_damage(d, at, "version %d is not served", load_i16(entry));
         else if (last < base_offset || first > last || first < 0)
-            row_damage(d, at, "a transaction from %lld to %lld cannot have its marker in this segment",
+            row_damage(d, at,
+                       "a transaction from %lld to %lld cannot have its marker in this segment",
                        (long long)first, (long long)last);
         else if (last <= before)
             row_damage(d, at, "its marker at %lld is not behind the one before", (long long)last);
         before = last;
     }
     if (content.n % TXN_ENTRY != 0)
-        row_damage(d, content.n - content.n % TXN_ENTRY, "%u bytes are less than an entry", content.n % TXN_ENTRY);
+        row_damage(d, content.n - content.n % TXN_ENTRY, "%u bytes are less than an entry",
+                   content.n % TXN_ENTRY);
     return 0;
 }
 
@@ -208,7 +216,8 @@ int dump_snapshot(struct dump *d, struct bytes content)
         row_damage(d, 0, "%u bytes are less than the head of a snapshot", content.n);
         return 0;
     }
-    uint32_t crc = load_u32(content.ptr + 2), n = load_u32(content.ptr + 6), there = crc_of(content.ptr + 6, content.n - 6);
+    uint32_t crc = load_u32(content.ptr + 2), n = load_u32(content.ptr + 6),
+             there = crc_of(content.ptr + 6, content.n - 6);
     row_begin(d, "snapshot", true);
     row_int(d, "version", load_i16(content.ptr));
     row_int(d, "producers", n);
@@ -221,7 +230,8 @@ int dump_snapshot(struct dump *d, struct bytes content)
         row_damage(d, 2, "the CRC-32C is %08x, the bytes have %08x", crc, there);
     if ((uint64_t)n * PRODUCER_SNAPSHOT_ENTRY != content.n - PRODUCER_SNAPSHOT_HEADER)
         row_damage(d, 6, "%u producers do not fit %u bytes", n, content.n);
-    for (uint64_t at = PRODUCER_SNAPSHOT_HEADER; at + PRODUCER_SNAPSHOT_ENTRY <= content.n; at += PRODUCER_SNAPSHOT_ENTRY)
+    for (uint64_t at = PRODUCER_SNAPSHOT_HEADER; at + PRODUCER_SNAPSHOT_ENTRY <= content.n;
+         at += PRODUCER_SNAPSHOT_ENTRY)
         show_producer(d, content.ptr + at);
     return 0;
 }
@@ -233,7 +243,9 @@ int dump_epochs(struct dump *d, struct bytes content)
     struct epochs e = {NULL, 0, 0};
     int error = epochs_parse(&e, content);
     if (error == E_CORRUPT) {
-        row_damage(d, 0, "not a checkpoint file: version 0, the number of entries, rising lines of epoch and offset");
+        row_damage(d, 0,
+                   "not a checkpoint file: version 0, the number of entries, rising lines of epoch "
+                   "and offset");
         d->sum->damaged_bytes = content.n;
         return 0;
     }

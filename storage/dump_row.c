@@ -9,7 +9,8 @@
 
 enum { DAMAGE_TEXT_MAX = 256 };
 
-/* Length of the UTF-8 character at p, 0 when it is none (RFC 3629: no overlong forms, no surrogates). */
+/* Length of the UTF-8 character at p, 0 when it is none (RFC 3629: no overlong forms, no
+ * surrogates). */
 static uint32_t utf8_at(const uint8_t *p, uint32_t n)
 {
     if (p[0] < 0x80)
@@ -87,7 +88,21 @@ void row_bool(struct dump *d, const char *name, bool v)
     if (d->is_hidden)
         return;
     put_name(d, name, "");
-    fprintf(d->to, d->options->is_json ? "%s" : "%s", v ? "true" : "false");
+    fputs(v ? "true" : "false", d->to);
+}
+
+static void put_bytes(struct dump *d, struct bytes v, bool is_hex)
+{
+    if (v.ptr == NULL) {
+        fputs("null", d->to);
+    } else if (is_hex) {
+        putc('"', d->to);
+        for (uint32_t i = 0; i < v.n; i++)
+            fprintf(d->to, "%02x", v.ptr[i]);
+        putc('"', d->to);
+    } else {
+        put_escaped(d->to, v, d->options->is_json);
+    }
 }
 
 void row_bytes(struct dump *d, const char *name, struct bytes v)
@@ -103,16 +118,38 @@ void row_bytes(struct dump *d, const char *name, struct bytes v)
             v.n--;
     }
     put_name(d, name, is_hex ? "_hex" : "");
-    if (v.ptr == NULL) {
-        fputs("null", d->to);
-    } else if (is_hex) {
-        putc('"', d->to);
-        for (uint32_t i = 0; i < v.n; i++)
-            fprintf(d->to, "%02x", v.ptr[i]);
-        putc('"', d->to);
-    } else {
-        put_escaped(d->to, v, d->options->is_json);
+    put_bytes(d, v, is_hex);
+}
+
+/* A header: in JSON ["key","value"], where {"hex":"ff"} stands for what is not UTF-8; in text
+ * key=value. */
+void row_pair(struct dump *d, bool is_first, struct bytes key, struct bytes value)
+{
+    const struct bytes parts[2] = {key, value};
+    bool is_json = d->options->is_json;
+    if (d->is_hidden)
+        return;
+    fputs(!is_json ? " " : is_first ? "[" : ",[", d->to);
+    for (int i = 0; i < 2; i++) {
+        bool is_hex = is_json && parts[i].ptr != NULL && !is_utf8(parts[i]);
+        fputs(i == 0 ? "" : is_json ? "," : "=", d->to);
+        fputs(is_hex ? "{\"hex\":" : "", d->to);
+        put_bytes(d, parts[i], is_hex);
+        fputs(is_hex ? "}" : "", d->to);
     }
+    fputs(is_json ? "]" : "", d->to);
+}
+
+void row_pairs_begin(struct dump *d, const char *name)
+{
+    if (!d->is_hidden)
+        fprintf(d->to, d->options->is_json ? ",\"%s\":[" : " %s", name);
+}
+
+void row_pairs_end(struct dump *d)
+{
+    if (!d->is_hidden && d->options->is_json)
+        putc(']', d->to);
 }
 
 void row_end(struct dump *d)
@@ -123,7 +160,8 @@ void row_end(struct dump *d)
 
 bool row_is_wanted(struct dump *d, int64_t offset)
 {
-    if (offset < d->options->offset_min || (d->options->rows_max > 0 && d->rows_n >= d->options->rows_max))
+    if (offset < d->options->offset_min ||
+        (d->options->rows_max > 0 && d->rows_n >= d->options->rows_max))
         return false;
     d->rows_n++;
     return true;

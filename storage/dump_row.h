@@ -25,6 +25,9 @@ void row_int(struct dump *d, const char *name, int64_t v);
 void row_word(struct dump *d, const char *name, const char *word);
 void row_bool(struct dump *d, const char *name, bool v);
 void row_bytes(struct dump *d, const char *name, struct bytes v); /* ptr NULL: null */
+void row_pairs_begin(struct dump *d, const char *name);
+void row_pair(struct dump *d, bool is_first, struct bytes key, struct bytes value);
+void row_pairs_end(struct dump *d);
 void row_end(struct dump *d);
 /* offset_min and rows_max; counts the row when it is shown. */
 bool row_is_wanted(struct dump *d, int64_t offset);

@@ -3,10 +3,12 @@
  *
  * Owner: home.
  *
- * Text (CheckpointFile.java): "0\n", the number of entries, then "epoch start\n" per entry, both rising.
+ * Text (CheckpointFile.java): "0\n", the number of entries, then "epoch start\n" per entry, both
+ * rising.
  *
- * Invariant: v[0..n) rises strictly in epoch and in start_offset. What is noted wins over what contradicts
- * it: entries at or above the new epoch, or at or beyond its start, are dropped (LeaderEpochFileCache.assign).
+ * Invariant: v[0..n) rises strictly in epoch and in start_offset. What is noted wins over what
+ * contradicts it: entries at or above the new epoch, or at or beyond its start, are dropped
+ * (LeaderEpochFileCache.assign).
  */
 #include "epochs.h"
 
@@ -66,7 +68,8 @@ void epochs_truncate_start(struct epochs *e, int64_t offset)
     e->v[0].start_offset = offset;
 }
 
-void epochs_end_of(const struct epochs *e, int32_t epoch, int64_t log_end, int32_t *found, int64_t *end)
+void epochs_end_of(const struct epochs *e, int32_t epoch, int64_t log_end, int32_t *found,
+                   int64_t *end)
 {
     *found = -1;
     *end = -1;
@@ -76,7 +79,8 @@ void epochs_end_of(const struct epochs *e, int32_t epoch, int64_t log_end, int32
     while (above > 0 && e->v[above - 1].epoch > epoch)
         above--;
     *end = above == e->n ? log_end : e->v[above].start_offset;
-    /* Older than all that is known: nothing of it can be here, so it ended where the first known one began. */
+    /* Older than all that is known: nothing of it can be here, so it ended where the first known
+     * one began. */
     *found = above == 0 ? epoch : e->v[above - 1].epoch;
 }
 
@@ -92,10 +96,13 @@ uint64_t epochs_text_max(const struct epochs *e)
 
 uint64_t epochs_text(const struct epochs *e, char *to)
 {
-    char *p = to + sprintf(to, "0\n%u\n", e->n);
+    uint64_t max = epochs_text_max(e);
+    uint64_t n = (uint64_t)snprintf(to, max, "0\n%u\n", e->n);
     for (uint32_t i = 0; i < e->n; i++)
-        p += sprintf(p, "%d %lld\n", e->v[i].epoch, (long long)e->v[i].start_offset);
-    return (uint64_t)(p - to);
+        n += (uint64_t)snprintf(to + n, max - n, "%d %lld\n", e->v[i].epoch,
+                                (long long)e->v[i].start_offset);
+    check(n < max);
+    return n;
 }
 
 /* One line into entry `to`; it must rise above the one before. */
@@ -103,8 +110,8 @@ static int epochs_parse_line(struct epochs *to, struct bytes *text)
 {
     struct bytes line;
     int64_t epoch, offset;
-    if (!text_line(text, &line) || !text_number(&line, 0, INT32_MAX, &epoch) || !text_char(&line, ' ') ||
-        !text_number(&line, 0, INT64_MAX, &offset) || line.n > 0)
+    if (!text_line(text, &line) || !text_number(&line, 0, INT32_MAX, &epoch) ||
+        !text_char(&line, ' ') || !text_number(&line, 0, INT64_MAX, &offset) || line.n > 0)
         return E_CORRUPT;
     const struct epoch_entry *last = to->n == 0 ? NULL : &to->v[to->n - 1];
     if (last != NULL && (epoch <= last->epoch || offset <= last->start_offset))

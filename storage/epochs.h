@@ -1,8 +1,10 @@
 /*
- * epochs.h - which leader epoch wrote from which offset on (KIP-101), and its file leader-epoch-checkpoint.
+ * epochs.h - which leader epoch wrote from which offset on (KIP-101), and its file
+ * leader-epoch-checkpoint.
  *
- * Owner: home. An array that rises in both columns; one entry per epoch that appended something. Kept small: a
- * log has as many entries as it had unclean starts with appends. Source: Kafka LeaderEpochFileCache.java.
+ * Owner: home. An array that rises in both columns; one entry per epoch that appended something.
+ * Kept small: a log has as many entries as it had unclean starts with appends. Source: Kafka
+ * LeaderEpochFileCache.java.
  */
 #ifndef MILLRACE_EPOCHS_H
 #define MILLRACE_EPOCHS_H
@@ -20,15 +22,20 @@ struct epochs {
     uint32_t n, max;
 };
 
-/* Notes that `epoch` appended at `offset`: adds an entry when the epoch is new. True when something changed
- * (the file must be written). E_NO_MEMORY leaves it as it was. */
+/* Notes that `epoch` appended at `offset`: adds an entry when the epoch is new. True when something
+ * changed (the file must be written). E_NO_MEMORY leaves it as it was. */
 nodiscard int epochs_note(struct epochs *e, int32_t epoch, int64_t offset, bool *changed);
-void epochs_truncate_end(struct epochs *e, int64_t offset);   /* drops entries that start at or beyond */
-void epochs_truncate_start(struct epochs *e, int64_t offset); /* the entry below is moved to offset    */
-/* The largest epoch <= `epoch` and the start of the next (log_end when it is the last); -1, -1 when none. */
-void epochs_end_of(const struct epochs *e, int32_t epoch, int64_t log_end, int32_t *found, int64_t *end);
+void epochs_truncate_end(struct epochs *e,
+                         int64_t offset); /* drops entries that start at or beyond */
+void epochs_truncate_start(struct epochs *e,
+                           int64_t offset); /* the entry below is moved to offset    */
+/* The largest epoch <= `epoch` and the start of the next (log_end when it is the last); -1, -1 when
+ * none. */
+void epochs_end_of(const struct epochs *e, int32_t epoch, int64_t log_end, int32_t *found,
+                   int64_t *end);
 int32_t epochs_latest(const struct epochs *e); /* -1 when empty */
-/* The text of the file; `to` has room for epochs_text_max(e); returns bytes. E_CORRUPT for a malformed line. */
+/* The text of the file; `to` has room for epochs_text_max(e); returns bytes. E_CORRUPT for a
+ * malformed line. */
 uint64_t epochs_text_max(const struct epochs *e);
 uint64_t epochs_text(const struct epochs *e, char *to);
 nodiscard int epochs_parse(struct epochs *e, struct bytes text);

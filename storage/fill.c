@@ -1,14 +1,16 @@
 /*
- * fill.c - bytes of a segment that are not in memory: read into clean pages of 64 KiB, ahead of the reader.
+ * fill.c - bytes of a segment that are not in memory: read into clean pages of 64 KiB, ahead of the
+ * reader.
  *
- * Owner: home. A fill reads one contiguous run with one operation, whose end wakes all reads that wait for it:
+ * Owner: home. A fill reads one contiguous run with one operation, whose end wakes all reads that
+ * wait for it:
  *
- *   missing slots      up to FILL_PAGES_MAX whole 64 KiB slots, to the end of what is written
- *   a page that holds  its front, when the log grew into it from the middle; or its back, when it was read
- *     only a part      while the segment was shorter
+ *   missing slots    up to FILL_PAGES_MAX whole 64 KiB slots, to the end of what is written
+ *   a partial page   its front, when the log grew into it from the middle; or its back, when it was
+ *                    read while the segment was shorter
  *
- * A page being filled is in no list, so it stays. When all fills are in use, or no page can be had while others are
- * being filled, a read waits in store.fill_waits.
+ * A page being filled is in no list, so it stays. When all fills are in use, or no page can be had
+ * while others are being filled, a read waits in store.fill_waits.
  */
 #include "plog.h"
 
@@ -41,7 +43,8 @@ static void fill_rest(struct fill *fill, struct page *page, uint64_t pos)
     uint64_t slot = cache_page_pos(page);
     bool is_front = pos - slot < page->user_at;
     uint32_t from = is_front ? 0 : page->user_n;
-    uint32_t to = is_front ? page->user_at : (uint32_t)min_u64(PAGE_LARGE, fill->segment->written_pos - slot);
+    uint32_t to =
+        is_front ? page->user_at : (uint32_t)min_u64(PAGE_LARGE, fill->segment->written_pos - slot);
     check(from < to && !cache_page_is(page, CACHE_PAGE_FILLING));
     cache_flags_set(cache, page, (page->user[2] & CACHE_PAGE_TAIL) | CACHE_PAGE_FILLING);
     fill->pos = slot + from;
@@ -77,7 +80,8 @@ static void fill_submit(struct fill *fill)
         uint64_t skipped = min_u64(skip, bytes);
         skip -= skipped;
         if (skipped < bytes)
-            fill->iov[n++] = (struct iovec){page_data(fill->pages[i]) + from + skipped, bytes - skipped};
+            fill->iov[n++] =
+                (struct iovec){page_data(fill->pages[i]) + from + skipped, bytes - skipped};
     }
     store_op_init(&fill->op, IO_READ);
     fill->op.op.fd = segment->fd;
@@ -168,7 +172,8 @@ int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read
     if (page != NULL)
         fill_rest(fill, page, pos);
     else
-        fill_slots(fill, align_down(pos, PAGE_LARGE), min_u64(segment->written_pos, pos + max_u64(want, 1)));
+        fill_slots(fill, align_down(pos, PAGE_LARGE),
+                   min_u64(segment->written_pos, pos + max_u64(want, 1)));
     if (fill->pages_n == 0) { /* no page: others will give theirs back, or nobody will */
         list_push(&store->fills_free, &fill->link);
         return store->fills_n > 0 ? fill_wait(&store->fill_waits, read) : E_NO_MEMORY;

@@ -3,22 +3,24 @@
  *
  * Owner: home.
  *
- * Writing: once a turn every dirty log gets one write of everything it can take (WRITE_IOV_MAX pages), in the
- * order of its segments, one write under way per log. `written` moves when a run has come to its end (target);
- * what was appended meanwhile is the next run.
+ * Writing: once a turn every dirty log gets one write of everything it can take (WRITE_IOV_MAX
+ * pages), in the order of its segments, one write under way per log. `written` moves when a run has
+ * come to its end (target); what was appended meanwhile is the next run.
  *
- * Flushing goes in rounds over all logs that were written and want it. A log's files are flushed one operation
- * each, and its `durable` moves when all of them completed. A round begins when none is under way and something
- * waits, and one of:
+ * Flushing goes in rounds over all logs that were written and want it. A log's files are flushed
+ * one operation each, and its `durable` moves when all of them completed. A round begins when none
+ * is under way and something waits, and one of:
  *
  *   (a) something waited already while the last round was under way
  *   (b) no write is under way or to be begun: nobody else can join
  *   (c) group_ns_max passed since the first byte that no round covers
  *
- * Example, one log, one append: turn 1 writes; turn 2 takes the completion, (b), flushes; turn 3 durable moves.
+ * Example, one log, one append: turn 1 writes; turn 2 takes the completion, (b), flushes; turn 3
+ * durable moves.
  *
- * A write or flush that failed, or wrote nothing, fails its log and is never repeated: what the page cache holds
- * after a failure is anybody's guess. Other logs go on. A short write is not a failure: the rest follows.
+ * A write or flush that failed, or wrote nothing, fails its log and is never repeated: what the
+ * page cache holds after a failure is anybody's guess. Other logs go on. A short write is not a
+ * failure: the rest follows.
  */
 #include "plog.h"
 
@@ -26,7 +28,8 @@
 
 static void write_finish(struct store_op *op, struct now now);
 
-/* The first segment with bytes to write, NULL when there is none. Close to the end: earlier ones are sealed. */
+/* The first segment with bytes to write, NULL when there is none. Close to the end: earlier ones
+ * are sealed. */
 static struct segment *write_segment(const struct plog *log)
 {
     for (uint32_t i = log->sealed_n; i < log->segments_n; i++) {
@@ -63,7 +66,8 @@ static void write_target(struct plog *log, struct segment *segment)
     log->target = segment->is_rolled ? segment->end : log->end;
 }
 
-/* True when the log need not stay on *dirty*: nothing to write, or an operation or a job will put it back. */
+/* True when the log need not stay on *dirty*: nothing to write, or an operation or a job will put
+ * it back. */
 static bool log_write(struct plog *log)
 {
     struct store *store = log->store;
@@ -104,7 +108,8 @@ static void write_clean(struct write_op *write)
     for (uint32_t i = 0; i < write->op.op.iov_n; i++) {
         struct page *page = write->pages[i];
         bool is_written = cache_page_pos(page) + page->user_n <= segment->written_pos;
-        if (is_written && cache_page_segment(page) == segment && cache_page_is(page, CACHE_PAGE_TAIL))
+        if (is_written && cache_page_segment(page) == segment &&
+            cache_page_is(page, CACHE_PAGE_TAIL))
             cache_flags_set(&segment->store->cache, page, page->user[2] & CACHE_PAGE_FILLING);
     }
 }
@@ -177,14 +182,17 @@ static void sync_submit(struct plog *log, struct segment *segment)
     store_op_submit(store, &segment->op, sync_finish);
 }
 
-/* Begins the flush of a log's files. False: a file must be opened first; the log comes back then. */
+/* Begins the flush of a log's files. False: a file must be opened first; the log comes back then.
+ */
 static bool log_sync(struct plog *log, struct now now)
 {
     bool is_open = true;
     uint32_t first = log->segments_n;
-    while (first > log->sealed_n && log->segments[first - 1]->durable_pos == log->segments[first - 1]->written_pos)
+    while (first > log->sealed_n &&
+           log->segments[first - 1]->durable_pos == log->segments[first - 1]->written_pos)
         first--;
-    while (first > log->sealed_n && log->segments[first - 1]->durable_pos < log->segments[first - 1]->written_pos)
+    while (first > log->sealed_n &&
+           log->segments[first - 1]->durable_pos < log->segments[first - 1]->written_pos)
         first--;
     for (uint32_t i = first; i < log->segments_n; i++) {
         struct segment *s = log->segments[i];
@@ -306,6 +314,7 @@ static void flush_pending(struct store *store, struct now now)
 int store_flush(struct store *store, struct now now)
 {
     store_own(store);
+    check(!store->is_unsynced);
     store->now = now;
     uint64_t writes_before = store->stats.write_ops;
     struct list *l;
@@ -326,6 +335,8 @@ int store_flush(struct store *store, struct now now)
     }
     if (!list_is_empty(&store->wants))
         segment_wants_run(store);
+    if (unlikely(!list_is_empty(&store->epochs_behind)))
+        store_epochs_run(store);
     if (!list_is_empty(&store->pending))
         flush_pending(store, now);
     store_answers_run(store, now);

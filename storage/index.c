@@ -3,12 +3,13 @@
  *
  * Owner: whoever owns the memory. Formats: index.h.
  *
- * A crash or preallocation leaves zeros behind the entries, and a damaged file may hold anything, so the
- * number of real entries is found first (*_count): the longest prefix that rises. Look-ups expect a prefix
- * like that (bytes = count * entry size) and search it by halves; what follows a partial entry is ignored.
+ * A crash or preallocation leaves zeros behind the entries, and a damaged file may hold anything,
+ * so the number of real entries is found first (*_count): the longest prefix that rises. Look-ups
+ * expect a prefix like that (bytes = count * entry size) and search it by halves; what follows a
+ * partial entry is ignored.
  *
- * An entry of zeros is real only at place 0 of .timeindex (timestamp 0 at offset 0) or .index never: the
- * first batch of a segment has no entry, so position 0 cannot occur.
+ * An entry of zeros is real only at place 0 of .timeindex (timestamp 0 at offset 0) or .index
+ * never: the first batch of a segment has no entry, so position 0 cannot occur.
  */
 #include "index.h"
 
@@ -69,7 +70,8 @@ uint32_t time_index_count(struct bytes index)
         int32_t offset = time_index_offset(index, i);
         if (time < 0 || offset < 0 || (time == 0 && offset == 0 && i > 0))
             return i;
-        if (i > 0 && (time <= time_index_time(index, i - 1) || offset < time_index_offset(index, i - 1)))
+        if (i > 0 &&
+            (time <= time_index_time(index, i - 1) || offset < time_index_offset(index, i - 1)))
             return i;
         /* A single zero entry with nothing but zeros behind it is a preallocated file. */
         if (time == 0 && offset == 0 && (n == 1 || time_index_time(index, 1) == 0))

@@ -1,8 +1,10 @@
 /*
- * index_load.c - offset indexes of sealed segments: read when first asked for, forgotten when others need the room.
+ * index_load.c - offset indexes of sealed segments: read when first asked for, forgotten when
+ * others need the room.
  *
- * Owner: home. An index that cannot be read, or points beyond its segment, counts as empty: a look-up then scans
- * the segment from its beginning, slow but right. Together they keep to INDEX_CACHE_BYTES.
+ * Owner: home. An index that cannot be read, or points beyond its segment, counts as empty: a
+ * look-up then scans the segment from its beginning, slow but right. Together they keep to
+ * INDEX_CACHE_BYTES.
  */
 #include <stdio.h>
 #include <stdlib.h>

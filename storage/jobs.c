@@ -1,12 +1,12 @@
 /*
  * jobs.c - what a store asks of the helpers for its logs, and what it does with their answers.
  *
- * Owner: home. At most JOBS_MAX jobs are under way; who finds none free stays on its list and asks in a later
- * turn. The files helper does jobs in the order in which they were sent: a directory renamed away is out of the
- * way of a new log of the same name.
+ * Owner: home. At most JOBS_MAX jobs are under way; who finds none free stays on its list and asks
+ * in a later turn. The files helper does jobs in the order in which they were sent: a directory
+ * renamed away is out of the way of a new log of the same name.
  *
  * Sealing a rolled segment whose bytes are written, one log's segments in order:
- *   .index, .timeindex, .txnindex (when it has aborted transactions): whole files, by tmp and rename;
+ *   .index, .timeindex, .txnindex (when it has aborted transactions): whole files, by tmp, rename;
  *   then JOB_SEAL: fsync of the .log, producer snapshot as of its end.
  * A job that failed fails its log: what is on the disk is not known.
  *
@@ -33,24 +33,34 @@ struct job *store_job_take(struct store *store, struct plog *log, uint8_t kind)
     job->segments_n = 0;
     if (log != NULL) {
         job->topic_id = log->id.topic_id;
-        log_directory_path(job->directory, store->config.directory, log->id.topic, log->id.partition);
+        log_directory_path(job->directory, store->config.directory, log->id.topic,
+                           log->id.partition);
     }
     return job;
 }
 
-void store_job_send(struct store *store, struct job *job, void (*done)(struct job *, struct now), void *subject)
+void store_job_send(struct store *store, struct job *job, void (*done)(struct job *, struct now),
+                    void *subject)
 {
     bool is_bulk = job->kind == JOB_TIME_QUERY;
     job->done = done;
     job->subject = subject;
     store->jobs_n++;
-    mail_send(store->post, is_bulk ? store->bulk_thread : store->files_thread, is_bulk ? MAIL_BULK : MAIL_FILE,
-              &job->mail);
+    mail_send(store->post, is_bulk ? store->bulk_thread : store->files_thread,
+              is_bulk ? MAIL_BULK : MAIL_FILE, &job->mail);
+}
+
+static void job_data_free(struct job *job)
+{
+    if (job->owns_data)
+        free((void *)(uintptr_t)job->data.ptr);
+    job->owns_data = false;
 }
 
 void store_job_give(struct store *store, struct job *job)
 {
     job->done = NULL;
+    job_data_free(job);
     list_push(&store->jobs_free, &job->mail.link);
 }
 
@@ -67,24 +77,33 @@ void store_mail(struct store *store, struct mail *mail, struct now now)
 
 /* ── the epochs' file ── */
 
+/* One at a time, and only when nobody waits for a descriptor: after a restart every log writes this
+ * file once, and first appends must not queue behind a thousand of them. */
+
+void plog_mark_epochs(struct plog *log)
+{
+    log->has_epochs_to_write = true;
+    if (!list_is_linked(&log->epochs_link) && !log->has_epochs_job)
+        list_append(&log->store->epochs_behind, &log->epochs_link);
+}
+
 static void epochs_written(struct job *job, struct now now)
 {
     struct plog *log = job->subject;
     int error = job->error;
-    free((void *)(uintptr_t)job->data.ptr);
     store_job_give(log->store, job);
     log->jobs_n--;
-    log->has_epochs_job = false;
+    log->has_epochs_job = log->store->has_epochs_job = false;
     if (error != 0)
         plog_fail(log, now);
+    else if (log->has_epochs_to_write)
+        plog_mark_epochs(log);
     plog_mark_pending(log);
 }
 
-static bool step_epochs(struct plog *log)
+/* False: not now. */
+static bool epochs_write(struct plog *log)
 {
-    enum segment_state first = log->segments[0]->state;
-    if (!log->has_epochs_to_write || log->has_epochs_job || first == SEGMENT_NEW || first == SEGMENT_CREATING)
-        return true;
     char *text = malloc(epochs_text_max(&log->epochs));
     struct job *job = text != NULL ? store_job_take(log->store, log, JOB_WRITE_FILE) : NULL;
     if (job == NULL) {
@@ -93,19 +112,38 @@ static bool step_epochs(struct plog *log)
     }
     snprintf(job->name, sizeof job->name, "leader-epoch-checkpoint");
     job->data = bytes_of(text, epochs_text(&log->epochs, text));
+    job->owns_data = true;
     log->has_epochs_to_write = false;
-    log->has_epochs_job = true;
+    log->has_epochs_job = log->store->has_epochs_job = true;
     log->jobs_n++;
     store_job_send(log->store, job, epochs_written, log);
     return true;
 }
 
+void store_epochs_run(struct store *store)
+{
+    struct list later;
+    list_init(&later);
+    for (int i = 0; i < STEP_LOGS_MAX && !store->has_epochs_job && list_is_empty(&store->wants);
+         i++) {
+        struct plog *log = list_first(&store->epochs_behind, struct plog, epochs_link);
+        if (log == NULL)
+            break;
+        list_del(&log->epochs_link);
+        enum segment_state first = log->segments[0]->state;
+        bool has_directory = first != SEGMENT_NEW && first != SEGMENT_CREATING;
+        if (log->state != PLOG_OPEN)
+            continue;
+        if (!has_directory || !epochs_write(log))
+            list_append(&later, &log->epochs_link);
+    }
+    list_splice(&store->epochs_behind, &later);
+}
+
 void store_jobs_fini(struct store *store)
 {
-    for (int i = 0; store->jobs != NULL && i < JOBS_MAX; i++) {
-        if (store->jobs[i].done == epochs_written)
-            free((void *)(uintptr_t)store->jobs[i].data.ptr);
-    }
+    for (int i = 0; store->jobs != NULL && i < JOBS_MAX; i++)
+        job_data_free(&store->jobs[i]);
 }
 
 /* ── sealing ── */
@@ -143,7 +181,8 @@ static void seal_job_done(struct job *job, struct now now)
     segment_put(segment);
 }
 
-static void seal_file(struct job *job, const struct segment *segment, const char *suffix, const void *v, uint32_t n)
+static void seal_file(struct job *job, const struct segment *segment, const char *suffix,
+                      const void *v, uint32_t n)
 {
     snprintf(job->name, sizeof job->name, "%020lld%s", (long long)segment->base_offset, suffix);
     job->data = bytes_of(v, n);
@@ -158,18 +197,19 @@ static bool seal_job(struct plog *log, struct segment *segment, struct job *job)
         seal_file(job, segment, ".index", segment->index.v, segment->index.n * INDEX_ENTRY);
         return true;
     case SEAL_TIME_INDEX:
-        seal_file(job, segment, ".timeindex", segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY);
+        seal_file(job, segment, ".timeindex", segment->time_index.v,
+                  segment->time_index.n * TIME_INDEX_ENTRY);
         return true;
     case SEAL_TXN_INDEX:
         bytes = aborted_encode(&log->aborted, segment->base_offset, segment->end.offset, NULL);
         segment->file = bytes > 0 ? malloc(bytes) : NULL;
         if (segment->file == NULL)
-            return false; /* none, or no memory: a reader of this segment after a restart rebuilds it */
+            return false; /* none, or no memory: a reader of this segment after a restart rebuilds
+                             it */
         aborted_encode(&log->aborted, segment->base_offset, segment->end.offset, segment->file);
         seal_file(job, segment, ".txnindex", segment->file, bytes);
         return true;
-    case SEAL_LOG:
-        break;
+    case SEAL_LOG: break;
     }
     job->kind = JOB_SEAL;
     job->base_offset = segment->base_offset;
@@ -210,8 +250,7 @@ bool plog_step(struct plog *log, struct now now)
     (void)now;
     if (log->state != PLOG_OPEN)
         return true;
-    bool is_done = step_epochs(log);
-    return step_seal(log) && is_done;
+    return start_step(log) && step_seal(log);
 }
 
 /* ── dropping ── */
@@ -220,7 +259,8 @@ static void drop_renamed(struct job *job, struct now now)
 {
     struct plog *log = job->subject;
     log->drop_step = DROP_WAITING;
-    if (job->error != 0 || job->name[0] == '\0') /* nothing there, or left to the next start's sweep */
+    if (job->error != 0 ||
+        job->name[0] == '\0') /* nothing there, or left to the next start's sweep */
         log->drop_step = DROP_DONE;
     log->drop_ns = now.ns + (uint64_t)log->config.file_delete_delay_ms * NS_PER_MS;
     snprintf(log->drop_name, sizeof log->drop_name, "%s", job->name);
@@ -258,7 +298,8 @@ static bool drop_purge(struct plog *log)
     struct job *job = store_job_take(store, log, JOB_PURGE);
     if (job == NULL)
         return false;
-    int n = snprintf(job->directory, sizeof job->directory, "%s/%s", store->config.directory, log->drop_name);
+    int n = snprintf(job->directory, sizeof job->directory, "%s/%s", store->config.directory,
+                     log->drop_name);
     check(n > 0 && n < (int)sizeof job->directory);
     log->drop_step = DROP_PURGING;
     log->jobs_n++;

@@ -1,8 +1,9 @@
 /*
  * jobs.h - what home threads ask of the helpers: files (milliseconds) and bulk (long).
  *
- * Owner: the store that made the job; the helper while it has it. A job carries everything it needs by value or
- * in memory that stays untouched until it is back; a helper never sees a struct plog or a struct store.
+ * Owner: the store that made the job; the helper while it has it. A job carries everything it needs
+ * by value or in memory that stays untouched until it is back; a helper never sees a struct plog or
+ * a struct store.
  */
 #ifndef MILLRACE_JOBS_H
 #define MILLRACE_JOBS_H
@@ -11,34 +12,39 @@
 #include "mail.h"
 #include "storage.h"
 
-/* What each kind reads and writes; fields not named are left alone. A job that failed has left what was there
- * before, or the finished thing: a second attempt is always possible. */
+/* What each kind reads and writes; fields not named are left alone. A job that failed has left what
+ * was there before, or the finished thing: a second attempt is always possible. */
 enum job_kind {
-    /* Makes the partition directory when missing (partition.metadata from topic_id, leader-epoch-checkpoint, sync
-     * of the parent), then <base_offset>.log/.index/.timeindex, empty; with `preallocate` the .log gets `bytes`.
-     * Everything is synced but the indexes' content. E_EXISTS: a .log with content has that name.
-     * out: fd, index_fd, time_fd, open for reading and writing. */
+    /* Makes <base_offset>.log, empty; with `preallocate` it gets `bytes`. is_first: also the
+     * partition's directory, partition.metadata from topic_id, leader-epoch-checkpoint from data
+     * (NULL: one without epochs). All names, and partition.metadata, are durable. E_EXISTS: a .log
+     * with content has that name. out: fd, open for reading and writing. */
     JOB_SEGMENT_CREATE,
     /* Opens directory/name as `how`. out: fd, bytes. */
     JOB_OPEN,
     /* Replaces directory/name by `data`: tmp, write, fsync, rename, fsync of the directory. */
     JOB_WRITE_FILE,
-    /* A rolled or closing segment: cuts .log to `bytes`, .index to index_bytes, .timeindex to time_index_bytes,
-     * and syncs them; a descriptor below 0 means: opened by its name for the while. With data.ptr set also
-     * replaces directory/name (the producer snapshot) by `data`. Syncs the directory. */
+    /* A rolled or closing segment: cuts .log to `bytes`, .index to index_bytes, .timeindex to
+     * time_index_bytes, and syncs them; a descriptor below 0 means: opened by its name for the
+     * while. With data.ptr set also replaces directory/name (the producer snapshot) by `data`.
+     * Syncs the directory. */
     JOB_SEAL,
-    /* Renames `directory` to <parent>/name; an empty name is made: "<topic>-<partition>.<32 hex>-delete", and is
-     * out. No such directory is no error: name is "" then. */
+    /* Renames `directory` to <parent>/name; an empty name is made: "<topic>-<partition>.<32
+     * hex>-delete", and is out. No such directory is no error: name is "" then. */
     JOB_DROP,
-    /* Unlinks everything in `directory` (a -delete one) and removes it. No such directory is no error. */
+    /* Unlinks everything in `directory` (a -delete one) and removes it. No such directory is no
+       error. */
     JOB_PURGE,
-    /* how = JOB_UNLINK_RENAME: renames the files of segment base_offset to "<file>.deleted"; JOB_UNLINK_FINISH:
-     * unlinks those. Missing files are no error. */
+    /* how = JOB_UNLINK_RENAME: renames the files of segment base_offset to "<file>.deleted";
+     * JOB_UNLINK_FINISH: unlinks those. Missing files are no error. */
     JOB_UNLINK_SEGMENT,
     /* Closes fd, index_fd and time_fd where >= 0. */
     JOB_CLOSE,
-    /* Bulk: query->time_ms (or TIME_MAX_TIMESTAMP) in `segments`, in this order, below no offset under
-     * base_offset. out: query->offset, timestamp_ms, epoch; -1 when there is none; query->error = error. */
+    /* The room of the disk that holds `directory`. out: bytes (all of it), index_bytes (usable). */
+    JOB_SPACE,
+    /* Bulk: query->time_ms (or TIME_MAX_TIMESTAMP) in `segments`, in this order, below no offset
+     * under base_offset. out: query->offset, timestamp_ms, epoch; -1 when there is none;
+     * query->error = error. */
     JOB_TIME_QUERY,
 };
 
@@ -59,23 +65,25 @@ struct job {
     uint64_t index_bytes, time_index_bytes;
     int fd, index_fd, time_fd;
     int how;                      /* enum disk_open, for JOB_OPEN */
-    bool preallocate;
+    bool preallocate, is_first, owns_data; /* data is on the heap, freed by the store */
     struct bytes data;            /* file content; stays until the job is back */
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;
+    struct store *store;          /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;
     struct {
         int64_t base_offset;
         uint64_t bytes;           /* written content of the .log */
-        uint64_t from_pos;        /* where the search may begin (from an index in memory); 0: the index files
-                                     are asked, or everything is read */
+        uint64_t from_pos; /* where the search may begin (from an index in memory); 0: the index
+                              files are asked, or everything is read */
         int64_t time_max;         /* largest timestamp, -1 unknown */
     } segments[JOB_SEGMENTS_MAX];
     uint32_t segments_n;
 };
 
-/* Paths, always the same: "<directory>/<20 digits>.log" (Kafka LogFileUtils). `to` has DISK_PATH_MAX. */
+/* Paths, always the same: "<directory>/<20 digits>.log" (Kafka LogFileUtils). `to` has
+ * DISK_PATH_MAX. */
 void segment_path(char *to, const char *directory, int64_t base_offset, const char *suffix);
 /* "<store>/<topic>-<partition>". */
 void log_directory_path(char *to, const char *store, struct bytes topic, int32_t partition);

@@ -3,11 +3,13 @@
  *
  * Owner: home.
  *
- *   CLOSED --store_log_new---------------------> OPEN --store_log_drop--> CLOSED
- *   CLOSED --store_log_recover--> RECOVERING --> OPEN --plog_fail-------> FAILED --store_log_drop--> CLOSED
+ *   CLOSED --store_log_new--------------------> OPEN --plog_fail--> FAILED
+ *   CLOSED --store_log_recover--> RECOVERING -> OPEN
+ *   OPEN, FAILED --store_log_drop--> CLOSED
  *
- * Waits stand in four lists per log (written, durable, high, high by bytes), each ordered by what it waits for, so
- * a move wakes a prefix. A wait is out of its list before its wake is called: wake may wait again.
+ * Waits stand in four lists per log (written, durable, high, high by bytes), each ordered by what
+ * it waits for, so a move wakes a prefix. A wait is out of its list before its wake is called: wake
+ * may wait again.
  */
 #include <stdlib.h>
 
@@ -16,14 +18,10 @@
 static bool plog_state_may(enum plog_state from, enum plog_state to)
 {
     switch (from) {
-    case PLOG_CLOSED:
-        return to == PLOG_OPEN || to == PLOG_RECOVERING;
-    case PLOG_RECOVERING:
-        return to == PLOG_OPEN || to == PLOG_CLOSED;
-    case PLOG_OPEN:
-        return to == PLOG_FAILED || to == PLOG_CLOSED;
-    case PLOG_FAILED:
-        return to == PLOG_CLOSED;
+    case PLOG_CLOSED: return to == PLOG_OPEN || to == PLOG_RECOVERING;
+    case PLOG_RECOVERING: return to == PLOG_OPEN || to == PLOG_CLOSED;
+    case PLOG_OPEN: return to == PLOG_FAILED || to == PLOG_CLOSED;
+    case PLOG_FAILED: return to == PLOG_CLOSED;
     }
     return false;
 }
@@ -49,8 +47,8 @@ static void plog_invariants_segments(const struct plog *log)
         check(!is_behind || s->written_pos == 0);
         is_behind |= s->written_pos < s->end_pos;
     }
-    check(is_behind == (log->written.bytes < log->end.bytes) || log->state == PLOG_FAILED || log->write != NULL ||
-          log->target_segment != NULL);
+    check(is_behind == (log->written.bytes < log->end.bytes) || log->state == PLOG_FAILED ||
+          log->write != NULL || log->target_segment != NULL);
 }
 
 void plog_invariants(const struct plog *log)
@@ -79,7 +77,8 @@ void plog_invariants(const struct plog *log)
     plog_invariants_segments(log);
 }
 
-struct plog *plog_make(struct store *store, const struct log_id *id, const struct log_config *config)
+struct plog *plog_make(struct store *store, const struct log_id *id,
+                       const struct log_config *config)
 {
     struct plog *log = calloc(1, sizeof *log);
     if (log == NULL)
@@ -102,6 +101,8 @@ struct plog *plog_make(struct store *store, const struct log_id *id, const struc
     list_init(&log->dirty_link);
     list_init(&log->sync_link);
     list_init(&log->pending_link);
+    list_init(&log->epochs_link);
+    list_init(&log->start_moves);
     for (size_t i = 0; i < array_n(log->waits); i++)
         list_init(&log->waits[i]);
     return log;
@@ -113,6 +114,7 @@ void plog_free(struct plog *log)
     check(log->write == NULL && log->syncs_n == 0 && log->jobs_n == 0);
     check(!list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link));
     check(!list_is_linked(&log->pending_link) && !list_is_linked(&log->link));
+    check(!list_is_linked(&log->epochs_link));
     producers_clear(log->store->producers, &log->producers);
     epochs_fini(&log->epochs);
     aborted_fini(&log->aborted);
@@ -140,8 +142,8 @@ void plog_offsets(const struct plog *log, struct plog_offsets *out)
 {
     check(log->magic == PLOG_MAGIC);
     own(log->store->owner);
-    *out = (struct plog_offsets){log->start, plog_stable(log), log->high.offset, log->written.offset,
-                                 log->durable.offset, log->end.offset};
+    *out = (struct plog_offsets){log->start,          plog_stable(log),    log->high.offset,
+                                 log->written.offset, log->durable.offset, log->end.offset};
 }
 
 uint8_t plog_durability(const struct plog *log)
@@ -157,7 +159,9 @@ int32_t plog_epoch(const struct plog *log)
 void plog_epoch_end(const struct plog *log, int32_t epoch, int32_t *found, int64_t *end)
 {
     own(log->store->owner);
-    if (epoch == plog_epoch(log)) { /* the current epoch ends where the log does, also before its first append */
+    if (epoch ==
+        plog_epoch(
+            log)) { /* the current epoch ends where the log does, also before its first append */
         *found = epoch;
         *end = log->end.offset;
         return;
@@ -206,14 +210,10 @@ static int64_t wait_key(const struct plog_wait *wait)
 static int64_t wait_reached(const struct plog *log, uint32_t at)
 {
     switch (at) {
-    case PLOG_WRITTEN:
-        return log->written.offset;
-    case PLOG_DURABLE:
-        return log->durable.offset;
-    case PLOG_HIGH:
-        return log->high.offset;
-    default:
-        return (int64_t)log->high.bytes;
+    case PLOG_WRITTEN: return log->written.offset;
+    case PLOG_DURABLE: return log->durable.offset;
+    case PLOG_HIGH: return log->high.offset;
+    default: return (int64_t)log->high.bytes;
     }
 }
 
@@ -229,7 +229,8 @@ bool plog_wait(struct plog *log, struct plog_wait *wait)
     else if (wait_reached(log, at) >= wait->offset)
         return true;
     struct list *before = log->waits[at].prev; /* waits mostly come in order: look from the end */
-    while (before != &log->waits[at] && wait_key(list_entry(before, struct plog_wait, link)) > wait_key(wait))
+    while (before != &log->waits[at] &&
+           wait_key(list_entry(before, struct plog_wait, link)) > wait_key(wait))
         before = before->prev;
     list_add_between(&wait->link, before, before->next);
     return false;
@@ -246,7 +247,8 @@ static void plog_wake(struct plog *log, struct now now)
     for (uint32_t at = 0; at < array_n(log->waits); at++) {
         int64_t reached = wait_reached(log, at); /* before any wake, so that the loop ends */
         struct plog_wait *wait;
-        while ((wait = list_first(&log->waits[at], struct plog_wait, link)) != NULL && wait_key(wait) <= reached) {
+        while ((wait = list_first(&log->waits[at], struct plog_wait, link)) != NULL &&
+               wait_key(wait) <= reached) {
             list_del(&wait->link);
             wait->wake(wait, 0, now);
         }
@@ -272,7 +274,8 @@ static bool plog_wants_flush(const struct plog *log)
 {
     if (log->written.offset <= log->durable.offset)
         return false;
-    return plog_is_group(log) || log->written.offset - log->durable.offset >= log->config.flush_messages;
+    return plog_is_group(log) ||
+           log->written.offset - log->durable.offset >= log->config.flush_messages;
 }
 
 void plog_marks_moved(struct plog *log, struct now now)
@@ -302,7 +305,8 @@ void plog_give_tail(struct plog *log)
             struct page *page = cache_find(cache, s, pos);
             if (page != NULL && cache_page_is(page, CACHE_PAGE_TAIL))
                 cache_flags_set(cache, page, 0);
-            pos = page != NULL ? cache_page_pos(page) + page->user_n : align_down(pos, PAGE_SMALL) + PAGE_SMALL;
+            pos = page != NULL ? cache_page_pos(page) + page->user_n
+                               : align_down(pos, PAGE_SMALL) + PAGE_SMALL;
         }
     }
 }
@@ -321,4 +325,5 @@ void plog_fail(struct plog *log, struct now now)
     plog_give_tail(log);
     plog_charge(log);
     plog_waits_end(log, E_STORAGE, now);
+    start_moves_end(log, E_STORAGE, now);
 }

@@ -1,5 +1,5 @@
 /*
- * plog.h - the inside of storage: a store, its logs, their segments, and the operations under way for them.
+ * plog.h - the inside of storage: a store, its logs, their segments, the operations under way.
  *
  * Owner: home. Only files of storage/ include this.
  *
@@ -9,14 +9,17 @@
  *   clean pages   written, or read from the disk: in cache.lru, evicted when a page is needed
  *   the file      everything below segment.written_pos
  *
- * A page covers positions [pos, pos + size) of one segment, pos a multiple of size; of those it holds
- * [from, to). Data of a position never changes, so a small and a large page may hold the same bytes.
+ * A page covers positions [pos, pos + size) of one segment, pos a multiple of size; of those it
+ * holds [from, to). Data of a position never changes, so a small and a large page may hold the same
+ * bytes.
  *
- * Lists of a store: *dirty* logs with bytes to write, *unsynced* logs that wait for the next flush round, *round*
- * logs of the round under way that have not started, *pending* logs that want a job of a helper.
+ * Lists of a store: *dirty* logs with bytes to write, *unsynced* logs that wait for the next flush
+ * round, *round* logs of the round under way that have not started, *pending* logs that want a job
+ * of a helper.
  *
- * Heap after boot: logs, segments, the indexes of segments (doubled, so moved rarely), epochs, aborted lists and
- * snapshots come from malloc when a log is made, a segment rolls or an array doubles: never per append or read.
+ * Heap after boot: logs, segments, the indexes of segments (doubled, so moved rarely), epochs,
+ * aborted lists and snapshots come from malloc when a log is made, a segment rolls or an array
+ * doubles: never per append or read.
  */
 #ifndef MILLRACE_PLOG_H
 #define MILLRACE_PLOG_H
@@ -32,20 +35,20 @@
 
 enum {
     STORE_MAGIC = 0x53544f52,
-    JOBS_MAX = 64,           /* of one store with the helpers at once                                    */
-    WRITES_MAX = 256,        /* write operations under way at once                                       */
-    WRITE_IOV_MAX = 32,      /* pages of one write: 2 MiB of large ones                                  */
-    SYNCS_MAX = 64,          /* flushes under way at once                                                */
-    FILLS_MAX = 64,          /* reads from the disk under way at once                                    */
-    FILL_PAGES_MAX = 16,     /* pages of one: 1 MiB read ahead                                           */
-    INDEX_CACHE_BYTES = 16 << 20, /* indexes of sealed segments kept in memory                           */
-    TICK_LOGS_MAX = 64,      /* logs looked at by one store_tick                                         */
-    TICK_PRODUCERS_MAX = 64, /* producers looked at per log and tick                                     */
-    STEP_LOGS_MAX = 256,     /* pending logs looked at by one store_flush                                */
+    JOBS_MAX = 64,           /* of one store with the helpers at once */
+    WRITES_MAX = 256,        /* write operations under way at once */
+    WRITE_IOV_MAX = 32,      /* pages of one write: 2 MiB of large ones */
+    SYNCS_MAX = 64,          /* flushes under way at once */
+    FILLS_MAX = 64,          /* reads from the disk under way at once */
+    FILL_PAGES_MAX = 16,     /* pages of one: 1 MiB read ahead */
+    INDEX_CACHE_BYTES = 16 << 20, /* indexes of sealed segments kept in memory */
+    TICK_LOGS_MAX = 64,      /* logs looked at by one store_tick */
+    TICK_PRODUCERS_MAX = 64, /* producers looked at per log and tick */
+    STEP_LOGS_MAX = 256,     /* pending logs looked at by one store_flush */
 };
 
-/* An operation of io.h whose end is dealt with in store_flush, when the turn's time is known: `done` only puts it
- * on store.completed. Owner: store; io while busy. */
+/* An operation of io.h whose end is dealt with in store_flush, when the turn's time is known:
+ * `done` only puts it on store.completed. Owner: store; io while busy. */
 struct store_op {
     struct io_op op;
     struct store *store;
@@ -54,11 +57,11 @@ struct store_op {
 
 /* ── log ── */
 
-#define PLOG_STATES(STATE)                                                                          \
-    STATE(CLOSED,     "dropped, or not yet opened: in no table, nobody reads, appends or waits")    \
-    STATE(RECOVERING, "boot reads its files; no offset may be trusted")                             \
-    STATE(OPEN,       "the order of offsets in storage.h holds; the last segment takes appends")    \
-    STATE(FAILED,     "a write or flush failed: appends are refused, written and durable stand still")
+#define PLOG_STATES(STATE)                                                                      \
+    STATE(CLOSED,     "dropped or not yet opened: in no table, nobody reads, appends or waits") \
+    STATE(RECOVERING, "boot reads its files; no offset may be trusted")                         \
+    STATE(OPEN,       "the order of offsets in storage.h holds; the last segment takes appends")\
+    STATE(FAILED,     "a write or flush failed: appends are refused, written, durable stand still")
 
 enum plog_state {
 #define STATE(name, text) PLOG_##name,
@@ -75,46 +78,54 @@ struct mark {
 /* Owner: home. */
 struct plog {
     uint32_t magic;
-    uint8_t state;              /* enum plog_state; only plog_state_set writes it                      */
-    bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind                                   */
-    bool wants_sync;            /* a file had to be opened before its flush                            */
-    bool is_changed;            /* since it was opened: a clean stop has something to write            */
+    uint8_t state;              /* enum plog_state; only plog_state_set writes it */
+    bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind */
+    bool wants_sync;            /* a file had to be opened before its flush */
+    bool is_changed;            /* since it was opened: a clean stop has something to write */
+    bool is_unsynced;           /* recovery has read or changed files that nobody flushed */
     struct store *store;
-    struct list link;           /* store.logs or store.dropped                                         */
+    struct list link;           /* store.logs or store.dropped */
     struct list dirty_link, sync_link, pending_link;
     struct plog *hash_next;
-    struct log_id id;           /* topic points to topic_name                                          */
+    struct log_id id;           /* topic points to topic_name */
     char *topic_name;
     struct log_config config;
 
-    int64_t cleaner_offset;     /* of cleaner-offset-checkpoint, handed on; -1 = none                  */
-    int64_t start;              /* first offset a reader may ask for                                   */
+    int64_t cleaner_offset;     /* of cleaner-offset-checkpoint, handed on; -1 = none */
+    int64_t start;              /* first offset a reader may ask for */
     struct mark high, written, durable, end;
-    struct segment **segments;  /* by base offset; the last one takes appends                          */
+    struct segment **segments;  /* by base offset; the last one takes appends */
     uint32_t segments_n, segments_max;
-    uint32_t sealed_n;          /* leading segments that need nothing more                             */
+    uint32_t sealed_n;          /* leading segments that need nothing more */
 
-    uint64_t charged_bytes;     /* this log's share of store.tail_bytes                                */
-    uint32_t small_pages_n;     /* taken in a row ...                                                  */
-    uint64_t small_pages_ns;    /* ... since then: a busy log gets large pages                         */
-    uint64_t unflushed_ns;      /* STORE_RELAXED: when the oldest unflushed byte was written; 0 = none */
+    uint64_t charged_bytes;     /* this log's share of store.tail_bytes */
+    uint32_t small_pages_n;     /* taken in a row ... */
+    uint64_t small_pages_ns;    /* ... since then: a busy log gets large pages */
+    uint64_t unflushed_ns;      /* STORE_RELAXED: when the oldest unflushed byte was written */
 
-    struct write_op *write;     /* under way; one per log                                              */
-    struct segment *target_segment; /* the run being written ends here ...                             */
+    struct write_op *write;     /* under way; one per log */
+    struct segment *target_segment; /* the run being written ends here ... */
     uint64_t target_pos;
-    struct mark target;         /* ... which is this place                                             */
-    struct mark syncing;        /* what the flush under way makes durable                              */
-    uint32_t syncs_n;           /* flushes of this log's files under way                               */
-    uint32_t jobs_n;            /* jobs under way                                                      */
-    bool has_epochs_job, has_drop_job;
-    uint8_t drop_step;          /* dropped logs: what is done                                          */
-    uint64_t drop_ns;           /* when the renamed directory may be removed                           */
-    char drop_name[DISK_NAME_MAX + 1]; /* its name after the rename                                    */
+    struct mark target;         /* ... which is this place */
+    struct mark syncing;        /* what the flush under way makes durable */
+    uint32_t syncs_n;           /* flushes of this log's files under way */
+    uint32_t jobs_n;            /* jobs under way */
+    bool has_epochs_job;
+    struct list epochs_link;    /* store.epochs_behind */
+    uint8_t drop_step;          /* dropped logs: what is done */
+    int64_t start_safe;         /* what log-start-offset holds */
+    int64_t start_writing;      /* what the job under way writes to it */
+    bool has_start_job;
+    char start_text[32];        /* of that job */
+    struct list start_moves;    /* who waits for it */
+    uint64_t retention_at_ns;   /* by age and size not before; 0: not planned yet */
+    uint64_t drop_ns;           /* when the renamed directory may be removed */
+    char drop_name[DISK_NAME_MAX + 1]; /* its name after the rename */
 
     struct producers producers;
     struct epochs epochs;
     struct aborted_list aborted;
-    struct list waits[4];       /* by enum plog_mark; [3]: high by bytes. Each ordered by its key      */
+    struct list waits[4];       /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
 };
 
 enum { PLOG_MAGIC = 0x504c4f47, PLOG_WAIT_BYTES = 3 };
@@ -153,6 +164,7 @@ struct segment {
     bool is_index_loaded;
     bool is_index_loading;
     bool has_file;              /* while recovering */
+    bool is_unsynced;           /* recovery has read or written its files, nobody flushed them    */
     uint8_t seal_step;
     uint32_t refs;              /* the log, pages, reads, jobs, operations                        */
     uint32_t io_n;              /* operations on its descriptor                                   */
@@ -211,7 +223,7 @@ struct fill {
     } regions[FILL_PAGES_MAX];
 };
 
-/* A sealed segment's .index being read. Owner: store; io while busy. Heap, with the bytes behind it. */
+/* A sealed segment's .index being read. Owner: store; io while busy. Heap, the bytes behind it. */
 struct index_load {
     struct list link;           /* store.loads */
     struct store_op op;
@@ -245,6 +257,8 @@ struct store {
     struct list logs;           /* in the order of store_tick */
     struct list dirty, unsynced, round, pending;
     struct list completed;      /* operations whose end store_flush has to deal with */
+    struct list epochs_behind;  /* logs whose leader-epoch-checkpoint is to be written */
+    bool has_epochs_job;        /* one of them is */
     struct list wants;          /* segments that need a descriptor and have no job yet */
     struct list dropped;        /* logs whose directory is not yet gone */
     struct list deleting;       /* segments renamed to .deleted, by delete_ns */
@@ -260,18 +274,22 @@ struct store {
     bool is_round_open;
     uint32_t syncs_n;
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
-    uint32_t drops_waiting_n;   /* drops whose rename was not yet asked for: creates wait for them */
+    uint32_t drops_waiting_n;   /* renames of drops not yet asked for: creates wait for them */
     struct write_op *writes;
     struct fill *fill_ops;
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
     struct list fill_waits;     /* reads that wait for a free fill or page */
+    int directory_fd;           /* open as long as the store: what failed since is seen */
+    bool is_unsynced;           /* a log is */
+    bool is_closed;             /* store_close succeeded */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
-    struct list answers;        /* time queries that are answered without a search, or wait for a job */
+    struct list answers;        /* time queries that need no search, or wait for a job */
 };
 
 /* store.c */
-void store_op_submit(struct store *store, struct store_op *op, void (*finish)(struct store_op *, struct now));
+void store_op_submit(struct store *store, struct store_op *op,
+                     void (*finish)(struct store_op *, struct now));
 static inline void store_op_init(struct store_op *op, uint8_t kind)
 {
     io_op_init(&op->op, kind, NULL);
@@ -298,15 +316,19 @@ static inline bool plog_is_group(const struct plog *log)
     return log->config.durability == STORE_GROUP;
 }
 
+/* close.c: flushes every file of the log that recovery or the stop may have changed */
+nodiscard int plog_sync_files(struct plog *log);
+
 /* store.c: into the table; RECOVERING or CLOSED becomes OPEN */
 void store_log_enter(struct store *store, struct plog *log);
 
 /* plog.c: states, marks, waits */
 void plog_state_set(struct plog *log, enum plog_state state);
-/* Stops the process when something that must always be true of `log` is not. For tests and slow checks. */
+/* Stops the process when something that must always be true of `log` is not. For tests. */
 void plog_invariants(const struct plog *log);
 /* Makes a log, in no table, without a segment. NULL: no memory. */
-struct plog *plog_make(struct store *store, const struct log_id *id, const struct log_config *config);
+struct plog *plog_make(struct store *store, const struct log_id *id,
+                       const struct log_config *config);
 void plog_free(struct plog *log);
 /* written or durable moved: moves high, wakes, and asks for a flush where one is due. */
 void plog_marks_moved(struct plog *log, struct now now);
@@ -325,21 +347,26 @@ void plog_mark_unsynced(struct plog *log);
 void store_jobs_fini(struct store *store); /* memory of jobs that never came back */
 
 /* segment.c: segments, their index entries, rolling, descriptors */
-nodiscard int segment_add(struct plog *log, int64_t base_offset, int64_t wall_ms, struct segment **out);
+nodiscard int segment_add(struct plog *log, int64_t base_offset, int64_t wall_ms,
+                          struct segment **out);
 struct segment *segment_make(struct store *store, int64_t base_offset, int64_t wall_ms);
 nodiscard int segment_room(struct plog *log);      /* for one more in log->segments */
 void segment_attach(struct plog *log, struct segment *segment);
 void segment_get(struct segment *segment);
 void segment_put(struct segment *segment);
-void segment_free(struct segment *segment); /* whoever still points to it: the store is being taken apart */
+/* Whoever still points to it: the store is being taken apart. */
+void segment_free(struct segment *segment);
 /* Takes the oldest segment out of its log. The caller has a reference. */
 void segment_detach_first(struct plog *log);
-/* Which segment may hold `offset`: the last with base_offset <= offset; index into log->segments. */
+/* Which segment may hold `offset`: the last with base_offset <= offset; place in log->segments. */
 uint32_t segment_find(const struct plog *log, int64_t offset);
+/* segment.ms less this segment's part of segment.jitter.ms. */
+int64_t segment_age_ms_max(const struct plog *log, const struct segment *segment);
 bool segment_must_roll(const struct plog *log, const struct segment *segment, const struct batch *b,
                        int64_t max_timestamp, int64_t last_offset, int64_t wall_ms);
-/* Keeps the indexes of an appended batch at `pos`. Runs out of memory silently: entries are optional. */
-void segment_note(struct segment *segment, const struct log_config *config, const struct batch *b, uint64_t pos);
+/* Keeps the indexes of an appended batch at `pos`. Without memory it leaves entries out. */
+void segment_note(struct segment *segment, const struct log_config *config, const struct batch *b,
+                  uint64_t pos);
 /* The last .timeindex entry: the segment's largest timestamp. */
 void segment_note_end(struct segment *segment);
 /* Keeps the producers as of the end of the log until the segment is sealed. */
@@ -354,45 +381,61 @@ enum drop_step { DROP_RENAME, DROP_RENAMING, DROP_WAITING, DROP_PURGING, DROP_DO
 /* NULL when JOBS_MAX are under way: ask again in a later turn. */
 struct job *store_job_take(struct store *store, struct plog *log, uint8_t kind);
 /* `done` is called when it is back, and gives the job back or sends it again. */
-void store_job_send(struct store *store, struct job *job, void (*done)(struct job *, struct now), void *subject);
+void store_job_send(struct store *store, struct job *job, void (*done)(struct job *, struct now),
+                    void *subject);
 void store_job_give(struct store *store, struct job *job);
-/* Seals, and writes leader-epoch-checkpoint. True when nothing more can be asked for now. */
+void plog_mark_epochs(struct plog *log); /* leader-epoch-checkpoint has to be written */
+void store_epochs_run(struct store *store);
+/* Seals. True when nothing more can be asked for now. */
 bool plog_step(struct plog *log, struct now now);
 /* The way of a dropped log; frees it at the end. True when it need not be asked again this turn. */
 bool plog_drop_step(struct plog *log, struct now now);
 
 /* segment_files.c: files and descriptors of segments */
-/* True: it has a descriptor. False: one is asked for; the log will be dirty, the waits be run, when it comes. */
+/* True: it has a descriptor. False: one is asked for; when it comes the log is dirty and the waits
+ * are run. */
 bool segment_open(struct segment *segment);
-void segment_wants_run(struct store *store);       /* asks the helpers for what segment_open promised */
+void segment_wants_run(struct store *store); /* asks the helpers for what segment_open promised */
 void segment_files_limit(struct store *store);     /* keeps open_files_max */
 void segment_fd_set(struct segment *segment, int fd);
-void segment_fd_idle(struct segment *segment);     /* an operation ended: a segment that is gone closes */
+void segment_fd_idle(struct segment *segment); /* an operation ended: what is gone is closed */
 enum delete_step { DELETE_RENAME, DELETE_RENAMING, DELETE_WAITING, DELETE_UNLINKING };
 /* Takes a detached segment's files away: renamed now, unlinked after file.delete.delay.ms. */
 void segment_delete(struct plog *log, struct segment *segment, struct now now);
-void segment_delete_forget(struct store *store, const struct plog *log); /* its directory goes as a whole */
+/* The log's directory goes as a whole. */
+void segment_delete_forget(struct store *store, const struct plog *log);
 void segment_deletes_run(struct store *store, struct now now);
 
 /* index_load.c: indexes of sealed segments */
-/* 0: it is in memory; E_AGAIN: it is being read, the waits of the segment will be run. E_STORAGE, E_NO_MEMORY. */
+/* 0: it is in memory; E_AGAIN: it is being read, the segment's waits will be run. E_OFFSET_RANGE:
+ * the segment was deleted; E_NO_MEMORY. */
 nodiscard int segment_index_load(struct segment *segment);
 void segment_index_used(struct segment *segment);
 void segment_index_drop(struct segment *segment);
 
 /* reader.c */
-void reads_run(struct list *reads, int error, struct now now); /* goes on with, or ends, reads that waited */
+/* Goes on with, or ends, reads that waited. */
+void reads_run(struct list *reads, int error, struct now now);
 void reads_end(struct plog *log, int error, struct now now);
 /* fill.c: E_AGAIN: `read` waits on a fill (or for one); E_NO_MEMORY, E_STORAGE. */
 nodiscard int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read *read);
 
-/* txn.c: what an appended (or replayed) batch does to the log's producers and transactions. `records` are the
- * first bytes behind the header, needed of control batches only. An error has changed nothing. */
+/* txn.c: what an appended (or replayed) batch does to the log's producers and transactions.
+ * `records` are the first bytes behind the header, needed of control batches only. An error has
+ * changed nothing. */
 enum { CONTROL_RECORD_MAX = 128 };
-nodiscard int plog_note_producer(struct plog *log, const struct batch *b, struct bytes records, int64_t wall_ms);
+nodiscard int plog_note_producer(struct plog *log, const struct batch *b, struct bytes records,
+                                 int64_t wall_ms);
 
 /* retention.c */
 void plog_tick(struct plog *log, struct now now);
+
+/* start_move.c */
+/* Asks for what waiting moves want written. True when nothing more can be asked for now. */
+bool start_step(struct plog *log);
+void start_moves_end(struct plog *log, int error, struct now now);
+/* Boot: the start that a partition's directory remembers; 0 when it does not. E_CORRUPT. */
+nodiscard int start_read(struct disk *disk, const char *directory, int64_t *start);
 
 /* time_query.c */
 void store_answers_run(struct store *store, struct now now); /* queries that needed no search */

@@ -3,25 +3,28 @@
  *
  * Owner: home; the pool and all its logs belong to one thread.
  *
- * An entry is found by (log, producer id) in one hash table of the pool, chained. It stands in up to three
- * more lists:
- *   of its log      a ring with `first`; expiry looks at the front and moves it to the end, so every entry
- *                   has its turn however small the budget is
- *   open            a ring of the log's open transactions by first offset; its first holds the stable offset
- *   idle            of the pool, over all logs: longest idle first. A full pool forgets the first. Entries with
- *                   an open transaction are not in it: forgetting one would show its records as committed.
+ * An entry is found by (log, producer id) in one hash table of the pool, chained. It stands in up
+ * to three more lists:
+ *   of its log  a ring with `first`; expiry looks at the front and moves it to the end, so every
+ *               entry has its turn however small the budget is
+ *   open        a ring of the log's open transactions by first offset; the first of it holds the
+ *               stable offset
+ *   idle        of the pool, over all logs, longest idle first. A full pool forgets the first.
+ *               Entries with an open transaction are not in it: forgetting one would show its
+ *               records as committed
  *
  * Rules (ProducerAppendInfo.java, kafka-broker 2.3), for a batch with sequences [first, last]:
  *   1. same epoch, [first, last] equals one of the last five batches: duplicate of it (trap 28)
  *   2. epoch below the entry's: E_BAD_EPOCH
  *   3. another epoch: first must be 0 (KIP-360), else E_OUT_OF_ORDER
- *   4. same epoch: first must follow the last sequence, 2^31-1 being followed by 0 (trap 27). An entry that has
- *      seen only a marker expects 0.
+ *   4. same epoch: first must follow the last sequence, 2^31-1 being followed by 0 (trap 27). An
+ *      entry that has seen only a marker expects 0.
  *   5. no entry: any first sequence (trap 29)
  *   6. an open transaction takes only transactional batches: E_BAD_TXN_STATE
  *
- * Invariants: (1) `first_offset` of an entry is >= 0 exactly when it is in `open`, and then it is not in `idle`;
- * (2) batches[0..batches_n) are of `epoch`, oldest first; (3) used entries = sum of p->n over all logs.
+ * Invariants: (1) `first_offset` of an entry is >= 0 exactly when it is in `open`, and then it is
+ * not in `idle`; (2) batches[0..batches_n) are of `epoch`, oldest first; (3) used entries = sum of
+ * p->n over all logs.
  */
 #include "producers.h"
 
@@ -48,9 +51,9 @@ struct producer {
     struct list idle;
     struct producers *log;                  /* NULL when free   */
     int64_t producer_id;
-    int64_t seen_ms;                        /* our clock at the last append; -1 unknown (from a snapshot) */
-    int64_t timestamp;                      /* of the last batch or marker                                */
-    int64_t first_offset;                   /* of the open transaction, or -1                             */
+    int64_t seen_ms;      /* our clock at the last append; -1 unknown (from a snapshot) */
+    int64_t timestamp;    /* of the last batch or marker                                */
+    int64_t first_offset; /* of the open transaction, or -1                             */
     int32_t coordinator_epoch;
     int16_t epoch;
     uint8_t batches_n;
@@ -74,7 +77,8 @@ int producer_pool_init(struct producer_pool **out, uint32_t producers_max)
     struct producer_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
         return E_NO_MEMORY;
-    /* calloc gives pages that are not there until they are touched: a large bound costs nothing by itself. */
+    /* calloc gives pages that are not there until they are touched: a large bound costs nothing by
+     * itself. */
     pool->entries = calloc(producers_max == 0 ? 1 : producers_max, sizeof *pool->entries);
     pool->buckets = calloc(buckets_n, sizeof *pool->buckets);
     if (pool->entries == NULL || pool->buckets == NULL) {
@@ -107,7 +111,8 @@ uint32_t producer_pool_used(const struct producer_pool *pool)
     return pool->used;
 }
 
-static struct producer **bucket_of(const struct producer_pool *pool, const struct producers *p, int64_t producer_id)
+static struct producer **bucket_of(const struct producer_pool *pool, const struct producers *p,
+                                   int64_t producer_id)
 {
     return &pool->buckets[hash_mix((uint64_t)producer_id ^ hash_mix((uintptr_t)p)) & pool->mask];
 }
@@ -148,7 +153,8 @@ static void txn_open(struct producer *e, int64_t first_offset)
     after->open_next = e;
 }
 
-/* Closes the transaction; the entry is in no list of the pool afterwards. Returns its first offset or -1. */
+/* Closes the transaction; the entry is in no list of the pool afterwards. Returns its first offset
+ * or -1. */
 static int64_t txn_close(struct producer *e)
 {
     int64_t first_offset = e->first_offset;
@@ -202,7 +208,8 @@ static bool pool_has_room(const struct producer_pool *pool)
 }
 
 /* A new entry of `p`; NULL when every place holds an open transaction. */
-static struct producer *producer_add(struct producer_pool *pool, struct producers *p, int64_t producer_id)
+static struct producer *producer_add(struct producer_pool *pool, struct producers *p,
+                                     int64_t producer_id)
 {
     if (!pool_has_room(pool))
         return NULL;
@@ -247,7 +254,8 @@ static int32_t first_sequence(const struct seen *s)
     return (int32_t)(((uint32_t)s->last_sequence - (uint32_t)s->delta) & 0x7fffffff);
 }
 
-static bool find_duplicate(const struct producer *e, const struct batch *b, struct producer_answer *answer)
+static bool find_duplicate(const struct producer *e, const struct batch *b,
+                           struct producer_answer *answer)
 {
     if (e->epoch != b->producer_epoch)
         return false;
@@ -255,8 +263,8 @@ static bool find_duplicate(const struct producer *e, const struct batch *b, stru
         const struct seen *s = &e->batches[i];
         if (first_sequence(s) != b->base_sequence || s->last_sequence != batch_last_sequence(b))
             continue;
-        *answer = (struct producer_answer){PRODUCER_DUPLICATE, s->last_offset - s->delta, s->last_offset,
-                                           s->timestamp};
+        *answer = (struct producer_answer){PRODUCER_DUPLICATE, s->last_offset - s->delta,
+                                           s->last_offset, s->timestamp};
         return true;
     }
     return false;
@@ -306,12 +314,13 @@ static void add_batch(struct producer *e, const struct batch *b)
         memmove(e->batches, e->batches + 1, sizeof e->batches - sizeof e->batches[0]);
         e->batches_n--;
     }
-    e->batches[e->batches_n++] = (struct seen){batch_last_offset(b), b->max_timestamp, batch_last_sequence(b),
-                                               b->last_delta};
+    e->batches[e->batches_n++] = (struct seen){batch_last_offset(b), b->max_timestamp,
+                                               batch_last_sequence(b), b->last_delta};
     e->timestamp = b->max_timestamp;
 }
 
-int producers_note(struct producer_pool *pool, struct producers *p, const struct batch *b, int64_t wall_ms)
+int producers_note(struct producer_pool *pool, struct producers *p, const struct batch *b,
+                   int64_t wall_ms)
 {
     if (b->producer_id < 0)
         return 0;
@@ -334,8 +343,9 @@ int producers_note(struct producer_pool *pool, struct producers *p, const struct
     return 0;
 }
 
-int producers_end_txn(struct producer_pool *pool, struct producers *p, int64_t producer_id, int16_t producer_epoch,
-                      int32_t coordinator_epoch, int64_t offset, int64_t timestamp, int64_t *first_offset)
+int producers_end_txn(struct producer_pool *pool, struct producers *p, int64_t producer_id,
+                      int16_t producer_epoch, int32_t coordinator_epoch, int64_t offset,
+                      int64_t timestamp, int64_t *first_offset)
 {
     check(producer_id >= 0);
     *first_offset = -1;
@@ -363,8 +373,8 @@ int64_t producers_first_open(const struct producers *p)
     return p->open == NULL ? -1 : p->open->first_offset;
 }
 
-uint32_t producers_expire(struct producer_pool *pool, struct producers *p, int64_t wall_ms, int64_t expiration_ms,
-                          uint32_t budget)
+uint32_t producers_expire(struct producer_pool *pool, struct producers *p, int64_t wall_ms,
+                          int64_t expiration_ms, uint32_t budget)
 {
     uint32_t gone = 0;
     for (uint32_t n = budget < p->n ? budget : p->n; n > 0; n--) {
@@ -391,7 +401,8 @@ uint32_t producers_list(const struct producers *p, struct producer_state *to, ui
 {
     const struct producer *e = p->first;
     for (uint32_t i = 0; i < p->n && i < max; i++, e = e->next)
-        to[i] = (struct producer_state){e->producer_id,       e->epoch,       last_sequence(e), e->timestamp,
+        to[i] = (struct producer_state){e->producer_id,       e->epoch,
+                                        last_sequence(e),     e->timestamp,
                                         e->coordinator_epoch, e->first_offset};
     return p->n;
 }
@@ -399,7 +410,7 @@ uint32_t producers_list(const struct producers *p, struct producer_state *to, ui
 /* ── snapshots ──
  *   0 i16 version 1 | 2 u32 CRC-32C from byte 6 on | 6 i32 entries | entries of 46 bytes:
  *   0 i64 producer id    8 i16 epoch     10 i32 last sequence  14 i64 last offset
- *  22 i32 offset delta  26 i64 timestamp 34 i32 coordinator epoch  38 i64 first offset of the open transaction
+ *  22 i32 offset delta  26 i64 timestamp 34 i32 coordinator epoch  38 i64 first offset of the txn
  */
 
 enum { SNAPSHOT_VERSION = 1, SNAPSHOT_CRC_AT = 2, SNAPSHOT_COUNT_AT = 6 };
@@ -430,13 +441,15 @@ void producers_snapshot_encode(const struct producers *p, uint8_t *to)
     store_u32(to + SNAPSHOT_COUNT_AT, p->n);
     for (uint32_t i = 0; i < p->n; i++, e = e->next)
         entry_encode(e, to + PRODUCER_SNAPSHOT_HEADER + (uint64_t)i * PRODUCER_SNAPSHOT_ENTRY);
-    store_u32(to + SNAPSHOT_CRC_AT, crc_of(to + SNAPSHOT_COUNT_AT, producers_snapshot_bytes(p) - SNAPSHOT_COUNT_AT));
+    store_u32(to + SNAPSHOT_CRC_AT,
+              crc_of(to + SNAPSHOT_COUNT_AT, producers_snapshot_bytes(p) - SNAPSHOT_COUNT_AT));
 }
 
 static int entry_decode(struct producer_pool *pool, struct producers *p, const uint8_t *from)
 {
     int64_t producer_id = load_i64(from);
-    struct seen last = {load_i64(from + 14), load_i64(from + 26), load_i32(from + 10), load_i32(from + 22)};
+    struct seen last = {load_i64(from + 14), load_i64(from + 26), load_i32(from + 10),
+                        load_i32(from + 22)};
     int64_t first_offset = load_i64(from + 38);
     bool has_batch = last.last_offset >= 0 && last.last_sequence >= 0;
     if (producer_id < 0 || producer_find(pool, p, producer_id) != NULL || first_offset < -1)
@@ -465,11 +478,13 @@ int producers_snapshot_decode(struct producer_pool *pool, struct producers *p, s
     uint32_t n = load_u32(from.ptr + SNAPSHOT_COUNT_AT);
     if ((uint64_t)n * PRODUCER_SNAPSHOT_ENTRY != from.n - PRODUCER_SNAPSHOT_HEADER)
         return E_CORRUPT;
-    if (load_u32(from.ptr + SNAPSHOT_CRC_AT) != crc_of(from.ptr + SNAPSHOT_COUNT_AT, from.n - SNAPSHOT_COUNT_AT))
+    if (load_u32(from.ptr + SNAPSHOT_CRC_AT) !=
+        crc_of(from.ptr + SNAPSHOT_COUNT_AT, from.n - SNAPSHOT_COUNT_AT))
         return E_CORRUPT;
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < n; i++)
-        error = entry_decode(pool, p, from.ptr + PRODUCER_SNAPSHOT_HEADER + (uint64_t)i * PRODUCER_SNAPSHOT_ENTRY);
+        error = entry_decode(
+            pool, p, from.ptr + PRODUCER_SNAPSHOT_HEADER + (uint64_t)i * PRODUCER_SNAPSHOT_ENTRY);
     if (error < 0)
         producers_clear(pool, p);
     return error;

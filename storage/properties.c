@@ -3,8 +3,8 @@
  *
  * Owner: immutable.
  *
- * Bytes above 127 pass as they are: Kafka reads and writes UTF-8 through these functions' counterparts, and our
- * own keys and values are ASCII.
+ * Bytes above 127 pass as they are: Kafka reads and writes UTF-8 through these functions'
+ * counterparts, and our own keys and values are ASCII.
  */
 #include "properties.h"
 

@@ -3,15 +3,16 @@
  *
  * Owner: home.
  *
- *   offset -> segment -> sparse index -> batch headers up to the one that holds the offset -> gather
+ *   offset -> segment -> sparse index -> batch headers up to the one that holds it -> gather
  *
- * Gathering parses each batch's header (a read ends on a batch boundary) and takes a reference on every page it
- * lends. Where bytes are missing: with at least one whole batch in hand the read ends there; otherwise it waits for
- * a fill (fill.c) and goes on at the same place; what it holds stays referenced, so it always comes forward.
- * A read stays within one segment, unless that one has nothing for it.
+ * Gathering parses each batch's header (a read ends on a batch boundary) and takes a reference on
+ * every page it lends. Where bytes are missing: with at least one whole batch in hand the read ends
+ * there; otherwise it waits for a fill (fill.c) and goes on at the same place; what it holds stays
+ * referenced, so it always comes forward. A read stays within one segment, unless that one has
+ * nothing for it.
  *
- * A slice covers bytes of one page, so the page is found again from its pointer (pages_find) and no list of pages
- * is kept. The slices stand in a page of their own, 4 KiB, then 64 KiB.
+ * A slice covers bytes of one page, so the page is found again from its pointer (pages_find) and no
+ * list of pages is kept. The slices stand in a page of their own, 4 KiB, then 64 KiB.
  */
 #include "plog.h"
 
@@ -75,7 +76,8 @@ static int slices_add(struct read *read, struct page *page, uint64_t at, uint32_
 {
     const uint8_t *ptr = page_data(page) + at;
     struct slice *last = read->data.n > 0 ? &read->data.v[read->data.n - 1] : NULL;
-    if (last != NULL && last->ptr + last->n == ptr && at > 0) { /* at > 0: the same page, not its neighbour */
+    if (last != NULL && last->ptr + last->n == ptr &&
+        at > 0) { /* at > 0: the same page, not its neighbour */
         last->n += n;
     } else {
         int rc = slices_room(read);
@@ -219,7 +221,8 @@ static int read_seek(struct read *read)
     if (rc != 0)
         return rc;
     int64_t relative = min_i64(max_i64(read->offset - segment->base_offset, 0), INT32_MAX);
-    in->pos = index_find(bytes_of(segment->index.v, segment->index.n * INDEX_ENTRY), (int32_t)relative);
+    in->pos =
+        index_find(bytes_of(segment->index.v, segment->index.n * INDEX_ENTRY), (int32_t)relative);
     in->is_placed = true;
     return 0;
 }
@@ -251,7 +254,8 @@ static int read_run(struct read *read)
             rc = read_next(read);
         if (rc == 0)
             rc = read_gather(read);
-        if (rc == READ_STOP && in->whole_bytes == 0 && in->pos >= read_end(read) && read_next_segment(read))
+        if (rc == READ_STOP && in->whole_bytes == 0 && in->pos >= read_end(read) &&
+            read_next_segment(read))
             continue;
         if (rc != 0)
             return rc;
@@ -382,7 +386,8 @@ void reads_end(struct plog *log, int error, struct now now)
     struct store *store = log->store;
     struct list ending;
     list_init(&ending);
-    list_for_each(node, next, &store->fills) reads_take(&ending, &list_entry(node, struct fill, link)->reads, log);
+    list_for_each(node, next, &store->fills)
+        reads_take(&ending, &list_entry(node, struct fill, link)->reads, log);
     reads_take(&ending, &store->fill_waits, log);
     for (uint32_t i = 0; i < log->segments_n; i++)
         reads_take(&ending, &log->segments[i]->waits, log);

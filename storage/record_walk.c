@@ -1,22 +1,26 @@
 /*
- * record_walk.c - judges the records of an uncompressed batch while its bytes arrive, in any pieces.
+ * record_walk.c - judges the records of an uncompressed batch while its bytes arrive, in any
+ * pieces.
  *
  * Owner: the caller (struct record_walk).
  *
  * Two ways through the same rules. A record that lies whole in the piece at hand is read in one go
- * (walk_whole); one that straddles pieces is read byte by byte (walk_byte). Both judge a field with the same
- * field_* function as soon as it is complete, in the order of the bytes, so every split of the same bytes
- * ends with the same error at the same record (fuzz_batch.c compares them).
+ * (walk_whole); one that straddles pieces is read byte by byte (walk_byte). Both judge a field with
+ * the same field_* function as soon as it is complete, in the order of the bytes, so every split of
+ * the same bytes ends with the same error at the same record (fuzz_batch.c compares them).
  *
- *   LENGTH -> ATTRIBUTES -> TIME -> OFFSET -> KEY -> VALUE -> HEADERS -> (HEADER_KEY -> HEADER_VALUE)* -> LENGTH
+ *   LENGTH -> ATTRIBUTES -> TIME -> OFFSET -> KEY -> VALUE -> HEADERS -> LENGTH
+ *                                        HEADERS -> (HEADER_KEY -> HEADER_VALUE)* -> LENGTH
  *
  * Key, value and header bytes are skipped by arithmetic: they are never loaded.
  *
- * Invariants: (1) `left` is what the record still holds behind the byte last read, without the bytes of
- * `skip`; (2) between calls either an error stands, or skip > 0, or the record is between two fields or inside
- * a varint and left > 0, or it is at LENGTH; (3) records_n never exceeds `expected_n`.
+ * Invariants: (1) `left` is what the record still holds behind the byte last read, without the
+ * bytes of `skip`; (2) between calls either an error stands, or skip > 0, or the record is between
+ * two fields or inside a varint and left > 0, or it is at LENGTH; (3) records_n never exceeds
+ * `expected_n`.
  *
- * Sources: Kafka DefaultRecord.readFrom, DefaultRecordBatch.RecordIterator, LogValidator.validateRecord.
+ * Sources: Kafka DefaultRecord.readFrom, DefaultRecordBatch.RecordIterator,
+ * LogValidator.validateRecord.
  */
 #include "batch.h"
 
@@ -53,7 +57,8 @@ struct walk {
     uint8_t step;               /* enum step                                                 */
     uint8_t why;                /* enum why                                                  */
 };
-static_assert(sizeof(struct walk) <= sizeof(((struct record_walk *)0)->inside), "the state fits its place");
+static_assert(sizeof(struct walk) <= sizeof(((struct record_walk *)0)->inside),
+              "the state fits its place");
 
 static struct walk *walk_of(struct record_walk *w)
 {
@@ -68,8 +73,8 @@ static int64_t add_saturated(int64_t a, int64_t b)
     return sum;
 }
 
-void record_walk_init(struct record_walk *w, const struct batch *b, const struct log_config *config, bool need_keys,
-                      int64_t wall_ms)
+void record_walk_init(struct record_walk *w, const struct batch *b, const struct log_config *config,
+                      bool need_keys, int64_t wall_ms)
 {
     *w = (struct record_walk){.config = config,
                               .base_timestamp = b->base_timestamp,
@@ -95,7 +100,8 @@ static bool fail(struct record_walk *w, enum why why)
     return false;
 }
 
-/* ── the rules, one function per field; `left` is what the record holds behind the field's varint ── */
+/* ── the rules, one function per field; `left` is what the record holds behind the field's varint
+ * ── */
 
 static bool field_time(struct record_walk *w, int64_t delta)
 {
@@ -143,23 +149,50 @@ static uint32_t skip_of(int64_t n)
 
 /* ── whole records ── */
 
-/* A varint of the record that ends at `end`; NULL after fail(). One byte is by far the most common. */
-static inline const uint8_t *take(struct record_walk *w, const uint8_t *p, const uint8_t *end, int bytes_max,
-                                  int64_t *v)
+/* Zig-zag to signed. */
+static inline int64_t signed_of(uint64_t v)
 {
-    if (likely(p < end && *p < 0x80)) {
-        *v = (int64_t)(*p >> 1) ^ -(int64_t)(*p & 1);
-        return p + 1;
-    }
+    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
+/* The rare rest of take: four bytes and more, and what ends or lies. */
+static __attribute__((noinline)) const uint8_t *take_long(struct record_walk *w, const uint8_t *p,
+                                                          const uint8_t *end, int bytes_max,
+                                                          int64_t *v)
+{
     int n = load_varint(p, end, bytes_max, v);
-    if (unlikely(n <= 0 || (bytes_max == 5 && (*v < INT32_MIN || *v > INT32_MAX)))) {
+    if (n <= 0 || (bytes_max == 5 && (*v < INT32_MIN || *v > INT32_MAX))) {
         fail(w, WHY_SHAPE);
         return NULL;
     }
     return p + n;
 }
 
-static const uint8_t *walk_headers(struct record_walk *w, const uint8_t *p, const uint8_t *end, int64_t headers_n)
+/* A varint of the record that ends at `end`; NULL after fail(). One byte is by far the most common;
+ * lengths, offsets and times within a batch seldom take more than three. */
+static inline const uint8_t *take(struct record_walk *w, const uint8_t *p, const uint8_t *end,
+                                  int bytes_max, int64_t *v)
+{
+    if (likely(p < end && p[0] < 0x80)) {
+        *v = signed_of(p[0]);
+        return p + 1;
+    }
+    if (likely(end - p >= 3)) {
+        uint64_t low = (p[0] & 0x7fu) | (uint64_t)(p[1] & 0x7f) << 7;
+        if (p[1] < 0x80) {
+            *v = signed_of(low);
+            return p + 2;
+        }
+        if (p[2] < 0x80) {
+            *v = signed_of(low | (uint64_t)p[2] << 14);
+            return p + 3;
+        }
+    }
+    return take_long(w, p, end, bytes_max, v);
+}
+
+static const uint8_t *walk_headers(struct record_walk *w, const uint8_t *p, const uint8_t *end,
+                                   int64_t headers_n)
 {
     int64_t n;
     for (; headers_n > 0; headers_n--) {
@@ -211,7 +244,11 @@ static const uint8_t *walk_whole(struct record_walk *w, const uint8_t *p, const 
     int32_t expected_n = walk_of(w)->expected_n;
     while (p < end && w->records_n < expected_n) {
         int64_t n;
-        int taken = load_varint(p, end, 5, &n);
+        int taken = 1;
+        if (likely(*p < 0x80))
+            n = signed_of(*p);
+        else
+            taken = load_varint(p, end, 5, &n);
         if (taken == 0)
             break;
         if (unlikely(taken < 0 || !length_is_possible(n))) {
@@ -366,12 +403,14 @@ int record_walk_end(struct record_walk *w, const struct batch *b)
 {
     struct walk *s = walk_of(w);
     check(b->records_n == s->expected_n);
-    if (w->error == 0 && (s->step != STEP_LENGTH || s->value_n > 0 || s->skip > 0 || w->records_n != s->expected_n))
+    if (w->error == 0 &&
+        (s->step != STEP_LENGTH || s->value_n > 0 || s->skip > 0 || w->records_n != s->expected_n))
         fail(w, WHY_MISSING);
     return w->error;
 }
 
-void record_walk_reason(const struct record_walk *w, const struct log_id *id, char reason[APPEND_REASON_MAX])
+void record_walk_reason(const struct record_walk *w, const struct log_id *id,
+                        char reason[APPEND_REASON_MAX])
 {
     const struct walk *s = (const struct walk *)(const void *)w->inside;
     size_t max = APPEND_REASON_MAX;
@@ -380,19 +419,24 @@ void record_walk_reason(const struct record_walk *w, const struct log_id *id, ch
     case WHY_NONE:
         break;
     case WHY_SHAPE:
-        snprintf(reason, max, "Record %d of the batch does not follow the record format", w->bad_record_at);
+        snprintf(reason, max, "Record %d of the batch does not follow the record format",
+                 w->bad_record_at);
         break;
     case WHY_KEY:
-        snprintf(reason, max, "Compacted topic cannot accept message without key in topic partition %.*s-%d",
+        snprintf(reason, max,
+                 "Compacted topic cannot accept message without key in topic partition %.*s-%d",
                  (int)id->topic.n, (const char *)id->topic.ptr, id->partition);
         break;
     case WHY_TIME:
         snprintf(reason, max,
-                 "Timestamp %lld of message with offset %d is out of range. The timestamp should be within [%lld, %lld]",
-                 (long long)s->time, w->bad_record_at, (long long)s->time_min, (long long)s->time_max);
+                 "Timestamp %lld of message with offset %d is out of range. The timestamp should "
+                 "be within [%lld, %lld]",
+                 (long long)s->time, w->bad_record_at, (long long)s->time_min,
+                 (long long)s->time_max);
         break;
     case WHY_OFFSET:
-        snprintf(reason, max, "Record %d of the batch does not have the offset that follows the one before it",
+        snprintf(reason, max,
+                 "Record %d of the batch does not have the offset that follows the one before it",
                  w->bad_record_at);
         break;
     case WHY_LEFT_OVER:

@@ -3,17 +3,20 @@
  *
  * Owner: main, before the threads run.
  *
- * After a clean stop everything is believed but the end of the last segment, which is looked at; when that does not
- * fit, the segment is scanned as after a crash. After a crash the segment that holds the recovery point and all
- * later ones are scanned (so always the last); the log is cut at the first batch that is not whole, later segments
- * are removed, indexes rebuilt, and every file whose end was read is flushed (journal rule 8), so that nothing is
- * served that a second crash could take.
+ * After a clean stop everything is believed but the end of the last segment, which is looked at;
+ * when that does not fit, the segment is scanned as after a crash. After a crash the segment that
+ * holds the recovery point and all later ones are scanned (so always the last); the log is cut at
+ * the first batch that is not whole, later segments are removed, indexes rebuilt, and before
+ * anything is served store_recovered flushes every file whose end was read or changed (journal rule
+ * 8), so that nothing is served that a second crash could take. Until then a crash only makes the
+ * next start do the same again.
  *
- * The recovery point is believed only when its file is younger than the partition's directory: a topic that was
- * deleted and made again under its old name must not inherit the old one's.
+ * The recovery point is believed only when its file is younger than the partition's directory: a
+ * topic that was deleted and made again under its old name must not inherit the old one's.
  *
- * Leftovers: .deleted, .cleaned and .tmp files go, as do indexes without a .log. A .swap file means that Apache Kafka
- * was stopped while it replaced compacted segments; only it can finish that: E_UNSUPPORTED.
+ * Leftovers: .deleted, .cleaned and .tmp files go, as do indexes without a .log. A .swap file means
+ * that Apache Kafka was stopped while it replaced compacted segments; only it can finish that:
+ * E_UNSUPPORTED.
  */
 #include "recovery.h"
 
@@ -79,7 +82,8 @@ static void names_orphans(struct recovery *r)
     for (uint32_t i = 0; i < r->names.n; i++) {
         const char *name = r->names.v[i];
         int64_t offset;
-        bool is_index = name_parse(name, ".index", &offset) || name_parse(name, ".timeindex", &offset) ||
+        bool is_index = name_parse(name, ".index", &offset) ||
+                        name_parse(name, ".timeindex", &offset) ||
                         name_parse(name, ".txnindex", &offset);
         if (is_index && !recovery_has_file(r, offset, ".log"))
             name_unlink(r, name);
@@ -112,7 +116,8 @@ static int store_checkpoints_load(struct store *store)
     store->checkpoints = checkpoints_new();
     if (store->checkpoints == NULL)
         return E_NO_MEMORY;
-    return checkpoints_read(store->checkpoints, store->disk, store->config.directory, why, sizeof why);
+    return checkpoints_read(store->checkpoints, store->disk, store->config.directory, why,
+                            sizeof why);
 }
 
 /* The checkpoint file was written after the partition's directory was made. */
@@ -120,7 +125,8 @@ static bool checkpoint_is_younger(struct recovery *r)
 {
     char path[DISK_PATH_MAX];
     struct disk_stat file, partition;
-    int rc = path_join(path, r->store->config.directory, checkpoint_name(CHECKPOINT_RECOVERY_POINT));
+    int rc =
+        path_join(path, r->store->config.directory, checkpoint_name(CHECKPOINT_RECOVERY_POINT));
     if (rc == 0)
         rc = disk_stat(r->disk, path, &file);
     if (rc == 0)
@@ -135,7 +141,8 @@ static void checkpoints_look(struct recovery *r)
     const struct checkpoints *c = r->store->checkpoints;
     const struct log_id *id = &r->log->id;
     int64_t offset;
-    bool is_ours = checkpoint_is_younger(r);
+    bool is_ours =
+        r->is_clean || checkpoint_is_younger(r); /* a clean stop wrote them for just these logs */
     r->log->cleaner_offset = -1;
     if (is_ours && checkpoint_get(c, CHECKPOINT_LOG_START, id->topic, id->partition, &offset))
         r->log_start = offset;
@@ -143,18 +150,33 @@ static void checkpoints_look(struct recovery *r)
         r->dense_from = r->log->cleaner_offset = offset;
     if (r->is_clean)
         r->recovery_point = INT64_MAX;
-    else if (is_ours && checkpoint_get(c, CHECKPOINT_RECOVERY_POINT, id->topic, id->partition, &offset))
+    else if (is_ours &&
+             checkpoint_get(c, CHECKPOINT_RECOVERY_POINT, id->topic, id->partition, &offset))
         r->recovery_point = offset;
+}
+
+/* Records deleted while we ran: that file is newer than the checkpoint of the last stop. */
+static int start_look(struct recovery *r)
+{
+    int64_t start;
+    int rc = start_read(r->disk, r->directory, &start);
+    if (rc == 0) {
+        r->log->start_safe = start;
+        r->log_start = max_i64(r->log_start, start);
+    }
+    return rc;
 }
 
 /* ── segments ── */
 
-/* Opens segment bases[at], the newest so far. *end: the offset behind it. *is_cut: what follows must go. */
+/* Opens segment bases[at], the newest so far. *end: the offset behind it. *is_cut: what follows
+ * must go. */
 static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *is_cut)
 {
     bool is_last = at + 1 == r->bases_n;
-    bool is_believed = is_last ? r->is_clean
-                               : r->bases[at + 1] <= r->recovery_point && recovery_has_file(r, r->bases[at], ".index");
+    bool has_indexes = recovery_has_file(r, r->bases[at], ".index") &&
+                       recovery_has_file(r, r->bases[at], ".timeindex");
+    bool is_believed = is_last ? r->is_clean : has_indexes && r->bases[at + 1] <= r->recovery_point;
     struct segment *segment;
     uint64_t cut = 0;
     int64_t expected = r->scanned_from != INT64_MAX ? *end : -1;
@@ -172,11 +194,11 @@ static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *
     rc = recovery_scan(r, segment, expected, is_last, end, &cut);
     if (rc != 0)
         return rc;
-    /* A hole between this segment's end and the next one's base is found when that one is scanned. */
+    /* A hole before the next segment is found when that one is scanned. */
     *is_cut = cut > 0;
     r->report->logs_cut_n += *is_cut;
     if (!is_last && !*is_cut)
-        return recovery_indexes_write(r, segment);
+        return recovery_indexes_write(r, segment, r->bases[at + 1] <= r->recovery_point);
     return 0;
 }
 
@@ -187,7 +209,8 @@ static void segment_forget_last(struct plog *log)
     segment_put(segment);
 }
 
-/* The last segment is empty and does not begin where the log ends: the one before it takes the appends again. */
+/* The last segment is empty and does not begin where the log ends: the one before it takes the
+ * appends again. */
 static int segment_step_back(struct recovery *r, int64_t *end)
 {
     struct plog *log = r->log;
@@ -254,6 +277,8 @@ static int log_recover(struct recovery *r)
         return rc;
     checkpoints_look(r);
     if (rc == 0)
+        rc = start_look(r);
+    if (rc == 0)
         rc = names_sort(r);
     if (rc == E_NOT_FOUND)
         rc = 0;
@@ -270,11 +295,13 @@ static int log_recover(struct recovery *r)
     if (rc != 0)
         return rc;
     log->start = max_i64(r->log_start, log->segments[0]->base_offset);
+    if (r->bases_n == 0) /* nothing is there that could come back */
+        log->start_safe = log->start;
     segments_seal(log);
     if (r->bases_n > 0)
         rc = recovery_state(r, end);
-    if (rc == 0 && r->is_changed)
-        rc = directory_sync(r->disk, r->directory);
+    log->is_unsynced = r->is_unsynced || r->is_changed;
+    log->store->is_unsynced |= log->is_unsynced;
     log->end = log->written = log->durable = log->high = (struct mark){end, 0};
     return rc;
 }
@@ -286,10 +313,13 @@ static void log_forget(struct plog *log)
     plog_free(log);
 }
 
-int store_log_recover(struct store *store, const struct log_id *id, const struct log_config *config, bool is_clean,
-                      struct recovery_report *report, struct plog **out)
+int store_log_recover(struct store *store, const struct log_id *id, const struct log_config *config,
+                      bool is_clean, struct recovery_report *report, struct plog **out)
 {
-    struct recovery r = {.store = store, .disk = store->disk, .report = report, .is_clean = is_clean,
+    struct recovery r = {.store = store,
+                         .disk = store->disk,
+                         .report = report,
+                         .is_clean = is_clean,
                          .scanned_from = INT64_MAX};
     store_own(store);
     if (store_log_find(store, &id->topic_id, id->partition) != NULL)
@@ -314,5 +344,36 @@ int store_log_recover(struct store *store, const struct log_id *id, const struct
     store_log_enter(store, r.log);
     plog_invariants(r.log);
     *out = r.log;
+    return 0;
+}
+
+static void log_recovered(struct plog *log)
+{
+    log->is_unsynced = false;
+    for (uint32_t i = 0; i < log->segments_n; i++)
+        log->segments[i]->is_unsynced = false;
+}
+
+int store_recovered(struct store *store)
+{
+    store_own(store);
+    if (!store->is_unsynced)
+        return 0;
+    int all = disk_sync_all(store->disk, store->directory_fd);
+    if (all == E_UNSUPPORTED) { /* names that a killed process may have left unsynced */
+        int rc = disk_sync(store->disk, store->directory_fd);
+        if (rc != 0)
+            return rc;
+    }
+    list_for_each(node, next, &store->logs) {
+        struct plog *log = list_entry(node, struct plog, link);
+        if (!log->is_unsynced)
+            continue;
+        int rc = all == E_UNSUPPORTED ? plog_sync_files(log) : all;
+        if (rc != 0)
+            return rc;
+        log_recovered(log);
+    }
+    store->is_unsynced = false;
     return 0;
 }

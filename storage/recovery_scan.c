@@ -1,14 +1,17 @@
 /*
- * recovery_scan.c - one segment at boot: believed, looked at from its last index entry on, or scanned whole.
+ * recovery_scan.c - one segment at boot: believed, looked at from its last index entry on, or
+ * scanned whole.
  *
  * Owner: main, before the threads run.
  *
- * A scan accepts a batch when its header makes sense, it ends inside the file, its checksum is right, its offsets
- * rise, and, in the part of a log that was never compacted, follow without a gap: what was not flushed may be
- * missing in the middle, and what follows a hole was never acknowledged. It ends at the first batch that is not so.
+ * A scan accepts a batch when its header makes sense, it ends inside the file, its checksum is
+ * right, its offsets rise, and, in the part of a log that was never compacted, follow without a
+ * gap: what was not flushed may be missing in the middle, and what follows a hole was never
+ * acknowledged. It ends at the first batch that is not so.
  *
- * Magic 0 and 1 at the end of the last segment counts as torn (a header whose second half never reached the disk
- * looks like that); anywhere else the log is refused, because cutting it would throw old data away.
+ * Magic 0 and 1 at the end of the last segment counts as torn (a header whose second half never
+ * reached the disk looks like that); anywhere else the log is refused, because cutting it would
+ * throw old data away.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +25,16 @@ bool recovery_has_file(const struct recovery *r, int64_t base_offset, const char
 {
     char name[DISK_NAME_MAX + 1];
     snprintf(name, sizeof name, "%020lld%s", (long long)base_offset, suffix);
-    for (uint32_t i = 0; i < r->names.n; i++) {
-        if (strcmp(r->names.v[i], name) == 0)
+    uint32_t low = 0, high = r->names.n; /* they are sorted */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = strcmp(r->names.v[middle], name);
+        if (order == 0)
             return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return false;
 }
@@ -60,7 +70,8 @@ struct scan {
 };
 
 /* 0: the batch at the place is whole and follows. E_CORRUPT, E_BAD_MAGIC: not. */
-static int scan_judge(struct recovery *r, struct segment *segment, struct scan *scan, struct batch *b)
+static int scan_judge(struct recovery *r, struct segment *segment, struct scan *scan,
+                      struct batch *b)
 {
     const uint8_t *header;
     struct bytes body;
@@ -80,7 +91,8 @@ static int scan_judge(struct recovery *r, struct segment *segment, struct scan *
     return batch_crc(body.ptr, b->bytes) == b->crc ? 0 : E_CORRUPT;
 }
 
-/* Goes to the end or to the first batch that is not whole: E_EOF, E_CORRUPT, E_BAD_MAGIC, or the disk's error. */
+/* Goes to the end or to the first batch that is not whole: E_EOF, E_CORRUPT, E_BAD_MAGIC, or the
+ * disk's error. */
 static int scan_batches(struct recovery *r, struct segment *segment, struct scan *scan)
 {
     struct batch b;
@@ -104,8 +116,8 @@ static int segment_cut(struct recovery *r, struct segment *segment, int fd, uint
     return disk_truncate(r->disk, fd, pos);
 }
 
-int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected, bool is_last, int64_t *end,
-                  uint64_t *cut)
+int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected, bool is_last,
+                  int64_t *end, uint64_t *cut)
 {
     struct scan scan = {.expected = expected};
     int rc = segment_stat(r, segment);
@@ -130,24 +142,42 @@ int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected,
         *cut = segment->end_pos - pos;
         *end = pos > 0 ? scan.expected : expected >= 0 ? expected : segment->base_offset;
         rc = segment_cut(r, segment, fd, pos);
-        if (rc == 0)
-            rc = disk_sync(r->disk, fd); /* rule 8: what is served from now on is on the device */
+        segment->is_unsynced = r->is_unsynced = true;
     }
     disk_close(r->disk, fd);
     return rc;
 }
 
-int recovery_indexes_write(struct recovery *r, struct segment *segment)
+/* A segment that the recovery point covers is believed by the next start as soon as both files are
+ * there: they are replaced. Else the next start scans it again whatever they hold. */
+static int index_write(struct recovery *r, const struct segment *segment, const char *suffix,
+                       struct bytes data, bool is_covered)
 {
-    char name[DISK_NAME_MAX + 1];
+    char name[DISK_NAME_MAX + 1], path[DISK_PATH_MAX];
+    snprintf(name, sizeof name, "%020lld%s", (long long)segment->base_offset, suffix);
+    if (is_covered)
+        return file_replace(r->disk, r->directory, name, data);
+    segment_path(path, r->directory, segment->base_offset, suffix);
+    int fd = disk_open(r->disk, path, DISK_WRITE | DISK_CREATE);
+    if (fd < 0)
+        return fd;
+    int rc = data.n > 0 ? disk_write(r->disk, fd, data.ptr, data.n, 0) : 0;
+    if (rc == 0)
+        rc = disk_truncate(r->disk, fd, data.n);
+    disk_close(r->disk, fd);
+    return rc;
+}
+
+int recovery_indexes_write(struct recovery *r, struct segment *segment, bool is_covered)
+{
     segment_note_end(segment);
-    snprintf(name, sizeof name, "%020lld.index", (long long)segment->base_offset);
-    int rc = file_replace(r->disk, r->directory, name, bytes_of(segment->index.v, segment->index.n * INDEX_ENTRY));
+    int rc = index_write(r, segment, ".index",
+                         bytes_of(segment->index.v, segment->index.n * INDEX_ENTRY), is_covered);
     if (rc != 0)
         return rc;
-    snprintf(name, sizeof name, "%020lld.timeindex", (long long)segment->base_offset);
-    rc = file_replace(r->disk, r->directory, name,
-                      bytes_of(segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY));
+    rc = index_write(r, segment, ".timeindex",
+                     bytes_of(segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY),
+                     is_covered);
     index_clear(&segment->time_index);
     r->report->rebuilt_indexes_n++;
     return rc;
@@ -155,7 +185,8 @@ int recovery_indexes_write(struct recovery *r, struct segment *segment)
 
 /* ── the last segment after a clean stop ── */
 
-static int index_read(struct recovery *r, const struct segment *segment, const char *suffix, struct bytes *out)
+static int index_read(struct recovery *r, const struct segment *segment, const char *suffix,
+                      struct bytes *out)
 {
     char path[DISK_PATH_MAX];
     segment_path(path, r->directory, segment->base_offset, suffix);
@@ -170,7 +201,9 @@ static int indexes_load(struct recovery *r, struct segment *segment)
         return rc;
     uint32_t n = index_count(file);
     for (uint32_t i = 0; i < n && rc == 0; i++)
-        rc = index_append(&segment->index, INDEX_ENTRY, file.ptr + (size_t)i * INDEX_ENTRY) ? 0 : E_NO_MEMORY;
+        rc = index_append(&segment->index, INDEX_ENTRY, file.ptr + (size_t)i * INDEX_ENTRY)
+                 ? 0
+                 : E_NO_MEMORY;
     file_read_free(&file);
     if (rc == 0)
         rc = index_read(r, segment, ".timeindex", &file);
@@ -178,8 +211,10 @@ static int indexes_load(struct recovery *r, struct segment *segment)
         return rc;
     n = time_index_count(file);
     for (uint32_t i = 0; i < n && rc == 0; i++)
-        rc = index_append(&segment->time_index, TIME_INDEX_ENTRY, file.ptr + (size_t)i * TIME_INDEX_ENTRY)
-                 ? 0 : E_NO_MEMORY;
+        rc = index_append(&segment->time_index, TIME_INDEX_ENTRY,
+                          file.ptr + (size_t)i * TIME_INDEX_ENTRY)
+                 ? 0
+                 : E_NO_MEMORY;
     if (n > 0 && rc == 0) {
         const uint8_t *last = file.ptr + (size_t)(n - 1) * TIME_INDEX_ENTRY;
         segment->max_timestamp = load_i64(last);

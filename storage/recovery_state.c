@@ -1,12 +1,14 @@
 /*
- * recovery_state.c - what a log remembers besides its bytes, at boot: producers, aborted transactions, epochs.
+ * recovery_state.c - what a log remembers besides its bytes, at boot: producers, aborted
+ * transactions, epochs.
  *
  * Owner: main, before the threads run.
  *
- * Producers come from the newest snapshot at or below the end, then from the batches behind it. Aborted transactions
- * come from the .txnindex files below the snapshot and from the same replay. A damaged .txnindex is dropped and the
- * replay begins further back, so that no aborted record is ever shown as committed. Epochs come from their file up
- * to what had to be scanned, from there on from the batches; a file that makes no sense is rebuilt from all batches.
+ * Producers come from the newest snapshot at or below the end, then from the batches behind it.
+ * Aborted transactions come from the .txnindex files below the snapshot and from the same replay. A
+ * damaged .txnindex is dropped and the replay begins further back, so that no aborted record is
+ * ever shown as committed. Epochs come from their file up to what had to be scanned, from there on
+ * from the batches; a file that makes no sense is rebuilt from all batches.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +16,10 @@
 #include "batch_scan.h"
 #include "recovery.h"
 
-enum { STATE_FILE_MAX = 256 << 20 };
+enum {
+    STATE_FILE_MAX = 256 << 20,
+    REPLAY_BYTES_MIN = 4 << 20, /* of the end of a log, after a crash */
+};
 
 /* ── snapshots ── */
 
@@ -48,7 +53,8 @@ static int snapshot_load(struct recovery *r, int64_t offset)
     return rc;
 }
 
-/* The newest snapshot at or below `limit` is loaded; *from is its offset, the log's first when there is none. */
+/* The newest snapshot at or below `limit` is loaded; *from is its offset, the log's first when
+ * there is none. */
 static int snapshot_choose(struct recovery *r, int64_t limit, int64_t *from)
 {
     producers_clear(r->store->producers, &r->log->producers);
@@ -80,7 +86,8 @@ static void snapshots_tidy(struct recovery *r, int64_t end)
 
 /* ── aborted transactions ── */
 
-/* Loads the .txnindex files of segments that begin below `from`. E_CORRUPT: *bad is the base of a damaged one. */
+/* Loads the .txnindex files of segments that begin below `from`. E_CORRUPT: *bad is the base of a
+ * damaged one. */
 static int aborted_load(struct recovery *r, int64_t from, int64_t *bad)
 {
     for (uint32_t i = 0; i < r->log->segments_n; i++) {
@@ -108,10 +115,27 @@ static int aborted_load(struct recovery *r, int64_t from, int64_t *bad)
     return 0;
 }
 
+/* Up to where a snapshot is taken. A snapshot knows the last batch of each producer, but after a
+ * crash a producer may send again any of the five it had under way: so the log's last
+ * REPLAY_BYTES_MIN are read even when a snapshot lies in between. After a clean stop every answer
+ * was given, and the snapshot at the end will do. */
+static int64_t state_limit(const struct recovery *r, int64_t end)
+{
+    uint64_t bytes = 0;
+    if (r->is_clean)
+        return end;
+    for (uint32_t i = r->log->segments_n; i-- > 0;) {
+        bytes += r->log->segments[i]->end_pos;
+        if (bytes >= REPLAY_BYTES_MIN || i == 0)
+            return r->log->segments[i]->base_offset;
+    }
+    return end;
+}
+
 /* Producers and aborted transactions as of *from. */
 static int state_load(struct recovery *r, int64_t end, int64_t *from)
 {
-    int64_t limit = end, bad = 0;
+    int64_t limit = state_limit(r, end), bad = 0;
     for (;;) { /* each time around the limit falls to a lower segment */
         aborted_fini(&r->log->aborted);
         int rc = snapshot_choose(r, limit, from);
@@ -179,7 +203,8 @@ static int replay_batch(struct recovery *r, const struct replay *replay, struct 
     return rc == E_NO_MEMORY ? rc : 0; /* what was accepted once is not judged again */
 }
 
-static int replay_segment(struct recovery *r, const struct replay *replay, const struct segment *segment)
+static int replay_segment(struct recovery *r, const struct replay *replay,
+                          const struct segment *segment)
 {
     char path[DISK_PATH_MAX];
     struct batch_scan scan;
@@ -201,7 +226,8 @@ static int replay_segment(struct recovery *r, const struct replay *replay, const
     }
     batch_scan_fini(&scan);
     disk_close(r->disk, fd);
-    /* Below the recovery point nobody looked at the bytes: what cannot be read there is the readers' to find. */
+    /* Below the recovery point nobody looked at the bytes: what cannot be read there is the
+     * readers' to find. */
     return rc == E_EOF || rc == E_CORRUPT || rc == E_BAD_MAGIC ? 0 : rc;
 }
 

@@ -1,19 +1,22 @@
 /*
- * segment.c - segments of a log: making them, finding them, rolling, and what their indexes remember.
+ * segment.c - segments of a log: making them, finding them, rolling, and what their indexes
+ * remember.
  *
  * Owner: home.
  *
- *   NEW --plog_step--> CREATING --created--> LIVE --rolled, written--> SEALING --sealed--> SEALED
+ *   NEW --segment_open--> CREATING --created--> LIVE --rolled, written--> SEALING --> SEALED
  *    any --segment_detach_first, plog dropped--> GONE --last reference--> freed
  *
- * Rules of rolling and of index entries are Kafka's (LogSegment.shouldRoll, LogSegment.append): an entry describes
- * the batch being appended when more than index.interval.bytes came since the last entry, so a segment's first
- * batch has none; .timeindex gets (largest timestamp so far, offset of the batch that reached it), rising.
+ * Rules of rolling and of index entries are Kafka's (LogSegment.shouldRoll, LogSegment.append): an
+ * entry describes the batch being appended when more than index.interval.bytes came since the last
+ * entry, so a segment's first batch has none; .timeindex gets (largest timestamp so far, offset of
+ * the batch that reached it), rising.
  *
  * Files and descriptors are in segment_files.c.
  */
 #include <stdlib.h>
 
+#include "hash.h"
 #include "plog.h"
 
 struct segment *segment_make(struct store *store, int64_t base_offset, int64_t wall_ms)
@@ -136,17 +139,33 @@ static bool index_is_full(const struct segment *segment, uint32_t index_bytes)
            segment->time_index.n + 1 >= index_bytes / TIME_INDEX_ENTRY;
 }
 
+/* Kafka draws a random number per segment. A hash of partition and base offset spreads as well, and
+ * gives the same answer after a restart. */
+int64_t segment_age_ms_max(const struct plog *log, const struct segment *segment)
+{
+    const struct log_config *config = &log->config;
+    int64_t jitter_ms = min_i64(config->segment_jitter_ms, config->segment_ms);
+    if (jitter_ms <= 0)
+        return config->segment_ms;
+    uint64_t h = hash_mix(hash_partition(&log->id.topic_id, log->id.partition) ^
+                          (uint64_t)segment->base_offset);
+    return config->segment_ms - (int64_t)(h % (uint64_t)jitter_ms);
+}
+
 bool segment_must_roll(const struct plog *log, const struct segment *segment, const struct batch *b,
                        int64_t max_timestamp, int64_t last_offset, int64_t wall_ms)
 {
     const struct log_config *config = &log->config;
     if (segment->end_pos == 0)
         return false;
-    int64_t since = segment->first_timestamp >= 0 && max_timestamp >= 0 ? max_timestamp - segment->first_timestamp
-                                                                        : wall_ms - segment->created_ms;
+    int64_t since = segment->first_timestamp >= 0 && max_timestamp >= 0
+                        ? max_timestamp - segment->first_timestamp
+                        : wall_ms - segment->created_ms;
     uint64_t bytes_max = min_u64(config->segment_bytes, INT32_MAX);
-    return segment->end_pos + b->bytes > bytes_max || since > config->segment_ms - config->segment_jitter_ms ||
-           index_is_full(segment, config->segment_index_bytes) || last_offset - segment->base_offset > INT32_MAX;
+    return segment->end_pos + b->bytes > bytes_max ||
+           since > segment_age_ms_max(log, segment) ||
+           index_is_full(segment, config->segment_index_bytes) ||
+           last_offset - segment->base_offset > INT32_MAX;
 }
 
 /* The producers as of the end of the log, for the snapshot of the segment that begins there. */
@@ -206,13 +225,16 @@ static void segment_note_time(struct segment *segment)
     const struct index_buffer *times = &segment->time_index;
     if (segment->max_timestamp < 0)
         return;
-    if (times->n > 0 && load_i64(times->v + (size_t)(times->n - 1) * TIME_INDEX_ENTRY) >= segment->max_timestamp)
+    if (times->n > 0 &&
+        load_i64(times->v + (size_t)(times->n - 1) * TIME_INDEX_ENTRY) >= segment->max_timestamp)
         return;
-    time_index_put(entry, segment->max_timestamp, (int32_t)(segment->max_timestamp_offset - segment->base_offset));
+    time_index_put(entry, segment->max_timestamp,
+                   (int32_t)(segment->max_timestamp_offset - segment->base_offset));
     (void)index_append(&segment->time_index, TIME_INDEX_ENTRY, entry);
 }
 
-void segment_note(struct segment *segment, const struct log_config *config, const struct batch *b, uint64_t pos)
+void segment_note(struct segment *segment, const struct log_config *config, const struct batch *b,
+                  uint64_t pos)
 {
     if (pos == 0)
         segment->first_timestamp = b->max_timestamp;

@@ -1,9 +1,9 @@
 /*
  * store.c - a store: its logs by topic id and partition, and what is done for all of them.
  *
- * Owner: home. Memory: all operations and jobs are made at boot; a log costs its struct, its first segment and its
- * topic's name. The table of logs doubles when it is full, the one piece of work that grows with the number of
- * logs; it happens when a log is made, never on an append or a read.
+ * Owner: home. Memory: all operations and jobs are made at boot; a log costs its struct, its first
+ * segment and its topic's name. The table of logs doubles when it is full, the one piece of work
+ * that grows with the number of logs; it happens when a log is made, never on an append or a read.
  */
 #include <stdlib.h>
 
@@ -15,10 +15,11 @@ enum { TABLE_MIN = 64 };
 static void store_lists_init(struct store *store)
 {
     struct list *const lists[] = {
-        &store->logs, &store->dirty, &store->unsynced, &store->round, &store->pending, &store->completed,
-        &store->wants, &store->dropped, &store->deleting, &store->open_files, &store->indexes, &store->writes_free,
-        &store->fills_free, &store->fills, &store->jobs_free, &store->fill_waits, &store->answers,
-        &store->segments, &store->loads,
+        &store->logs,       &store->dirty,      &store->unsynced,      &store->round,
+        &store->pending,    &store->completed,  &store->wants,         &store->dropped,
+        &store->deleting,   &store->open_files, &store->indexes,       &store->writes_free,
+        &store->fills_free, &store->fills,      &store->jobs_free,     &store->fill_waits,
+        &store->answers,    &store->segments,   &store->epochs_behind, &store->loads,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -42,9 +43,9 @@ static int store_operations_init(struct store *store)
     return 0;
 }
 
-int store_init(struct store **out, const struct store_config *config, struct io *io, struct disk *disk,
-               struct pages *pages, struct timers *timers, struct post *post, uint8_t files_thread,
-               uint8_t bulk_thread)
+int store_init(struct store **out, const struct store_config *config, struct io *io,
+               struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
+               uint8_t files_thread, uint8_t bulk_thread)
 {
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL)
@@ -58,10 +59,13 @@ int store_init(struct store **out, const struct store_config *config, struct io 
     store->post = post;
     store->files_thread = files_thread;
     store->bulk_thread = bulk_thread;
+    store->directory_fd = disk_open(disk, config->directory, DISK_READ | DISK_DIRECTORY);
     store_lists_init(store);
     store->table_n = TABLE_MIN;
     store->table = calloc(TABLE_MIN, sizeof(struct plog *));
     int rc = store->table == NULL ? E_NO_MEMORY : store_operations_init(store);
+    if (rc == 0 && store->directory_fd < 0)
+        rc = store->directory_fd;
     if (rc == 0)
         rc = cache_init(&store->cache, pages);
     if (rc == 0)
@@ -80,7 +84,8 @@ static void store_logs_fini(struct list *logs)
     struct list *l;
     while ((l = list_pop(logs)) != NULL) {
         struct plog *log = list_entry(l, struct plog, link);
-        struct list *const links[] = {&log->dirty_link, &log->sync_link, &log->pending_link};
+        struct list *const links[] = {&log->dirty_link, &log->sync_link, &log->pending_link,
+                                      &log->epochs_link};
         for (size_t i = 0; i < array_n(links); i++) {
             if (list_is_linked(links[i]))
                 list_del(links[i]);
@@ -143,6 +148,8 @@ void store_fini(struct store *store)
     free(store->table);
     if (store->checkpoints != NULL)
         checkpoints_free(store->checkpoints);
+    if (store->directory_fd >= 0)
+        disk_close(store->disk, store->directory_fd);
     store->magic = 0;
     free(store);
 }
@@ -156,7 +163,8 @@ static void store_op_done(struct io_op *op)
     list_append(&store_op->store->completed, &op->link);
 }
 
-void store_op_submit(struct store *store, struct store_op *op, void (*finish)(struct store_op *, struct now))
+void store_op_submit(struct store *store, struct store_op *op,
+                     void (*finish)(struct store_op *, struct now))
 {
     op->store = store;
     op->finish = finish;
@@ -166,7 +174,8 @@ void store_op_submit(struct store *store, struct store_op *op, void (*finish)(st
 
 /* ── the table ── */
 
-static struct plog **table_chain(struct store *store, const struct uuid *topic_id, int32_t partition)
+static struct plog **table_chain(struct store *store, const struct uuid *topic_id,
+                                 int32_t partition)
 {
     return &store->table[hash_partition(topic_id, partition) & (store->table_n - 1)];
 }
@@ -175,7 +184,8 @@ struct plog *store_log_find(struct store *store, const struct uuid *topic_id, in
 {
     store_own(store);
     struct plog *log = *table_chain(store, topic_id, partition);
-    while (log != NULL && !(log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id)))
+    while (log != NULL &&
+           !(log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id)))
         log = log->hash_next;
     return log;
 }
@@ -230,7 +240,8 @@ void store_log_enter(struct store *store, struct plog *log)
     store->stats.logs_n++;
 }
 
-int store_log_new(struct store *store, const struct log_id *id, const struct log_config *config, struct plog **out)
+int store_log_new(struct store *store, const struct log_id *id, const struct log_config *config,
+                  struct plog **out)
 {
     struct segment *segment;
     store_own(store);
@@ -260,7 +271,7 @@ void store_log_drop(struct store *store, struct plog *log)
 {
     store_own(store);
     check(log->magic == PLOG_MAGIC && (log->state == PLOG_OPEN || log->state == PLOG_FAILED));
-    struct list *const links[] = {&log->link, &log->dirty_link, &log->sync_link};
+    struct list *const links[] = {&log->link, &log->dirty_link, &log->sync_link, &log->epochs_link};
     table_remove(store, log);
     for (size_t i = 0; i < array_n(links); i++) {
         if (list_is_linked(links[i]))
@@ -280,6 +291,7 @@ void store_log_drop(struct store *store, struct plog *log)
     }
     plog_mark_pending(log);
     reads_end(log, E_NOT_FOUND, store->now);
+    start_moves_end(log, E_NOT_FOUND, store->now);
     plog_waits_end(log, E_NOT_FOUND, store->now);
 }
 
@@ -288,7 +300,8 @@ void plog_configure(struct plog *log, const struct log_config *config)
     store_own(log->store);
     check(log->magic == PLOG_MAGIC);
     log->config = *config;
-    plog_marks_moved(log, log->store->now); /* durability decides what is visible and what waits for a flush */
+    plog_marks_moved(
+        log, log->store->now); /* durability decides what is visible and what waits for a flush */
 }
 
 /* ── housekeeping ── */
@@ -313,10 +326,14 @@ void store_tick(struct store *store, struct now now)
 
 bool store_is_quiet(const struct store *store)
 {
-    return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) && list_is_empty(&store->round) &&
-           list_is_empty(&store->pending) && list_is_empty(&store->completed) && list_is_empty(&store->wants) &&
-           list_is_empty(&store->answers) && store->writes_n == 0 && store->syncs_n == 0 && store->fills_n == 0 &&
-           store->jobs_n == 0 && store->reads_n == 0 && store->loads_n == 0 && store->closes_n == 0;
+    /* An epochs' file being written is no reason to wait: store_close writes them all. */
+    uint32_t jobs_n = store->jobs_n - store->has_epochs_job;
+    return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) &&
+           list_is_empty(&store->round) && list_is_empty(&store->pending) &&
+           list_is_empty(&store->completed) && list_is_empty(&store->wants) &&
+           list_is_empty(&store->answers) && store->writes_n == 0 && store->syncs_n == 0 &&
+           store->fills_n == 0 && jobs_n == 0 && store->reads_n == 0 && store->loads_n == 0 &&
+           store->closes_n == 0;
 }
 
 const struct store_stats *store_stats(const struct store *store)

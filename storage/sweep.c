@@ -1,22 +1,22 @@
 /*
- * sweep.c - what stands in a log directory at start and is no live partition, and what a crash left in those that
- * are.
+ * sweep.c - what stands in a log directory at start and is no live partition, and what a crash left
+ * in those that are.
  *
  * Owner: main; nobody else runs.
  *
- *   <topic>-<partition>                known, the id in partition.metadata too: tidied, see below
- *                                      empty, no partition.metadata: a creation that a crash cut short; removed
- *                                      otherwise renamed to <topic>-<partition>.<32 hex>-stray, with all it holds
+ *   <topic>-<partition>                  known, by the id in partition.metadata too: tidied, below
+ *                                        a creation that a crash cut short: removed
+ *                                        otherwise: renamed to <topic>-<partition>.<32 hex>-stray
  *   <topic>-<partition>.<32 hex>-delete  removed
- *   ...-stray, ...-future              kept
- *   __cluster_metadata-0               tidied; it has no home worker and nobody asks for its id
- *   anything else                      kept: not ours
+ *   ...-stray, ...-future                kept
+ *   __cluster_metadata-0                 tidied; nobody asks for its id
+ *   anything else                        kept: not ours
  *
- * Tidying a partition (Kafka LogLoader.removeTempFilesAndCollectSwapFiles, completeSwapOperations):
+ * Tidying a partition (Kafka LogLoader.removeTempFilesAndCollectSwapFiles):
  *   1 *.deleted, *.cleaned and *.tmp are unlinked
- *   2 <N>.log.swap is the result of a compaction that was about to take the place of the segments from N to its
- *     end: their files are unlinked, then the .swap files get their names. A .swap without its .log.swap was renamed
- *     already or is useless: unlinked.
+ *   2 <N>.log.swap is the result of a compaction that was about to take the place of the segments
+ *     from N to its end: their files are unlinked, then the .swap files get their names. A .swap
+ *     without its .log.swap was renamed already or is useless: unlinked
  *   3 .index, .timeindex, .txnindex without their .log are unlinked
  */
 #include <stdio.h>
@@ -57,7 +57,8 @@ bool partition_name_parse(const char *name, struct bytes *topic, int32_t *partit
 bool segment_name_parse(const char *name, int64_t *base_offset, const char **suffix)
 {
     struct bytes digits = bytes_of(name, strnlen(name, SEGMENT_DIGITS));
-    if (digits.n < SEGMENT_DIGITS || name[0] == '-' || !text_number(&digits, 0, INT64_MAX, base_offset) || digits.n > 0)
+    if (digits.n < SEGMENT_DIGITS || name[0] == '-' ||
+        !text_number(&digits, 0, INT64_MAX, base_offset) || digits.n > 0)
         return false;
     *suffix = name + SEGMENT_DIGITS;
     return true;
@@ -83,7 +84,8 @@ static bool has_name(const struct names *names, const char *name)
 }
 
 /* The offset behind the last whole batch of a segment file; base_offset when there is none. */
-static int segment_end_offset(struct disk *disk, const char *path, int64_t base_offset, int64_t *end)
+static int segment_end_offset(struct disk *disk, const char *path, int64_t base_offset,
+                              int64_t *end)
 {
     struct batch_scan scan;
     struct disk_stat s;
@@ -98,7 +100,8 @@ static int segment_end_offset(struct disk *disk, const char *path, int64_t base_
         return fd;
     error = batch_scan_init(&scan, disk, fd, s.bytes, 0);
     while (error == 0 && (error = batch_scan_peek(&scan, &b, &header)) == 0) {
-        *end = batch_last_offset(&b) + 1;
+        int64_t last = batch_last_offset(&b);
+        *end = last < base_offset || last == INT64_MAX ? base_offset : last + 1;
         batch_scan_skip(&scan, &b);
     }
     batch_scan_fini(&scan);
@@ -107,16 +110,17 @@ static int segment_end_offset(struct disk *disk, const char *path, int64_t base_
 }
 
 /* Unlinks the files of the segments that [first, end) replaces. */
-static int unlink_replaced(struct disk *disk, const char *directory, const struct names *names, int64_t first,
-                           int64_t end)
+static int unlink_replaced(struct disk *disk, const char *directory, const struct names *names,
+                           int64_t first, int64_t end)
 {
     for (uint32_t i = 0; i < names->n; i++) {
         const char *suffix;
         int64_t base_offset;
-        if (!segment_name_parse(names->v[i], &base_offset, &suffix) || base_offset < first || base_offset >= end)
+        if (!segment_name_parse(names->v[i], &base_offset, &suffix) || base_offset < first ||
+            base_offset >= end)
             continue;
-        if (strcmp(suffix, ".log") != 0 && strcmp(suffix, ".index") != 0 && strcmp(suffix, ".timeindex") != 0 &&
-            strcmp(suffix, ".txnindex") != 0)
+        if (strcmp(suffix, ".log") != 0 && strcmp(suffix, ".index") != 0 &&
+            strcmp(suffix, ".timeindex") != 0 && strcmp(suffix, ".txnindex") != 0)
             continue;
         int error = unlink_in(disk, directory, names->v[i]);
         if (error < 0)
@@ -125,7 +129,8 @@ static int unlink_replaced(struct disk *disk, const char *directory, const struc
     return 0;
 }
 
-static int complete_swap(struct disk *disk, const char *directory, const struct names *names, int64_t base_offset)
+static int complete_swap(struct disk *disk, const char *directory, const struct names *names,
+                         int64_t base_offset)
 {
     /* The .log last: until then a repeated start does all of this again. */
     static const char *const suffixes[] = {".index", ".timeindex", ".txnindex", ".log"};
@@ -146,15 +151,18 @@ static int complete_swap(struct disk *disk, const char *directory, const struct 
     return error;
 }
 
-static int complete_swaps(struct disk *disk, const char *directory)
+static int complete_swaps(struct disk *disk, const char *directory, bool *is_changed)
 {
     struct names names;
     int error = names_list(disk, directory, &names);
     for (uint32_t i = 0; error == 0 && i < names.n; i++) {
         const char *suffix;
         int64_t base_offset;
-        if (segment_name_parse(names.v[i], &base_offset, &suffix) && strcmp(suffix, ".log.swap") == 0)
-            error = complete_swap(disk, directory, &names, base_offset);
+        if (!segment_name_parse(names.v[i], &base_offset, &suffix) ||
+            strcmp(suffix, ".log.swap") != 0)
+            continue;
+        *is_changed = true;
+        error = complete_swap(disk, directory, &names, base_offset);
     }
     names_free(&names);
     return error;
@@ -167,7 +175,8 @@ static bool is_orphan(const struct names *names, const char *name)
     char log[32];
     if (!segment_name_parse(name, &base_offset, &suffix))
         return false;
-    if (strcmp(suffix, ".index") != 0 && strcmp(suffix, ".timeindex") != 0 && strcmp(suffix, ".txnindex") != 0)
+    if (strcmp(suffix, ".index") != 0 && strcmp(suffix, ".timeindex") != 0 &&
+        strcmp(suffix, ".txnindex") != 0)
         return false;
     snprintf(log, sizeof log, "%.20s.log", name);
     return !has_name(names, log);
@@ -180,25 +189,30 @@ static bool is_leftover(const struct names *names, const char *name, bool is_aft
     return ends_with(name, ".deleted") || ends_with(name, ".cleaned") || ends_with(name, ".tmp");
 }
 
-static int unlink_leftovers(struct disk *disk, const char *directory, bool is_after_swaps)
+static int unlink_leftovers(struct disk *disk, const char *directory, bool is_after_swaps,
+                            bool *is_changed)
 {
     struct names names;
     int error = names_list(disk, directory, &names);
-    for (uint32_t i = 0; error == 0 && i < names.n; i++)
-        if (is_leftover(&names, names.v[i], is_after_swaps))
-            error = unlink_in(disk, directory, names.v[i]);
+    for (uint32_t i = 0; error == 0 && i < names.n; i++) {
+        if (!is_leftover(&names, names.v[i], is_after_swaps))
+            continue;
+        *is_changed = true;
+        error = unlink_in(disk, directory, names.v[i]);
+    }
     names_free(&names);
     return error;
 }
 
 int partition_tidy(struct disk *disk, const char *directory)
 {
-    int error = unlink_leftovers(disk, directory, false);
+    bool is_changed = false;
+    int error = unlink_leftovers(disk, directory, false, &is_changed);
     if (error == 0)
-        error = complete_swaps(disk, directory);
+        error = complete_swaps(disk, directory, &is_changed);
     if (error == 0)
-        error = unlink_leftovers(disk, directory, true);
-    return error < 0 ? error : directory_sync(disk, directory);
+        error = unlink_leftovers(disk, directory, true, &is_changed);
+    return error == 0 && is_changed ? directory_sync(disk, directory) : error;
 }
 
 /* ── the directories ── */
@@ -218,7 +232,8 @@ int partition_metadata_read(struct disk *disk, const char *directory, struct uui
     while (text_line(&rest, &line)) {
         if (line.n <= sizeof key - 1 || memcmp(line.ptr, key, sizeof key - 1) != 0)
             continue;
-        is_found = uuid_from_text(bytes_of(line.ptr + sizeof key - 1, line.n - (sizeof key - 1)), topic_id);
+        is_found = uuid_from_text(bytes_of(line.ptr + sizeof key - 1, line.n - (sizeof key - 1)),
+                                  topic_id);
     }
     file_read_free(&text);
     return is_found ? 0 : E_CORRUPT;
@@ -256,7 +271,8 @@ static int make_stray(struct sweep *s, const char *directory, const char *name)
     uuid_hex(&id, hex);
     const char *dash = strrchr(name, '-');
     int tail_n = (int)strlen(dash) + 1 + 32 + (int)strlen("-stray");
-    int topic_n = (int)(dash - name) > DISK_NAME_MAX - tail_n ? DISK_NAME_MAX - tail_n : (int)(dash - name);
+    int topic_n =
+        (int)(dash - name) > DISK_NAME_MAX - tail_n ? DISK_NAME_MAX - tail_n : (int)(dash - name);
     snprintf(stray, sizeof stray, "%.*s%.12s.%s-stray", topic_n, name, dash, hex);
     int error = path_join(to, s->path, stray);
     if (error == 0)
@@ -265,11 +281,46 @@ static int make_stray(struct sweep *s, const char *directory, const char *name)
     return error;
 }
 
+/* No byte of a record was ever written to it: it is empty, or has the zeros of preallocate=true. */
+static int file_is_blank(struct disk *disk, const char *directory, const char *name, bool *out)
+{
+    uint8_t head[BATCH_HEADER] = {0}, any = 0;
+    char path[DISK_PATH_MAX];
+    int error = path_join(path, directory, name);
+    int fd = error < 0 ? error : disk_open(disk, path, DISK_READ);
+    if (fd < 0)
+        return fd;
+    int64_t n = disk_read(disk, fd, head, sizeof head, 0);
+    disk_close(disk, fd);
+    for (size_t i = 0; i < sizeof head; i++)
+        any |= head[i];
+    *out = any == 0;
+    return n < 0 ? (int)n : 0;
+}
+
+/* A directory without a whole partition.metadata is the beginning of a creation when it holds
+ * nothing but what create.c makes, and no records (which come after partition.metadata). */
+static int creation_is_cut_short(struct disk *disk, const char *directory, bool *out)
+{
+    struct names names;
+    int error = names_list(disk, directory, &names);
+    *out = true;
+    for (uint32_t i = 0; error == 0 && *out && i < names.n; i++) {
+        const char *name = names.v[i];
+        if (ends_with(name, ".log"))
+            error = file_is_blank(disk, directory, name, out);
+        else
+            *out = ends_with(name, ".tmp") || strcmp(name, "partition.metadata") == 0 ||
+                   strcmp(name, "leader-epoch-checkpoint") == 0;
+    }
+    names_free(&names);
+    return error;
+}
+
 static int sweep_partition(struct sweep *s, const char *directory, const char *name)
 {
     struct bytes topic;
     struct uuid id;
-    struct names names;
     int32_t partition;
     if (strcmp(name, "__cluster_metadata-0") == 0)
         return partition_tidy(s->disk, directory);
@@ -278,15 +329,15 @@ static int sweep_partition(struct sweep *s, const char *directory, const char *n
     int error = partition_metadata_read(s->disk, directory, &id);
     if (error == 0 && s->is_known(s->context, topic, partition, &id))
         return partition_tidy(s->disk, directory);
-    if (error < 0 && error != E_NOT_FOUND && error != E_CORRUPT && error != E_TOO_LARGE && error != E_INVALID)
+    if (error < 0 && error != E_NOT_FOUND && error != E_CORRUPT && error != E_TOO_LARGE &&
+        error != E_INVALID)
         return error;
-    if (error == E_NOT_FOUND) {
-        error = names_list(s->disk, directory, &names);
-        bool is_empty = error == 0 && (names.n == 0 || (names.n == 1 && ends_with(names.v[0], ".tmp")));
-        names_free(&names);
+    if (error == E_NOT_FOUND || error == E_CORRUPT) {
+        bool is_cut_short;
+        error = creation_is_cut_short(s->disk, directory, &is_cut_short);
         if (error < 0)
             return error;
-        if (is_empty)
+        if (is_cut_short)
             return remove_directory(s, directory);
     }
     return make_stray(s, directory, name);
@@ -295,7 +346,7 @@ static int sweep_partition(struct sweep *s, const char *directory, const char *n
 static int sweep_name(struct sweep *s, const char *name)
 {
     char directory[DISK_PATH_MAX];
-    struct disk_stat stat;
+    struct disk_stat stat = {.bytes = 0};
     int error = path_join(directory, s->path, name);
     if (error == 0)
         error = disk_stat(s->disk, directory, &stat);
@@ -309,14 +360,15 @@ static int sweep_name(struct sweep *s, const char *name)
 }
 
 int directory_sweep(struct disk *disk, const char *path,
-                    bool (*is_known)(void *context, struct bytes topic, int32_t partition, const struct uuid *id),
+                    bool (*is_known)(void *context, struct bytes topic, int32_t partition,
+                                     const struct uuid *id),
                     void *context, uint32_t *removed_n, uint32_t *stray_n)
 {
     struct sweep s = {.disk = disk, .path = path, .is_known = is_known, .context = context};
     struct names names;
     int error = names_list(disk, path, &names);
     /* New names need only differ from those that are there, so those are the seed. */
-    prng_init(&s.prng, hash_bytes(names.text, names.text_n, 0));
+    prng_init(&s.prng, names.n == 0 ? 0 : hash_bytes(names.text, names.text_n, 0));
     for (uint32_t i = 0; error == 0 && i < names.n; i++)
         error = sweep_name(&s, names.v[i]);
     names_free(&names);

@@ -1,7 +1,8 @@
 /*
  * text.h - reading the small text files: lines, numbers, and the head all checkpoint files share.
  *
- * Owner: immutable (pure functions). A `struct bytes` is a cursor: what was read is cut off its front.
+ * Owner: immutable (pure functions). A `struct bytes` is a cursor: what was read is cut off its
+ * front.
  *
  *   checkpoint file (Kafka CheckpointFile.java):  "0\n" version, "<entries>\n", one line per entry
  *
@@ -60,7 +61,8 @@ static inline bool text_char(struct bytes *text, char c)
     return at > 0;
 }
 
-/* Version and number of entries. E_CORRUPT when one is missing, malformed, or there are more than n_max. */
+/* Version and number of entries. E_CORRUPT when one is missing, malformed, or there are more than
+ * n_max. */
 nodiscard static inline int text_checkpoint_head(struct bytes *text, int64_t n_max, int64_t *n)
 {
     struct bytes line;

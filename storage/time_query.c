@@ -1,8 +1,10 @@
 /*
- * time_query.c - offsets by time: chooses the segments that may hold the answer and lets bulk search their files.
+ * time_query.c - offsets by time: chooses the segments that may hold the answer and lets bulk
+ * search their files.
  *
- * Owner: home. Only what is below the high watermark is asked about, and that is written, so the files hold it.
- * An answer at or beyond the watermark (a segment's file goes on behind it) counts as none.
+ * Owner: home. Only what is below the high watermark is asked about, and that is written, so the
+ * files hold it. An answer at or beyond the watermark (a segment's file goes on behind it) counts
+ * as none.
  */
 #include "plog.h"
 
@@ -10,7 +12,8 @@
 struct query_inside {
     int64_t high, start;
 };
-static_assert(sizeof(struct query_inside) <= sizeof((struct time_query *)0)->inside, "fits a struct time_query");
+static_assert(sizeof(struct query_inside) <= sizeof((struct time_query *)0)->inside,
+              "fits a struct time_query");
 
 static void query_end(struct time_query *query, int error, struct now now)
 {
@@ -35,14 +38,16 @@ static void query_done(struct job *job, struct now now)
 static void job_add_segment(struct job *job, const struct plog *log, const struct segment *segment)
 {
     uint32_t at = job->segments_n++;
-    uint64_t bytes = log->state == PLOG_OPEN && segment->is_rolled ? segment->end_pos : segment->written_pos;
+    uint64_t bytes =
+        log->state == PLOG_OPEN && segment->is_rolled ? segment->end_pos : segment->written_pos;
     job->segments[at].base_offset = segment->base_offset;
     job->segments[at].bytes = min_u64(bytes, segment->written_pos);
     job->segments[at].from_pos = 0;
     job->segments[at].time_max = segment->max_timestamp;
 }
 
-/* The first segments whose largest timestamp is not below the time; or the one with the largest of all. */
+/* The first segments whose largest timestamp is not below the time; or the one with the largest of
+ * all. */
 static void job_choose(struct job *job, const struct plog *log, const struct time_query *query)
 {
     const struct segment *best = NULL;

@@ -285,7 +285,7 @@ def members_of(field):
 
 
 def struct_text(struct):
-    members = [m for f in struct.fields for m in members_of(f)] or ['uint8_t nothing;']
+    members = [m for f in struct.rows() for m in members_of(f)] or ['uint8_t nothing;']
     return f'struct {struct.name} {{\n' + ''.join(f'    {m}\n' for m in members) + '};\n'
 
 
@@ -361,10 +361,15 @@ def descriptor_text(struct, flexible):
         out += f'#define DEFAULTS_{struct.name} {{ \\\n    ' + ', \\\n    '.join(defaults) + '}\n'
         out += f'static const struct {struct.name} defaults_{struct.name} = DEFAULTS_{struct.name};\n'
     plain = sum(f.tag is None for f in rows)
+    if plain < len(rows) and not defaults:  # the encoder compares the tagged members with it
+        out += f'static const struct {struct.name} defaults_{struct.name};\n'
+    has_defaults = defaults or plain < len(rows)
+    tags = f'offsetof(struct {struct.name}, {rows[plain].name})' if plain < len(rows) else '0'
     out += (f'const struct proto_struct proto_fields_{struct.name} = {{\n'
             f'    {f"rows_{struct.name}" if rows else "no_rows"}, '
-            f'{f"&defaults_{struct.name}" if defaults else "NULL"},\n'
-            f'    sizeof(struct {struct.name}), {len(rows)}, {plain}, {least[0]}, {least[1]}}};\n')
+            f'{f"&defaults_{struct.name}" if has_defaults else "NULL"},\n'
+            f'    sizeof(struct {struct.name}), {len(rows)}, {plain}, {tags}, '
+            f'{least[0]}, {least[1]}}};\n')
     for f in struct.fields:
         if f.is_array:
             out += (f'static_assert(offsetof(struct {struct.name}, {f.name}_n) == '

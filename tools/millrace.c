@@ -13,10 +13,12 @@ static const char main_help[] =
     "millrace - the command line of the millrace broker; it works with any Kafka broker.\n"
     "\n"
     "  millrace topic create NAME    make, list, describe and delete topics\n"
+    "  millrace group describe NAME  list, describe, reset, delete and explain consumer groups\n"
     "  millrace produce TOPIC        records from the lines of standard input\n"
     "  millrace consume TOPIC        records to standard output\n"
     "  millrace cluster              brokers, controller, features\n"
     "  millrace api                  the APIs a broker serves and their versions\n"
+    "  millrace bench                load, open loop, with latencies and a report\n"
     "  millrace dump FILE            what stands in a segment, an index, a snapshot or a "
     "checkpoint\n"
     "  millrace COMMAND --help       everything about a command, with examples\n"
@@ -37,10 +39,13 @@ int main(int argc, char **argv)
 {
     static const struct cli_command commands[] = {
         {"topic", topic_command, "topics", topic_help},
+        {"group", group_command, "consumer groups", group_help},
         {"produce", produce_command, "produce records", produce_help},
         {"consume", consume_command, "consume records", consume_help},
         {"cluster", cluster_command, "the cluster", cluster_help},
         {"api", api_command, "API versions", api_help},
+        {"dump", dump_command, "what stands in a file", dump_help},
+        {"bench", bench_command, "measure a broker", bench_help},
     };
     /* '+': global options before the command; the command's own parsing begins behind its name. */
     static const struct option options[] = {CLI_OPTIONS};

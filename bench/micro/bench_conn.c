@@ -31,7 +31,7 @@
 #include "uring.h"
 
 enum {
-    PIECES_MAX = 40,
+    PIECES_MAX = 256,
     CONNS_MAX = 10000,
     FRAME_BYTES_MAX = 1 << 20,
     RECV_BUFFERS_N = 1024,
@@ -419,25 +419,26 @@ int main(int argc, char **argv)
         {.conns_n = 1000, .depth = 1, .frame_bytes = 100},
         {.conns_n = 1, .depth = 4, .frame_bytes = 65532},
         {.conns_n = 64, .depth = 1, .frame_bytes = 65532},
+        {.conns_n = 1, .depth = 1, .frame_bytes = 1 << 20},
         {.conns_n = 4, .depth = 2, .frame_bytes = 1 << 20},
     };
-    double seconds = argc > 1 ? atof(argv[1]) : 1.0;
+    double seconds = argc > 1 ? strtod(argv[1], NULL) : 1.0;
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
-    if (argc <= 2 || atoi(argv[2]) == (int)array_n(runs))
+    if (argc <= 2 || (int)strtol(argv[2], NULL, 10) == (int)array_n(runs))
         idle_cost(limit.rlim_max >= 20100 ? CONNS_MAX : (uint32_t)limit.rlim_max / 2 - 50);
     for (size_t i = 0; i < array_n(runs); i++) {
-        if (argc > 2 && (size_t)atoi(argv[2]) != i)
+        if (argc > 2 && (size_t)(int)strtol(argv[2], NULL, 10) != i)
             continue;
         for (int is_epoll = 0; is_epoll < 2; is_epoll++) {
             struct run *run = malloc(sizeof *run);
             check(run != NULL);
             *run = runs[i];
             run->is_epoll = is_epoll;
-            run->buffers_n = argc > 3 ? (uint32_t)atoi(argv[3]) : RECV_BUFFERS_N;
+            run->buffers_n = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : RECV_BUFFERS_N;
             run->ns = (uint64_t)(seconds * 1e9);
             run_one(run);
             free(run);

@@ -1,6 +1,6 @@
 /*
- * bench_uring.c - what an operation on a file costs through the ring: on the thread that asks, and in all
- * (the kernel's io workers run what would block, so the difference is theirs).
+ * bench_uring.c - what an operation on a file costs through the ring: on the thread that asks, and
+ * in all (the kernel's io workers run what would block, so the difference is theirs).
  *
  * Owner: one thread. Usage: bench_uring [directory, default .]
  */

@@ -101,6 +101,7 @@ err_free:
 void conns_fini(struct conns *conns)
 {
     check(conns->magic == CONNS_MAGIC);
+    timer_stop(conns->timers, &conns->stop);
     rx_fini(conns);
     peers_fini(&conns->peers);
     munmap(conns->pool, pool_bytes(conns));
@@ -147,8 +148,7 @@ static void conn_init(struct conn *conn, struct conns *conns)
     list_init(&conn->link);
     list_init(&conn->ready);
     list_init(&conn->attend);
-    list_init(&conn->staged);
-    list_init(&conn->fresh);
+    list_init(&conn->rx);
     list_init(&conn->slots);
     timer_init(&conn->idle, idle_fire);
     conn->last_rx_ns = conn->last_tx_ns = conns_now_ns(conns);
@@ -228,7 +228,7 @@ static void conn_release(struct conn *conn)
 {
     struct conns *conns = conn->conns;
     check(conn->state == CONN_CLOSING && conn->is_told && conn->slots_n == 0 && conn->unread == 0);
-    check(!conn->is_sending && !list_is_linked(&conn->ready));
+    check(!conn->is_sending && conn->room == NULL && !list_is_linked(&conn->ready));
     peers_remove(&conns->peers, conn->ip);
     if (list_is_linked(&conn->attend))
         list_del(&conn->attend);
@@ -421,24 +421,14 @@ void conn_set_user(struct conn *conn, void *user)
 
 void conn_invariants(const struct conn *conn)
 {
-    uint64_t bytes = 0, slots = 0;
+    uint64_t slots = 0;
     check(conn->magic == CONN_MAGIC);
-    list_for_each(l, next, &conn->staged) {
-        const struct page *page = list_entry(l, struct page, link);
-        check(page->user_at < page->user_n && page->user_n <= page->size && page->refs == 1);
-        bytes += page->user_n - page->user_at;
-    }
-    list_for_each(l, next, &conn->fresh) {
-        const struct recv_buffer *b = list_entry(l, struct recv_buffer, link);
-        check(b->at < b->n && b->owner.refs > 0);
-        bytes += b->n - b->at;
-    }
-    check(bytes == conn->unread);
+    rx_invariants(conn);
     list_for_each(l, next, &conn->slots)
         slots++;
     check(slots <= conn->slots_n && conn->slots_n <= CONN_SLOTS_MAX);
     if (conn->state == CONN_FREE)
-        check(bytes == 0 && conn->slots_n == 0 && !list_is_linked(&conn->ready));
+        check(conn->unread == 0 && conn->slots_n == 0 && !list_is_linked(&conn->ready));
     if (conn->state == CONN_CLOSING)
         check(conn->is_told || list_is_linked(&conn->ready));
     const struct conn_slot *first = list_first(&conn->slots, struct conn_slot, link);

@@ -4,17 +4,8 @@
  *
  * Owner: worker.
  *
- * Received bytes of a connection lie in two queues, older first:
- *
- *   staged  staging pages (4 KiB or 64 KiB of the worker's `pages`), filled by copying
- *   fresh   receive buffers of the io, as they arrived
- *
- * A whole request usually arrives and is taken within one turn, straight out of receive buffers.
- * What is still unread when the turn ends is copied to staging pages (rx.c says when), so a slow or
- * stalled client holds no receive buffer.
- *
  * Invariants (conn_invariants):
- *   (1) unread is the number of bytes in staged and fresh;
+ *   (1) unread is the number of bytes in rx, fresh_bytes of those in its fresh_n receive buffers;
  *   (2) state FREE: in no list but the free one, no slot, no bytes;
  *   (3) is_sending: the oldest slot is finished; what is being sent stays until conn_sent;
  *   (4) CLOSING: on the ready list, or is_told.
@@ -27,6 +18,7 @@
 enum {
     CONN_MAGIC = 0x636f6e6e,  /* "conn" */
     CONNS_MAGIC = 0x636f6e73, /* "cons" */
+    CONN_DIRECT_MIN = 65536,  /* admitted bytes to come that are received in place */
     CONN_IOV_N = 8,           /* pieces of a send without a page for them */
     CONN_PEER_TEXT_MAX = 56,  /* "[ipv6]:port" */
 };
@@ -56,7 +48,9 @@ struct conn_sock {
     int fd; /* -1 when closed */
     bool is_reading;
     bool is_shut;
-    struct list starved; /* waits for receive buffers */
+    struct list starved;   /* waits for receive buffers */
+    struct iovec room;     /* of a receive in place */
+    bool was_room_refused; /* for the frame that is wanted now */
     struct io_op recv, send, cancel;
 };
 
@@ -75,7 +69,7 @@ struct conn_memory {
 
 /* One provided buffer while it is ours. Owner: worker. */
 struct recv_buffer {
-    struct list link; /* conn.fresh */
+    struct list link; /* conn.rx */
     struct slice_owner owner;
     struct conns *conns;
     uint32_t buffer_at;
@@ -103,7 +97,10 @@ struct conn {
     struct timer idle;
     uint64_t last_rx_ns, last_tx_ns;
 
-    struct list staged, fresh;
+    struct list rx;       /* unread pieces, oldest first (rx.c)              */
+    uint64_t fresh_bytes; /* of those in receive buffers                    */
+    uint32_t fresh_n;
+    struct page *room; /* bytes of a frame are being received into its end */
     uint64_t unread;
     uint64_t wanted; /* bytes of an admitted frame still to come  */
 
@@ -190,9 +187,14 @@ void rx_fini(struct conns *conns);
 void rx_arrived(struct conn *conn, uint32_t buffer_at, uint32_t n);
 /* Copies arriving bytes; returns how many there was memory for. */
 uint64_t rx_copy(struct conn *conn, const uint8_t *from, uint64_t n);
+/* Room for at most the wanted bytes, behind all others; false without memory. One at a time. */
+bool rx_room_take(struct conn *conn, struct iovec *room);
+/* n bytes arrived there; 0: none will. */
+void rx_room_give(struct conn *conn, uint32_t n);
 /* End of turn: unread bytes out of receive buffers; reading on or off. */
 void rx_settle(struct conn *conn);
 void rx_drop(struct conn *conn);
+void rx_invariants(const struct conn *conn);
 bool rx_has_room(const struct conn *conn);
 
 /* ── slots.c ── */

@@ -9,6 +9,10 @@
  * conns.starved, first come first served), because the kernel feels like it (submitted again at
  * once), or because the peer did.
  *
+ * While an admitted frame is long (CONN_DIRECT_MIN), the multishot receive is cancelled and the
+ * frame received piece by piece into the staging page it is gathered in, so that its bytes are
+ * copied once, by the kernel.
+ *
  * The end: shutdown(2) makes what is under way return, the last completion closes the descriptor.
  * Both are plain calls: neither blocks on a socket, and an operation each would only be one more
  * thing under way.
@@ -27,13 +31,39 @@ static struct conn *conn_of_recv(struct io_op *op)
 
 /* ── receiving ── */
 
+static bool is_direct(const struct conn *conn)
+{
+    return conn->sock.recv.iov_n == 1;
+}
+
+/* Whether the next receive goes straight to where the frame is gathered. Once begun, to its end. */
+static bool wants_direct(const struct conn *conn)
+{
+    if (conn->sock.was_room_refused)
+        return false;
+    return conn->wanted >= CONN_DIRECT_MIN || (conn->wanted > 0 && is_direct(conn));
+}
+
 static void recv_submit(struct conn *conn)
 {
     struct conn_sock *sock = &conn->sock;
     if (sock->recv.is_busy || list_is_linked(&sock->starved) || !sock->is_reading ||
         conn->state != CONN_OPEN)
         return;
+    if (conn->wanted == 0)
+        sock->was_room_refused = false;
+    bool is_wanted = wants_direct(conn), has_room = is_wanted && rx_room_take(conn, &sock->room);
+    /* Without memory for it the rest of the frame comes through receive buffers. */
+    sock->was_room_refused |= is_wanted && !has_room;
+    sock->recv.iov_n = has_room ? 1 : 0;
     io_submit(conn->conns->io, &sock->recv);
+}
+
+static void recv_cancel(struct conn *conn)
+{
+    struct conn_sock *sock = &conn->sock;
+    if (sock->recv.is_busy && !sock->cancel.is_busy)
+        io_submit(conn->conns->io, &sock->cancel);
 }
 
 static void recv_ended(struct conn *conn, int32_t result)
@@ -60,6 +90,15 @@ static void recv_ended(struct conn *conn, int32_t result)
 static void recv_done(struct io_op *op)
 {
     struct conn *conn = conn_of_recv(op);
+    if (is_direct(conn)) {
+        rx_room_give(conn, op->result > 0 ? (uint32_t)op->result : 0);
+        conn_attend(conn); /* it may be the last thing under way */
+        if (op->result > 0)
+            recv_submit(conn);
+        else
+            recv_ended(conn, op->result);
+        return;
+    }
     if (op->result > 0) {
         rx_arrived(conn, op->buffer_at, (uint32_t)op->result);
         if (op->is_last) {
@@ -88,8 +127,7 @@ static void sock_read_set(struct conn *conn, bool is_on)
     }
     if (list_is_linked(&sock->starved))
         list_del(&sock->starved);
-    if (sock->recv.is_busy && !sock->cancel.is_busy)
-        io_submit(conn->conns->io, &sock->cancel);
+    recv_cancel(conn);
 }
 
 void sock_feed_starved(struct conns *conns)
@@ -155,6 +193,8 @@ static void sock_turn(struct conn *conn)
 {
     if (conn->state == CONN_CLOSING)
         sock_close_now(conn);
+    else if (wants_direct(conn) && !is_direct(conn))
+        recv_cancel(conn); /* its end submits the receive in place */
 }
 
 const struct transport transport_sock = {
@@ -210,6 +250,7 @@ void sock_accepted(struct conns *conns, const struct listener *listener, int fd)
     io_op_init(&sock->send, IO_SEND, send_done);
     io_op_init(&sock->cancel, IO_CANCEL, cancel_done);
     sock->recv.fd = sock->send.fd = fd;
+    sock->recv.iov = &sock->room;
     sock->cancel.target = &sock->recv;
     sock_read_set(conn, true);
 }

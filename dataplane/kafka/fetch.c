@@ -25,7 +25,12 @@
  */
 #include "fetch.h"
 
-enum { FETCH_SESSION_INITIAL = 0, FETCH_SESSION_FINAL = -1, FETCH_BUDGET_STEP = 64 * 1024 };
+enum {
+    FETCH_SESSION_INITIAL = 0,
+    FETCH_SESSION_FINAL = -1,
+    FETCH_BUDGET_STEP = 64 * 1024,
+    FETCH_BUDGET_TURN = 256
+};
 
 static void fetch_more(struct request *r, const struct view *view, struct now now);
 
@@ -38,7 +43,7 @@ static struct read_op *fetch_op(struct request *r, struct fetch *f, uint8_t home
         op = op->next;
     if (op != NULL)
         return op;
-    op = arena_alloc(&r->arena, sizeof *op);
+    op = request_lasting(r, sizeof *op);
     if (op == NULL)
         return NULL;
     list_init(&op->link);
@@ -55,45 +60,57 @@ static struct read_op *fetch_op(struct request *r, struct fetch *f, uint8_t home
     return op;
 }
 
-static bool fetch_add(struct request *r, struct fetch *f, const struct view *view,
-                      const struct fetch_request_topics *topic,
-                      const struct fetch_request_topics_partitions *asked,
-                      struct fetch_response_responses_partitions *response)
+/* What the view says about a partition: a code, or its home. */
+static int16_t fetch_judge_asked(const struct request *r, const struct view *view,
+                                 const struct fetch_request_topics *topic,
+                                 const struct fetch_request_topics_partitions *asked,
+                                 struct read_part *part, uint8_t *home)
 {
     const struct fetch_request *q = r->body;
     const struct view_topic *found_topic;
     const struct view_partition *found;
-    struct read_part *part = arena_alloc(&r->arena, sizeof *part);
+    int16_t code = partition_find(view, topic->topic, &topic->topic_id, r->version >= 13,
+                                  asked->partition, &found_topic, &found);
+    int32_t replica = r->version >= 15 ? q->replica_state.replica_id : q->replica_id;
+    if (code == 0 && replica >= 0)
+        code = KAFKA_NOT_LEADER_OR_FOLLOWER;
+    if (code == 0)
+        code = leader_epoch_check(asked->current_leader_epoch, found->leader_epoch);
+    if (found != NULL) {
+        part->leader = found->leader;
+        part->leader_epoch = found->leader_epoch;
+        part->topic_id = found_topic->id;
+        *home = found->home;
+    }
+    part->shows_leader =
+        r->version >= 16 && found != NULL &&
+        (code == KAFKA_NOT_LEADER_OR_FOLLOWER || code == KAFKA_FENCED_LEADER_EPOCH);
+    return code;
+}
+
+static bool fetch_add(struct request *r, struct fetch *f, const struct view *view,
+                      const struct fetch_request_topics *topic,
+                      const struct fetch_request_topics_partitions *asked)
+{
+    uint8_t home = 0;
+    struct read_part *part = request_lasting(r, sizeof *part);
     if (part == NULL)
         return false;
     *f->tail = part;
     f->tail = &part->next_asked;
-    part->response = response;
-    part->partition = response->partition_index = asked->partition;
-    part->code = partition_find(view, topic->topic, &topic->topic_id, r->version >= 13,
-                                asked->partition, &found_topic, &found);
-    int32_t replica = r->version >= 15 ? q->replica_state.replica_id : q->replica_id;
-    if (part->code == 0 && replica >= 0)
-        part->code = KAFKA_NOT_LEADER_OR_FOLLOWER;
-    if (part->code == 0)
-        part->code = leader_epoch_check(asked->current_leader_epoch, found->leader_epoch);
-    if (r->version >= 16 && found != NULL &&
-        (part->code == KAFKA_NOT_LEADER_OR_FOLLOWER || part->code == KAFKA_FENCED_LEADER_EPOCH)) {
-        response->current_leader.leader_id = found->leader;
-        response->current_leader.leader_epoch = found->leader_epoch;
-        f->shows_leader |= found->leader == view->node_id;
-    }
+    f->asked_n++;
+    part->partition = asked->partition;
+    part->code = fetch_judge_asked(r, view, topic, asked, part, &home);
+    f->shows_leader |= part->shows_leader && part->leader == view->node_id;
     if (part->code != 0)
         return true;
-    part->op = fetch_op(r, f, found->home);
+    part->op = fetch_op(r, f, home);
     if (part->op == NULL)
         return false;
-    part->topic_id = found_topic->id;
     part->offset = asked->fetch_offset;
     part->bytes_max = asked->partition_max_bytes;
     part->last_fetched_epoch = r->version >= 12 ? asked->last_fetched_epoch : -1;
     list_init(&part->wait.link);
-    list_init(&part->read.link);
     *part->op->tail = part;
     part->op->tail = &part->next;
     part->op->parts_n++;
@@ -101,31 +118,25 @@ static bool fetch_add(struct request *r, struct fetch *f, const struct view *vie
     return true;
 }
 
-/* The skeleton of the answer and the list of what to read. */
+/* Everything that lasts: topics, partitions, one operation per home. */
 static bool fetch_plan(struct request *r, struct fetch *f, const struct view *view)
 {
     const struct fetch_request *q = r->body;
-    int32_t topics_n = q->topics_n > 0 ? q->topics_n : 0;
-    f->response = PROTO_NEW(&r->arena, fetch_response, 1);
-    struct fetch_response_responses *topics =
-        PROTO_NEW(&r->arena, fetch_response_responses, topics_n);
-    if (f->response == NULL || topics == NULL)
-        return false;
-    f->response->responses = topics;
-    f->response->responses_n = topics_n;
-    for (int32_t i = 0; i < topics_n; i++) {
+    for (int32_t i = 0; i < q->topics_n; i++) {
         const struct fetch_request_topics *from = &q->topics[i];
-        int32_t n = from->partitions_n > 0 ? from->partitions_n : 0;
-        struct fetch_response_responses_partitions *partitions =
-            PROTO_NEW(&r->arena, fetch_response_responses_partitions, n);
-        topics[i].topic = request_keep(r, from->topic);
-        topics[i].topic_id = from->topic_id;
-        topics[i].partitions = partitions;
-        topics[i].partitions_n = n;
-        if (partitions == NULL || (topics[i].topic.n > 0 && topics[i].topic.ptr == NULL))
+        struct fetch_topic *topic = request_lasting(r, sizeof *topic);
+        uint8_t *name = request_lasting(r, from->topic.n);
+        if (topic == NULL || name == NULL)
             return false;
-        for (int32_t j = 0; j < n; j++)
-            if (!fetch_add(r, f, view, from, &from->partitions[j], &partitions[j]))
+        memcpy(name, from->topic.ptr != NULL ? from->topic.ptr : name, from->topic.n);
+        topic->name = (struct bytes){name, from->topic.n};
+        topic->id = from->topic_id;
+        topic->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
+        *f->topics_tail = topic;
+        f->topics_tail = &topic->next;
+        f->topics_n++;
+        for (int32_t j = 0; j < topic->partitions_n; j++)
+            if (!fetch_add(r, f, view, from, &from->partitions[j]))
                 return false;
     }
     return true;
@@ -149,12 +160,13 @@ void fetch_start(struct request *r, const struct view *view, struct now now)
     const struct fetch_request *q = r->body;
     if (!fetch_session_is_known(r))
         return;
-    struct fetch *f = arena_alloc(&r->arena, sizeof *f);
+    struct fetch *f = request_lasting(r, sizeof *f);
     if (f == NULL) {
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
     r->work = f;
+    f->topics_tail = &f->topics;
     f->tail = &f->parts;
     f->ops_tail = &f->ops;
     f->is_committed = q->isolation_level == 1;
@@ -177,11 +189,40 @@ void fetch_start(struct request *r, const struct view *view, struct now now)
 
 /* ── reading ── */
 
+/* The skeleton of the answer and a result for every partition: this round's, in the arena. */
+static bool fetch_round(struct request *r, struct fetch *f)
+{
+    struct read_part *part = f->parts;
+    f->response = PROTO_NEW(&r->arena, fetch_response, 1);
+    struct fetch_response_responses *to =
+        PROTO_NEW(&r->arena, fetch_response_responses, f->topics_n);
+    if (f->response == NULL || to == NULL)
+        return false;
+    f->response->responses = to;
+    f->response->responses_n = f->topics_n;
+    for (const struct fetch_topic *topic = f->topics; topic != NULL; topic = topic->next, to++) {
+        to->topic = topic->name;
+        to->topic_id = topic->id;
+        to->partitions =
+            PROTO_NEW(&r->arena, fetch_response_responses_partitions, topic->partitions_n);
+        to->partitions_n = topic->partitions_n;
+        if (to->partitions == NULL)
+            return false;
+        for (int32_t i = 0; i < topic->partitions_n; i++, part = part->next_asked) {
+            part->result = arena_alloc(&r->arena, sizeof *part->result);
+            if (part->result == NULL)
+                return false;
+            part->result->part = part;
+            part->result->response = &to->partitions[i];
+        }
+    }
+    return true;
+}
+
 static uint64_t fetch_budget_left(const struct kafka *k)
 {
-    return k->config.answer_budget_bytes > k->answer_bytes
-               ? k->config.answer_budget_bytes - k->answer_bytes
-               : 0;
+    uint64_t budget = k->config.answer_budget_bytes;
+    return budget > k->answer_bytes ? budget - k->answer_bytes : 0;
 }
 
 /* Room for a useful answer, or nothing else under way. */
@@ -190,16 +231,25 @@ static bool fetch_has_budget(const struct kafka *k, const struct fetch *f)
     return k->answer_bytes == 0 || fetch_budget_left(k) >= min_u64(f->max_bytes, FETCH_BUDGET_STEP);
 }
 
-void fetch_budget_turn(struct kafka *k)
+/* What a round may read: a quarter of what is left, so that several are under way at once. It is
+ * reserved until the round is over; then only what was found counts. */
+static uint64_t fetch_budget(const struct kafka *k, const struct fetch *f)
 {
-    while (!list_is_empty(&k->wait_answer)) {
+    return min_u64(f->max_bytes, max_u64(fetch_budget_left(k) / 4, FETCH_BUDGET_STEP));
+}
+
+int fetch_budget_turn(struct kafka *k, const struct view *view, struct now now)
+{
+    int done = 0;
+    for (; done < FETCH_BUDGET_TURN && !list_is_empty(&k->wait_answer); done++) {
         struct request *r = list_first(&k->wait_answer, struct request, run_link);
         if (!fetch_has_budget(k, r->work))
-            return;
+            break;
         list_del(&r->run_link);
-        request_run(r);
-        break; /* one a turn takes its share before the next is judged */
+        request_state_set(r, REQUEST_RUNNING);
+        fetch_read(r, view, now);
     }
+    return done;
 }
 
 static void fetch_reserve(struct request *r, uint64_t bytes)
@@ -232,7 +282,6 @@ void fetch_step(struct request *r, enum read_step step, struct now now)
 void fetch_read(struct request *r, const struct view *view, struct now now)
 {
     struct fetch *f = r->work;
-    (void)view;
     if (f->parts_n > 0 && !fetch_has_budget(r->kafka, f)) {
         stats_add(r->kafka->stats, STAT_NO_REQUEST_MEMORY, 1);
         r->more = fetch_read;
@@ -240,14 +289,19 @@ void fetch_read(struct request *r, const struct view *view, struct now now)
         list_append(&r->kafka->wait_answer, &r->run_link);
         return;
     }
-    uint64_t budget = r->kafka->answer_bytes == 0
-                          ? f->max_bytes
-                          : min_u64(f->max_bytes, fetch_budget_left(r->kafka));
+    if (!fetch_round(r, f)) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    uint64_t budget = fetch_budget(r->kafka, f);
     fetch_reserve(r, f->parts_n > 0 ? budget : 0);
     for (struct read_op *op = f->ops; op != NULL; op = op->next)
         op->bytes_max = budget * op->parts_n / f->parts_n;
     fetch_step(r, READ_NOW, now);
-    request_wait(r, fetch_more);
+    if (r->ops_n > 0)
+        request_wait(r, fetch_more);
+    else
+        fetch_more(r, view, now);
 }
 
 /* A step at this worker is over. */
@@ -298,16 +352,17 @@ static void fetch_judge(struct fetch *f)
     f->bytes = 0;
     f->has_error = false;
     for (struct read_part *part = f->parts; part != NULL; part = part->next_asked) {
-        struct slices *records = &part->response->records;
+        struct read_result *result = part->result;
+        struct slices *records = &result->response->records;
         static const struct slice none;
         *records = (struct slices){(struct slice *)(uintptr_t)&none, 0, 0}; /* empty, not null */
-        if (part->code != 0 || part->error != 0 || part->is_diverging) {
+        if (part->code != 0 || result->error != 0 || result->is_diverging) {
             f->has_error = true;
             continue;
         }
-        if (!part->is_lent || (f->bytes > 0 && f->bytes + part->read.data.bytes > f->max_bytes))
+        if (!result->is_lent || (f->bytes > 0 && f->bytes + result->read.data.bytes > f->max_bytes))
             continue;
-        *records = part->read.data;
+        *records = result->read.data;
         f->bytes += records->bytes;
     }
 }
@@ -321,11 +376,14 @@ static void fetch_more(struct request *r, const struct view *view, struct now no
     for (struct read_op *op = f->ops; op != NULL; op = op->next)
         request_stamp(r, STAGE_PLACED, op->done_ns);
     fetch_judge(f);
-    if (f->is_last || f->parts_n == 0 || f->has_error ||
-        f->bytes >= min_u64(f->min_bytes, r->answer_bytes) || now.ns >= f->deadline_ns)
+    /* A round whose budget was cut is enough when it found half of that: batches do not fit
+     * exactly. */
+    uint64_t enough = min_u64(f->min_bytes, r->answer_bytes / 2 + 1);
+    if (f->is_last || f->parts_n == 0 || f->has_error || f->bytes >= enough ||
+        now.ns >= f->deadline_ns)
         fetch_finish(r);
     else
-        fetch_park(r, now);
+        fetch_park(r, view, now);
 }
 
 /* ── answer ── */
@@ -334,43 +392,53 @@ static int16_t fetch_code(const struct read_part *part)
 {
     if (part->code != 0)
         return part->code;
-    return part->error == 0 ? KAFKA_NONE : error_kafka(part->error);
+    return part->result->error == 0 ? KAFKA_NONE : error_kafka(part->result->error);
+}
+
+/* Ordered by first offset, complete for the range (trap 7). */
+static bool fetch_aborted_fill(struct request *r, const struct read *read,
+                               struct fetch_response_responses_partitions *p)
+{
+    p->aborted_transactions_n = 0;
+    if (p->records.bytes == 0 || read->aborted_n == 0)
+        return true;
+    p->aborted_transactions = PROTO_NEW(
+        &r->arena, fetch_response_responses_partitions_aborted_transactions, read->aborted_n);
+    if (p->aborted_transactions == NULL)
+        return false;
+    p->aborted_transactions_n = (int32_t)read->aborted_n;
+    for (uint32_t i = 0; i < read->aborted_n; i++) {
+        p->aborted_transactions[i].producer_id = read->aborted[i].producer_id;
+        p->aborted_transactions[i].first_offset = read->aborted[i].first_offset;
+    }
+    return true;
 }
 
 static bool fetch_part_fill(struct request *r, struct fetch *f, struct read_part *part)
 {
-    struct fetch_response_responses_partitions *p = part->response;
-    bool has_offsets = part->code == 0 && (part->error == 0 || part->error == E_OFFSET_RANGE);
+    const struct read_result *result = part->result;
+    struct fetch_response_responses_partitions *p = result->response;
+    bool has_offsets = part->code == 0 && (result->error == 0 || result->error == E_OFFSET_RANGE);
+    p->partition_index = part->partition;
     p->error_code = fetch_code(part);
-    p->high_watermark = has_offsets ? part->offsets.high : -1;
-    p->last_stable_offset = has_offsets ? part->offsets.stable : -1;
-    p->log_start_offset = has_offsets ? part->offsets.start : -1;
+    p->high_watermark = has_offsets ? result->offsets.high : -1;
+    p->last_stable_offset = has_offsets ? result->offsets.stable : -1;
+    p->log_start_offset = has_offsets ? result->offsets.start : -1;
     p->aborted_transactions_n = -1;
     p->preferred_read_replica = -1;
+    if (part->shows_leader) {
+        p->current_leader.leader_id = part->leader;
+        p->current_leader.leader_epoch = part->leader_epoch;
+    }
     if (p->error_code != 0) {
         stats_add(r->kafka->stats, STAT_FETCH_ERRORS, 1);
         return true;
     }
-    if (part->is_diverging) {
-        p->diverging_epoch.epoch = part->diverging_epoch;
-        p->diverging_epoch.end_offset = part->diverging_end;
+    if (result->is_diverging) {
+        p->diverging_epoch.epoch = result->diverging_epoch;
+        p->diverging_epoch.end_offset = result->diverging_end;
     }
-    if (!f->is_committed)
-        return true;
-    p->aborted_transactions_n = 0;
-    if (p->records.bytes == 0 || part->read.aborted_n == 0)
-        return true;
-    uint32_t n = part->read.aborted_n;
-    p->aborted_transactions =
-        PROTO_NEW(&r->arena, fetch_response_responses_partitions_aborted_transactions, n);
-    if (p->aborted_transactions == NULL)
-        return false;
-    p->aborted_transactions_n = (int32_t)n;
-    for (uint32_t i = 0; i < n; i++) { /* ordered by first offset (trap 7) */
-        p->aborted_transactions[i].producer_id = part->read.aborted[i].producer_id;
-        p->aborted_transactions[i].first_offset = part->read.aborted[i].first_offset;
-    }
-    return true;
+    return f->is_committed ? fetch_aborted_fill(r, &result->read, p) : true;
 }
 
 /* KIP-951: where the leader is, so that the client needs no Metadata round trip. */
@@ -403,7 +471,21 @@ static void fetch_finish(struct request *r)
 
 /* ── the end ── */
 
-/* Sent, or the connection is gone: pages go back to their homes, waits end. */
+void fetch_give_back(struct request *r)
+{
+    struct fetch *f = r->work;
+    for (struct read_op *op = f->ops; op != NULL; op = op->next) {
+        if (op->is_sent || op->lent_n == 0)
+            continue;
+        if (op->is_remote)
+            fetch_send_release(op);
+        else
+            read_give_back(op);
+    }
+}
+
+/* Sent, or the connection is gone: pages go back to their homes, waits end. What another worker has
+ * comes back by itself. */
 void fetch_release(struct request *r, struct now now)
 {
     struct fetch *f = r->work;
@@ -411,16 +493,11 @@ void fetch_release(struct request *r, struct now now)
         return;
     fetch_stop(r, now);
     for (struct read_op *op = f->ops; op != NULL; op = op->next) {
-        if (op->is_sent && op->is_remote)
-            continue; /* comes back by itself */
-        if (op->is_sent) {
-            read_abort(op);
-            op->is_sent = false;
-            request_op_end(r);
-        }
-        if (!op->is_remote)
-            read_give_back(op);
-        else if (op->lent_n > 0)
-            fetch_send_release(op);
+        if (!op->is_sent || op->is_remote)
+            continue;
+        read_abort(op);
+        op->is_sent = false;
+        request_op_end(r);
     }
+    fetch_give_back(r);
 }

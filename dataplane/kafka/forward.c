@@ -9,8 +9,9 @@
  * request points into it.
  *
  * JoinGroup and SyncGroup stay at control until other members have done their part, for minutes if
- * need be. They are counted by themselves (half of the pool of requests), so that nothing else waits
- * behind them; and when their connection goes, control is told (MAIL_CANCEL) and gives them back.
+ * need be. They are counted by themselves (half of the pool of requests), so that nothing else
+ * waits behind them; and when their connection goes, control is told (MAIL_CANCEL) and gives them
+ * back.
  *
  * The answer's structs stand in the operation's arena (heap, made by control) until they are bytes.
  */
@@ -138,7 +139,8 @@ void forward_cancelled(struct mail *mail)
     request_op_end(container_of(cancel, struct forward, cancel)->request);
 }
 
-/* The whole broker ends, in whatever state the request is: only what is not page memory has to go. */
+/* The whole broker ends, in whatever state the request is: only what is not page memory has to go.
+ */
 void forward_fini(struct request *r)
 {
     if (r->state != REQUEST_FREE && r->forward != NULL)

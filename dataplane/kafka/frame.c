@@ -149,6 +149,27 @@ void frames_closing(struct kafka *k, struct kafka_conn *c, struct now now)
     list_push(&k->conns_free, &c->all);
 }
 
+/* ── the end of a connection that broke the protocol ── */
+
+void frames_end(struct kafka_conn *c, const struct request *at, enum conn_end why)
+{
+    if (c->is_ending)
+        return;
+    c->is_ending = true;
+    c->end_why = (uint8_t)why;
+    c->end_at = at;
+    frames_end_more(c);
+}
+
+void frames_end_more(struct kafka_conn *c)
+{
+    if (!c->is_ending)
+        return;
+    if (list_is_empty(&c->requests) ||
+        list_entry(c->requests.next, struct request, conn_link) == c->end_at)
+        conn_close(c->conn, (enum conn_end)c->end_why);
+}
+
 /* ── frames ── */
 
 /* Reads the prefix; false: not there yet, or the connection was closed for it. */
@@ -162,7 +183,7 @@ static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
     int32_t length = load_i32(prefix);
     if (length <= 0 || (uint64_t)length > k->config.frame_bytes_max) {
         stats_add(k->stats, STAT_BAD_LENGTH, 1);
-        conn_close(c->conn, CONN_END_TOO_LARGE);
+        frames_end(c, NULL, CONN_END_TOO_LARGE);
         return false;
     }
     int n = conn_take(c->conn, sizeof prefix, v, array_n(v));
@@ -215,7 +236,7 @@ static int frames_run(struct kafka *k, struct kafka_conn *c, bool has_turn, cons
                       struct now now)
 {
     int begun = 0;
-    while (!conn_is_closing(c->conn)) {
+    while (!conn_is_closing(c->conn) && !c->is_ending) {
         if (begun == FRAMES_PER_CONN || k->begun_n >= k->config.requests_per_turn) {
             conn_ready_again(c->conn);
             break;

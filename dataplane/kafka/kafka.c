@@ -35,6 +35,7 @@ static int kafka_requests_init(struct kafka *k)
         r->kafka = k;
         r->state = REQUEST_FREE;
         list_init(&r->conn_link);
+        list_init(&r->lasting);
         timer_init(&r->timer, NULL);
         arena_init(&r->arena, k->pages, NULL, REQUEST_ARENA_MAX);
         list_append(&k->free, &r->run_link);
@@ -46,9 +47,9 @@ static int kafka_requests_init(struct kafka *k)
 static void kafka_lists_init(struct kafka *k)
 {
     struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
-                                  &k->wait_answer, &k->wait_control, &k->wait_join, &k->conns,      &k->conns_free,
-                                  &k->conn_pages,  &k->wait_small,   &k->wait_large, &k->appends,
-                                  &k->reads};
+                                  &k->wait_answer, &k->wait_control, &k->wait_join,  &k->conns,
+                                  &k->conns_free,  &k->conn_pages,   &k->wait_small, &k->wait_large,
+                                  &k->appends,     &k->reads};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -127,7 +128,7 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     int done = reads_turn(k, now);
     done += appends_turn(k, now);
     done += requests_turn(k, view, now);
-    fetch_budget_turn(k);
+    done += fetch_budget_turn(k, view, now);
     if (view != NULL)
         done += frames_turn(k, view, now);
     done += requests_turn(k, view, now);

@@ -10,11 +10,11 @@
  * left out up to v3 (trap 3), and is.
  *
  * FindCoordinator: this node coordinates every group, once __consumer_offsets is there; before,
- * control is asked to make it and the answer is 15, as in Apache Kafka. Transactions are not served yet: 53
- * TRANSACTIONAL_ID_AUTHORIZATION_FAILED is fatal in both the Java client (TransactionManager,
- * FindCoordinatorHandler) and librdkafka (rdkafka_txnmgr.c); any retriable code, and for librdkafka
- * any code it does not know, would be asked again for ever. Share groups and unknown key types get
- * 42, as in Apache Kafka.
+ * control is asked to make it and the answer is 15, as in Apache Kafka. Transactions are not served
+ * yet: 53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED is fatal in both the Java client
+ * (TransactionManager, FindCoordinatorHandler) and librdkafka (rdkafka_txnmgr.c); any retriable
+ * code, and for librdkafka any code it does not know, would be asked again for ever. Share groups
+ * and unknown key types get 42, as in Apache Kafka.
  */
 #include "request.h"
 

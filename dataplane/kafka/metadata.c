@@ -15,19 +15,20 @@
  * auto.create.topics.enable allow it (trap 12): the answer then knows the topic, where Apache Kafka
  * answers 3 once and lets the client ask again.
  *
- * The view may be another one in the next turn. So what comes from it is copied, and "everything"
- * goes on behind the last name it copied; a topic that appeared behind the room counted at the
- * beginning is left for the next request.
+ * The view may be another one in the next turn. So what comes from it is copied or encoded at once,
+ * and "everything" goes on behind the last name it encoded (splice.h).
  *
- * Bounds: the structs of one topic's partitions and of all topics are one piece of memory each (at
- * most 2 MiB): some 32,000 partitions of one topic, 29,000 topics in one answer; beyond it the
- * connection is closed (counted).
+ * Bounds: the structs of one topic's partitions are one piece of memory (at most 2 MiB): some
+ * 32,000 partitions of one topic, and as many topics named in one request; beyond it the connection
+ * is closed (counted).
  */
 #include "control.h"
 #include "request.h"
+#include "splice.h"
 
 enum {
     METADATA_PARTITIONS_TURN = 4096,
+    METADATA_NAME_MAX = 255,  /* a legal name has at most 249 bytes */
     METADATA_CREATE_MAX = 64, /* topics created by one request; clients ask again for the others */
     METADATA_CREATE_TIMEOUT_MS = 30000,
     TOPIC_OPERATIONS = 0x0df8, /* read, write, create, delete, alter, describe, describe and alter
@@ -40,9 +41,14 @@ struct metadata {
     struct metadata_response *response;
     int32_t *replicas; /* one node: every partition's replicas and in-sync replicas */
     int32_t next;      /* topic of the request that comes next */
-    int32_t room;      /* of response->topics */
     bool is_all, by_id;
-    struct bytes last; /* name of the last topic copied; ptr NULL at first */
+    /* everything: */
+    struct splice splice;
+    struct metadata_response_topics *topic; /* the one being encoded */
+    const struct metadata_response_topics *blank;
+    int32_t partitions_max; /* room of topic->partitions */
+    struct bytes last;      /* name of the last topic encoded; n 0 at first */
+    uint8_t last_name[METADATA_NAME_MAX];
 };
 
 static void metadata_build(struct request *r, const struct view *view, struct now now);
@@ -52,7 +58,9 @@ static void metadata_build(struct request *r, const struct view *view, struct no
 static bool metadata_partitions(struct request *r, struct metadata *m,
                                 const struct view_topic *from, struct metadata_response_topics *to)
 {
-    to->partitions = PROTO_NEW(&r->arena, metadata_response_topics_partitions, from->partitions_n);
+    if (to->partitions == NULL)
+        to->partitions =
+            PROTO_NEW(&r->arena, metadata_response_topics_partitions, from->partitions_n);
     if (to->partitions == NULL)
         return false;
     to->partitions_n = from->partitions_n;
@@ -77,7 +85,7 @@ static bool metadata_topic(struct request *r, struct metadata *m, const struct v
     const struct metadata_request *q = r->body;
     to->topic_id = from->id;
     to->is_internal = from->is_internal;
-    to->name = request_keep(r, from->name);
+    to->name = m->is_all ? from->name : request_keep(r, from->name); /* encoded at once, or later */
     if (q->include_topic_authorized_operations)
         to->topic_authorized_operations = TOPIC_OPERATIONS;
     return to->name.ptr != NULL && metadata_partitions(r, m, from, to);
@@ -96,7 +104,7 @@ static bool metadata_asked(struct request *r, struct metadata *m, const struct v
                            int32_t *left)
 {
     const struct metadata_request *q = r->body;
-    for (; m->next<q->topics_n && * left> 0; m->next++) {
+    for (; *left > 0 && m->next < q->topics_n; m->next++) {
         const struct metadata_request_topics *asked = &q->topics[m->next];
         struct metadata_response_topics *to = &m->response->topics[m->response->topics_n];
         if (m->by_id && uuid_is_zero(&asked->topic_id))
@@ -124,11 +132,11 @@ static int metadata_compare(struct bytes a, struct bytes b)
     return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
 }
 
-/* The first topic behind the last one copied: the view may have changed since. */
+/* The first topic behind the last one encoded: the view may have changed since. */
 static uint32_t metadata_position(const struct metadata *m, const struct view *view)
 {
     uint32_t low = 0, high = view->topics_n;
-    while (m->last.ptr != NULL && low < high) {
+    while (m->last.n > 0 && low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (metadata_compare(view->topics[middle]->name, m->last) <= 0)
             low = middle + 1;
@@ -138,21 +146,65 @@ static uint32_t metadata_position(const struct metadata *m, const struct view *v
     return low;
 }
 
+/* The struct of one topic, used again for each, with room for its partitions. */
+static bool metadata_topic_reset(struct request *r, struct metadata *m, int32_t partitions_n)
+{
+    struct metadata_response_topics_partitions *room = m->topic->partitions;
+    *m->topic = *m->blank;
+    m->topic->partitions = room;
+    if (partitions_n <= m->partitions_max)
+        return true;
+    m->topic->partitions = PROTO_NEW(&r->arena, metadata_response_topics_partitions, partitions_n);
+    m->partitions_max = partitions_n;
+    return m->topic->partitions != NULL;
+}
+
 /* True with *left > 0: all of them. */
 static bool metadata_all(struct request *r, struct metadata *m, const struct view *view,
                          int32_t *left)
 {
     uint32_t i = metadata_position(m, view);
-    for (; i < view->topics_n && m->response->topics_n<m->room && * left> 0; i++) {
-        struct metadata_response_topics *to = &m->response->topics[m->response->topics_n++];
-        if (!metadata_topic(r, m, view->topics[i], to))
+    for (; *left > 0 && i < view->topics_n; i++) {
+        const struct view_topic *topic = view->topics[i];
+        check(topic->name.n <= METADATA_NAME_MAX);
+        if (!metadata_topic_reset(r, m, topic->partitions_n) ||
+            !metadata_topic(r, m, topic, m->topic) || !splice_add(&m->splice, m->topic))
             return false;
-        m->last = to->name;
-        *left -= 1 + view->topics[i]->partitions_n;
+        memcpy(m->last_name, topic->name.ptr, topic->name.n);
+        m->last = (struct bytes){m->last_name, topic->name.n};
+        *left -= 1 + topic->partitions_n;
     }
-    if (i == view->topics_n || m->response->topics_n == m->room)
+    if (i == view->topics_n)
         *left = 1;
     return true;
+}
+
+static bool metadata_all_begin(struct request *r, struct metadata *m)
+{
+    m->topic = PROTO_NEW(&r->arena, metadata_response_topics, 1);
+    m->blank = PROTO_NEW(&r->arena, metadata_response_topics, 1);
+    return m->topic != NULL && m->blank != NULL &&
+           splice_begin(&m->splice, &r->arena, &proto_metadata_response,
+                        &proto_fields_metadata_response_topics, sizeof *m->topic, r->version);
+}
+
+/* Bytes of the fields behind the topics: authorized operations v8-10, error code v13, tags v9. */
+static uint32_t metadata_behind_n(int16_t version)
+{
+    return (version >= 8 && version <= 10 ? 4u : 0) + (version >= 13 ? 2u : 0) +
+           (version >= 9 ? 1u : 0);
+}
+
+static void metadata_finish(struct request *r, struct metadata *m)
+{
+    struct slices out;
+    if (!m->is_all)
+        request_answer(r, m->response);
+    else if (splice_end(&m->splice, r->api->key, r->correlation_id, m->response,
+                        metadata_behind_n(r->version), &out))
+        request_answer_bytes(r, out);
+    else
+        request_answer(r, NULL);
 }
 
 static void metadata_build(struct request *r, const struct view *view, struct now now)
@@ -167,7 +219,7 @@ static void metadata_build(struct request *r, const struct view *view, struct no
     else if (left <= 0 && (m->is_all || m->next < q->topics_n))
         request_wait(r, metadata_build);
     else
-        request_answer(r, m->response);
+        metadata_finish(r, m);
 }
 
 /* ── creating ── */
@@ -250,8 +302,10 @@ static bool metadata_head(struct request *r, struct metadata *m, const struct vi
     const struct metadata_request *q = r->body;
     struct metadata_response_brokers *broker = PROTO_NEW(&r->arena, metadata_response_brokers, 1);
     m->replicas = arena_alloc(&r->arena, sizeof *m->replicas);
-    m->room = m->is_all ? (int32_t)view->topics_n : q->topics_n;
-    m->response->topics = PROTO_NEW(&r->arena, metadata_response_topics, m->room);
+    if (m->is_all && !metadata_all_begin(r, m))
+        return false;
+    m->response->topics =
+        PROTO_NEW(&r->arena, metadata_response_topics, m->is_all ? 0 : q->topics_n);
     if (broker == NULL || m->replicas == NULL || m->response->topics == NULL)
         return false;
     *m->replicas = view->node_id;

@@ -2,7 +2,7 @@
  * offsets.c - ListOffsets, versions 1-11, and OffsetForLeaderEpoch, versions 2-4: questions to logs
  * at their homes.
  *
- * Owner: worker (the request); home worker (query_*).
+ * Owner: worker (the request); home worker (query_time, query_epoch).
  *
  * Timestamps of ListOffsets: -1 latest (high watermark; last stable offset with isolation
  * read_committed), -2 earliest, -3 record with the largest timestamp (v7), -4 earliest local (v8; =
@@ -23,27 +23,7 @@ enum {
         64, /* a log has an epoch per unclean start with appends: rarely more than a few */
 };
 
-/* One ListOffsets or OffsetForLeaderEpoch. Stands in the request's arena. */
-struct queries {
-    void *response;
-    struct query_op *ops, **ops_tail;
-    bool is_committed, is_epochs;
-};
-
 /* ── home side ── */
-
-static void query_over(struct query_op *op, struct now now)
-{
-    check(op->pending_n > 0);
-    if (--op->pending_n > 0)
-        return;
-    op->home->home_ops_n--;
-    if (op->is_remote)
-        mail_answer(op->home->post, &op->mail);
-    else
-        request_op_end(op->request);
-    (void)now;
-}
 
 /* The epoch that wrote `offset`: down from the newest, each step to the epoch below; -1 when it is
  * not known. */
@@ -76,7 +56,7 @@ static void query_time_done(struct time_query *query, struct now now)
     query_over(part->op, now);
 }
 
-static void query_offset(struct query_part *part, struct plog *log, struct now now)
+void query_time(struct query_part *part, struct plog *log, struct now now)
 {
     struct plog_offsets o;
     plog_offsets(log, &o);
@@ -102,7 +82,7 @@ static void query_offset(struct query_part *part, struct plog *log, struct now n
 }
 
 /* KIP-101, KIP-320: where the epoch ended, as far as this log knows it. */
-static void query_epoch(struct query_part *part, struct plog *log)
+void query_epoch(struct query_part *part, struct plog *log)
 {
     struct plog_offsets o;
     plog_offsets(log, &o);
@@ -114,118 +94,19 @@ static void query_epoch(struct query_part *part, struct plog *log)
     }
 }
 
-void query_begin(struct kafka *home, struct query_op *op, struct now now)
-{
-    op->home = home;
-    home->home_ops_n++;
-    op->pending_n = 1;
-    for (struct query_part *part = op->parts; part != NULL; part = part->next) {
-        struct plog *log = store_log_find(home->store, &part->topic_id, part->partition);
-        part->offset = part->timestamp_ms = -1;
-        part->found_epoch = -1;
-        if (log == NULL)
-            part->error = E_NOT_FOUND;
-        else if (op->is_epochs)
-            query_epoch(part, log);
-        else
-            query_offset(part, log, now);
-    }
-    query_over(op, now);
-}
-
-void query_mail_arrive(struct kafka *k, struct mail *mail, struct now now)
-{
-    query_begin(k, container_of(mail, struct query_op, mail), now);
-}
-
 /* ── the request's side ── */
 
-void query_mail_back(struct mail *mail, struct now now)
-{
-    struct query_op *op = container_of(mail, struct query_op, mail);
-    request_stamp(op->request, STAGE_MAILED, now.ns);
-    request_op_end(op->request);
-}
-
-static struct query_op *query_op(struct request *r, struct queries *s, uint8_t home)
-{
-    struct query_op *op = s->ops;
-    while (op != NULL && op->home_thread != home)
-        op = op->next;
-    if (op != NULL)
-        return op;
-    op = arena_alloc(&r->arena, sizeof *op);
-    if (op == NULL)
-        return NULL;
-    list_init(&op->mail.link);
-    op->request = r;
-    op->home_thread = home;
-    op->is_remote = home != r->kafka->config.worker;
-    op->is_committed = s->is_committed;
-    op->is_epochs = s->is_epochs;
-    op->tail = &op->parts;
-    *s->ops_tail = op;
-    s->ops_tail = &op->next;
-    return op;
-}
-
-/* A question to a log; *code is set when it needs none. False: no memory. */
-static struct query_part *query_add(struct request *r, struct queries *s, const struct view *view,
-                                    struct bytes topic, int32_t partition, int32_t current_epoch,
-                                    int16_t *code)
+/* A question to a log; *code is set when it needs none. NULL with *code 0: no memory. */
+static struct query_part *query_find(struct request *r, struct queries *s, const struct view *view,
+                                     struct bytes topic, int32_t partition, int32_t current_epoch,
+                                     int16_t *code)
 {
     const struct view_topic *found_topic;
     const struct view_partition *found;
     *code = partition_find(view, topic, NULL, false, partition, &found_topic, &found);
     if (*code == 0)
         *code = leader_epoch_check(current_epoch, found->leader_epoch);
-    if (*code != 0)
-        return NULL;
-    struct query_op *op = query_op(r, s, found->home);
-    struct query_part *part = op == NULL ? NULL : arena_alloc(&r->arena, sizeof *part);
-    if (part == NULL)
-        return NULL;
-    part->op = op;
-    part->topic_id = found_topic->id;
-    part->partition = partition;
-    *op->tail = part;
-    op->tail = &part->next;
-    return part;
-}
-
-static void query_send(struct request *r, struct queries *s,
-                       void (*more)(struct request *, const struct view *, struct now),
-                       struct now now)
-{
-    request_op_begin(r);
-    request_wait(r, more);
-    for (struct query_op *op = s->ops; op != NULL; op = op->next) {
-        request_op_begin(r);
-        if (op->is_remote)
-            mail_send(r->kafka->post, op->home_thread, MAIL_QUERY, &op->mail);
-        else
-            query_begin(r->kafka, op, now);
-    }
-    request_op_end(r);
-}
-
-void query_release(struct request *r, struct now now)
-{
-    (void)r, (void)now; /* questions cannot be taken back; they come back by themselves */
-}
-
-static struct queries *queries_new(struct request *r, void *response, bool is_committed,
-                                   bool is_epochs)
-{
-    struct queries *s = arena_alloc(&r->arena, sizeof *s);
-    if (s == NULL || response == NULL)
-        return NULL;
-    s->response = response;
-    s->ops_tail = &s->ops;
-    s->is_committed = is_committed;
-    s->is_epochs = is_epochs;
-    r->work = s;
-    return s;
+    return *code != 0 ? NULL : query_add(r, s, found->home, &found_topic->id, partition);
 }
 
 /* ── ListOffsets ── */
@@ -289,7 +170,7 @@ static bool list_offsets_add(struct request *r, struct queries *s, const struct 
         return true;
     }
     struct query_part *part =
-        query_add(r, s, view, topic, asked->partition_index, asked->current_leader_epoch, &code);
+        query_find(r, s, view, topic, asked->partition_index, asked->current_leader_epoch, &code);
     to->error_code = code;
     if (part == NULL)
         return code != 0;
@@ -351,8 +232,10 @@ static void list_offsets_answer(struct request *r, const struct view *view, stru
 void list_offsets_start(struct request *r, const struct view *view, struct now now)
 {
     const struct list_offsets_request *q = r->body;
-    struct queries *s = queries_new(r, PROTO_NEW(&r->arena, list_offsets_response, 1),
-                                    q->isolation_level == 1, false);
+    struct queries *s =
+        queries_new(r, PROTO_NEW(&r->arena, list_offsets_response, 1), QUERY_TIME);
+    if (s != NULL)
+        s->is_committed = q->isolation_level == 1;
     if (s == NULL || !list_offsets_plan(r, s, view))
         request_answer(r, NULL);
     else
@@ -382,8 +265,8 @@ static bool leader_epoch_plan(struct request *r, struct queries *s, const struct
             int16_t code;
             to->partitions[j].partition = from->partitions[j].partition;
             struct query_part *part =
-                query_add(r, s, view, from->topic, from->partitions[j].partition,
-                          from->partitions[j].current_leader_epoch, &code);
+                query_find(r, s, view, from->topic, from->partitions[j].partition,
+                           from->partitions[j].current_leader_epoch, &code);
             to->partitions[j].error_code = code;
             if (part == NULL && code == 0)
                 return false;
@@ -414,7 +297,7 @@ static void leader_epoch_answer(struct request *r, const struct view *view, stru
 void leader_epoch_start(struct request *r, const struct view *view, struct now now)
 {
     struct queries *s =
-        queries_new(r, PROTO_NEW(&r->arena, offset_for_leader_epoch_response, 1), false, true);
+        queries_new(r, PROTO_NEW(&r->arena, offset_for_leader_epoch_response, 1), QUERY_EPOCH);
     if (s == NULL || !leader_epoch_plan(r, s, view))
         request_answer(r, NULL);
     else

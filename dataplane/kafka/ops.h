@@ -3,8 +3,8 @@
  * whether the home is this worker (a call) or another (mail).
  *
  * Owner: the request's worker; the home worker from mail_send until the answer is back. The structs
- * stand in the request's arena. The home never allocates there; what it needs while it waits
- * (plog_wait, read, time_query, timer) is part of the struct.
+ * stand in the request's arena or lasting memory. The home never allocates there; what it needs
+ * while it waits (plog_wait, read, time_query, timer) is part of the struct.
  *
  * append   one op per request and home; two mails, so that the frame's bytes come back before the
  *          disk is done:
@@ -13,7 +13,7 @@
  *
  * read     one op per fetch and home; its mail travels several times, once per step:
  *            READ_NOW  ──► answered with what is there (after the disk, if need be); pages are lent
- *            READ_WAIT ──► pages go back, waits for news; answered at the first, or cancel_mail
+ *            READ_WAIT ──► waits for news; answered at the first, or after cancel_mail
  *            RELEASE   ──► the lent pages go back; answered at once
  *
  * query    one op per request and home: offsets by time or by epoch
@@ -85,28 +85,36 @@ void produce_done(struct append_op *op, struct now now);
 
 enum read_step { READ_NOW, READ_WAIT };
 
-/* One partition of a Fetch. */
+/* One partition of a Fetch: what lasts while it is parked (in the request's lasting memory). */
 struct read_part {
     struct read_part *next;       /* of its op      */
     struct read_part *next_asked; /* of the request */
     struct read_op *op;           /* NULL when refused before any log was asked */
+    struct read_result *result;   /* of the round under way; NULL while parked  */
     struct uuid topic_id;
-    int32_t partition;
     int64_t offset;
+    int32_t partition;
     int32_t bytes_max, last_fetched_epoch;
+    int32_t leader, leader_epoch; /* told to the client when it asked the wrong one (KIP-951) */
+    int16_t code;                 /* Kafka code found by the request's worker */
+    bool shows_leader;
+    /* the home's */
+    bool is_waiting;
+    int64_t high, stable;         /* as the last read saw them */
+    struct plog_wait wait;
+};
+
+/* What one round found (in the arena: gone while the fetch is parked). */
+struct read_result {
+    struct read_part *part;
     struct fetch_response_responses_partitions *response;
-    int16_t code; /* Kafka code found by the request's worker */
-    /* out */
     int error;
     bool is_lent; /* `read` holds pages */
     bool is_diverging;
     int32_t diverging_epoch;
     int64_t diverging_end;
     struct plog_offsets offsets;
-    /* the home's */
     struct read read;
-    struct plog_wait wait;
-    bool is_waiting;
 };
 
 struct read_mail {
@@ -149,25 +157,40 @@ void read_mail_back(struct mail *mail, struct now now);
 void release_mail_back(struct mail *mail);
 void fetch_op_done(struct read_op *op, struct now now);
 /* The answer budget has room again: fetches that waited go on. */
-void fetch_budget_turn(struct kafka *kafka);
+int fetch_budget_turn(struct kafka *kafka, const struct view *view, struct now now);
 
 /* ── query ── */
 
-/* One partition of ListOffsets or OffsetForLeaderEpoch. */
+enum query_kind {
+    QUERY_TIME,      /* ListOffsets: offset by time */
+    QUERY_EPOCH,     /* OffsetForLeaderEpoch: where an epoch ends */
+    QUERY_DELETE,    /* DeleteRecords: the start moves */
+    QUERY_PRODUCERS, /* DescribeProducers */
+    QUERY_BYTES,     /* DescribeLogDirs: how large is it */
+};
+
+/* One partition that is asked about. */
 struct query_part {
     struct query_part *next;
     struct query_op *op;
     struct uuid topic_id;
     int32_t partition;
-    int64_t time_ms; /* ListOffsets */
-    int32_t epoch;   /* OffsetForLeaderEpoch */
+    int64_t time_ms; /* QUERY_TIME */
+    int32_t epoch;   /* QUERY_EPOCH */
     void *response;  /* the request's partition struct */
+    struct producer_state *producers; /* QUERY_PRODUCERS: room for ... */
+    uint32_t producers_max;
     /* out */
     int error;
-    int64_t offset, timestamp_ms;
+    int64_t offset, timestamp_ms; /* offset: QUERY_DELETE's in, too */
     int32_t found_epoch;
+    uint32_t producers_n; /* there are, also beyond producers_max */
+    uint64_t bytes;
     /* the home's */
-    struct time_query query;
+    union {
+        struct time_query query;
+        struct start_move move;
+    };
     int64_t offset_limit; /* beyond it consumers may not see the answer */
 };
 
@@ -176,14 +199,38 @@ struct query_op {
     struct request *request;
     struct kafka *home;
     uint8_t home_thread;
-    bool is_remote, is_committed, is_epochs;
+    uint8_t kind; /* enum query_kind */
+    bool is_remote, is_committed;
     uint32_t pending_n;
     struct query_op *next;
     struct query_part *parts, **tail;
 };
 
+/* Home side. */
 void query_begin(struct kafka *home, struct query_op *op, struct now now);
 void query_mail_arrive(struct kafka *kafka, struct mail *mail, struct now now);
+/* A part that did not end at once has ended. */
+void query_over(struct query_op *op, struct now now);
+/* One part each; those that do not end at once count themselves in pending_n. */
+void query_time(struct query_part *part, struct plog *log, struct now now);
+void query_epoch(struct query_part *part, struct plog *log);
+
+/* The request's side: all questions of one request. Stands in its arena. */
+struct queries {
+    void *response;
+    struct query_op *ops, **ops_tail;
+    uint8_t kind; /* enum query_kind */
+    bool is_committed;
+};
+
+/* NULL: no memory, also when `response` is NULL. */
+struct queries *queries_new(struct request *request, void *response, enum query_kind kind);
+/* A question to a log at its home; NULL: no memory. */
+struct query_part *query_add(struct request *request, struct queries *queries, uint8_t home,
+                             const struct uuid *topic_id, int32_t partition);
+/* Sends all; `more` runs when the last answer is back. */
+void query_send(struct request *request, struct queries *queries,
+                void (*more)(struct request *, const struct view *, struct now), struct now now);
 void query_mail_back(struct mail *mail, struct now now);
 
 #endif

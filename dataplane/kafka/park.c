@@ -3,9 +3,10 @@
  *
  * Owner: worker.
  *
- * What waits gives back what it can: all pages (read again when it wakes: they are in memory, they
- * were just written), its share of the answer budget, its frame. It keeps its arena: one plog_wait
- * per partition stands there.
+ * What waits gives its memory back: pages of logs (read again when it wakes: they are in memory,
+ * they were just written), its share of the answer budget, frame and arena. It keeps struct fetch,
+ * names, one struct read_op per home and one struct read_part (with its wait) per partition, in
+ * pages of 4 KiB: about 30 partitions a page.
  *
  * min_bytes over n partitions: a wait ends when one log has (min_bytes - found) / n new bytes. If
  * the sum is there, some log has that much (pigeonhole), so nothing is missed; if it was too early,
@@ -38,12 +39,15 @@ static void fetch_time_up(struct timer *timer, struct now now)
         request_run(r);
 }
 
-void fetch_park(struct request *r, struct now now)
+static void fetch_park_now(struct request *r, const struct view *view, struct now now)
 {
     struct fetch *f = r->work;
     uint64_t rest = f->min_bytes > f->bytes ? f->min_bytes - f->bytes : 1;
-    r->kafka->answer_bytes -= r->answer_bytes;
-    r->answer_bytes = 0;
+    (void)view;
+    f->response = NULL;
+    for (struct read_part *part = f->parts; part != NULL; part = part->next_asked)
+        part->result = NULL;
+    arena_fini(&r->arena);
     r->timer.fire = fetch_time_up;
     timer_set(r->kafka->timers, &r->timer, f->deadline_ns);
     r->more = fetch_unpark;
@@ -51,6 +55,17 @@ void fetch_park(struct request *r, struct now now)
     for (struct read_op *op = f->ops; op != NULL; op = op->next)
         op->wait_bytes = max_u64(1, rest / f->parts_n);
     fetch_step(r, READ_WAIT, now);
+}
+
+void fetch_park(struct request *r, const struct view *view, struct now now)
+{
+    r->kafka->answer_bytes -= r->answer_bytes;
+    r->answer_bytes = 0;
+    fetch_give_back(r);
+    if (r->ops_n > 0)
+        request_wait(r, fetch_park_now); /* pages of other homes */
+    else
+        fetch_park_now(r, view, now);
 }
 
 void fetch_stop(struct request *r, struct now now)

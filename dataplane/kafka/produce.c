@@ -18,6 +18,7 @@
  * notices (trap 11). A timeout_ms below PRODUCE_TIMEOUT_MIN_MS is raised to it: in Apache Kafka 0
  * is enough for acks=-1 when there is one replica, here it would always run out before the flush.
  */
+#include "batch.h"
 #include "ops.h"
 
 enum { PRODUCE_TIMEOUT_MIN_MS = 1000, PRODUCE_TIMEOUT_MAX_MS = 15 * 60 * 1000 };
@@ -114,12 +115,35 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
     return true;
 }
 
+/* The attributes of the first batch say that it belongs to a transaction. */
+static bool produce_is_transactional(const struct slices *records)
+{
+    uint8_t attributes[2];
+    struct slices_at at = {0, 0};
+    if (records->bytes < BATCH_ATTRIBUTES_AT + sizeof attributes)
+        return false;
+    slices_skip(records, &at, BATCH_ATTRIBUTES_AT);
+    slices_copy(records, &at, attributes, sizeof attributes);
+    return (load_u16(attributes) & BATCH_TRANSACTIONAL) != 0;
+}
+
+static bool produce_has_transactional(const struct produce_request *q)
+{
+    for (int32_t i = 0; i < q->topic_data_n; i++)
+        for (int32_t j = 0; j < q->topic_data[i].partition_data_n; j++)
+            if (produce_is_transactional(&q->topic_data[i].partition_data[j].records))
+                return true;
+    return false;
+}
+
 /* A reason to refuse every partition alike, or 0. */
 static int16_t produce_check_all(const struct produce_request *q)
 {
     if (q->acks < -1 || q->acks > 1)
         return KAFKA_INVALID_REQUIRED_ACKS;
-    if (q->transactional_id.ptr != NULL)
+    /* Batches of a transaction without its id are refused as those of one that the client may not
+     * use. */
+    if (q->transactional_id.ptr != NULL || produce_has_transactional(q))
         return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     return KAFKA_NONE;
 }

@@ -9,7 +9,8 @@
  * case (trap 9, KIP-74). A read that goes to the disk stops the walk until it is back; appends and
  * other ops go on meanwhile.
  *
- * A step READ_WAIT gives all pages back and registers one wait per log. The first wake ends it.
+ * A step READ_WAIT, before which all pages were given back, registers one wait per log. The first
+ * wake ends it.
  */
 #include "ops.h"
 
@@ -29,54 +30,60 @@ static void read_op_over(struct read_op *op, struct now now)
 
 /* ── reading ── */
 
-/* KIP-320, v12: does what the client has fit this log? Sets code or is_diverging when not. */
-static void read_check_epoch(struct read_part *part, struct plog *log)
+/* KIP-320, v12: does what the client has fit this log? Sets error or is_diverging when not. */
+static void read_check_epoch(struct read_result *result, struct plog *log)
 {
-    int32_t asked = part->last_fetched_epoch;
+    int32_t asked = result->part->last_fetched_epoch, found = -1;
+    int64_t end = -1;
     if (asked < 0)
         return;
-    int32_t found = -1;
-    int64_t end = -1;
     if (asked == plog_epoch(log)) {
         found = asked;
-        end = part->offsets.end;
+        end = result->offsets.end;
     } else if (asked < plog_epoch(log)) {
         plog_epoch_end(log, asked, &found, &end);
     }
     if (found < 0 || end < 0) {
-        part->error = E_OFFSET_RANGE;
-    } else if (found < asked || end < part->offset) {
-        part->is_diverging = true;
-        part->diverging_epoch = found;
-        part->diverging_end = end;
+        result->error = E_OFFSET_RANGE;
+    } else if (found < asked || end < result->part->offset) {
+        result->is_diverging = true;
+        result->diverging_epoch = found;
+        result->diverging_end = end;
     }
 }
 
-/* The read is over: keeps its pages when there are any. */
-static void read_part_over(struct read_part *part, int error)
+static void read_note_offsets(struct read_result *result, const struct plog_offsets *offsets)
 {
-    struct read_op *op = part->op;
-    part->error = error;
+    result->offsets = *offsets;
+    result->part->high = offsets->high;
+    result->part->stable = offsets->stable;
+}
+
+/* The read is over: keeps its pages when there are any. */
+static void read_part_over(struct read_result *result, int error)
+{
+    struct read_op *op = result->part->op;
+    result->error = error;
     if (error == 0 || error == E_OFFSET_RANGE)
-        part->offsets = part->read.offsets;
-    if (error == 0 && part->read.data.bytes > 0) {
-        part->is_lent = true;
+        read_note_offsets(result, &result->read.offsets);
+    if (error == 0 && result->read.data.bytes > 0) {
+        result->is_lent = true;
         op->lent_n++;
-        op->bytes += part->read.data.bytes;
+        op->bytes += result->read.data.bytes;
         return;
     }
-    part->read.data = (struct slices){NULL, 0, 0};
+    result->read.data = (struct slices){NULL, 0, 0};
     if (error == 0)
-        read_release(&part->read);
+        read_release(&result->read);
 }
 
 static void read_came(struct read *read, int error, struct now now)
 {
-    struct read_part *part = container_of(read, struct read_part, read);
-    struct read_op *op = part->op;
+    struct read_result *result = container_of(read, struct read_result, read);
+    struct read_op *op = result->part->op;
     (void)now;
-    read_part_over(part, error);
-    op->at = part->next;
+    read_part_over(result, error);
+    op->at = result->part->next;
     list_append(&op->home->reads, &op->link);
 }
 
@@ -84,29 +91,30 @@ static void read_came(struct read *read, int error, struct now now)
 static bool read_part(struct read_part *part, struct now now)
 {
     struct read_op *op = part->op;
+    struct read_result *result = part->result;
     struct plog *log = store_log_find(op->home->store, &part->topic_id, part->partition);
-    part->error = 0;
-    part->is_diverging = false;
+    struct plog_offsets offsets;
     if (log == NULL) {
-        part->error = E_NOT_FOUND;
+        result->error = E_NOT_FOUND;
         return true;
     }
-    plog_offsets(log, &part->offsets);
-    read_check_epoch(part, log);
-    if (part->error != 0 || part->is_diverging)
+    plog_offsets(log, &offsets);
+    read_note_offsets(result, &offsets);
+    read_check_epoch(result, log);
+    if (result->error != 0 || result->is_diverging)
         return true;
     uint64_t left = op->bytes_max > op->bytes ? op->bytes_max - op->bytes : 0;
     uint64_t max = part->bytes_max > 0 ? (uint64_t)part->bytes_max : 0;
-    part->read = (struct read){.offset = part->offset,
-                               .bytes_max = (uint32_t)min_u64(min_u64(left, max), UINT32_MAX),
-                               .at_least_one = op->bytes == 0,
-                               .is_committed = op->is_committed,
-                               .done = read_came};
-    list_init(&part->read.link);
-    int rc = plog_read(log, &part->read, now);
+    result->read = (struct read){.offset = part->offset,
+                                 .bytes_max = (uint32_t)min_u64(min_u64(left, max), UINT32_MAX),
+                                 .at_least_one = op->bytes == 0,
+                                 .is_committed = op->is_committed,
+                                 .done = read_came};
+    list_init(&result->read.link);
+    int rc = plog_read(log, &result->read, now);
     if (rc == E_AGAIN)
         return false;
-    read_part_over(part, rc);
+    read_part_over(result, rc);
     return true;
 }
 
@@ -121,14 +129,13 @@ static void read_walk(struct read_op *op, struct now now)
 void read_give_back(struct read_op *op)
 {
     for (struct read_part *part = op->parts; part != NULL && op->lent_n > 0; part = part->next) {
-        if (!part->is_lent)
+        if (!part->result->is_lent)
             continue;
-        read_release(&part->read);
-        part->read.data = (struct slices){NULL, 0, 0};
-        part->is_lent = false;
+        read_release(&part->result->read);
+        part->result->read.data = (struct slices){NULL, 0, 0};
+        part->result->is_lent = false;
         op->lent_n--;
     }
-    op->bytes = 0;
 }
 
 void read_abort(struct read_op *op)
@@ -137,7 +144,7 @@ void read_abort(struct read_op *op)
     if (list_is_linked(&op->link))
         list_del(&op->link); /* the disk's answer came, the walk did not go on yet */
     else if (op->at != NULL)
-        read_release(&op->at->read);
+        read_release(&op->at->result->read);
     op->is_busy = false;
     op->home->home_ops_n--;
 }
@@ -185,8 +192,7 @@ static bool read_part_wait(struct read_part *part)
     if (log == NULL)
         return true;
     plog_offsets(log, &offsets);
-    if (offsets.high != part->offsets.high ||
-        (op->is_committed && offsets.stable != part->offsets.stable))
+    if (offsets.high != part->high || (op->is_committed && offsets.stable != part->stable))
         return true;
     part->wait = (struct plog_wait){.mark = PLOG_HIGH,
                                     .offset = offsets.high + 1,
@@ -201,7 +207,7 @@ static bool read_part_wait(struct read_part *part)
 
 static void read_wait_begin(struct read_op *op, struct now now)
 {
-    read_give_back(op);
+    check(op->lent_n == 0);
     for (struct read_part *part = op->parts; part != NULL; part = part->next) {
         if (!read_part_wait(part))
             continue;
@@ -221,7 +227,8 @@ void read_begin(struct kafka *home, struct read_op *op, struct now now)
         read_wait_begin(op, now);
         return;
     }
-    read_give_back(op);
+    check(op->lent_n == 0);
+    op->bytes = 0;
     op->at = op->parts;
     read_walk(op, now);
 }

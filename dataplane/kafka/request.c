@@ -46,7 +46,8 @@ void request_invariants(const struct request *r)
     case REQUEST_RUNNING:
     case REQUEST_WAITING: check(r->conn != NULL && !r->slot.is_finished); break;
     case REQUEST_PARKED:
-        check(r->conn != NULL && r->frame.n == 0 && r->frame_bytes == 0 && r->answer_bytes == 0);
+        check(r->conn != NULL && r->arena.used_bytes == 0 && r->frame.n == 0 &&
+              r->frame_bytes == 0 && r->answer_bytes == 0);
         break;
     case REQUEST_ENCODING: check(r->conn != NULL && r->ops_n == 0); break;
     case REQUEST_SENDING: check(r->frame_bytes == 0 && r->ops_n == 0); break;
@@ -81,6 +82,8 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
     r->encoded = NULL;
     timer_init(&r->timer, request_timer_unset);
     arena_init(&r->arena, k->pages, k->owner, REQUEST_ARENA_MAX);
+    list_init(&r->lasting);
+    r->lasting_at = r->lasting_end = NULL;
     memset(r->stages, 0, sizeof r->stages);
 }
 
@@ -133,8 +136,28 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
 void request_drop_frame(struct request *r)
 {
     slices_put_all(&r->frame);
+    r->frame.v = NULL;
     frame_budget_give(r->kafka, r);
     r->client_id = (struct bytes){NULL, 0};
+}
+
+void *request_lasting(struct request *r, uint32_t n)
+{
+    n = (uint32_t)align_up(n == 0 ? 1 : n, ARENA_ALIGN);
+    if (n > (uint64_t)(r->lasting_end - r->lasting_at)) {
+        struct page *page =
+            n > PAGE_LARGE ? NULL
+                           : pages_take(r->kafka->pages, n > PAGE_SMALL ? PAGE_LARGE : PAGE_SMALL);
+        if (page == NULL)
+            return NULL;
+        list_push(&r->lasting, &page->link);
+        r->lasting_at = page_data(page);
+        r->lasting_end = r->lasting_at + page->size;
+    }
+    void *p = r->lasting_at;
+    r->lasting_at += n;
+    memset(p, 0, n);
+    return p;
 }
 
 struct bytes request_keep(struct request *r, struct bytes text)
@@ -185,12 +208,14 @@ void request_wait(struct request *r,
 
 /* ── answering ── */
 
-void request_close(struct request *r, enum conn_end why, enum stat stat)
+void request_close(struct request *r, enum conn_end why, enum stat_at stat)
 {
     stats_add(r->kafka->stats, stat, 1);
-    if (r->conn != NULL)
-        conn_close(r->conn->conn,
-                   why); /* the end comes back through the ready list and releases r */
+    /* The end comes back through the ready list and releases r. */
+    if (r->conn != NULL && why == CONN_END_PROTOCOL)
+        frames_end(r->conn, r, why);
+    else if (r->conn != NULL)
+        conn_close(r->conn->conn, why);
 }
 
 void request_answer(struct request *r, void *response)
@@ -205,6 +230,21 @@ void request_answer(struct request *r, void *response)
     }
     request_state_set(r, REQUEST_ENCODING);
     list_append(&r->kafka->encode, &r->run_link);
+}
+
+/* The bytes of the answer go to the connection; the frame's are not needed any more. */
+static void request_finish(struct request *r, struct slices answer)
+{
+    r->slot.answer = answer;
+    request_drop_frame(r);
+    request_state_set(r, REQUEST_SENDING);
+    conn_slot_finish(&r->slot);
+}
+
+void request_answer_bytes(struct request *r, struct slices frame)
+{
+    r->stages[STAGE_READY] = r->kafka->now.ns;
+    request_finish(r, frame);
 }
 
 void request_skip(struct request *r)
@@ -239,10 +279,7 @@ static bool request_encode(struct request *r, uint32_t budget)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return true;
     }
-    r->slot.answer = r->out.out;
-    request_drop_frame(r);
-    request_state_set(r, REQUEST_SENDING);
-    conn_slot_finish(&r->slot);
+    request_finish(r, r->out.out);
     return true;
 }
 
@@ -284,6 +321,8 @@ static void request_end(struct request *r)
     timer_stop(k->timers, &r->timer);
     list_del(&r->run_link);
     arena_fini(&r->arena);
+    for (struct list *l; (l = list_pop(&r->lasting)) != NULL;)
+        page_put(list_entry(l, struct page, link));
     request_state_set(r, REQUEST_FREE);
     list_push(&k->free, &r->run_link);
     stats_set(k->stats, STAT_REQUESTS_OPEN, stats_get(k->stats, STAT_REQUESTS_OPEN) - 1);
@@ -315,7 +354,10 @@ static int requests_sent(struct kafka *k, struct now now)
         struct request *r = list_entry(l, struct request, run_link);
         r->stages[STAGE_SENT] = now.ns;
         request_times(r);
+        struct kafka_conn *c = r->conn;
         request_release(r, now);
+        if (c != NULL)
+            frames_end_more(c);
     }
     return done;
 }

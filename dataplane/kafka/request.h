@@ -40,6 +40,7 @@ enum {
     FRAMES_PER_CONN = 16,         /* begun of one connection before the next one has its turn    */
     FRAME_SLICES_MAX = 65536,     /* pieces of one frame                                         */
     FRAME_GRACE_MS = 2000,        /* before the minimum rate is asked for                        */
+    REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
     ENCODE_UNITS_TURN = 20000,    /* fields encoded in one turn, all requests together           */
     APPEND_BYTES_TURN = 8 << 20,  /* placed in logs in one turn; then the other stages come      */
 };
@@ -95,7 +96,9 @@ struct request {
     uint64_t frame_bytes;   /* reserved of the request budget; 0 when given back          */
     uint64_t answer_bytes;  /* reserved of the answer budget                              */
     struct slices frame;
-    struct arena arena;
+    struct arena arena;  /* gone while a fetch is parked */
+    struct list lasting; /* pages that stay to the end: what a parked fetch keeps */
+    uint8_t *lasting_at, *lasting_end;
     void *body;              /* the decoded request                                        */
     void *work;              /* the handler's own                                          */
     struct forward *forward; /* its operation at control, or NULL                          */
@@ -121,6 +124,9 @@ struct kafka_conn {
     uint64_t admitted_ns;
     bool is_admitted;  /* a large frame: its bytes are reserved                      */
     struct timer slow; /* of a large frame                                           */
+    bool is_ending;    /* no further frame begins; it is closed for end_why behind   */
+    uint8_t end_why;   /* the answers to the requests before end_at (NULL: to all)   */
+    const struct request *end_at;
 };
 
 /* Counts of one API. Owner: worker; read by the metrics thread. */
@@ -178,6 +184,11 @@ int16_t api_version_min(const struct api *api);
 
 /* ── frame.c: connections to frames ── */
 void frames_closing(struct kafka *kafka, struct kafka_conn *conn, struct now now);
+/* The client broke the protocol at request `at` (NULL: in a frame's length): no further frame
+ * begins, and the connection is closed when the answers to all earlier requests were sent. */
+void frames_end(struct kafka_conn *conn, const struct request *at, enum conn_end why);
+/* A request of the connection has ended: is it time to close? */
+void frames_end_more(struct kafka_conn *conn);
 int frames_turn(struct kafka *kafka, const struct view *view, struct now now);
 /* A frame's bytes are no longer held. */
 void frame_budget_give(struct kafka *kafka, struct request *request);
@@ -208,16 +219,21 @@ void request_wait(struct request *request,
 void request_run(struct request *request);
 /* The answer is whole: a response struct of the API. It is encoded now, or over turns. */
 void request_answer(struct request *request, void *response);
+/* The answer is bytes already: a whole frame, in the arena. */
+void request_answer_bytes(struct request *request, struct slices frame);
 /* acks=0: no answer. */
 void request_skip(struct request *request);
 /* The request cannot be answered: closes the connection. */
-void request_close(struct request *request, enum conn_end why, enum stat stat);
+void request_close(struct request *request, enum conn_end why, enum stat_at stat);
 /* The connection is gone, or the answer was sent. */
 void request_release(struct request *request, struct now now);
 static inline void request_stamp(struct request *r, enum stage stage, uint64_t ns)
 {
     r->stages[stage] = max_u64(r->stages[stage], ns);
 }
+/* Zeroed memory outside of the arena, in small pages, until the request ends; NULL without memory.
+ * n is at most 64 KiB. */
+void *request_lasting(struct request *request, uint32_t n);
 /* A copy of a string of the frame, in the arena; a null string stays null. ptr NULL, n > 0: no
  * memory. */
 struct bytes request_keep(struct request *request, struct bytes text);
@@ -235,6 +251,10 @@ void fetch_release(struct request *request, struct now now);
 void list_offsets_start(struct request *request, const struct view *view, struct now now);
 void leader_epoch_start(struct request *request, const struct view *view, struct now now);
 void query_release(struct request *request, struct now now);
+void delete_records_start(struct request *request, const struct view *view, struct now now);
+void describe_producers_start(struct request *request, const struct view *view, struct now now);
+void describe_log_dirs_start(struct request *request, const struct view *view, struct now now);
+void topic_partitions_start(struct request *request, const struct view *view, struct now now);
 void metadata_start(struct request *request, const struct view *view, struct now now);
 void find_coordinator_start(struct request *request, const struct view *view, struct now now);
 void api_versions_start(struct request *request, const struct view *view, struct now now);

@@ -320,13 +320,17 @@ static always_inline int encode_field(struct proto_out *o, const struct proto_ro
 
 /* ── the walk ── */
 
-/* How many tagged fields of the struct are not at their default. */
+/* How many tagged fields of the struct are not at their default. Nearly always all are: then their
+ * memory is that of the defaults. */
 static uint32_t encode_tags_count(const struct proto_out *o, const struct proto_frame *f)
 {
-    uint32_t n = 0;
-    for (uint32_t i = f->type->plain_n; i < f->type->rows_n; i++)
-        if (proto_row_is_live(&f->type->rows[i], (uint8_t)o->version))
-            n += !size_is_default(f->type, &f->type->rows[i], f->base);
+    const struct proto_struct *type = f->type;
+    uint32_t at = type->tags_offset, n = 0;
+    if (memcmp(f->base + at, (const uint8_t *)type->defaults + at, type->size - at) == 0)
+        return 0;
+    for (uint32_t i = type->plain_n; i < type->rows_n; i++)
+        if (proto_row_is_live(&type->rows[i], (uint8_t)o->version))
+            n += !size_is_default(type, &type->rows[i], f->base);
     return n;
 }
 
@@ -373,22 +377,24 @@ static int encode_tags(struct proto_out *o, struct proto_frame *f)
     return 0;
 }
 
-/* The plain fields of one struct from f->field_at on: 0, ENCODE_PUSHED, or a negative error. */
+/* The plain fields of one struct from f->field_at on: 0, ENCODE_PUSHED, or a negative error. They
+ * are paid for together when the struct begins. */
 static always_inline int encode_plain(struct proto_out *o, struct proto_frame *f,
                                       const bool flexible)
 {
     const struct proto_row *rows = f->type->rows, *end = rows + f->type->plain_n;
     const uint8_t *base = f->base, version = (uint8_t)o->version;
+    if (f->field_at == 0) {
+        if (o->budget == 0)
+            return E_AGAIN;
+        o->budget -= (uint32_t)min_u64(o->budget, f->type->plain_n);
+    }
     for (const struct proto_row *row = rows + f->field_at; row < end; row++) {
         if (!proto_row_is_live(row, version))
             continue;
-        int rc = E_AGAIN;
-        if (likely(o->budget > 0)) {
-            o->budget--;
-            rc = encode_field(o, row, base + row->offset, flexible);
-        }
+        int rc = encode_field(o, row, base + row->offset, flexible);
         if (rc != 0) {
-            f->field_at = (uint32_t)(row - rows) + (rc == ENCODE_PUSHED);
+            f->field_at = (uint32_t)(row - rows) + 1;
             return rc;
         }
     }

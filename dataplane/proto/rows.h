@@ -52,10 +52,12 @@ static_assert(sizeof(struct proto_row) == 16, "four rows in a cache line");
 /* Owner: immutable. */
 struct proto_struct {
     const struct proto_row *rows;
-    const void
-        *defaults; /* one value with every field at its default; NULL when that is all zero */
+    /* One value with every field at its default; may be NULL when that is all zero and no field is
+     * tagged. */
+    const void *defaults;
     uint32_t size;
-    uint16_t rows_n, plain_n;                    /* rows[plain_n .. rows_n) are tagged */
+    uint16_t rows_n, plain_n; /* rows[plain_n .. rows_n) are tagged */
+    uint16_t tags_offset;     /* the tagged members are the last ones, from here to `size` */
     uint8_t wire_min_classic, wire_min_flexible; /* the fewest bytes one value takes */
 };
 

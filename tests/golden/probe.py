@@ -20,7 +20,7 @@ NAMES = {'name': 'probe', 'topic': 'probe', 'topic_name': 'probe', 'host': 'loca
          'principal': 'User:probe', 'client_software_name': 'probe', 'client_software_version': '1.0'}
 NUMBERS = {'timeout_ms': 1000, 'session_timeout_ms': 10000, 'rebalance_timeout_ms': 10000, 'acks': 1, 'max_bytes': 10000,
            'partition_max_bytes': 10000, 'num_partitions': 1, 'replication_factor': 1, 'count': 1, 'resource_type': 2,
-           'operation': 3, 'permission_type': 3, 'pattern_type': 3, 'timestamp': -1, 'replica_id': -1, 'broker_id': 1,
+           'operation': 3, 'permission_type': 3, 'pattern_type': 3, 'pattern_type_filter': 3, 'resource_type_filter': 2, 'timestamp': -1, 'replica_id': -1, 'broker_id': 1,
            'node_id': 1, 'config_operation': 0, 'transaction_timeout_ms': 1000, 'iterations': 4096}
 FORMATS = {'i8': '>b', 'i16': '>h', 'i32': '>i', 'i64': '>q', 'u16': '>H', 'u32': '>I', 'f64': '>d'}
 TIMEOUT_S = 4

@@ -6,7 +6,7 @@ def test_admin(t, broker, topic):
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
     admin = AdminClient({'bootstrap.servers': broker.bootstrap})
-    for future in admin.create_topics([NewTopic(topic, 4, 1, config={'retention.ms': '3600000'})]).values():
+    for future in admin.create_topics([NewTopic(topic, 4, 1, config={'retention.ms': '-1'})]).values():
         future.result(20)
     for future in admin.create_topics([NewTopic(topic, 4, 1)]).values():
         try:
@@ -18,7 +18,7 @@ def test_admin(t, broker, topic):
     lib.equal(len(listed[topic].partitions), 4, 'partitions listed')
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     configs = admin.describe_configs([resource])[resource].result(20)
-    lib.equal(configs['retention.ms'].value, '3600000', 'retention.ms of the topic')
+    lib.equal(configs['retention.ms'].value, '-1', 'retention.ms of the topic')
     lib.check('cleanup.policy' in configs, 'DescribeConfigs leaves cleanup.policy out: %s' % sorted(configs))
     # The same client is returned: futures of a collected one never end.
     return admin

@@ -6,7 +6,7 @@ def test_admin(broker, topic):
     from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
     from kafka.errors import InvalidTopicError, TopicAlreadyExistsError
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
-    admin.create_topics([NewTopic(topic, 2, 1, topic_configs={'max.message.bytes': '2000000'})])
+    admin.create_topics([NewTopic(topic, 2, 1, topic_configs={'max.message.bytes': '2000000', 'retention.ms': '-1'})])
     for name, error in ((topic, TopicAlreadyExistsError), ('a name', InvalidTopicError)):
         try:
             admin.create_topics([NewTopic(name, 2, 1)])

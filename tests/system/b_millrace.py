@@ -121,6 +121,26 @@ def test_delete(cli, topic):
     lib.check('no such topic' in err, 'produce to a deleted topic: %s' % err)
 
 
+def test_dump(cli, broker, topic):
+    """Files of a clean stop are sound; one bit changed is found."""
+    broker.stop()
+    directory = os.path.join(broker.data, topic + '-2')
+    logs = sorted(os.path.join(directory, n) for n in os.listdir(directory) if n.endswith('.log'))
+    sums = [json.loads(line) for line in cli.run('--json', 'dump', '-q', *logs)[0].splitlines()]
+    lib.equal((sum(s['records'] for s in sums), sum(s['damages'] for s in sums)), (20000 * len(lib.CODECS), 0), 'dump -q')
+    rows = [json.loads(line) for line in cli.run('--json', 'dump', '-r', '-n', '3', logs[0])[0].splitlines()]
+    lib.equal([r['row'] for r in rows], ['batch', 'record', 'record', 'summary'], 'rows of a dump')
+    with open(logs[0], 'r+b') as f:
+        f.seek(200)
+        byte = f.read(1)[0]
+        f.seek(200)
+        f.write(bytes([byte ^ 4]))
+    out, err = cli.run('dump', logs[0], expect=FAILED)
+    lib.check('damage' in out and 'damaged' in err, 'dump of a damaged file: %s %s' % (out[-300:], err))
+    _, err = cli.run('dump', os.path.join(directory, 'no-such.log'), expect=FAILED)
+    cli.run('dump', __file__, expect=FAILED)
+
+
 def test(t):
     broker, topic = t.broker(workers=3, settings={'auto.create.topics.enable': 'false'}), t.topic('millrace')
     cli = Cli(broker.bootstrap)
@@ -132,6 +152,9 @@ def test(t):
     test_records(cli, topic)
     test_many(cli, topic)
     test_cluster(cli, broker)
+    if not lib.PEER:
+        test_dump(cli, broker, topic)
+        broker.start()
     test_delete(cli, topic)
 
 

@@ -128,6 +128,21 @@ def expect_closed(broker, data, what):
         lib.equal(c.outcome(data, wait=5)[0], 'closed', what)
 
 
+def test_bad_behind_good(broker):
+    """What was asked before a bad frame is answered, in order; then the connection is closed."""
+    for what, bad in (('a bad length', struct.pack('>i', -1)), ('a short header', struct.pack('>i', 3) + b'abc'),
+                      ('an unknown version', framed(struct.pack('>hhih', 3, 99, 1, 0)))):
+        good = [wire.frame('ApiVersions', 0, n) for n in range(1, 4)]
+        waits = wire.frame('Fetch', 12, 4, max_wait_ms=200, min_bytes=1, max_bytes=4096, topics=[
+            dict(topic='empty', partitions=[dict(partition=0, partition_max_bytes=4096)])])
+        with wire.Conn(broker.bootstrap) as c:
+            c.send(good[0] + good[1] + waits + bad + good[2])
+            for name, version, n in (('ApiVersions', 0, 1), ('ApiVersions', 0, 2), ('Fetch', 12, 4)):
+                got = wire.read_response(name, version, c.receive_frame())[0]
+                lib.equal(got, n, 'the answer to %s %d before %s' % (name, n, what))
+            lib.equal(c.socket.recv(1), b'', 'what follows %s' % what)
+
+
 def framed(data):
     return struct.pack('>i', len(data)) + data
 
@@ -238,6 +253,8 @@ def test(t):
     probe.start()
     test_mutations(t, broker, 'target', probe)
     test_counters(t, broker)
+    wire.create_topic(broker.bootstrap, 'empty')
+    test_bad_behind_good(broker)
     test_slow_client(t, broker, probe)
     test_idle_connections(t, broker, probe)
     test_half_sent_frames(t, broker, probe)

@@ -110,7 +110,7 @@ def _load():
 
 REQUESTS, RESPONSES = _load()
 KEYS = {m.name: m.key for m in REQUESTS.values()}
-INTEGERS = {'int8': '>b', 'int16': '>h', 'uint16': '>H', 'int32': '>i', 'uint32': '>I', 'int64': '>q'}
+INTEGERS = {'int8': '>b', 'int16': '>h', 'uint16': '>H', 'int32': '>i', 'uint32': '>I', 'int64': '>q', 'float64': '>d'}
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,6 +146,8 @@ def _write_value(f, value, version, is_flexible):
         return _length(None if data is None else len(data), is_flexible, '>h') + (data or b'')
     if f.type in ('bytes', 'records'):
         return _length(None if value is None else len(value), is_flexible, '>i') + (value or b'')
+    if f.type == 'struct' and not f.is_array and version in f.null:
+        return b'\xff' if value is None else b'\1' + _write_fields(f.fields, value, version, is_flexible)
     if f.type == 'struct':
         return _write_fields(f.fields, value, version, is_flexible)
     raise ValueError('%s: type %s' % (f.name, f.type))
@@ -464,3 +466,19 @@ def fetch_all(conn, topic, partition=0):
         out += got
         at = got[-1][0] + 1
     return out
+
+
+def found_in(out):
+    """-> (error codes other than 0, messages) anywhere in an answer."""
+    codes, messages = set(), []
+    for name, value in out.items():
+        if name.endswith('error_code') and value != 0:
+            codes.add(value)
+        elif name in ('error_message', 'batch_index_error_message'):
+            messages.append(value)
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                c, m = found_in(inner)
+                codes |= c
+                messages += m
+    return codes, messages

@@ -24,11 +24,14 @@ static void first_start_writes_what_kafka_writes(void **state)
     const struct state *s = &rig.control->state;
     assert_int_equal(state_feature(s, "metadata.version"), 30);
     assert_int_equal(state_feature(s, "transaction.version"), 2);
-    assert_string_equal(settings_get(state_settings(s, RESOURCE_BROKER, bytes_of("", 0)), "min.insync.replicas"), "1");
+    assert_string_equal(
+        settings_get(state_settings(s, RESOURCE_BROKER, bytes_of("", 0)), "min.insync.replicas"),
+        "1");
     assert_int_equal(state_broker(s, 1)->epoch, 11);
     assert_false(state_broker(s, 1)->is_fenced);
     assert_int_equal(s->epoch, 1);
-    assert_int_equal(s->end_offset, 14); /* 1 leader change, 9 bootstrap, 2 registrations, 2 changes */
+    assert_int_equal(s->end_offset,
+                     14); /* 1 leader change, 9 bootstrap, 2 registrations, 2 changes */
 }
 
 static void first_view_has_the_node(void **state)
@@ -146,7 +149,8 @@ static void requests_of_one_turn_share_a_flush(void **state)
     assert_int_equal(rig_view(&rig)->topics_n, 10);
     for (int i = 0; i < 10; i++) {
         assert_true(ops[i].mail.is_answer);
-        assert_int_equal(((struct create_topics_response *)ops[i].response)->topics[0].error_code, 0);
+        assert_int_equal(((struct create_topics_response *)ops[i].response)->topics[0].error_code,
+                         0);
         arena_fini(&ops[i].arena);
     }
 }
@@ -277,7 +281,8 @@ static void failed_metadata_log_publishes_nothing_more(void **state)
     assert_int_equal(rig_view(&rig)->topics_n, 0);
     assert_int_equal(control_error(rig.control), E_STORAGE);
     assert_null(rig_ask(&rig, &later, 19, 7, &request));
-    struct describe_configs_request_resources resource = {RESOURCE_BROKER, bytes_of_string("1"), NULL, -1};
+    struct describe_configs_request_resources resource = {RESOURCE_BROKER, bytes_of_string("1"),
+                                                          NULL, -1};
     struct describe_configs_request describe = {.resources = &resource, .resources_n = 1};
     assert_non_null(rig_ask(&rig, &later, 32, 4, &describe));
     arena_fini(&later.arena);
@@ -289,6 +294,36 @@ static void full_tail_makes_the_request_wait(void **state)
     fake_store_rules.append_error = E_AGAIN;
     assert_int_equal(rig_create(&rig, "t", 1), 0);
     assert_int_equal(rig_view(&rig)->topics_n, 1);
+}
+
+static void waiting_uses_up_no_memory(void **state)
+{
+    (void)state;
+    struct control_op op, init;
+    struct create_topics_request_topics topic = rig_topic("t", 1, 1);
+    struct create_topics_request request = {.topics = &topic, .topics_n = 1};
+    struct init_producer_id_request id = {.producer_id = -1, .producer_epoch = -1};
+    rig_send(&rig, &op, 19, 7, &request);
+    for (int i = 0; i < 1000; i++) {
+        fake_store_rules.append_error = E_AGAIN;
+        rig_turn(&rig);
+    }
+    assert_false(op.mail.is_answer);
+    assert_int_equal(op.arena.used_bytes, 0);
+    fake_store_rules.append_error = 0;
+    fake_store_rules.holds_flush = true;
+    rig_turn(&rig);
+    rig_send(&rig, &init, 22, 4, &id);
+    for (int i = 0; i < 1000; i++)
+        rig_turn(&rig);
+    assert_false(init.mail.is_answer);
+    assert_in_range(init.arena.used_bytes, 1, 4096);
+    fake_store_rules.holds_flush = false;
+    for (int i = 0; i < 20; i++)
+        rig_turn(&rig);
+    assert_true(op.mail.is_answer && init.mail.is_answer);
+    arena_fini(&op.arena);
+    arena_fini(&init.arena);
 }
 
 static void append_that_fails_closes_the_log(void **state)
@@ -326,17 +361,23 @@ int main(void)
         cmocka_unit_test_setup_teardown(first_view_has_the_node, setup, teardown),
         cmocka_unit_test_setup_teardown(created_topic_is_in_the_view, setup, teardown),
         cmocka_unit_test_setup_teardown(topic_is_not_seen_before_it_is_durable, setup, teardown),
-        cmocka_unit_test_setup_teardown(topic_is_not_seen_before_its_logs_are_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(topic_is_not_seen_before_its_logs_are_open, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(log_that_cannot_be_opened_has_no_leader, setup, teardown),
         cmocka_unit_test_setup_teardown(requests_of_one_turn_share_a_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(unchanged_topics_are_shared_between_views, setup, teardown),
-        cmocka_unit_test_setup_teardown(views_are_retired_when_all_workers_saw_a_newer_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(views_are_retired_when_all_workers_saw_a_newer_one, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(sleeping_workers_hold_publishing_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(deleted_topic_leaves_the_view_then_its_logs, setup, teardown),
+        cmocka_unit_test_setup_teardown(deleted_topic_leaves_the_view_then_its_logs, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(name_is_free_again_only_after_the_drop, setup, teardown),
-        cmocka_unit_test_setup_teardown(topic_made_and_deleted_in_one_round_needs_no_log, setup, teardown),
-        cmocka_unit_test_setup_teardown(failed_metadata_log_publishes_nothing_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(topic_made_and_deleted_in_one_round_needs_no_log, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(failed_metadata_log_publishes_nothing_more, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(full_tail_makes_the_request_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(waiting_uses_up_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(append_that_fails_closes_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_api_closes_the_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(store_is_ticked_every_second, setup, teardown),

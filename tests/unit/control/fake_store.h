@@ -1,9 +1,10 @@
 /*
  * fake_store.h - the functions of storage.h that control uses, over one file of a mem_disk.
  *
- * Owner: the test. One log; appends become durable at the next store_flush unless the test holds flushes back.
- * It exists so that control's own rules are tested without the store's: when a flush ends, that it fails, that the tail
- * is full. tests/unit/control/store_test.c runs control over the real store.
+ * Owner: the test. One log; appends become durable at the next store_flush unless the test holds
+ * flushes back. It exists so that control's own rules are tested without the store's: when a flush
+ * ends, that it fails, that the tail is full. tests/unit/control/store_test.c runs control over the
+ * real store.
  */
 #ifndef MILLRACE_FAKE_STORE_H
 #define MILLRACE_FAKE_STORE_H
@@ -32,16 +33,18 @@ struct store {
 
 /* What the test decides. */
 struct fake_store_rules {
-    bool holds_flush;      /* nothing becomes durable */
-    bool fails_flush;      /* the next flush fails */
-    int append_error;      /* what the next append returns, once */
-    int recover_error;     /* what store_log_recover of a topic's log returns */
+    bool holds_flush;  /* nothing becomes durable */
+    bool fails_flush;  /* the next flush fails */
+    int append_error;  /* what the next append returns, once */
+    int recovered_error;
+    int recover_error; /* what store_log_recover of a topic's log returns */
     uint64_t appends_n, recovered_n, ticks_n;
 };
 static struct fake_store_rules fake_store_rules; /* the only way into functions without a context */
 
-int store_init(struct store **out, const struct store_config *config, struct io *io, struct disk *disk,
-               struct pages *pages, struct timers *timers, struct post *post, uint8_t files_thread, uint8_t bulk_thread)
+int store_init(struct store **out, const struct store_config *config, struct io *io,
+               struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
+               uint8_t files_thread, uint8_t bulk_thread)
 {
     (void)io, (void)pages, (void)timers, (void)post, (void)files_thread, (void)bulk_thread;
     *out = calloc(1, sizeof **out);
@@ -56,9 +59,15 @@ void store_fini(struct store *store)
     free(store);
 }
 
+int store_recovered(struct store *store)
+{
+    (void)store;
+    return fake_store_rules.recovered_error;
+}
+
 /* Finds the end of the metadata log by walking its batches; topics' logs are only counted. */
-int store_log_recover(struct store *store, const struct log_id *id, const struct log_config *config, bool is_clean,
-                      struct recovery_report *report, struct plog **out)
+int store_log_recover(struct store *store, const struct log_id *id, const struct log_config *config,
+                      bool is_clean, struct recovery_report *report, struct plog **out)
 {
     struct plog *log = &store->log;
     char path[DISK_PATH_MAX];
@@ -75,7 +84,8 @@ int store_log_recover(struct store *store, const struct log_id *id, const struct
         return log->fd;
     uint8_t head[BATCH_HEADER];
     struct batch batch;
-    while (disk_read(log->disk, log->fd, head, sizeof head, log->pos) == sizeof head && batch_header(head, &batch) == 0) {
+    while (disk_read(log->disk, log->fd, head, sizeof head, log->pos) == sizeof head &&
+           batch_header(head, &batch) == 0) {
         log->pos += batch.bytes;
         log->end = batch_last_offset(&batch) + 1;
     }
@@ -112,7 +122,8 @@ int plog_append(struct plog *log, struct append *append, struct now now)
 
 void plog_offsets(const struct plog *log, struct plog_offsets *out)
 {
-    *out = (struct plog_offsets){.durable = log->durable, .written = log->durable, .high = log->durable, .end = log->end};
+    *out = (struct plog_offsets){
+        .durable = log->durable, .written = log->durable, .high = log->durable, .end = log->end};
 }
 
 bool plog_wait(struct plog *log, struct plog_wait *wait)
@@ -126,7 +137,7 @@ bool plog_wait(struct plog *log, struct plog_wait *wait)
 
 static void fake_store_wake(struct plog *log, struct now now)
 {
-    list_for_each (link, next, &log->waits) {
+    list_for_each(link, next, &log->waits) {
         struct plog_wait *wait = list_entry(link, struct plog_wait, link);
         if (log->error == 0 && log->durable < wait->offset)
             continue;

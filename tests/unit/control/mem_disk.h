@@ -3,8 +3,8 @@
  *
  * Owner: the test.
  *
- * A file has its content and what of it is durable; mem_disk_crash takes every file back to what was synced (names are
- * durable at once). The n-th changing operation can be made to fail.
+ * A file has its content and what of it is durable; mem_disk_crash takes every file back to what
+ * was synced (names are durable at once). The n-th changing operation can be made to fail.
  */
 #ifndef MILLRACE_MEM_DISK_H
 #define MILLRACE_MEM_DISK_H
@@ -26,7 +26,7 @@ struct mem_file {
 
 struct mem_disk {
     struct disk disk;
-    struct mem_file files[MEM_FILES_MAX];
+    struct mem_file *files;      /* MEM_FILES_MAX */
     uint64_t changes_n, fail_at; /* the fail_at-th change fails with E_IO, and all after it */
 };
 
@@ -173,13 +173,15 @@ static inline int mem_rename(struct disk *d, const char *from, const char *to)
     return 0;
 }
 
-static inline int mem_list(struct disk *d, const char *path, int (*each)(void *, const char *), void *context)
+static inline int mem_list(struct disk *d, const char *path, int (*each)(void *, const char *),
+                           void *context)
 {
     struct mem_disk *m = mem_disk_of(d);
     size_t n = strlen(path);
     for (int i = 0; i < MEM_FILES_MAX; i++) {
         const char *p = m->files[i].path;
-        if (!m->files[i].is_used || strncmp(p, path, n) != 0 || p[n] != '/' || strchr(p + n + 1, '/') != NULL)
+        if (!m->files[i].is_used || strncmp(p, path, n) != 0 || p[n] != '/' ||
+            strchr(p + n + 1, '/') != NULL)
             continue;
         int e = each(context, p + n + 1);
         if (e != 0)
@@ -204,11 +206,15 @@ static inline int mem_space(struct disk *d, const char *path, struct disk_space 
 static inline void mem_disk_init(struct mem_disk *m)
 {
     static const struct disk_functions functions = {
-        mem_open, mem_close, mem_read, mem_write, mem_sync, mem_truncate, mem_stat, mem_make_directory, mem_unlink,
-        mem_unlink, mem_rename, mem_list, mem_lock, mem_space,
+        mem_open,           mem_close,  mem_read,   mem_write,  mem_sync, mem_truncate, mem_stat,
+        mem_make_directory, mem_unlink, mem_unlink, mem_rename, mem_list, mem_lock,     mem_space,
+        NULL,
     };
     memset(m, 0, sizeof *m);
     m->disk.functions = &functions;
+    m->files = calloc(MEM_FILES_MAX, sizeof *m->files);
+    check(m->files != NULL);
+    check(mem_make(m, "data", true) != NULL); /* the log directory */
 }
 
 static inline void mem_disk_fini(struct mem_disk *m)
@@ -217,6 +223,8 @@ static inline void mem_disk_fini(struct mem_disk *m)
         free(m->files[i].bytes);
         free(m->files[i].synced);
     }
+    free(m->files);
+    m->files = NULL;
 }
 
 /* Power fails: what was not synced is gone. */
@@ -240,6 +248,8 @@ static inline void mem_disk_copy(struct mem_disk *to, const struct mem_disk *fro
         const struct mem_file *f = &from->files[i];
         if (!f->is_used)
             continue;
+        free(to->files[i].bytes); /* mem_disk_init's own "data" */
+        free(to->files[i].synced);
         to->files[i] = *f;
         to->files[i].bytes = to->files[i].synced = NULL;
         to->files[i].n = to->files[i].synced_n = 0;

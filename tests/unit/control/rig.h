@@ -1,8 +1,9 @@
 /*
- * rig.h - control with its neighbours played by the test: workers that answer orders and send requests.
+ * rig.h - control with its neighbours played by the test: workers that answer orders and send
+ * requests.
  *
- * Owner: the test. Threads: workers 0 .. workers_n-1, control, files, bulk. Everything runs in the test's thread; time is
- * a number.
+ * Owner: the test. Threads: workers 0 .. workers_n-1, control, files, bulk. Everything runs in the
+ * test's thread; time is a number.
  */
 #ifndef MILLRACE_CONTROL_RIG_H
 #define MILLRACE_CONTROL_RIG_H
@@ -14,7 +15,7 @@
 #include "control_inside.h"
 #include "messages.h"
 
-enum { RIG_WORKERS_MAX = 3, RIG_LOG_MAX = 4096, RIG_ARENA_MAX = 64 << 20 };
+enum { RIG_WORKERS_MAX = 3, RIG_LOG_MAX = 16384, RIG_ARENA_MAX = 64 << 20 };
 
 struct rig {
     struct mem_disk disk;
@@ -37,9 +38,10 @@ struct rig {
         char name[256];
     } orders[RIG_LOG_MAX];
     uint32_t orders_n;
-    int open_error;          /* answer of the next LOG_OPEN */
-    bool is_deaf;            /* workers do not read their mail */
-    bool is_asleep;          /* workers do not look at the view */
+    int open_error; /* answer of the next LOG_OPEN */
+    bool is_deaf;   /* workers do not read their mail */
+    bool is_asleep; /* workers do not look at the view */
+    void (*on_mail)(struct rig *r, uint8_t worker, struct mail *mail); /* other kinds of mail */
 };
 
 static int rig_io_poll(struct io *io)
@@ -74,23 +76,28 @@ static inline int rig_start(struct rig *r)
 {
     static const struct io_functions functions = {.poll = rig_io_poll};
     struct control_config *config = &r->control_config;
-    *config = (struct control_config){.config = r->config, .workers_n = r->workers_n, .is_clean = r->is_clean};
+    *config = (struct control_config){
+        .config = r->config, .workers_n = r->workers_n, .is_clean = r->is_clean};
     config->seed = ++r->seed;
     config->now = r->now;
     config->listeners_n = 1;
     config->directory.node_id = 1;
     memset(config->directory.directory_id.b, 7, 16);
-    strcpy(config->directory.cluster_id, "MkU3OEVBNTcwNTJENDM2Qg");
-    strcpy(config->store.directory, "data");
-    config->listeners[0] = (struct listener){.name = "PLAINTEXT", .host = "127.0.0.1", .port = 9092,
-                                            .advertised_host = "localhost", .advertised_port = 9092};
+    snprintf(config->directory.cluster_id, sizeof config->directory.cluster_id,
+             "MkU3OEVBNTcwNTJENDM2Qg");
+    snprintf(config->store.directory, sizeof config->store.directory, "data");
+    config->listeners[0] = (struct listener){.name = "PLAINTEXT",
+                                             .host = "127.0.0.1",
+                                             .port = 9092,
+                                             .advertised_host = "localhost",
+                                             .advertised_port = 9092};
     r->io.functions = &functions;
     timers_init(&r->timers, r->now.ns);
     memset(&r->views, 0, sizeof r->views);
     rig_posts_init(r);
     int e = control_init(&r->control, config, &r->views, &r->io, &r->disk.disk, NULL, &r->timers,
-                         &r->posts[r->workers_n], (uint8_t)(r->workers_n + 1), (uint8_t)(r->workers_n + 2), r->why,
-                         sizeof r->why);
+                         &r->posts[r->workers_n], (uint8_t)(r->workers_n + 1),
+                         (uint8_t)(r->workers_n + 2), r->why, sizeof r->why);
     if (e < 0)
         rig_posts_fini(r);
     return e;
@@ -155,13 +162,16 @@ static inline void rig_turn(struct rig *r)
         while (!r->is_deaf && (mail = mail_read(&r->posts[w], &r->from_at[w])) != NULL)
             if (mail->kind == MAIL_LOG)
                 rig_worker_log(r, w, container_of(mail, struct log_op, mail));
+            else if (!mail->is_answer && r->on_mail != NULL)
+                r->on_mail(r, w, mail);
         if (!r->is_asleep)
             (void)view_load(&r->views, w);
         mail_flush(&r->posts[w]);
     }
 }
 
-static inline void rig_send(struct rig *r, struct control_op *op, int16_t key, int16_t version, const void *request)
+static inline void rig_send(struct rig *r, struct control_op *op, int16_t key, int16_t version,
+                            const void *request)
 {
     memset(op, 0, sizeof *op);
     list_init(&op->mail.link);
@@ -174,7 +184,8 @@ static inline void rig_send(struct rig *r, struct control_op *op, int16_t key, i
 }
 
 /* Sends and runs turns until the answer is there. The caller ends op->arena. */
-static inline void *rig_ask(struct rig *r, struct control_op *op, int16_t key, int16_t version, const void *request)
+static inline void *rig_ask(struct rig *r, struct control_op *op, int16_t key, int16_t version,
+                            const void *request)
 {
     rig_send(r, op, key, version, request);
     for (int i = 0; i < 4000 && !op->mail.is_answer; i++)
@@ -190,24 +201,29 @@ static inline const struct view *rig_view(struct rig *r)
 
 /* ── requests ── */
 
-static inline struct create_topics_request_topics rig_topic(const char *name, int32_t partitions, int16_t replicas)
+static inline struct create_topics_request_topics rig_topic(const char *name, int32_t partitions,
+                                                            int16_t replicas)
 {
-    return (struct create_topics_request_topics){.name = bytes_of_string(name), .num_partitions = partitions,
+    return (struct create_topics_request_topics){.name = bytes_of_string(name),
+                                                 .num_partitions = partitions,
                                                  .replication_factor = replicas};
 }
 
 /* Creates one topic; returns its error code and, when `text` is given, copies the message. */
-static inline int16_t rig_create_topic(struct rig *r, const struct create_topics_request_topics *topic, char *text)
+static inline int16_t rig_create_topic(struct rig *r,
+                                       const struct create_topics_request_topics *topic, char *text)
 {
     struct control_op op;
-    struct create_topics_request request = {.topics = (struct create_topics_request_topics *)topic, .topics_n = 1};
+    struct create_topics_request request = {.topics = (struct create_topics_request_topics *)topic,
+                                            .topics_n = 1};
     struct create_topics_response *response = rig_ask(r, &op, 19, 7, &request);
     assert_non_null(response);
     assert_int_equal(response->topics_n, 1);
     int16_t code = response->topics[0].error_code;
     struct bytes message = response->topics[0].error_message;
     if (text != NULL)
-        snprintf(text, 1024, "%.*s", (int)message.n, message.ptr != NULL ? (const char *)message.ptr : "");
+        snprintf(text, 1024, "%.*s", (int)message.n,
+                 message.ptr != NULL ? (const char *)message.ptr : "");
     arena_fini(&op.arena);
     return code;
 }

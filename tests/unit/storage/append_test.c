@@ -1,4 +1,5 @@
-/* append_test.c - append.c: whole batches or nothing, whatever the split, the pages and the segments. */
+/* append_test.c - append.c: whole batches or nothing, whatever the split, the pages and the
+ * segments. */
 #include "rig.h"
 
 #include "crc.h"
@@ -44,7 +45,8 @@ static void append_gives_offsets_and_stamps_the_epoch(void **state)
 
 static void append_every_split_gives_the_same_log(void **state)
 {
-    static const uint32_t pieces[] = {1, 2, 3, 7, 20, 21, 22, 60, 61, 62, 512, 1460, 4095, 4096, 4097, 70000};
+    static const uint32_t pieces[] = {1,  2,  3,   7,    20,   21,   22,   60,
+                                      61, 62, 512, 1460, 4095, 4096, 4097, 70000};
     static uint8_t batch[100000];
     uint8_t *first = NULL;
     uint32_t bytes = rig_batch(batch, sizeof batch, 50, 1000, 'x', RIG_WALL_MS);
@@ -53,7 +55,8 @@ static void append_every_split_gives_the_same_log(void **state)
         struct append out;
         struct rig_read rr;
         struct plog *log = rig_log_new(&rig, (int32_t)i + 1);
-        assert_int_equal(rig_append_bytes(&rig, log, batch, bytes, 1, &out), 0); /* so that it begins unaligned */
+        assert_int_equal(rig_append_bytes(&rig, log, batch, bytes, 1, &out),
+                         0); /* so that it begins unaligned */
         assert_int_equal(rig_append_bytes(&rig, log, batch, bytes, pieces[i], &out), 0);
         assert_int_equal(out.base_offset, 50);
         rig_settle(&rig);
@@ -78,8 +81,8 @@ static void append_batches_of_all_sizes_read_back_from_memory_and_disk(void **st
     (void)state;
     prng_init(&prng, 1);
     for (int i = 0; i < 300; i++) {
-        rig_append(&rig, 1 + (uint32_t)prng_below(&prng, 20), (uint32_t)prng_below(&prng, 1 << prng_below(&prng, 15)),
-                   (uint8_t)i);
+        rig_append(&rig, 1 + (uint32_t)prng_below(&prng, 20),
+                   (uint32_t)prng_below(&prng, 1 << prng_below(&prng, 15)), (uint8_t)i);
         if (prng_below(&prng, 3) == 0)
             rig_turn(&rig);
     }
@@ -146,11 +149,11 @@ static void append_of_no_or_two_batches_is_refused(void **state)
     uint32_t one = rig_batch(batch, 1000, 1, 10, 'x', RIG_WALL_MS);
     memcpy(batch + one, batch, one);
     assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 2 * one, 100, &out), E_INVALID_RECORD);
-    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, one - 1, 100, &out), E_CORRUPT);
-    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 60, 100, &out), E_CORRUPT);
-    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 0, 100, &out), E_CORRUPT);
+    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, one - 1, 100, &out), E_INVALID_RECORD);
+    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 60, 100, &out), E_INVALID_RECORD);
+    assert_int_equal(rig_append_bytes(&rig, rig.log, batch, 0, 100, &out), E_INVALID_RECORD);
     assert_int_equal(rig_offsets(rig.log).end, 0);
-    assert_int_equal(store_stats(rig.store)->refused[-E_CORRUPT], 3);
+    assert_int_equal(store_stats(rig.store)->refused[-E_INVALID_RECORD], 4);
 }
 
 static void append_above_its_limits_is_refused(void **state)
@@ -325,10 +328,32 @@ static void append_rolls_by_time_of_its_records(void **state)
     assert_int_equal(rig.log->segments[1]->base_offset, 2);
 }
 
+/* segment.jitter.ms is at most taken off, not always, and not the same for every segment; more than
+ * segment.ms counts as segment.ms. */
+static void jitter_takes_a_part_of_segment_ms_off_that_differs(void **state)
+{
+    (void)state;
+    struct segment segment = {0};
+    int64_t low = INT64_MAX, high = 0;
+    rig.log_config.segment_ms = 1000;
+    for (int64_t jitter_ms = 400; jitter_ms <= 4000; jitter_ms *= 10) {
+        rig.log_config.segment_jitter_ms = jitter_ms;
+        plog_configure(rig.log, &rig.log_config);
+        for (segment.base_offset = 0; segment.base_offset < 100; segment.base_offset++) {
+            int64_t age_ms = segment_age_ms_max(rig.log, &segment);
+            assert_true(age_ms <= 1000 && age_ms > 1000 - min_i64(jitter_ms, 1000));
+            low = min_i64(low, age_ms);
+            high = max_i64(high, age_ms);
+        }
+        assert_true(high - low > min_i64(jitter_ms, 1000) * 8 / 10);
+    }
+}
+
 static void append_rolls_when_an_index_is_full(void **state)
 {
     (void)state;
-    rig.log_config.segment_index_bytes = 60; /* 7 offset entries, 5 times of which the last is kept free */
+    rig.log_config.segment_index_bytes =
+        60; /* 7 offset entries, 5 times of which the last is kept free */
     rig.log_config.index_interval_bytes = 1;
     plog_configure(rig.log, &rig.log_config);
     for (int i = 0; i < 6; i++) {
@@ -353,7 +378,8 @@ static void append_without_a_page_waits_and_changes_nothing(void **state)
     assert_int_equal(rig_append_to(&rig, rig.log, 1, 100, 'x', &out), E_AGAIN);
     assert_int_equal(rig_append_to(&rig, rig.log, 1, 100000, 'x', &out), E_AGAIN);
     page_put(held[--n]);
-    assert_int_equal(rig_append_to(&rig, rig.log, 1, 100000, 'x', &out), E_AGAIN); /* one page is not enough */
+    assert_int_equal(rig_append_to(&rig, rig.log, 1, 100000, 'x', &out),
+                     E_AGAIN); /* one page is not enough */
     assert_int_equal(rig.pages.used_bytes, (uint64_t)n * PAGE_LARGE);
     assert_int_equal(rig_append_to(&rig, rig.log, 1, 100, 'x', &out), 0);
     rig_settle(&rig);
@@ -419,6 +445,7 @@ int main(void)
         WITH_LOG(append_rolls_by_size_and_reads_go_on_behind),
         WITH_LOG(append_many_rolls_before_any_write_are_written_in_order),
         WITH_LOG(append_rolls_by_time_of_its_records),
+        WITH_LOG(jitter_takes_a_part_of_segment_ms_off_that_differs),
         WITH_LOG(append_rolls_when_an_index_is_full),
         WITH_LOG(append_without_a_page_waits_and_changes_nothing),
         WITH_LOG(append_more_than_memory_holds_is_read_back),

@@ -17,8 +17,14 @@ static const struct log_config config = {
 /* A good batch of two records as a client sends it, decoded. */
 static struct batch produced(void)
 {
-    return (struct batch){.bytes = 100, .leader_epoch = -1, .last_delta = 1, .base_timestamp = NOW_MS,
-                          .max_timestamp = NOW_MS, .producer_id = -1, .producer_epoch = -1, .base_sequence = -1,
+    return (struct batch){.bytes = 100,
+                          .leader_epoch = -1,
+                          .last_delta = 1,
+                          .base_timestamp = NOW_MS,
+                          .max_timestamp = NOW_MS,
+                          .producer_id = -1,
+                          .producer_epoch = -1,
+                          .base_sequence = -1,
                           .records_n = 2};
 }
 
@@ -97,7 +103,8 @@ static void header_with_other_magic_tells_its_length(void **state)
         h[BATCH_MAGIC_AT] = magics[i];
         assert_int_equal(batch_header(h, &b), E_BAD_MAGIC);
         assert_int_equal(b.bytes, sizeof sample_plain);
-        assert_int_equal(batch_header_refused(h, E_BAD_MAGIC, &a), magics[i] < 2 ? E_INVALID_RECORD : E_CORRUPT);
+        assert_int_equal(batch_header_refused(h, E_BAD_MAGIC, &a),
+                         magics[i] < 2 ? E_INVALID_RECORD : E_CORRUPT);
         if (magics[i] == 3)
             assert_string_equal(a.reason, "Invalid magic found in record: 3");
     }
@@ -111,35 +118,39 @@ static void produced_batch_that_keeps_the_rules_passes(void **state)
     assert_int_equal(judge(b, 9, &a), 0);
     assert_string_equal(a.reason, "");
     assert_int_equal(a.bad_record_at, -1);
-    b.producer_id = 5, b.producer_epoch = 0, b.base_sequence = 0, b.attributes = BATCH_TRANSACTIONAL;
+    b.producer_id = 5, b.producer_epoch = 0, b.base_sequence = 0,
+    b.attributes = BATCH_TRANSACTIONAL;
     assert_int_equal(judge(b, 9, &a), 0);
     b.bytes = config.max_message_bytes;
     assert_int_equal(judge(b, 9, &a), 0);
 }
 
-#define REFUSED(change, version, error_, text)                  \
-    do {                                                        \
-        struct batch b = produced();                            \
-        struct append a;                                        \
-        change;                                                 \
-        assert_int_equal(judge(b, version, &a), error_);        \
-        assert_non_null(strstr(a.reason, text));                \
-        assert_int_equal(a.bad_record_at, -1);                  \
+#define REFUSED(change, version, error_, text)           \
+    do {                                                 \
+        struct batch b = produced();                     \
+        struct append a;                                 \
+        change;                                          \
+        assert_int_equal(judge(b, version, &a), error_); \
+        assert_non_null(strstr(a.reason, text));         \
+        assert_int_equal(a.bad_record_at, -1);           \
     } while (0)
 
 static void produced_batch_that_breaks_a_rule_is_refused_with_reason(void **state)
 {
     (void)state;
     REFUSED(b.attributes = 7, 9, E_BAD_CODEC, "compression type id: 7");
-    REFUSED(b.attributes = CODEC_ZSTD, 6, E_BAD_CODEC, "version 6 are not allowed to use ZStandard");
+    REFUSED(b.attributes = CODEC_ZSTD, 6, E_BAD_CODEC,
+            "version 6 are not allowed to use ZStandard");
     REFUSED(b.base_offset = 77, 9, E_INVALID_RECORD, "should be 0, but it is 77");
-    REFUSED(b.bytes = 1001, 9, E_TOO_LARGE, "1001 bytes which exceeds the maximum configured value of 1000.");
+    REFUSED(b.bytes = 1001, 9, E_TOO_LARGE,
+            "1001 bytes which exceeds the maximum configured value of 1000.");
     REFUSED(b.records_n = 0, 9, E_INVALID_RECORD, "count for record batch: 0");
     REFUSED(b.records_n = -5, 9, E_INVALID_RECORD, "count for record batch: -5");
     REFUSED(b.records_n = 3, 9, E_INVALID_RECORD, "Inconsistent batch offset range [0, 1]");
     REFUSED(b.last_delta = -1, 9, E_INVALID_RECORD, "invalid offset range");
     REFUSED(b.last_delta = INT32_MAX, 9, E_INVALID_RECORD, "Inconsistent");
-    REFUSED(b.attributes = BATCH_CONTROL, 9, E_INVALID_RECORD, "not allowed to write control records");
+    REFUSED(b.attributes = BATCH_CONTROL, 9, E_INVALID_RECORD,
+            "not allowed to write control records");
     REFUSED(b.attributes = BATCH_TRANSACTIONAL, 9, E_INVALID_RECORD, "without a producer id");
     REFUSED((b.producer_id = 9, b.producer_epoch = 0), 9, E_INVALID_RECORD,
             "Invalid sequence number -1 in record batch with producerId 9");
@@ -188,7 +199,8 @@ static void built_batch_equals_kafkas(void **state)
         char key[8], value[64];
         snprintf(key, sizeof key, "k%d", i);
         snprintf(value, sizeof value, "hello hello hello hello %d", i);
-        assert_int_equal(batch_add(&b, 0x18bcfe56800, bytes_of_string(key), bytes_of_string(value)), 0);
+        assert_int_equal(batch_add(&b, 0x18bcfe56800, bytes_of_string(key), bytes_of_string(value)),
+                         0);
     }
     assert_int_equal(batch_end(&b, 0, 0), sizeof sample_plain);
     assert_memory_equal(to, sample_plain, sizeof sample_plain);
@@ -219,7 +231,8 @@ static void built_nulls_headers_and_times_are_read_back(void **state)
     batch_begin(&b, to, sizeof to);
     assert_int_equal(batch_add(&b, 1000, (struct bytes){NULL, 0}, bytes_of("", 0)), 0);
     assert_int_equal(batch_add_headers(&b, 10, bytes_of_string("k"), (struct bytes){NULL, 0},
-                                       bytes_of(headers, sizeof headers)), 0);
+                                       bytes_of(headers, sizeof headers)),
+                     0);
     uint32_t n = batch_end(&b, BATCH_TRANSACTIONAL, 7);
     batch_stamp_producer(to, 12, 3, 9);
     assert_int_equal(batch_header(to, &header), 0);
@@ -268,7 +281,8 @@ static void record_of_compaction_and_marker_is_read(void **state)
     assert_int_equal(r.timestamp_delta, -601713);
     assert_null(r.value.ptr);
     at = 0;
-    assert_int_equal(record_next(bytes_of(sample_transactions + BATCH_HEADER, 78 - BATCH_HEADER), &at, &r), 0);
+    assert_int_equal(
+        record_next(bytes_of(sample_transactions + BATCH_HEADER, 78 - BATCH_HEADER), &at, &r), 0);
     assert_int_equal(load_u16(r.key.ptr + 2), 1);
 }
 

@@ -1,4 +1,5 @@
-/* bulk_test.c - bulk.c and batch_scan.c: records by time, in every codec, with good, absent and damaged indexes. */
+/* bulk_test.c - bulk.c and batch_scan.c: records by time, in every codec, with good, absent and
+ * damaged indexes. */
 #include "jobs.h"
 
 #include "batch_scan.h"
@@ -48,10 +49,12 @@ static void append(const int64_t *times, int n, uint8_t codec, int16_t attribute
     struct batch_builder b;
     batch_begin(&b, plain, sizeof plain);
     for (int i = 0; i < n; i++)
-        assert_int_equal(batch_add(&b, times[i], bytes_of_string("key"), bytes_of(sample_plain, 100)), 0);
+        assert_int_equal(
+            batch_add(&b, times[i], bytes_of_string("key"), bytes_of(sample_plain, 100)), 0);
     uint32_t bytes = batch_end(&b, (int16_t)(codec | attributes), 7);
     memcpy(batch, plain, BATCH_HEADER);
-    int64_t packed = codec_compress(codec, COMPRESS_LEVEL_DEFAULT, bytes_of(plain + BATCH_HEADER, bytes - BATCH_HEADER),
+    int64_t packed = codec_compress(codec, COMPRESS_LEVEL_DEFAULT,
+                                    bytes_of(plain + BATCH_HEADER, bytes - BATCH_HEADER),
                                     batch + BATCH_HEADER, sizeof batch - BATCH_HEADER);
     assert_true(packed > 0);
     bytes = BATCH_HEADER + (uint32_t)packed;
@@ -214,7 +217,8 @@ static void search_may_begin_where_the_store_says(void **state)
     two_segments(CODEC_NONE, false);
     struct batch b;
     uint8_t header[BATCH_HEADER];
-    assert_int_equal(test_file_read(directory, "00000000000000000000.log", header, sizeof header), sizeof header);
+    assert_int_equal(test_file_read(directory, "00000000000000000000.log", header, sizeof header),
+                     sizeof header);
     assert_int_equal(batch_header(header, &b), 0);
     job.segments[0].from_pos = b.bytes;
     is_answer(0, 3, 200);
@@ -231,7 +235,7 @@ static void damage_is_an_error_and_no_answer(void **state)
     disk_close(disk_posix(), fd);
     assert_int_equal(ask(0), E_CORRUPT);
     assert_int_equal(query.offset, -1);
-    is_answer(111, 3, 200); /* the damaged batch is not needed for this */
+    is_answer(111, 3, 200);     /* the damaged batch is not needed for this */
     job.segments[0].bytes -= 1; /* torn */
     assert_int_equal(ask(TIME_MAX_TIMESTAMP), E_CORRUPT);
 }

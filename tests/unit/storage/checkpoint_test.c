@@ -1,4 +1,5 @@
-/* checkpoint_test.c - checkpoint.c: the table, Kafka's texts, malformed ones, and disks that fail. */
+/* checkpoint_test.c - checkpoint.c: the table, Kafka's texts, malformed ones, and disks that fail.
+ */
 #include "checkpoint.h"
 
 #include <stdio.h>
@@ -68,7 +69,9 @@ static void text_of_kafka_is_read_and_written_sorted(void **state)
     struct checkpoints *c = checkpoints_new();
     int64_t offset;
     (void)state;
-    assert_int_equal(checkpoint_parse(c, CHECKPOINT_RECOVERY_POINT, text("0\n3\ntx 0 9\nroll 10 2600\nroll 2 1\n")), 0);
+    assert_int_equal(checkpoint_parse(c, CHECKPOINT_RECOVERY_POINT,
+                                      text("0\n3\ntx 0 9\nroll 10 2600\nroll 2 1\n")),
+                     0);
     assert_true(checkpoint_get(c, CHECKPOINT_RECOVERY_POINT, text("roll"), 10, &offset));
     assert_int_equal(offset, 2600);
     is_text(c, CHECKPOINT_RECOVERY_POINT, "0\n3\nroll 2 1\nroll 10 2600\ntx 0 9\n");
@@ -78,7 +81,12 @@ static void text_of_kafka_is_read_and_written_sorted(void **state)
 
 static void text_in_other_dress_is_read(void **state)
 {
-    static const char *const good[] = {"", "0\n0\n", "0\n0", "0\n1\na 0 5", "0\r\n1\r\na 0 5\r\n", "0\n1\na  0   5\n",
+    static const char *const good[] = {"",
+                                       "0\n0\n",
+                                       "0\n0",
+                                       "0\n1\na 0 5",
+                                       "0\r\n1\r\na 0 5\r\n",
+                                       "0\n1\na  0   5\n",
                                        "0\n2\na 0 4\na 0 5\n"};
     (void)state;
     for (size_t i = 0; i < array_n(good); i++) {
@@ -94,17 +102,36 @@ static void text_in_other_dress_is_read(void **state)
 static void text_malformed_is_corrupt(void **state)
 {
     static const char *const bad[] = {
-        "1\n0\n", "\n", "0\n", "0\nx\n", "0\n-1\n", "0\n1\n", "0\n1\na 0\n", "0\n1\na 0 5 6\n", "0\n1\n 0 5\n",
-        "0\n0\na 0 5\n", "0\n2\na 0 5\n", "0\n1\na x 5\n", "0\n1\na 0 -5\n", "0\n1\na -1 5\n",
-        "0\n1\na 2147483648 5\n", "0\n1\na 0 9223372036854775808\n", "0\n1\na\n", "0\n1\n\n", "0\n99999999\n",
+        "1\n0\n",
+        "\n",
+        "0\n",
+        "0\nx\n",
+        "0\n-1\n",
+        "0\n1\n",
+        "0\n1\na 0\n",
+        "0\n1\na 0 5 6\n",
+        "0\n1\n 0 5\n",
+        "0\n0\na 0 5\n",
+        "0\n2\na 0 5\n",
+        "0\n1\na x 5\n",
+        "0\n1\na 0 -5\n",
+        "0\n1\na -1 5\n",
+        "0\n1\na 2147483648 5\n",
+        "0\n1\na 0 9223372036854775808\n",
+        "0\n1\na\n",
+        "0\n1\n\n",
+        "0\n99999999\n",
     };
     struct checkpoints *c = checkpoints_new();
     (void)state;
     for (size_t i = 0; i < array_n(bad); i++)
         assert_int_equal(checkpoint_parse(c, CHECKPOINT_HIGH, text(bad[i])), E_CORRUPT);
+    assert_int_equal(checkpoint_parse(c, CHECKPOINT_HIGH, bytes_of("0\n1\n\0 3 7\n", 10)),
+                     E_CORRUPT);
+    assert_int_equal(checkpoint_parse(c, CHECKPOINT_HIGH, text("0\n1\na/b 3 7\n")), E_CORRUPT);
     char long_topic[300] = "0\n1\n";
     memset(long_topic + 4, 't', 250);
-    strcpy(long_topic + 254, " 0 5\n");
+    memcpy(long_topic + 254, " 0 5\n", 6);
     assert_int_equal(checkpoint_parse(c, CHECKPOINT_HIGH, text(long_topic)), E_CORRUPT);
     checkpoints_free(c);
 }
@@ -115,7 +142,8 @@ static void files_are_written_and_read_by_their_names(void **state)
     struct checkpoints *c = checkpoints_new(), *again = checkpoints_new();
     (void)state;
     test_directory(directory);
-    assert_int_equal(checkpoints_read(again, disk_posix(), directory, why, sizeof why), 0); /* none is no error */
+    assert_int_equal(checkpoints_read(again, disk_posix(), directory, why, sizeof why),
+                     0); /* none is no error */
     assert_int_equal(checkpoint_set(c, CHECKPOINT_RECOVERY_POINT, text("a"), 0, 1), 0);
     assert_int_equal(checkpoint_set(c, CHECKPOINT_LOG_START, text("a"), 0, 2), 0);
     assert_int_equal(checkpoint_set(c, CHECKPOINT_HIGH, text("a"), 0, 3), 0);

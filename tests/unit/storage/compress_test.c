@@ -41,7 +41,9 @@ static void kafkas_payloads_decompress_to_the_same_records(void **state)
     struct plain plain = {NULL, 0, 0};
     (void)state;
     for (uint8_t i = 0; i < 4; i++) {
-        assert_int_equal(plain_decompress(&plain, (uint8_t)(CODEC_GZIP + i), packed[i], DECOMPRESS_BYTES_MAX), 0);
+        assert_int_equal(
+            plain_decompress(&plain, (uint8_t)(CODEC_GZIP + i), packed[i], DECOMPRESS_BYTES_MAX),
+            0);
         assert_int_equal(plain.n, sizeof sample_plain - BATCH_HEADER);
         assert_memory_equal(plain.v, sample_plain + BATCH_HEADER, plain.n);
     }
@@ -164,13 +166,15 @@ static void snappy_without_framing_and_joined_streams_are_read(void **state)
 
 static void snappy_block_that_claims_too_much_is_refused(void **state)
 {
-    uint8_t claim[] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1,
-                       0, 0, 0, 6, 0xff, 0xff, 0xff, 0xff, 0x0f, 0};
+    uint8_t claim[] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,    0,    0,    0,    1,    0,
+                       0,    0,   1,   0,   0,   0,   6,   0xff, 0xff, 0xff, 0xff, 0x0f, 0};
     uint8_t to[64];
     (void)state;
-    assert_int_equal(codec_decompress(CODEC_SNAPPY, bytes_of(claim, sizeof claim), to, sizeof to), E_TOO_LARGE);
+    assert_int_equal(codec_decompress(CODEC_SNAPPY, bytes_of(claim, sizeof claim), to, sizeof to),
+                     E_TOO_LARGE);
     store_u32(claim + 16, 0x80000000u);
-    assert_int_equal(codec_decompress(CODEC_SNAPPY, bytes_of(claim, sizeof claim), to, sizeof to), E_CORRUPT);
+    assert_int_equal(codec_decompress(CODEC_SNAPPY, bytes_of(claim, sizeof claim), to, sizeof to),
+                     E_CORRUPT);
 }
 
 static void gzip_members_are_joined_and_trailing_bytes_ignored(void **state)
@@ -181,15 +185,19 @@ static void gzip_members_are_joined_and_trailing_bytes_ignored(void **state)
     memcpy(joined + sizeof sample_gzip, sample_gzip, sizeof sample_gzip);
     memset(joined + 2 * sizeof sample_gzip, 'x', 5);
     int64_t once = sizeof sample_plain - BATCH_HEADER;
-    assert_int_equal(codec_decompress(CODEC_GZIP, bytes_of(joined, 2 * sizeof sample_gzip), to, sizeof to), 2 * once);
-    assert_int_equal(codec_decompress(CODEC_GZIP, bytes_of(joined, sizeof joined), to, sizeof to), 2 * once);
+    assert_int_equal(
+        codec_decompress(CODEC_GZIP, bytes_of(joined, 2 * sizeof sample_gzip), to, sizeof to),
+        2 * once);
+    assert_int_equal(codec_decompress(CODEC_GZIP, bytes_of(joined, sizeof joined), to, sizeof to),
+                     2 * once);
 }
 
 static void lz4_is_written_as_kafka_writes_it(void **state)
 {
     (void)state;
-    struct bytes packed = packed_of(CODEC_LZ4, COMPRESS_LEVEL_DEFAULT,
-                                    bytes_of(sample_plain + BATCH_HEADER, sizeof sample_plain - BATCH_HEADER));
+    struct bytes packed =
+        packed_of(CODEC_LZ4, COMPRESS_LEVEL_DEFAULT,
+                  bytes_of(sample_plain + BATCH_HEADER, sizeof sample_plain - BATCH_HEADER));
     assert_memory_equal(packed.ptr, sample_lz4, 7); /* magic, flags, block size, header checksum */
     assert_int_equal(load_u32(packed.ptr + packed.n - 4), 0);
     drop(packed);
@@ -203,7 +211,8 @@ static void levels_are_honoured(void **state)
     struct prng prng;
     prng_init(&prng, 3);
     for (uint32_t at = 0; at < text.n; at += 20)
-        memcpy((uint8_t *)(uintptr_t)text.ptr + at, noise.ptr + prng_below(&prng, noise.n - 20), 20);
+        memcpy((uint8_t *)(uintptr_t)text.ptr + at, noise.ptr + prng_below(&prng, noise.n - 20),
+               20);
     drop(noise);
     struct bytes fast = packed_of(CODEC_ZSTD, 1, text), small = packed_of(CODEC_ZSTD, 19, text);
     assert_true(small.n < fast.n);
@@ -223,10 +232,12 @@ static void unknown_codec_and_too_little_room_are_refused(void **state)
     (void)state;
     struct bytes text = text_of(5000);
     assert_int_equal(codec_decompress(CODECS_N, text, to, sizeof to), E_BAD_CODEC);
-    assert_int_equal(codec_compress(CODECS_N, COMPRESS_LEVEL_DEFAULT, text, to, sizeof to), E_BAD_CODEC);
+    assert_int_equal(codec_compress(CODECS_N, COMPRESS_LEVEL_DEFAULT, text, to, sizeof to),
+                     E_BAD_CODEC);
     assert_int_equal(codec_compress(CODEC_GZIP, 99, text, to, sizeof to), E_INVALID);
     for (size_t c = 0; c < array_n(codecs); c++)
-        assert_int_equal(codec_compress(codecs[c], COMPRESS_LEVEL_DEFAULT, text, to, sizeof to), E_TOO_LARGE);
+        assert_int_equal(codec_compress(codecs[c], COMPRESS_LEVEL_DEFAULT, text, to, sizeof to),
+                         E_TOO_LARGE);
     drop(text);
 }
 

@@ -1,4 +1,5 @@
-/* directory_test.c - directory.c and sweep.c: taking, refusing, leaving and sweeping a log directory. */
+/* directory_test.c - directory.c and sweep.c: taking, refusing, leaving and sweeping a log
+ * directory. */
 #include "storage.h"
 
 #include <stdio.h>
@@ -37,7 +38,8 @@ static int teardown(void **state)
 static int take(int32_t node_id, const char *cluster_id)
 {
     why[0] = '\0';
-    return directory_take(&fault.disk, data, node_id, cluster_id, 42, &id, &is_clean, &lock_fd, why, sizeof why);
+    return directory_take(&fault.disk, data, node_id, cluster_id, 42, &id, &is_clean, &lock_fd, why,
+                          sizeof why);
 }
 
 static void leave(void)
@@ -221,7 +223,8 @@ static void every_failing_operation_leaves_nothing_half_made(void **state)
             assert_true(strlen(why) > 20);
             /* Gone, or formatted whole. */
             if (test_exists(root, "data"))
-                assert_true(test_exists(data, "meta.properties") && !test_exists(data, "meta.properties.tmp"));
+                assert_true(test_exists(data, "meta.properties") &&
+                            !test_exists(data, "meta.properties.tmp"));
             fault_disk_arm(&fault, 0, 0, false);
             assert_int_equal(take(1, ""), 0);
             disk_close(&fault.disk, lock_fd);
@@ -273,7 +276,8 @@ static void leaving_writes_checkpoints_and_the_clean_flag_last(void **state)
 
 static const char live_id[] = "MaqaqsjCS92Vm1VD5fJq6Q";
 
-static bool is_known(void *context, struct bytes topic, int32_t partition, const struct uuid *topic_id)
+static bool is_known(void *context, struct bytes topic, int32_t partition,
+                     const struct uuid *topic_id)
 {
     char text[UUID_TEXT_MAX];
     (void)context;
@@ -300,7 +304,8 @@ static bool has_name_with(const char *begin, const char *end)
     bool is_found = false;
     assert_int_equal(names_list(disk_posix(), root, &names), 0);
     for (uint32_t i = 0; i < names.n; i++)
-        is_found |= strncmp(names.v[i], begin, strlen(begin)) == 0 && strlen(names.v[i]) > strlen(end) &&
+        is_found |= strncmp(names.v[i], begin, strlen(begin)) == 0 &&
+                    strlen(names.v[i]) > strlen(end) &&
                     strcmp(names.v[i] + strlen(names.v[i]) - strlen(end), end) == 0;
     names_free(&names);
     return is_found;
@@ -315,7 +320,8 @@ static void make_all(void)
     make_partition("other-0", "AAAAAAAAAAAAAAAAAAAAAQ");
     test_file(make_partition("noid-0", NULL), "00000000000000000000.log", "x", 1);
     make_partition("cut-short-0", NULL);
-    test_file(make_partition("gone-0.0123456789abcdef0123456789abcdef-delete", live_id), "x.log.deleted", "x", 1);
+    test_file(make_partition("gone-0.0123456789abcdef0123456789abcdef-delete", live_id),
+              "x.log.deleted", "x", 1);
     make_partition("old-0.0123456789abcdef0123456789abcdef-stray", live_id);
     make_partition("__cluster_metadata-0", NULL);
     make_partition("lost+found", NULL);
@@ -361,7 +367,8 @@ static void sweep_that_failed_anywhere_is_completed_by_the_next(void **state)
             return;
         assert_int_equal(error, E_IO);
         fault_disk_arm(&fault, 0, 0, false);
-        assert_int_equal(directory_sweep(&fault.disk, root, is_known, NULL, &removed_n, &stray_n), 0);
+        assert_int_equal(directory_sweep(&fault.disk, root, is_known, NULL, &removed_n, &stray_n),
+                         0);
         assert_true(has_name_with("live-topic-3.", "-stray"));
         assert_true(has_name_with("noid-0.", "-stray"));
         assert_false(has_name_with("gone-0", ""));
@@ -376,7 +383,8 @@ static void partition_names_are_taken_apart_at_the_last_dash(void **state)
     assert_true(partition_name_parse("a-b-12", &topic, &partition));
     assert_true(bytes_equal_string(topic, "a-b"));
     assert_int_equal(partition, 12);
-    static const char *const bad[] = {"a", "-1", "a-", "a-x", "a-1x", "a-2147483648", "a-1.0123-delete", ""};
+    static const char *const bad[] = {
+        "a", "-1", "a-", "a-x", "a-1x", "a-2147483648", "a-1.0123-delete", ""};
     for (size_t i = 0; i < array_n(bad); i++)
         assert_false(partition_name_parse(bad[i], &topic, &partition));
 }
@@ -400,7 +408,8 @@ static void tidy_completes_a_compaction(void **state)
         if (step > 1)
             test_file(path, "00000000000000000000.index", "old", 3);
         assert_int_equal(partition_tidy(&fault.disk, path), 0);
-        assert_true(test_file_is(path, "00000000000000000000.log", sample_plain, sizeof sample_plain));
+        assert_true(
+            test_file_is(path, "00000000000000000000.log", sample_plain, sizeof sample_plain));
         assert_true(test_file_is(path, "00000000000000000000.index", "new", 3));
         assert_false(test_exists(path, "00000000000000000002.log"));
         assert_true(test_exists(path, "00000000000000000003.log"));

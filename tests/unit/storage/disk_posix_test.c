@@ -1,4 +1,5 @@
-/* disk_posix_test.c - disk_posix.c: the file system, its errors, the lock against Java's and our own. */
+/* disk_posix_test.c - disk_posix.c: the file system, its errors, the lock against Java's and our
+ * own. */
 #include "disk.h"
 
 #include <fcntl.h>
@@ -124,7 +125,8 @@ static void what_is_not_there_is_not_found(void **state)
     assert_int_equal(disk_list(disk, path_of("no"), note_name, &l), E_NOT_FOUND);
     test_file(directory, "f", "", 0);
     assert_int_equal(disk_open(disk, path_of("f"), DISK_DIRECTORY), E_NOT_FOUND);
-    assert_int_equal(disk_open(disk, path_of("f"), DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE), E_EXISTS);
+    assert_int_equal(disk_open(disk, path_of("f"), DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE),
+                     E_EXISTS);
 }
 
 static void full_device_is_told(void **state)

@@ -1,4 +1,5 @@
-/* epochs_test.c - epochs.c: entries, truncation at both ends, look-ups as Kafka answers them, the file. */
+/* epochs_test.c - epochs.c: entries, truncation at both ends, look-ups as Kafka answers them, the
+ * file. */
 #include "epochs.h"
 
 #include "samples.h"
@@ -135,9 +136,24 @@ static void text_empty_or_without_last_line_end_is_read(void **state)
 static void text_malformed_is_corrupt_and_changes_nothing(void **state)
 {
     static const char *const bad[] = {
-        "1\n0\n", "0", "0\n", "x\n0\n", "0\n1\n", "0\n2\n0 0\n", "0\n1\n0 0\n1 1\n", "0\n1\n0\n", "0\n1\n0 0 0\n",
-        "0\n1\n-1 0\n", "0\n1\n0 -1\n", "0\n2\n1 0\n1 5\n", "0\n2\n1 5\n2 5\n", "0\n-1\n",
-        "0\n1\n0 9223372036854775808\n", "0\n1\n2147483648 0\n", "0\n4294967296\n", "0\n1\n 0 0\n",
+        "1\n0\n",
+        "0",
+        "0\n",
+        "x\n0\n",
+        "0\n1\n",
+        "0\n2\n0 0\n",
+        "0\n1\n0 0\n1 1\n",
+        "0\n1\n0\n",
+        "0\n1\n0 0 0\n",
+        "0\n1\n-1 0\n",
+        "0\n1\n0 -1\n",
+        "0\n2\n1 0\n1 5\n",
+        "0\n2\n1 5\n2 5\n",
+        "0\n-1\n",
+        "0\n1\n0 9223372036854775808\n",
+        "0\n1\n2147483648 0\n",
+        "0\n4294967296\n",
+        "0\n1\n 0 0\n",
     };
     struct epochs e = three();
     (void)state;

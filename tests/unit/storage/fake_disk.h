@@ -1,8 +1,9 @@
 /*
  * fake_disk.h - disk.h for tests: a real disk whose n-th changing operation fails.
  *
- * Owner: the test. Counted are write, sync, truncate, make_directory, rename, unlink and creating opens. The one
- * whose number is fail_at fails with fail_error and is not done; with is_dead all later ones fail too.
+ * Owner: the test. Counted are write, sync, truncate, make_directory, rename, unlink and creating
+ * opens. The one whose number is fail_at fails with fail_error and is not done; with is_dead all
+ * later ones fail too.
  */
 #ifndef MILLRACE_FAKE_DISK_H
 #define MILLRACE_FAKE_DISK_H
@@ -16,6 +17,8 @@ struct fake_disk {
     int fail_error;
     bool is_dead;
     uint64_t opens_n, closes_n;
+    uint64_t syncs_n, sync_alls_n;
+    bool has_no_sync_all;
 };
 
 static inline struct fake_disk *fake_disk_of(struct disk *d)
@@ -53,13 +56,15 @@ static inline int64_t fake_disk_read(struct disk *d, int fd, void *to, uint64_t 
     return disk_read(fake_disk_of(d)->real, fd, to, n, pos);
 }
 
-static inline int fake_disk_write(struct disk *d, int fd, const void *from, uint64_t n, uint64_t pos)
+static inline int fake_disk_write(struct disk *d, int fd, const void *from, uint64_t n,
+                                  uint64_t pos)
 {
     return FAKE_DISK_CALL(d, disk_write(fake_disk_of(d)->real, fd, from, n, pos));
 }
 
 static inline int fake_disk_sync(struct disk *d, int fd)
 {
+    fake_disk_of(d)->syncs_n++;
     return FAKE_DISK_CALL(d, disk_sync(fake_disk_of(d)->real, fd));
 }
 
@@ -93,7 +98,8 @@ static inline int fake_disk_rename(struct disk *d, const char *from, const char 
     return FAKE_DISK_CALL(d, disk_rename(fake_disk_of(d)->real, from, to));
 }
 
-static inline int fake_disk_list(struct disk *d, const char *path, int (*each)(void *, const char *), void *context)
+static inline int fake_disk_list(struct disk *d, const char *path,
+                                 int (*each)(void *, const char *), void *context)
 {
     return disk_list(fake_disk_of(d)->real, path, each, context);
 }
@@ -108,12 +114,22 @@ static inline int fake_disk_space(struct disk *d, const char *path, struct disk_
     return disk_space(fake_disk_of(d)->real, path, out);
 }
 
+static inline int fake_disk_sync_all(struct disk *d, int fd)
+{
+    if (fake_disk_of(d)->has_no_sync_all)
+        return E_UNSUPPORTED;
+    fake_disk_of(d)->sync_alls_n++;
+    return FAKE_DISK_CALL(d, disk_sync_all(fake_disk_of(d)->real, fd));
+}
+
 static inline void fake_disk_init(struct fake_disk *f, struct disk *real)
 {
     static const struct disk_functions functions = {
-        fake_disk_open, fake_disk_close, fake_disk_read, fake_disk_write, fake_disk_sync, fake_disk_truncate,
-        fake_disk_stat, fake_disk_make_directory, fake_disk_remove_directory, fake_disk_unlink, fake_disk_rename,
-        fake_disk_list, fake_disk_lock, fake_disk_space,
+        fake_disk_open,   fake_disk_close,          fake_disk_read,
+        fake_disk_write,  fake_disk_sync,           fake_disk_truncate,
+        fake_disk_stat,   fake_disk_make_directory, fake_disk_remove_directory,
+        fake_disk_unlink, fake_disk_rename,         fake_disk_list,
+        fake_disk_lock,   fake_disk_space,          fake_disk_sync_all,
     };
     *f = (struct fake_disk){.disk = {.functions = &functions}, .real = real, .fail_error = E_IO};
 }

@@ -1,11 +1,13 @@
 /*
- * fake_io.h - io.h for tests: operations wait in a queue until the test completes them, on real descriptors.
+ * fake_io.h - io.h for tests: operations wait in a queue until the test completes them, on real
+ * descriptors.
  *
  * Owner: the test.
  *
- * fake_io_complete does the queued operation at a given place, so any order can be had; fake_io_run does all that
- * are queued. Every operation is counted when it is done, and the one whose number is fail_at fails with fail_errno
- * without being done; from then on, with is_dead, all fail. short_bytes > 0 cuts each transfer to so many bytes.
+ * fake_io_complete does the queued operation at a given place, so any order can be had; fake_io_run
+ * does all that are queued. Every operation is counted when it is done, and the one whose number is
+ * fail_at fails with fail_errno without being done; from then on, with is_dead, all fail.
+ * short_bytes > 0 cuts each transfer to so many bytes.
  */
 #ifndef MILLRACE_FAKE_IO_H
 #define MILLRACE_FAKE_IO_H
@@ -19,8 +21,8 @@
 struct fake_io {
     struct io io;
     struct list queue;
-    uint64_t done_n;      /* operations done or failed */
-    uint64_t fail_at;     /* the n-th fails; 0: none   */
+    uint64_t done_n;  /* operations done or failed */
+    uint64_t fail_at; /* the n-th fails; 0: none   */
     int fail_errno;
     bool is_dead;         /* after the first failure everything fails */
     uint32_t short_bytes; /* 0: transfers are whole */
@@ -58,18 +60,15 @@ static inline int32_t fake_io_do(struct fake_io *f, struct io_op *op)
 {
     f->done_n++;
     f->kinds_n[op->kind]++;
-    if (op->kind != IO_CLOSE && f->fail_at != 0 && (f->done_n == f->fail_at || (f->is_dead && f->done_n > f->fail_at)))
+    if (op->kind != IO_CLOSE && f->fail_at != 0 &&
+        (f->done_n == f->fail_at || (f->is_dead && f->done_n > f->fail_at)))
         return -f->fail_errno;
     switch ((enum io_kind)op->kind) {
     case IO_READ:
-    case IO_WRITE:
-        return (int32_t)fake_io_transfer(f, op);
-    case IO_SYNC:
-        return fdatasync(op->fd) == 0 ? 0 : -errno;
-    case IO_CLOSE:
-        return close(op->fd) == 0 ? 0 : -errno;
-    default:
-        check(false);
+    case IO_WRITE: return (int32_t)fake_io_transfer(f, op);
+    case IO_SYNC: return fdatasync(op->fd) == 0 ? 0 : -errno;
+    case IO_CLOSE: return close(op->fd) == 0 ? 0 : -errno;
+    default: check(false);
     }
 }
 
@@ -116,7 +115,8 @@ static inline int fake_io_wait(struct io *io, uint64_t ns_max)
 
 static inline void fake_io_init(struct fake_io *f)
 {
-    static const struct io_functions functions = {.submit = fake_io_submit, .poll = fake_io_poll, .wait = fake_io_wait};
+    static const struct io_functions functions = {
+        .submit = fake_io_submit, .poll = fake_io_poll, .wait = fake_io_wait};
     *f = (struct fake_io){.io = {.functions = &functions}, .fail_errno = EIO};
     list_init(&f->queue);
 }

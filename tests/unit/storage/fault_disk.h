@@ -1,5 +1,6 @@
 /*
- * fault_disk.h - a struct disk over another one whose n-th operation fails; and directories for tests.
+ * fault_disk.h - a struct disk over another one whose n-th operation fails; and directories for
+ * tests.
  *
  * Owner: the test.
  *
@@ -11,8 +12,8 @@
  *       ...                     the state is the old or the new one
  *   }
  *
- * A write that fails has written half of its bytes. close never fails; descriptors are counted, so a leak on an
- * error path shows (fault.fds_n).
+ * A write that fails has written half of its bytes. close never fails; descriptors are counted, so
+ * a leak on an error path shows (fault.fds_n).
  */
 #ifndef MILLRACE_FAULT_DISK_H
 #define MILLRACE_FAULT_DISK_H
@@ -29,10 +30,12 @@ struct fault_disk {
     uint64_t ops_n;   /* so far                           */
     uint64_t fail_at; /* 1 = the next one; 0 = never      */
     int error;
-    bool is_dead;     /* everything after it fails too    */
+    bool is_dead; /* everything after it fails too    */
     bool is_fired;
     int fds_n;        /* open now                         */
     uint64_t syncs_n; /* that succeeded                   */
+    uint64_t sync_alls_n;
+    bool has_no_sync_all;
 };
 
 static inline struct fault_disk *fault_of(struct disk *d)
@@ -124,7 +127,8 @@ static inline int fault_rename(struct disk *d, const char *from, const char *to)
     return error < 0 ? error : disk_rename(fault_of(d)->inner, from, to);
 }
 
-static inline int fault_list(struct disk *d, const char *path, int (*each)(void *, const char *), void *context)
+static inline int fault_list(struct disk *d, const char *path, int (*each)(void *, const char *),
+                             void *context)
 {
     int error = fault_next(fault_of(d));
     return error < 0 ? error : disk_list(fault_of(d)->inner, path, each, context);
@@ -140,6 +144,15 @@ static inline int fault_space(struct disk *d, const char *path, struct disk_spac
 {
     int error = fault_next(fault_of(d));
     return error < 0 ? error : disk_space(fault_of(d)->inner, path, out);
+}
+
+static inline int fault_sync_all(struct disk *d, int fd)
+{
+    struct fault_disk *f = fault_of(d);
+    int error = f->has_no_sync_all ? E_UNSUPPORTED : fault_next(f);
+    error = error < 0 ? error : disk_sync_all(f->inner, fd);
+    f->sync_alls_n += error == 0;
+    return error;
 }
 
 static inline void fault_disk_init(struct fault_disk *f, struct disk *inner)
@@ -159,6 +172,7 @@ static inline void fault_disk_init(struct fault_disk *f, struct disk *inner)
         .list = fault_list,
         .lock = fault_lock,
         .space = fault_space,
+        .sync_all = fault_sync_all,
     };
     *f = (struct fault_disk){.disk = {&functions}, .inner = inner};
 }
@@ -183,7 +197,8 @@ unused __attribute__((noinline)) static void test_directory(char path[DISK_PATH_
         abort();
 }
 
-unused __attribute__((noinline)) static void test_path(char path[DISK_PATH_MAX], const char *directory, const char *name)
+unused __attribute__((noinline)) static void test_path(char path[DISK_PATH_MAX],
+                                                       const char *directory, const char *name)
 {
     if ((size_t)snprintf(path, DISK_PATH_MAX, "%s/%s", directory, name) >= DISK_PATH_MAX)
         abort();
@@ -213,18 +228,22 @@ unused __attribute__((noinline)) static void test_directory_remove(char *path)
 }
 
 /* Makes a file with these bytes. */
-unused __attribute__((noinline)) static void test_file(const char *directory, const char *name, const void *from, size_t n)
+unused __attribute__((noinline)) static void test_file(const char *directory, const char *name,
+                                                       const void *from, size_t n)
 {
     char path[DISK_PATH_MAX];
     test_path(path, directory, name);
     int fd = disk_open(disk_posix(), path, DISK_WRITE | DISK_CREATE);
-    if (fd < 0 || disk_truncate(disk_posix(), fd, 0) < 0 || disk_write(disk_posix(), fd, from, n, 0) < 0)
+    if (fd < 0 || disk_truncate(disk_posix(), fd, 0) < 0 ||
+        disk_write(disk_posix(), fd, from, n, 0) < 0)
         abort();
     disk_close(disk_posix(), fd);
 }
 
 /* The bytes of a file, -1 when there is none. */
-unused __attribute__((noinline)) static int64_t test_file_read(const char *directory, const char *name, void *to, size_t max)
+unused __attribute__((noinline)) static int64_t test_file_read(const char *directory,
+                                                               const char *name, void *to,
+                                                               size_t max)
 {
     char path[DISK_PATH_MAX];
     test_path(path, directory, name);
@@ -236,10 +255,12 @@ unused __attribute__((noinline)) static int64_t test_file_read(const char *direc
     return n;
 }
 
-unused __attribute__((noinline)) static bool test_file_is(const char *directory, const char *name, const void *bytes, size_t n)
+unused __attribute__((noinline)) static bool test_file_is(const char *directory, const char *name,
+                                                          const void *bytes, size_t n)
 {
     static uint8_t room[1 << 16];
-    return test_file_read(directory, name, room, sizeof room) == (int64_t)n && memcmp(room, bytes, n) == 0;
+    return test_file_read(directory, name, room, sizeof room) == (int64_t)n &&
+           memcmp(room, bytes, n) == 0;
 }
 
 unused __attribute__((noinline)) static bool test_exists(const char *directory, const char *name)

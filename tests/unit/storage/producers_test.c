@@ -1,4 +1,5 @@
-/* producers_test.c - producers.c: sequences, epochs, duplicates, transactions, the bound, expiry, snapshots. */
+/* producers_test.c - producers.c: sequences, epochs, duplicates, transactions, the bound, expiry,
+ * snapshots. */
 #include "producers.h"
 
 #include <stdlib.h>
@@ -34,8 +35,12 @@ static void world_fini(struct world *w)
 
 static struct batch batch_of(int64_t producer_id, int16_t epoch, int32_t sequence, int32_t n)
 {
-    return (struct batch){.producer_id = producer_id, .producer_epoch = epoch, .base_sequence = sequence,
-                          .last_delta = n - 1, .records_n = n, .max_timestamp = 1000 + sequence};
+    return (struct batch){.producer_id = producer_id,
+                          .producer_epoch = epoch,
+                          .base_sequence = sequence,
+                          .last_delta = n - 1,
+                          .records_n = n,
+                          .max_timestamp = 1000ll + sequence};
 }
 
 /* Checks, and appends when that is the verdict. */
@@ -196,9 +201,11 @@ static void marker_raises_epoch_and_fences(void **state)
     assert_int_equal(producers_end_txn(w.pool, &w.log, 1, 3, 7, 1, NOW_MS, &first), E_BAD_EPOCH);
     assert_int_equal(producers_first_open(&w.log), 0);
     assert_int_equal(producers_end_txn(w.pool, &w.log, 1, 5, 7, 1, NOW_MS, &first), 0);
-    assert_int_equal(producers_end_txn(w.pool, &w.log, 1, 5, 6, 2, NOW_MS, &first), E_BAD_TXN_STATE);
+    assert_int_equal(producers_end_txn(w.pool, &w.log, 1, 5, 6, 2, NOW_MS, &first),
+                     E_BAD_TXN_STATE);
     assert_int_equal(append_txn(&w, 1, 4, 1), E_BAD_EPOCH);
-    assert_int_equal(append_txn(&w, 1, 5, 1), E_OUT_OF_ORDER); /* after a marker a new epoch begins at 0 */
+    assert_int_equal(append_txn(&w, 1, 5, 1),
+                     E_OUT_OF_ORDER); /* after a marker a new epoch begins at 0 */
     assert_int_equal(append_txn(&w, 1, 5, 0), 0);
     world_fini(&w);
 }
@@ -339,10 +346,12 @@ static void snapshot_damaged_anywhere_is_corrupt_and_leaves_nothing(void **state
     struct world w = world_of(10);
     (void)state;
     for (uint32_t n = 0; n < sizeof copy; n++) {
-        assert_int_equal(producers_snapshot_decode(w.pool, &w.log, bytes_of(sample_snapshot, n)), E_CORRUPT);
+        assert_int_equal(producers_snapshot_decode(w.pool, &w.log, bytes_of(sample_snapshot, n)),
+                         E_CORRUPT);
         memcpy(copy, sample_snapshot, sizeof copy);
         copy[n] ^= 0x10;
-        assert_int_equal(producers_snapshot_decode(w.pool, &w.log, bytes_of(copy, sizeof copy)), E_CORRUPT);
+        assert_int_equal(producers_snapshot_decode(w.pool, &w.log, bytes_of(copy, sizeof copy)),
+                         E_CORRUPT);
         assert_int_equal(w.log.n, 0);
         assert_int_equal(producers_first_open(&w.log), -1);
     }
@@ -359,7 +368,8 @@ static void snapshot_with_more_open_than_the_pool_holds_is_refused(void **state)
     uint64_t n = producers_snapshot_bytes(&w.log);
     assert_true(n <= sizeof to);
     producers_snapshot_encode(&w.log, to);
-    assert_int_equal(producers_snapshot_decode(small.pool, &small.log, bytes_of(to, n)), E_NO_MEMORY);
+    assert_int_equal(producers_snapshot_decode(small.pool, &small.log, bytes_of(to, n)),
+                     E_NO_MEMORY);
     assert_int_equal(small.log.n, 0);
     world_fini(&small);
     world_fini(&w);
@@ -386,7 +396,8 @@ static void open_transactions_of_a_snapshot_are_ordered_by_offset(void **state)
     world_fini(&w);
 }
 
-/* Random appends, markers, expiries against a plain table: the first open offset and the counts must agree. */
+/* Random appends, markers, expiries against a plain table: the first open offset and the counts
+ * must agree. */
 static void random_history_agrees_with_a_model(void **state)
 {
     enum { IDS = 40 };
@@ -406,7 +417,8 @@ static void random_history_agrees_with_a_model(void **state)
             next[at]++;
             open[at] = open[at] < 0 ? offset : open[at];
         } else {
-            assert_int_equal(producers_end_txn(w.pool, &w.log, at, 0, 0, w.end++, NOW_MS, &first), 0);
+            assert_int_equal(producers_end_txn(w.pool, &w.log, at, 0, 0, w.end++, NOW_MS, &first),
+                             0);
             assert_int_equal(first, open[at]);
             open[at] = -1;
         }

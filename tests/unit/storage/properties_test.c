@@ -21,7 +21,8 @@ static void is_end(struct bytes *text)
 
 static void separators_and_blanks_are_javas(void **state)
 {
-    struct bytes text = bytes_of_string("a=1\nb:2\r\nc 3\r  d \t=  4 \n\n   \ne\nf=\ng==x\nh : = y");
+    struct bytes text =
+        bytes_of_string("a=1\nb:2\r\nc 3\r  d \t=  4 \n\n   \ne\nf=\ng==x\nh : = y");
     (void)state;
     is_next(&text, "a", "1");
     is_next(&text, "b", "2");
@@ -44,7 +45,9 @@ static void comments_are_passed_over(void **state)
 
 static void escapes_are_read(void **state)
 {
-    struct bytes text = bytes_of_string("a\\:b=c\\=d\\:e\\\\\nk\\ y=\\tx\\n\\u0041\\u00e9\\u20AC\nlong=one, \\\n   two\\\r\n three\nz=\\");
+    struct bytes text =
+        bytes_of_string("a\\:b=c\\=d\\:e\\\\\nk\\ y=\\tx\\n\\u0041\\u00e9\\u20AC\nlong=one, \\\n   "
+                        "two\\\r\n three\nz=\\");
     (void)state;
     is_next(&text, "a:b", "c=d:e\\");
     is_next(&text, "k y", "\tx\nA\xc3\xa9\xe2\x82\xac");
@@ -76,7 +79,8 @@ static void bad_escapes_nul_and_too_long_are_refused(void **state)
 
 static void written_pair_is_escaped_and_reads_back(void **state)
 {
-    static const char *const pairs[][2] = {{"cluster.id", "a:b=c#!\\"}, {"k y", "  two"}, {"t", "\ttab\nline\r\f"}};
+    static const char *const pairs[][2] = {
+        {"cluster.id", "a:b=c#!\\"}, {"k y", "  two"}, {"t", "\ttab\nline\r\f"}};
     char to[256];
     (void)state;
     assert_int_equal(property_write(to, "k", "a:b"), strlen("k=a\\:b\n"));

@@ -1,4 +1,5 @@
-/* record_walk_test.c - record_walk.c: every rule, and the same verdict for every split of the bytes. */
+/* record_walk_test.c - record_walk.c: every rule, and the same verdict for every split of the
+ * bytes. */
 #include "batch.h"
 
 #include <stdio.h>
@@ -24,8 +25,8 @@ struct verdict {
 static const struct log_id id = {.topic = {(const uint8_t *)"cpt", 3}, .partition = 0};
 
 /* Feeds records in pieces of at most piece_max bytes; 0 = whole. */
-static struct verdict walk(struct bytes records, int32_t records_n, bool need_keys, uint32_t piece_max,
-                           struct prng *prng)
+static struct verdict walk(struct bytes records, int32_t records_n, bool need_keys,
+                           uint32_t piece_max, struct prng *prng)
 {
     struct batch b = {.base_timestamp = NOW_MS, .records_n = records_n};
     struct record_walk w;
@@ -69,7 +70,8 @@ static struct bytes three(int64_t t0, int64_t t1, int64_t t2, bool has_key)
     batch_begin(&b, memory, sizeof memory);
     assert_int_equal(batch_add(&b, NOW_MS, bytes_of_string("a"), bytes_of_string("value")), 0);
     assert_int_equal(batch_add(&b, NOW_MS + t0, bytes_of_string("a"), bytes_of_string("value")), 0);
-    assert_int_equal(batch_add_headers(&b, NOW_MS + t1, key, (struct bytes){NULL, 0}, bytes_of(headers, 7)), 0);
+    assert_int_equal(
+        batch_add_headers(&b, NOW_MS + t1, key, (struct bytes){NULL, 0}, bytes_of(headers, 7)), 0);
     assert_int_equal(batch_add(&b, NOW_MS + t2, bytes_of("", 0), bytes_of(sample_plain, 150)), 0);
     uint32_t n = batch_end(&b, 0, 0);
     return bytes_of(memory + BATCH_HEADER, n - BATCH_HEADER);
@@ -93,7 +95,8 @@ static void null_key_is_refused_only_when_keys_are_needed(void **state)
     struct verdict v = walk_all_splits(records, 4, true);
     assert_int_equal(v.error, E_INVALID_RECORD);
     assert_int_equal(v.bad_record_at, 2);
-    assert_string_equal(v.reason, "Compacted topic cannot accept message without key in topic partition cpt-0");
+    assert_string_equal(
+        v.reason, "Compacted topic cannot accept message without key in topic partition cpt-0");
 }
 
 static void time_outside_the_range_is_refused(void **state)
@@ -145,7 +148,8 @@ static void records_cut_anywhere_are_refused(void **state)
     (void)state;
     struct bytes records = three(0, 0, 0, true);
     for (uint32_t n = 0; n < records.n; n++)
-        assert_int_equal(walk_all_splits(bytes_of(records.ptr, n), 4, false).error, E_INVALID_RECORD);
+        assert_int_equal(walk_all_splits(bytes_of(records.ptr, n), 4, false).error,
+                         E_INVALID_RECORD);
 }
 
 static void offset_that_does_not_follow_is_refused(void **state)
@@ -163,21 +167,21 @@ static void record_with_a_wrong_length_is_refused(void **state)
     static const struct {
         uint8_t n, b[16];
     } bad[] = {
-        {6, {10, 0, 0, 0, 1, 1}},                       /* no room for headers                */
-        {1, {0}},                                       /* length 0                           */
-        {1, {1}},                                       /* length -1                          */
-        {7, {12, 0, 0, 0, 3, 1, 0}},                    /* key length -2                      */
-        {7, {12, 0, 0, 0, 1, 3, 0}},                    /* value length -2                    */
-        {7, {12, 0, 0, 0, 4, 1, 0}},                    /* the key takes the value's place    */
-        {7, {12, 0, 0, 0, 1, 8, 0}},                    /* the value runs out of the record   */
-        {7, {12, 0, 0, 0, 1, 1, 1}},                    /* -1 headers                         */
-        {7, {12, 0, 0, 0, 1, 1, 2}},                    /* a header that is not there         */
-        {8, {14, 0, 0, 0, 1, 1, 0, 0}},                 /* a byte too many                    */
-        {9, {16, 0, 0, 0, 1, 1, 2, 1, 0}},              /* null header key                    */
-        {9, {16, 0, 0, 0, 1, 1, 2, 0, 3}},              /* header value length -2             */
-        {10, {18, 0, 0, 0, 1, 1, 2, 0, 1, 0}},          /* a byte behind the headers          */
-        {6, {0x80, 0x80, 0x80, 0x80, 0x80, 0x01}},      /* a length of six bytes              */
-        {5, {0xff, 0xff, 0xff, 0xff, 0x7f}},            /* a length beyond 32 bits            */
+        {6, {10, 0, 0, 0, 1, 1}},                  /* no room for headers                */
+        {1, {0}},                                  /* length 0                           */
+        {1, {1}},                                  /* length -1                          */
+        {7, {12, 0, 0, 0, 3, 1, 0}},               /* key length -2                      */
+        {7, {12, 0, 0, 0, 1, 3, 0}},               /* value length -2                    */
+        {7, {12, 0, 0, 0, 4, 1, 0}},               /* the key takes the value's place    */
+        {7, {12, 0, 0, 0, 1, 8, 0}},               /* the value runs out of the record   */
+        {7, {12, 0, 0, 0, 1, 1, 1}},               /* -1 headers                         */
+        {7, {12, 0, 0, 0, 1, 1, 2}},               /* a header that is not there         */
+        {8, {14, 0, 0, 0, 1, 1, 0, 0}},            /* a byte too many                    */
+        {9, {16, 0, 0, 0, 1, 1, 2, 1, 0}},         /* null header key                    */
+        {9, {16, 0, 0, 0, 1, 1, 2, 0, 3}},         /* header value length -2             */
+        {10, {18, 0, 0, 0, 1, 1, 2, 0, 1, 0}},     /* a byte behind the headers          */
+        {6, {0x80, 0x80, 0x80, 0x80, 0x80, 0x01}}, /* a length of six bytes              */
+        {5, {0xff, 0xff, 0xff, 0xff, 0x7f}},       /* a length beyond 32 bits            */
         {12, {22, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1, 1, 0}}, /* an offset of six bytes */
     };
     (void)state;
@@ -196,11 +200,15 @@ static void any_record_attributes_pass(void **state)
 
 static void time_of_ten_bytes_passes_and_eleven_do_not(void **state)
 {
-    static const uint8_t ten[] = {30, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 1, 1, 0};
-    static const uint8_t over[] = {30, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 1, 1, 0};
+    static const uint8_t ten[] = {30,   0,    0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                  0xff, 0xff, 0xff, 1,    0,    1,    1,    0};
+    static const uint8_t over[] = {30,   0,    0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                   0xff, 0xff, 0xff, 2,    0,    1,    1,    0};
     (void)state;
-    assert_int_equal(walk_all_splits(bytes_of(ten, sizeof ten), 1, false).error, E_INVALID_TIMESTAMP);
-    assert_int_equal(walk_all_splits(bytes_of(over, sizeof over), 1, false).error, E_INVALID_RECORD);
+    assert_int_equal(walk_all_splits(bytes_of(ten, sizeof ten), 1, false).error,
+                     E_INVALID_TIMESTAMP);
+    assert_int_equal(walk_all_splits(bytes_of(over, sizeof over), 1, false).error,
+                     E_INVALID_RECORD);
 }
 
 static void changed_bytes_end_alike_for_every_split(void **state)
@@ -225,9 +233,11 @@ static void large_values_are_stepped_over_in_pieces(void **state)
     struct batch_builder b;
     (void)state;
     batch_begin(&b, memory, sizeof memory);
-    assert_int_equal(batch_add(&b, NOW_MS, (struct bytes){NULL, 0}, bytes_of(value, sizeof value)), 0);
+    assert_int_equal(batch_add(&b, NOW_MS, (struct bytes){NULL, 0}, bytes_of(value, sizeof value)),
+                     0);
     uint32_t n = batch_end(&b, 0, 0);
-    assert_int_equal(walk_all_splits(bytes_of(memory + BATCH_HEADER, n - BATCH_HEADER), 1, false).error, 0);
+    assert_int_equal(
+        walk_all_splits(bytes_of(memory + BATCH_HEADER, n - BATCH_HEADER), 1, false).error, 0);
 }
 
 int main(void)

@@ -1,9 +1,11 @@
 /*
- * rig.h - a whole store for tests: fake io, real helpers on a directory of its own, time as a number.
+ * rig.h - a whole store for tests: fake io, real helpers on a directory of its own, time as a
+ * number.
  *
  * Owner: the test.
  *
- * rig_turn is a worker's turn: completions, helpers, mail, store_flush. rig_settle turns until nothing moves.
+ * rig_turn is a worker's turn: completions, helpers, mail, store_flush. rig_settle turns until
+ * nothing moves.
  */
 #ifndef MILLRACE_RIG_H
 #define MILLRACE_RIG_H
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "checkpoint.h"
 #include "fake_disk.h"
 #include "fake_io.h"
 #include "plog.h"
@@ -44,11 +47,21 @@ static const struct uuid rig_topic_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 static inline struct log_config rig_log_config(void)
 {
     return (struct log_config){
-        .segment_bytes = GIB(1), .segment_ms = INT64_MAX / 2, .segment_index_bytes = 10 << 20,
-        .index_interval_bytes = 4096, .max_message_bytes = 16 << 20, .retention_ms = -1, .retention_bytes = -1,
-        .file_delete_delay_ms = 1000, .flush_messages = INT64_MAX, .flush_ms = INT64_MAX,
-        .timestamp_before_max_ms = INT64_MAX, .timestamp_after_max_ms = INT64_MAX, .is_deleted = true,
-        .codec = CODEC_PRODUCER, .durability = STORE_GROUP,
+        .segment_bytes = GIB(1),
+        .segment_ms = INT64_MAX / 2,
+        .segment_index_bytes = 10 << 20,
+        .index_interval_bytes = 4096,
+        .max_message_bytes = 16 << 20,
+        .retention_ms = -1,
+        .retention_bytes = -1,
+        .file_delete_delay_ms = 1000,
+        .flush_messages = INT64_MAX,
+        .flush_ms = INT64_MAX,
+        .timestamp_before_max_ms = INT64_MAX,
+        .timestamp_after_max_ms = INT64_MAX,
+        .is_deleted = true,
+        .codec = CODEC_PRODUCER,
+        .durability = STORE_GROUP,
     };
 }
 
@@ -73,8 +86,9 @@ static inline void rig_start(struct rig *r)
     timers_init(&r->timers, r->now.ns);
     assert_int_equal(helper_init(&r->files, &r->disk.disk, &r->posts[RIG_FILES], 1), 0);
     assert_int_equal(helper_init(&r->bulk, &r->disk.disk, &r->posts[RIG_BULK], 2), 0);
-    assert_int_equal(store_init(&r->store, &r->config, &r->io.io, &r->disk.disk, &r->pages, &r->timers,
-                                &r->posts[RIG_STORE], RIG_FILES, RIG_BULK), 0);
+    assert_int_equal(store_init(&r->store, &r->config, &r->io.io, &r->disk.disk, &r->pages,
+                                &r->timers, &r->posts[RIG_STORE], RIG_FILES, RIG_BULK),
+                     0);
 }
 
 static inline void rig_stop(struct rig *r)
@@ -94,15 +108,21 @@ static inline void rig_stop(struct rig *r)
 static inline void rig_init_pages(struct rig *r, uint64_t bytes)
 {
     memset(r, 0, sizeof *r);
-    strcpy(r->directory, "/tmp/store-test-XXXXXX");
-    assert_non_null(mkdtemp(r->directory));
+    strcpy(r->directory, "/dev/shm/store-test-XXXXXX"); /* memory: no test waits for a device */
+    if (mkdtemp(r->directory) == NULL) {
+        strcpy(r->directory, "/tmp/store-test-XXXXXX");
+        assert_non_null(mkdtemp(r->directory));
+    }
     fake_disk_init(&r->disk, disk_posix());
     r->region = aligned_alloc(PAGE_BLOCK, bytes);
     r->headers = malloc(pages_header_bytes(bytes));
     r->pages.bytes = bytes;
     r->now = (struct now){1000 * NS_PER_MS, RIG_WALL_MS};
-    r->config = (struct store_config){.group_ns_max = 2 * NS_PER_MS, .open_files_max = 1000, .producers_max = 1000,
-                                      .producer_expiration_ms = 86400000, .tail_bytes_max = 64 << 20,
+    r->config = (struct store_config){.group_ns_max = 2 * NS_PER_MS,
+                                      .open_files_max = 1000,
+                                      .producers_max = 1000,
+                                      .producer_expiration_ms = 86400000,
+                                      .tail_bytes_max = 64 << 20,
                                       .leader_epoch = 3};
     strcpy(r->config.directory, r->directory);
     r->log_config = rig_log_config();
@@ -183,7 +203,8 @@ static inline void rig_wait_ms(struct rig *r, int64_t ms)
 /* ── batches ── */
 
 /* A batch of n records of value_bytes each at `to`; every value tells its number. Returns bytes. */
-static inline uint32_t rig_batch(uint8_t *to, uint32_t max, uint32_t n, uint32_t value_bytes, uint8_t mark, int64_t ms)
+static inline uint32_t rig_batch(uint8_t *to, uint32_t max, uint32_t n, uint32_t value_bytes,
+                                 uint8_t mark, int64_t ms)
 {
     static uint8_t value[4 << 20];
     struct batch_builder b;
@@ -196,13 +217,14 @@ static inline uint32_t rig_batch(uint8_t *to, uint32_t max, uint32_t n, uint32_t
 }
 
 /* Appends bytes cut into slices of at most `piece`. */
-static inline int rig_append_bytes(struct rig *r, struct plog *log, const uint8_t *batch, uint32_t bytes,
-                                   uint32_t piece, struct append *out)
+static inline int rig_append_bytes(struct rig *r, struct plog *log, const uint8_t *batch,
+                                   uint32_t bytes, uint32_t piece, struct append *out)
 {
     uint32_t n = (bytes + piece - 1) / piece;
     struct slice *v = calloc(n + 1, sizeof *v);
     for (uint32_t i = 0; i < n; i++)
-        v[i] = (struct slice){batch + (size_t)i * piece, (uint32_t)min_u64(piece, bytes - i * piece), NULL};
+        v[i] = (struct slice){batch + (size_t)i * piece,
+                              (uint32_t)min_u64(piece, bytes - i * piece), NULL};
     struct slices from = {v, n, bytes};
     *out = (struct append){.from = &from, .bytes = bytes, .request_version = 9};
     int rc = plog_append(log, out, r->now);
@@ -211,8 +233,8 @@ static inline int rig_append_bytes(struct rig *r, struct plog *log, const uint8_
     return rc;
 }
 
-static inline int rig_append_to(struct rig *r, struct plog *log, uint32_t n, uint32_t value_bytes, uint8_t mark,
-                                struct append *out)
+static inline int rig_append_to(struct rig *r, struct plog *log, uint32_t n, uint32_t value_bytes,
+                                uint8_t mark, struct append *out)
 {
     static uint8_t batch[8 << 20];
     uint32_t bytes = rig_batch(batch, sizeof batch, n, value_bytes, mark, r->now.wall_ms);
@@ -247,10 +269,12 @@ static inline void rig_read_done(struct read *read, int error, struct now now)
 }
 
 /* Reads, turning until it is done. The caller releases. */
-static inline int rig_read(struct rig *r, struct plog *log, struct rig_read *rr, int64_t offset, uint32_t bytes_max)
+static inline int rig_read(struct rig *r, struct plog *log, struct rig_read *rr, int64_t offset,
+                           uint32_t bytes_max)
 {
-    *rr = (struct rig_read){.read = {.offset = offset, .bytes_max = bytes_max, .at_least_one = true,
-                                     .done = rig_read_done}};
+    *rr = (struct rig_read){
+        .read = {
+            .offset = offset, .bytes_max = bytes_max, .at_least_one = true, .done = rig_read_done}};
     int rc = plog_read(log, &rr->read, r->now);
     if (rc != E_AGAIN)
         return rc;
@@ -293,7 +317,8 @@ static inline int64_t rig_check_batches(const uint8_t *p, uint64_t bytes, int64_
 }
 
 /* Reads everything readable from `from` and checks it; returns where it ends. */
-static inline int64_t rig_read_all(struct rig *r, struct plog *log, int64_t from, uint32_t bytes_max)
+static inline int64_t rig_read_all(struct rig *r, struct plog *log, int64_t from,
+                                   uint32_t bytes_max)
 {
     for (;;) {
         struct rig_read rr;

@@ -40,19 +40,25 @@ struct plog {
     uint32_t epochs_n;
     struct aborted aborted[4];
     uint32_t aborted_n;
+    uint32_t producers_n;
 };
 
 struct store {
     struct list logs;
-    struct list reads; /* that wait for the disk */
-    bool is_instant;   /* appends are written and durable at once */
-    bool is_full;      /* appends get E_AGAIN */
-    bool is_disk_slow; /* reads get E_AGAIN and complete with store_disk */
-    int next_error;    /* of the next append */
+    struct plog *found; /* by the last look-up */
+    struct list reads;  /* that wait for the disk */
+    bool is_instant;    /* appends are written and durable at once */
+    bool is_full;       /* appends get E_AGAIN */
+    bool is_disk_slow;  /* reads get E_AGAIN and complete with store_disk */
+    int next_error;     /* of the next append */
     int32_t bad_record_at;
     const char *reason;
     struct list queries;
     bool is_bulk_slow; /* time queries wait for store_bulk */
+    struct list moves;         /* of starts, until the bulk's turn */
+    bool is_files_slow;        /* ... or later */
+    struct space_query *space; /* asked, answered in the bulk's turn */
+    bool is_busy;              /* no job is free */
     uint32_t lent_n, appends_n;
     int64_t duplicate_base; /* >= 0: the next append is a duplicate of the batch that began here */
 };
@@ -63,6 +69,7 @@ static struct store *fake_store_new(void)
     list_init(&s->logs);
     list_init(&s->reads);
     list_init(&s->queries);
+    list_init(&s->moves);
     s->is_instant = true;
     s->duplicate_base = -1;
     s->bad_record_at = -1;
@@ -95,10 +102,16 @@ static void fake_store_free(struct store *s)
 
 struct plog *store_log_find(struct store *s, const struct uuid *id, int32_t partition)
 {
+    struct plog *found = s->found; /* most ask in order: the next one is looked at first */
+    if (found != NULL && list_is_linked(&found->link) && found->link.next != &s->logs) {
+        found = list_entry(found->link.next, struct plog, link);
+        if (uuid_equal(&found->id, id) && found->partition == partition)
+            return s->found = found;
+    }
     list_for_each(l, next, &s->logs) {
         struct plog *log = list_entry(l, struct plog, link);
         if (uuid_equal(&log->id, id) && log->partition == partition)
-            return log;
+            return s->found = log;
     }
     return NULL;
 }
@@ -206,6 +219,64 @@ void plog_epoch_end(const struct plog *log, int32_t epoch, int32_t *found, int64
         *found = log->epochs[i].epoch;
         *end = i + 1 < log->epochs_n ? log->epochs[i + 1].start : log->o.end;
     }
+}
+
+/* ── start, producers, size ── */
+
+int plog_start_move(struct plog *log, struct start_move *move, struct now now)
+{
+    int64_t to = move->offset == START_AT_HIGH ? log->o.high : move->offset;
+    (void)now;
+    if (to < 0 || to > log->o.high)
+        return E_OFFSET_RANGE;
+    bool is_new = to > log->o.start;
+    log->o.start = max_i64(log->o.start, to);
+    move->start = log->o.start;
+    if (!is_new)
+        return 0;
+    list_init(&move->link);
+    list_append(&log->store->moves, &move->link);
+    return E_AGAIN;
+}
+
+/* The files helper has been there. */
+static void fake_moves_end(struct store *s, int error, struct now now)
+{
+    struct list *l;
+    while ((l = list_pop(&s->moves)) != NULL) {
+        struct start_move *move = list_entry(l, struct start_move, link);
+        move->done(move, error, now);
+    }
+}
+
+uint32_t plog_producers(const struct plog *log, struct producer_state *to, uint32_t max)
+{
+    for (uint32_t i = 0; i < log->producers_n && i < max; i++)
+        to[i] = (struct producer_state){5000 + i, 0, (int32_t)i, 77, -1, -1};
+    return log->producers_n;
+}
+
+uint64_t plog_bytes(const struct plog *log)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < log->batches_n; i++)
+        bytes += log->batches[i].bytes;
+    return bytes;
+}
+
+const char *store_directory(const struct store *store)
+{
+    (void)store;
+    return "/data";
+}
+
+int store_space(struct store *store, struct space_query *query)
+{
+    query->total_bytes = query->usable_bytes = -1;
+    if (store->is_busy)
+        return 0;
+    store->space = query;
+    return E_AGAIN;
 }
 
 /* ── appending ── */
@@ -372,6 +443,15 @@ static void fake_bulk(struct store *s, struct now now)
     for (struct list *l; (l = list_pop(&s->queries)) != NULL;)
         fake_query_end(container_of(container_of(l, struct mail, link), struct time_query, mail),
                        now);
+    if (!s->is_files_slow)
+        fake_moves_end(s, 0, now);
+    if (s->space == NULL)
+        return;
+    struct space_query *query = s->space;
+    s->space = NULL;
+    query->total_bytes = 1000;
+    query->usable_bytes = 400;
+    query->done(query, now);
 }
 
 #endif

@@ -241,6 +241,35 @@ static void trap_10_append_wakes_a_parked_fetch(void **state)
     }
 }
 
+/* Design 2: what waits gives its memory back. */
+static void parked_fetch_keeps_one_small_page(void **state)
+{
+    (void)state;
+    enum { FETCHES = 40, PARTITIONS = 24 };
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", PARTITIONS);
+    struct client c = client_connect(bed);
+    bed_fill(bed, t, 1);
+    client_ask(&c, FETCH, 12, fetch_of(bed, t, PARTITIONS, 0));
+    bed_turns(bed, 2);
+    uint64_t before = bed->workers[0].pages.used_bytes;
+    for (int i = 0; i < FETCHES; i++) {
+        struct fetch_request *q = fetch_of(bed, t, PARTITIONS, i % 2);
+        q->max_wait_ms = 30000;
+        q->min_bytes = 1 << 20; /* every second one has read something, and gives it back */
+        client_send(&c, FETCH, 12, q);
+    }
+    bed_turns(bed, 10);
+    assert_int_equal(bed->workers[0].kafka->states_n[REQUEST_PARKED], FETCHES);
+    assert_int_equal(bed->workers[0].store->lent_n, 0);
+    assert_int_equal(bed->workers[0].pages.used_bytes - before, FETCHES * PAGE_SMALL);
+    bed_reset_conns(bed, 0);
+    bed_turns(bed, 3);
+    assert_true(bed->workers[0].pages.used_bytes <= before);
+    client_close(&c);
+    bed_free(bed);
+}
+
 static void max_wait_is_honoured(void **state)
 {
     (void)state;
@@ -446,6 +475,7 @@ static void log_dropped_while_parked_ends_the_fetch(void **state)
     bed_turns(bed, 5);
     struct plog *log = bed_log(bed, t, 0);
     list_del(&log->link);
+    bed->workers[0].store->found = NULL;
     fake_wake(log, E_NOT_FOUND, bed->now);
     free(log);
     const struct fetch_response *p = client_answer(&c, FETCH, 12, id);
@@ -472,6 +502,7 @@ static void closing_at_any_turn_releases_everything(void **state)
                 for (int i = 0; i < 3; i++) {
                     struct fetch_request *q = fetch_of(bed, t, 6, 0);
                     q->max_wait_ms = 30000;
+                    q->min_bytes = mode == 1 ? 1 << 20 : 1;
                     client_send(&c, FETCH, 12, q);
                 }
                 bed_turns(bed, turns);
@@ -507,6 +538,7 @@ int main(void)
         TEST(trap_9_first_batch_comes_only_once),
         TEST(max_bytes_is_kept_over_partitions_and_homes),
         TEST(trap_10_append_wakes_a_parked_fetch),
+        TEST(parked_fetch_keeps_one_small_page),
         TEST(max_wait_is_honoured),
         TEST(min_bytes_is_summed_over_partitions),
         TEST(consumers_see_only_what_is_durable),

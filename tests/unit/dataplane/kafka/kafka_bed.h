@@ -22,7 +22,11 @@
 
 #include "conn.h"
 #include "control.h"
+#ifdef KAFKA_BED_REAL
+#include "real_store.h"
+#else
 #include "fake_store.h"
+#endif
 #include "hash.h"
 #include "inside.h"
 #include "kafka.h"
@@ -55,7 +59,7 @@ struct bed {
     struct list at_control; /* operations the fake control keeps back */
     bool is_control_slow;
     bool is_control_refusing; /* answers NULL */
-    uint32_t control_n;
+    uint32_t control_n, cancelled_n;
     struct post *posts[BED_WORKERS_MAX + 1];
     struct io io;
     struct now now;
@@ -103,9 +107,13 @@ static struct view_topic *bed_topic(struct bed *bed, const char *name, int32_t n
     for (int32_t i = 0; i < n; i++) {
         t->partitions[i] = (struct view_partition){1, 4, (uint8_t)(i % bed->workers_n)};
         struct plog *log = fake_log_new(bed->workers[i % bed->workers_n].store, &t->id, i);
+#ifndef KAFKA_BED_REAL
         log->epoch = 4;
         log->epochs[0].epoch = 4;
         log->epochs_n = 1;
+#else
+        t->partitions[i].leader_epoch = plog_epoch(log);
+#endif
     }
     check(bed->view.topics_n < BED_TOPICS_MAX);
     bed->topics[bed->view.topics_n++] = t;
@@ -261,11 +269,36 @@ static void bed_control_answer(struct bed *bed, struct control_op *op)
     mail_answer(&bed->control, &op->mail);
 }
 
+/* The rig's helpers run inside a worker's turn, so with it everything is one thread. */
+static void bed_thread(const void *thread)
+{
+#ifdef KAFKA_BED_REAL
+    thread = NULL;
+#endif
+    thread_self = thread;
+}
+
+/* As control does: an op that waits for others comes back at once. */
+static void bed_control_cancel(struct bed *bed, struct mail *mail)
+{
+    struct control_op *op = container_of(mail, struct cancel_op, mail)->op;
+    bed->cancelled_n++;
+    list_for_each(l, next, &bed->at_control)
+        if (l == &op->mail.link) {
+            list_del(l);
+            bed_control_answer(bed, op);
+        }
+    mail_answer(&bed->control, mail);
+}
+
 static void bed_control_turn(struct bed *bed)
 {
-    thread_self = &bed->control;
+    bed_thread(&bed->control);
     for (struct mail *mail; (mail = mail_read(&bed->control, &bed->control_mail_at)) != NULL;)
-        list_append(&bed->at_control, &mail->link);
+        if (mail->kind == MAIL_CANCEL)
+            bed_control_cancel(bed, mail);
+        else
+            list_append(&bed->at_control, &mail->link);
     while (!bed->is_control_slow && !list_is_empty(&bed->at_control))
         bed_control_answer(bed,
                            container_of(list_entry(list_pop(&bed->at_control), struct mail, link),
@@ -277,14 +310,21 @@ static void bed_control_turn(struct bed *bed)
 
 static void bed_worker_turn(struct bed *bed, struct bed_worker *w)
 {
-    thread_self = w;
+    bed_thread(w);
     for (struct mail *mail; (mail = mail_read(&w->post, &w->mail_at)) != NULL;)
         kafka_mail(w->kafka, &bed->view, mail, bed->now);
+#ifdef KAFKA_BED_REAL
+    real_turn_in(w->store, bed->now);
+#else
     fake_bulk(w->store, bed->now);
+#endif
     timers_run(&w->timers, bed->now, 1000);
     kafka_turn(w->kafka, &bed->view, bed->now);
     for (uint32_t i = 0; i < bed->config.requests_max; i++)
         request_invariants(&w->kafka->requests[i]);
+#ifdef KAFKA_BED_REAL
+    real_turn_out(w->store, bed->now);
+#endif
     conns_send_ready(w->conns, bed->now);
     mail_flush(&w->post);
 }
@@ -317,9 +357,11 @@ static void bed_free(struct bed *bed)
 {
     bed->is_control_slow = false;
     for (uint8_t i = 0; i < bed->workers_n; i++) {
+#ifndef KAFKA_BED_REAL
         struct store *s = bed->workers[i].store;
         s->is_full = s->is_disk_slow = false;
         fake_disk(s, 0, bed->now);
+#endif
         conns_stop(bed->workers[i].conns, bed->now.ns);
     }
     for (int i = 0; i < BED_TURNS && !bed_is_quiet(bed); i++)
@@ -331,6 +373,7 @@ static void bed_free(struct bed *bed)
         assert_int_equal(w->kafka->large_bytes, 0);
         assert_int_equal(w->kafka->answer_bytes, 0);
         assert_int_equal(w->kafka->control_n, 0);
+        assert_int_equal(w->kafka->join_n, 0);
         conns_fini(w->conns);
         kafka_fini(w->kafka);
         assert_int_equal(w->timers.n, 0);
@@ -591,7 +634,7 @@ static const struct fetch_response_responses_partitions *fetched(const struct fe
     return &p->responses->partitions[at];
 }
 
-static uint64_t bed_stat(const struct bed *bed, enum stat at)
+static uint64_t bed_stat(const struct bed *bed, enum stat_at at)
 {
     uint64_t sum = 0;
     for (uint8_t i = 0; i < bed->workers_n; i++)
@@ -602,12 +645,13 @@ static uint64_t bed_stat(const struct bed *bed, enum stat at)
 /* A warning-free way to have helpers that a program does not use. */
 static inline void bed_unused(void)
 {
-    (void)batch_of_bytes, (void)produce_to, (void)fetch_of, (void)produced, (void)fetched,
-        (void)bed_stat;
-    (void)client_ask, (void)client_expect_end, (void)client_close, (void)client_connect,
-        (void)bed_new;
-    (void)bed_reset_conns, (void)client_connect_to, (void)bed_free, (void)fake_written,
-        (void)fake_durable_all, (void)bed_log, (void)batch_of, (void)bed_turns;
+    (void)batch_of_bytes, (void)produce_to, (void)fetch_of, (void)produced, (void)fetched;
+    (void)client_ask, (void)client_expect_end, (void)client_close, (void)client_connect;
+    (void)bed_reset_conns, (void)client_connect_to, (void)bed_free, (void)bed_stat, (void)bed_new;
+    (void)bed_log, (void)batch_of, (void)bed_turns;
+#ifndef KAFKA_BED_REAL
+    (void)fake_written, (void)fake_durable_all;
+#endif
 }
 
 #endif

@@ -59,6 +59,47 @@ static void metadata_of_every_version_names_leaders(void **state)
     bed_free(bed);
 }
 
+/* Trap 34: an id is its 16 bytes, as they are, in questions and answers. */
+static void trap_34_topic_ids_are_raw_bytes(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", 1);
+    struct client c = client_connect(bed);
+    for (int i = 0; i < 16; i++)
+        t->id.b[i] = (uint8_t)(0xf0 + i);
+    struct metadata_request *q = metadata_of(bed, 1);
+    q->topics->topic_id = t->id;
+    const struct metadata_response *p = client_ask(&c, METADATA, 13, q);
+    assert_int_equal(p->topics->error_code, 0);
+    assert_memory_equal(p->topics->topic_id.b, t->id.b, 16);
+    client_close(&c);
+    bed_free(bed);
+}
+
+/* Trap 35: Metadata tells the epoch that Fetch then checks. */
+static void trap_35_epoch_of_metadata_is_accepted_by_fetch(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", 1);
+    struct client c = client_connect(bed);
+    for (int32_t epoch = 4; epoch < 7; epoch++) {
+        t->partitions[0].leader_epoch = epoch; /* as after an unclean start */
+        const struct metadata_response *p = client_ask(&c, METADATA, 9, metadata_of_name(bed, "t"));
+        assert_int_equal(p->topics->partitions->leader_epoch, epoch);
+        struct fetch_request *q = fetch_of(bed, t, 1, 0);
+        q->topics->partitions->current_leader_epoch = p->topics->partitions->leader_epoch;
+        const struct fetch_response *f = client_ask(&c, 1, 12, q);
+        assert_int_equal(fetched(f, 0)->error_code, 0);
+        q->topics->partitions->current_leader_epoch = epoch - 1;
+        f = client_ask(&c, 1, 12, q);
+        assert_int_equal(fetched(f, 0)->error_code, 74);
+    }
+    client_close(&c);
+    bed_free(bed);
+}
+
 /* Trap 36. */
 static void trap_36_address_is_that_of_the_listener_used(void **state)
 {
@@ -224,12 +265,37 @@ static void authorized_operations_only_when_asked(void **state)
     bed_free(bed);
 }
 
+/* Asks for everything, while another client is served every turn; returns the answer and the turns.
+ */
+static const struct metadata_response *ask_everything(struct bed *bed, int16_t version,
+                                                      uint32_t *turns)
+{
+    struct client c = client_connect(bed), other = client_connect(bed);
+    struct metadata_request *q = metadata_of(bed, 0);
+    q->topics_n = version == 0 ? 0 : -1;
+    q->include_topic_authorized_operations = version >= 8;
+    q->include_cluster_authorized_operations = version >= 8 && version <= 10;
+    q->allow_auto_topic_creation = version < 4;
+    int32_t id = client_send(&c, METADATA, version, q);
+    for (*turns = 0; *turns < BED_TURNS && !client_has_answer(&c); (*turns)++) {
+        int32_t mine = client_send(&other, METADATA, 12, metadata_of(bed, 0));
+        bed_turn(bed);
+        assert_true(client_has_answer(&other));
+        client_answer(&other, METADATA, 12, mine);
+    }
+    const struct metadata_response *p = client_answer(&c, METADATA, version, id);
+    client_close(&c);
+    client_close(&other);
+    return p;
+}
+
 /* 50,000 partitions over several topics: spread over turns, other clients go on meanwhile. */
 static void metadata_of_50000_partitions_is_spread_over_turns(void **state)
 {
     (void)state;
     struct bed *bed = bed_new(1);
     static const char *const names[] = {"big0", "big1", "big2", "big3", "big4"};
+    uint32_t turns;
     for (size_t i = 0; i < array_n(names); i++) {
         struct view_topic *t = calloc(1, sizeof *t + 10000 * sizeof t->partitions[0]);
         t->name = bytes_of_string(names[i]);
@@ -239,32 +305,123 @@ static void metadata_of_50000_partitions_is_spread_over_turns(void **state)
             t->partitions[j] = (struct view_partition){1, 0, 0};
         bed->topics[bed->view.topics_n++] = t;
     }
-    struct client c = client_connect(bed), other = client_connect(bed);
+    for (int16_t version = 0; version <= 13; version++) {
+        const struct metadata_response *p = ask_everything(bed, version, &turns);
+        assert_in_range(turns, 5, BED_TURNS - 1);
+        assert_int_equal(p->topics_n, 5);
+        for (int i = 0; i < 5; i++) {
+            assert_true(bytes_equal_string(p->topics[i].name, names[i]));
+            assert_int_equal(p->topics[i].partitions_n, 10000);
+            assert_int_equal(p->topics[i].partitions[9999].partition_index, 9999);
+            assert_int_equal(p->topics[i].topic_authorized_operations,
+                             version >= 8 ? 3576 : INT32_MIN);
+        }
+        assert_int_equal(p->cluster_authorized_operations,
+                         version >= 8 && version <= 10 ? 8096 : INT32_MIN);
+        assert_int_equal(p->error_code, 0);
+        assert_int_equal(p->brokers_n, 1);
+    }
+    bed_free(bed);
+}
+
+/* As many partitions in topics of one each: more than one piece of memory holds as structs. */
+static void metadata_of_50000_topics_is_whole(void **state)
+{
+    (void)state;
+    enum { TOPICS = 50000, NAME = 12 };
+    struct bed *bed = bed_new(1);
+    struct view_topic **all = calloc(TOPICS, sizeof *all), **before = bed->view.topics;
+    char *names = calloc(TOPICS, NAME);
+    uint32_t turns;
+    for (int i = 0; i < TOPICS; i++) {
+        struct view_topic *t = calloc(1, sizeof *t + sizeof t->partitions[0]);
+        snprintf(names + i * NAME, NAME, "t%07d", i);
+        t->name = bytes_of_string(names + i * NAME);
+        t->partitions_n = 1;
+        t->partitions[0] = (struct view_partition){1, 0, 0};
+        all[i] = t;
+    }
+    bed->view.topics = all;
+    bed->view.topics_n = TOPICS;
+    struct client c = client_connect(bed);
     struct metadata_request *q = metadata_of(bed, 0);
     q->topics_n = -1;
-    q->topics = NULL;
-    int32_t id = client_send(&c, METADATA, 12, q);
-    uint32_t turns = 0;
-    for (; turns < BED_TURNS && !client_has_answer(&c); turns++) {
-        int32_t mine = client_send(&other, METADATA, 12, metadata_of(bed, 0));
+    client_send(&c, METADATA, 12, q);
+    for (turns = 0; turns < BED_TURNS && !client_has_answer(&c); turns++)
         bed_turn(bed);
-        assert_true(client_waits(&other, 1));
-        client_answer(&other, METADATA, 12, mine);
-        turns++;
-    }
     assert_in_range(turns, 10, BED_TURNS - 1);
-    const struct metadata_response *p = client_answer(&c, METADATA, 12, id);
-    assert_int_equal(p->topics_n, 5);
-    for (int i = 0; i < 5; i++) {
-        assert_int_equal(p->topics[i].partitions_n, 10000);
-        assert_int_equal(p->topics[i].partitions[9999].partition_index, 9999);
+    assert_int_equal(c.in_n, 4 + load_u32(c.in));
+    const uint8_t *at = c.in,
+                  *end = c.in + c.in_n; /* too long for the codec's client side: names in order */
+    for (int i = 0; i < TOPICS; i++) {
+        at = memmem(at, (size_t)(end - at), all[i]->name.ptr, all[i]->name.n);
+        assert_non_null(at);
     }
     client_close(&c);
-    client_close(&other);
+    bed->view.topics = before;
+    bed->view.topics_n = 0;
+    for (int i = 0; i < TOPICS; i++)
+        free(all[i]);
+    free(all);
+    free(names);
+    bed_free(bed);
+}
+
+/* Topics come and go while everything is being told: each that was there all the time is told once.
+ */
+static void metadata_goes_on_in_a_changed_view(void **state)
+{
+    (void)state;
+    enum { BIG = 3000 };
+    struct bed *bed = bed_new(1);
+    static const char *const names[] = {"a", "c", "e", "g", "i", "k"};
+    struct view_topic *topics[array_n(names)];
+    for (size_t i = 0; i < array_n(names); i++) {
+        struct view_topic *t = calloc(1, sizeof *t + BIG * sizeof t->partitions[0]);
+        t->name = bytes_of_string(names[i]);
+        t->partitions_n = BIG;
+        topics[i] = bed->topics[bed->view.topics_n++] = t;
+    }
+    struct client c = client_connect(bed);
+    struct metadata_request *q = metadata_of(bed, 0);
+    q->topics_n = -1;
+    int32_t id = client_send(&c, METADATA, 12, q);
+    bed_turn(bed);                                                        /* a and c */
+    memmove(bed->topics + 1, bed->topics + 2, 4 * sizeof bed->topics[0]); /* c goes */
+    free(topics[1]);
+    bed->view.topics_n--;
+    bed_topic(bed, "h", 1);
+    bed_topic(bed, "b", 1);
+    const struct metadata_response *p = client_answer(&c, METADATA, 12, id);
+    static const char *const told[] = {"a", "c", "e", "g", "h", "i", "k"};
+    assert_int_equal(p->topics_n, array_n(told));
+    for (size_t i = 0; i < array_n(told); i++)
+        assert_true(bytes_equal_string(p->topics[i].name, told[i]));
+    client_close(&c);
     bed_free(bed);
 }
 
 /* ── FindCoordinator ── */
+
+/* Control is asked to make __consumer_offsets; meanwhile there is no coordinator. */
+static void coordinator_without_its_topic_is_not_available(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    struct bytes key = bytes_of_string("g1");
+    struct find_coordinator_request q = {.key = key};
+    const struct find_coordinator_response *p = client_ask(&c, FIND_COORDINATOR, 2, &q);
+    assert_int_equal(p->error_code, 15);
+    assert_int_equal(p->node_id, -1);
+    q = (struct find_coordinator_request){bytes_of_string(""), 0, &key, 1};
+    p = client_ask(&c, FIND_COORDINATOR, 6, &q);
+    assert_int_equal(p->coordinators->error_code, 15);
+    assert_int_equal(p->coordinators->node_id, -1);
+    assert_int_equal(bed->control_n, 2);
+    client_close(&c);
+    bed_free(bed);
+}
 
 static void coordinator_of_a_group_is_this_node(void **state)
 {
@@ -272,6 +429,7 @@ static void coordinator_of_a_group_is_this_node(void **state)
     struct bed *bed = bed_new(1);
     struct client c = client_connect(bed);
     struct bytes keys[2] = {bytes_of_string("g1"), bytes_of_string("")};
+    bed_topic(bed, "__consumer_offsets", 50);
     for (int16_t version = 0; version <= 6; version++) {
         struct find_coordinator_request q = {bytes_of_string("g1"), 0, keys, 2};
         if (version >= 4)
@@ -352,6 +510,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(metadata_of_every_version_names_leaders),
+        TEST(trap_34_topic_ids_are_raw_bytes),
+        TEST(trap_35_epoch_of_metadata_is_accepted_by_fetch),
         TEST(trap_36_address_is_that_of_the_listener_used),
         TEST(null_is_everything_and_so_is_empty_in_v0),
         TEST(refusals_carry_kafkas_codes),
@@ -360,6 +520,9 @@ int main(void)
         TEST(partition_without_leader_is_told),
         TEST(authorized_operations_only_when_asked),
         TEST(metadata_of_50000_partitions_is_spread_over_turns),
+        TEST(metadata_of_50000_topics_is_whole),
+        TEST(metadata_goes_on_in_a_changed_view),
+        TEST(coordinator_without_its_topic_is_not_available),
         TEST(coordinator_of_a_group_is_this_node),
         TEST(coordinator_of_other_kinds_is_refused),
         TEST(cluster_is_this_node),

@@ -38,7 +38,7 @@ static uint64_t frame_of(uint8_t *to, int key, int version, const char *text, co
 
 /* ── what closes ── */
 
-static void expect_close(const void *bytes, uint64_t n, enum stat stat)
+static void expect_close(const void *bytes, uint64_t n, enum stat_at stat)
 {
     struct bed *bed = bed_new(1);
     struct client c = client_connect(bed);
@@ -93,7 +93,7 @@ static void short_headers_close(void **state)
 static void trap_31_unknown_keys_close(void **state)
 {
     (void)state;
-    static const int keys[] = {999, -1, 4, 7, 52, 11, 93};
+    static const int keys[] = {999, -1, 4, 7, 52, 71, 93};
     uint8_t frame[64];
     for (size_t i = 0; i < array_n(keys); i++)
         expect_close(frame, frame_of(frame, keys[i], 0, "c", "\0\0\0\0", 4), STAT_BAD_API);
@@ -125,6 +125,50 @@ static void bodies_that_cannot_be_decoded_close(void **state)
                  STAT_BAD_BODY);
     expect_close(frame, frame_of(frame, METADATA, 9, "c", overlong, sizeof overlong),
                  STAT_BAD_BODY);
+}
+
+/* One request may not hold a worker for long: what it may name is bounded, however small its
+ * elements are. */
+static void more_elements_than_one_request_may_have_close(void **state)
+{
+    (void)state;
+    enum { TOPIC_BYTES = 3 };
+    for (uint32_t over = 0; over < 2; over++) {
+        struct bed *bed = bed_new(1);
+        struct client c = client_connect(bed);
+        uint32_t n = REQUEST_ELEMENTS_MAX + over, body_n = 4 + n * TOPIC_BYTES;
+        uint8_t *frame = malloc(64 + body_n), *body = calloc(1, body_n);
+        store_u32(body, n);
+        for (uint32_t i = 0; i < n; i++)
+            memcpy(body + 4 + i * TOPIC_BYTES, "\0\1?", TOPIC_BYTES);
+        client_write(&c, frame, frame_of(frame, METADATA, 1, "c", body, body_n));
+        if (over == 1)
+            client_expect_end(&c);
+        else
+            bed_turns(bed, BED_TURNS); /* decoded; the answer is another matter */
+        assert_int_equal(bed_stat(bed, STAT_MANY_ELEMENTS), over);
+        assert_int_equal(bed_stat(bed, STAT_BAD_BODY), 0);
+        client_close(&c);
+        bed_free(bed);
+        free(frame);
+        free(body);
+    }
+}
+
+/* Trap 32: the client id has a two-byte length in flexible headers, too (ApiVersions v3 among
+ * them). */
+static void trap_32_client_id_of_a_flexible_header_is_classic(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    uint8_t frame[64];
+    static const uint8_t body[] = {0, 2, 'x', 2, '1', 0}; /* no tags; name, version; no tags */
+    client_write(&c, frame, frame_of(frame, API_VERSIONS, 3, "a-client-id", body, sizeof body));
+    const struct api_versions_response *p = client_answer(&c, API_VERSIONS, 3, 77);
+    assert_int_equal(p->error_code, 0);
+    client_close(&c);
+    bed_free(bed);
 }
 
 /* ── what is tolerated ── */
@@ -206,6 +250,24 @@ static void api_versions_lists_what_the_table_offers(void **state)
         assert_int_equal(p->finalized_features_n, 1);
         assert_int_equal(p->finalized_features[0].max_version_level, 30);
         assert_int_equal(p->finalized_features_epoch, 77);
+    }
+    client_close(&c);
+    bed_free(bed);
+}
+
+/* Trap 3: nothing with a supported minimum of 0 up to v3; we have no such feature in any version.
+ */
+static void trap_3_no_feature_begins_at_zero(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    struct api_versions_request q = {bytes_of_string("test-client"), bytes_of_string("1.0")};
+    for (int16_t version = 3; version <= 4; version++) {
+        const struct api_versions_response *p = client_ask(&c, API_VERSIONS, version, &q);
+        assert_int_equal(p->supported_features_n, 1);
+        assert_int_equal(p->supported_features[0].min_version, 7);
+        assert_int_equal(p->supported_features[0].max_version, 30);
     }
     client_close(&c);
     bed_free(bed);
@@ -444,9 +506,12 @@ int main(void)
         TEST(bad_lengths_close),
         TEST(longest_frame_is_waited_for),
         TEST(short_headers_close),
+        TEST(trap_32_client_id_of_a_flexible_header_is_classic),
+        TEST(trap_3_no_feature_begins_at_zero),
         TEST(trap_31_unknown_keys_close),
         TEST(versions_out_of_range_close),
         TEST(bodies_that_cannot_be_decoded_close),
+        TEST(more_elements_than_one_request_may_have_close),
         TEST(oddities_that_kafka_tolerates_are_answered),
         TEST(trap_33_unknown_tag_in_the_header_is_skipped),
         TEST(header_only_api_versions_v0_is_answered),

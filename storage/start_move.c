@@ -1,0 +1,131 @@
+/*
+ * start_move.c - DeleteRecords: the start of a log moves, and stays where it is.
+ *
+ * Owner: home.
+ *
+ * Apache Kafka writes log-start-offset-checkpoint for all partitions once a minute, so a crash can
+ * bring deleted records back. Here every partition's directory has a small file of its own,
+ * `log-start-offset` ("0\n<offset>\n"; Apache Kafka ignores it), replaced by a job of the files
+ * helper before the answer; moves that come meanwhile share the next one. At a start the larger of
+ * checkpoint and file counts. A clean stop writes the checkpoint as before, so Apache Kafka knows
+ * the start after it.
+ *
+ * Segments wholly below the start are taken by retention.c.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "disk_tools.h"
+#include "plog.h"
+
+enum { START_FILE_MAX = 64 };
+static const char start_name[] = "log-start-offset";
+
+static void start_written(struct job *job, struct now now)
+{
+    struct plog *log = job->subject;
+    int error = job->error;
+    store_job_give(log->store, job);
+    log->jobs_n--;
+    log->has_start_job = false;
+    if (error == 0)
+        log->start_safe = max_i64(log->start_safe, log->start_writing);
+    else if (log->state == PLOG_OPEN)
+        plog_fail(log, now);
+    list_for_each(node, next, &log->start_moves) {
+        struct start_move *move = list_entry(node, struct start_move, link);
+        if (move->start > log->start_safe)
+            continue;
+        list_del(node);
+        move->done(move, 0, now);
+    }
+    plog_mark_pending(log);
+}
+
+bool start_step(struct plog *log)
+{
+    if (list_is_empty(&log->start_moves) || log->has_start_job)
+        return true;
+    struct job *job = store_job_take(log->store, log, JOB_WRITE_FILE);
+    if (job == NULL)
+        return false;
+    log->start_writing = log->start;
+    int n = snprintf(log->start_text, sizeof log->start_text, "0\n%" PRId64 "\n", log->start);
+    snprintf(job->name, sizeof job->name, "%s", start_name);
+    job->data = bytes_of(log->start_text, (size_t)n);
+    log->has_start_job = true;
+    log->jobs_n++;
+    store_job_send(log->store, job, start_written, log);
+    return true;
+}
+
+void start_moves_end(struct plog *log, int error, struct now now)
+{
+    struct list ending, *l;
+    list_init(&ending);
+    list_splice(&ending, &log->start_moves);
+    while ((l = list_pop(&ending)) != NULL) {
+        struct start_move *move = list_entry(l, struct start_move, link);
+        move->done(move, error, now);
+    }
+}
+
+int plog_start_move(struct plog *log, struct start_move *move, struct now now)
+{
+    store_own(log->store);
+    check(log->magic == PLOG_MAGIC && move->done != NULL);
+    log->store->now = now;
+    list_init(&move->link);
+    int64_t offset = move->offset == START_AT_HIGH ? log->high.offset : move->offset;
+    if (offset < 0 || offset > log->high.offset)
+        return E_OFFSET_RANGE;
+    if (log->state != PLOG_OPEN)
+        return E_STORAGE;
+    if (offset > log->start) {
+        log->start = offset;
+        epochs_truncate_start(&log->epochs, offset);
+        aborted_truncate_start(&log->aborted, offset);
+        plog_mark_epochs(log);
+    }
+    move->start = log->start;
+    if (log->start <= log->start_safe)
+        return 0;
+    list_append(&log->start_moves, &move->link);
+    (void)start_step(log); /* none free: the pending list asks again */
+    plog_mark_pending(log);
+    return E_AGAIN;
+}
+
+/* "0\n<digits>\n" */
+static int start_parse(struct bytes text, int64_t *start)
+{
+    char digits[START_FILE_MAX], *end;
+    if (text.n < 4 || text.n >= sizeof digits || memcmp(text.ptr, "0\n", 2) != 0)
+        return E_CORRUPT;
+    memcpy(digits, text.ptr + 2, text.n - 2);
+    digits[text.n - 2] = 0;
+    size_t n = strspn(digits, "0123456789");
+    if (n == 0 || n > 19 || strcmp(digits + n, "\n") != 0)
+        return E_CORRUPT;
+    unsigned long long v = strtoull(digits, &end, 10);
+    *start = (int64_t)v;
+    return v <= (unsigned long long)INT64_MAX ? 0 : E_CORRUPT;
+}
+
+int start_read(struct disk *disk, const char *directory, int64_t *start)
+{
+    char path[DISK_PATH_MAX];
+    struct bytes text;
+    *start = 0;
+    int rc = path_join(path, directory, start_name);
+    if (rc == 0)
+        rc = file_read(disk, path, START_FILE_MAX, &text);
+    if (rc == E_NOT_FOUND)
+        return 0;
+    if (rc < 0)
+        return rc == E_TOO_LARGE ? E_CORRUPT : rc;
+    rc = start_parse(text, start);
+    file_read_free(&text);
+    return rc;
+}

@@ -1,0 +1,384 @@
+/* reader_test.c - reader.c, fill.c, index_load.c: bounds, whole batches, memory and disk, what ends
+ * a read. */
+#include "rig.h"
+
+static struct rig rig;
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init(&rig);
+    rig_log_new(&rig, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_fini(&rig);
+    return 0;
+}
+
+/* n batches of two records with 1,000 bytes each, durable. Returns bytes of one batch. */
+static uint32_t fill_log(int n)
+{
+    for (int i = 0; i < n; i++)
+        rig_append(&rig, 2, 1000, (uint8_t)i);
+    rig_settle(&rig);
+    return (uint32_t)(rig.log->end.bytes / (uint64_t)n);
+}
+
+static void read_outside_the_log_is_out_of_range(void **state)
+{
+    struct rig_read rr;
+    (void)state;
+    fill_log(3);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, -1, 1000), E_OFFSET_RANGE);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 7, 1000), E_OFFSET_RANGE);
+    assert_int_equal(rr.read.offsets.end, 6);
+    read_release(&rr.read);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 6, 1000), 0);
+    assert_int_equal(rr.read.data.bytes, 0);
+    read_release(&rr.read);
+}
+
+static void read_stops_at_the_high_watermark(void **state)
+{
+    struct rig_read rr;
+    (void)state;
+    uint32_t bytes = fill_log(2);
+    rig.is_io_held = true;
+    rig_append(&rig, 2, 1000, 'n');
+    rig_turn(&rig);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 0, 100000), 0);
+    assert_int_equal(rr.read.data.bytes, 2 * bytes);
+    assert_int_equal(rr.read.offsets.high, 4);
+    assert_int_equal(rr.read.offsets.end, 6);
+    read_release(&rr.read);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 4, 100000), 0);
+    assert_int_equal(rr.read.data.bytes, 0);
+    read_release(&rr.read);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 6, 100000), 0);
+    read_release(&rr.read);
+    rig.is_io_held = false;
+}
+
+static void read_gives_whole_batches_and_at_least_one(void **state)
+{
+    struct rig_read rr;
+    (void)state;
+    uint32_t bytes = fill_log(10);
+    for (uint32_t max = 0; max < 4 * bytes; max += bytes / 2) {
+        assert_int_equal(rig_read(&rig, rig.log, &rr, 5, max), 0);
+        uint64_t whole = max / bytes > 0 ? max / bytes : 1;
+        assert_int_equal(rr.read.data.bytes, whole * bytes);
+        uint8_t *flat = rig_flat(&rr.read);
+        rig_check_batches(flat, rr.read.data.bytes,
+                          5); /* the batch that holds offset 5 begins at 4 */
+        free(flat);
+        read_release(&rr.read);
+    }
+    rr = (struct rig_read){.read = {.offset = 0, .bytes_max = bytes - 1, .done = rig_read_done}};
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), 0);
+    assert_int_equal(rr.read.data.bytes, 0); /* without at_least_one */
+    read_release(&rr.read);
+}
+
+static void read_from_disk_waits_and_ends_in_a_later_turn(void **state)
+{
+    struct rig_read rr = {
+        .read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
+    (void)state;
+    uint32_t bytes = fill_log(10);
+    rig_forget_pages(&rig);
+    rig.is_io_held = true;
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), E_AGAIN);
+    assert_false(store_is_quiet(rig.store));
+    rig_turn(&rig);
+    assert_false(rr.is_done);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    assert_true(rr.is_done);
+    assert_int_equal(rr.error, 0);
+    assert_int_equal(rr.read.data.bytes, 5000 / bytes * bytes);
+    read_release(&rr.read);
+    assert_true(store_is_quiet(rig.store));
+}
+
+static void read_without_waiting_touches_only_memory(void **state)
+{
+    struct rig_read rr = {.read = {.offset = 0,
+                                   .bytes_max = 5000,
+                                   .at_least_one = true,
+                                   .no_wait = true,
+                                   .done = rig_read_done}};
+    (void)state;
+    fill_log(10);
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), 0);
+    assert_true(rr.read.data.bytes > 0);
+    read_release(&rr.read);
+    rig_forget_pages(&rig);
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), E_AGAIN);
+    assert_int_equal(rig.io.io.under_way, 0);
+    read_release(&rr.read);
+    assert_int_equal(rig.store->reads_n, 0);
+}
+
+static void read_many_wait_for_one_fill(void **state)
+{
+    enum { READS_N = 20 };
+    static struct rig_read rr[READS_N];
+    (void)state;
+    fill_log(10);
+    rig_forget_pages(&rig);
+    rig.is_io_held = true;
+    for (int i = 0; i < READS_N; i++) {
+        rr[i] = (struct rig_read){
+            .read = {.offset = i, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
+        assert_int_equal(plog_read(rig.log, &rr[i].read, rig.now), E_AGAIN);
+    }
+    assert_int_equal(rig.io.io.under_way, 1);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    for (int i = 0; i < READS_N; i++) {
+        assert_true(rr[i].is_done && rr[i].error == 0);
+        read_release(&rr[i].read);
+    }
+}
+
+static void read_released_under_way_is_never_done(void **state)
+{
+    struct rig_read rr[2];
+    (void)state;
+    fill_log(10);
+    rig_forget_pages(&rig);
+    for (int i = 0; i < 2; i++) {
+        rr[i] = (struct rig_read){
+            .read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
+        assert_int_equal(plog_read(rig.log, &rr[i].read, rig.now), E_AGAIN);
+    }
+    read_release(&rr[0].read);
+    rig_settle(&rig);
+    assert_false(rr[0].is_done);
+    assert_true(rr[1].is_done);
+    read_release(&rr[1].read);
+    assert_true(store_is_quiet(rig.store));
+}
+
+static void read_that_fails_on_the_disk_says_so_and_the_next_may_work(void **state)
+{
+    struct rig_read rr;
+    (void)state;
+    fill_log(10);
+    rig_forget_pages(&rig);
+    rig.io.fail_at = rig.io.done_n + 1;
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 0, 5000), E_STORAGE);
+    read_release(&rr.read);
+    assert_int_equal(rig.store->cache.pages_n, 0);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, 5000), 20);
+}
+
+static void read_of_damaged_bytes_is_corrupt(void **state)
+{
+    struct rig_read rr;
+    char path[DISK_PATH_MAX + 100];
+    (void)state;
+    fill_log(10);
+    rig_forget_pages(&rig);
+    snprintf(path, sizeof path, "%s/topic-0/00000000000000000000.log", rig.directory);
+    FILE *f = fopen(path, "r+");
+    assert_non_null(f);
+    fseek(f, 0, SEEK_SET);
+    static const uint8_t zeros[200];
+    assert_int_equal(fwrite(zeros, 1, sizeof zeros, f), sizeof zeros);
+    fclose(f);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 0, 5000), E_CORRUPT);
+    read_release(&rr.read);
+}
+
+static void read_lent_pages_survive_eviction_and_drop(void **state)
+{
+    struct rig_read rr;
+    (void)state;
+    fill_log(10);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 0, 15000), 0);
+    uint8_t *before = rig_flat(&rr.read);
+    store_log_drop(rig.store, rig.log);
+    rig.log = NULL;
+    rig_settle(&rig);
+    rig_wait_ms(&rig, 5000);
+    struct list taken, *l;
+    struct page *page;
+    list_init(&taken);
+    while ((page = cache_take(&rig.store->cache, PAGE_LARGE)) != NULL) {
+        memset(page_data(page), 0xee, PAGE_LARGE);
+        list_append(&taken, &page->link);
+    }
+    uint8_t *after = rig_flat(&rr.read);
+    assert_memory_equal(before, after, rr.read.data.bytes);
+    free(before);
+    free(after);
+    read_release(&rr.read);
+    while ((l = list_pop(&taken)) != NULL)
+        page_put(list_entry(l, struct page, link));
+}
+
+static void read_under_way_of_a_dropped_log_ends(void **state)
+{
+    struct rig_read rr = {
+        .read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
+    (void)state;
+    fill_log(10);
+    rig_forget_pages(&rig);
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), E_AGAIN);
+    store_log_drop(rig.store, rig.log);
+    rig.log = NULL;
+    assert_true(rr.is_done);
+    assert_int_equal(rr.error, E_NOT_FOUND);
+    read_release(&rr.read);
+    rig_settle(&rig);
+    rig_wait_ms(&rig, 5000);
+    assert_true(store_is_quiet(rig.store));
+}
+
+static void read_large_batch_over_many_pages_and_fills(void **state)
+{
+    (void)state;
+    rig_append(&rig, 1, 3500000, 'L');
+    rig_append(&rig, 1, 100, 's');
+    rig_settle(&rig);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, 1000), 2);
+    rig_forget_pages(&rig);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, 1000), 2);
+}
+
+static void read_batch_larger_than_memory_is_refused(void **state)
+{
+    struct rig_read rr;
+    (void)state;
+    rig_fini(&rig);
+    rig_init_pages(&rig, 2 * PAGE_BLOCK);
+    rig_log_new(&rig, 0);
+    rig_append(&rig, 1, 3500000, 'L');
+    rig_settle(&rig);
+    rig_forget_pages(&rig);
+    struct page *held[20];
+    for (int i = 0; i < 20; i++)
+        assert_non_null(held[i] = pages_take(&rig.pages, PAGE_LARGE));
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 0, 1000), E_NO_MEMORY);
+    read_release(&rr.read);
+    for (int i = 0; i < 20; i++)
+        page_put(held[i]);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, 1000), 1);
+}
+
+static void read_many_small_slices_fit(void **state)
+{
+    struct rig_read rr;
+    (void)state;
+    for (int i = 0; i < 700;
+         i++) { /* slowly, so that all pages are small: several hundred slices */
+        rig_append(&rig, 1, 2000, (uint8_t)i);
+        rig.now.ns += 2 * NS_PER_S;
+        rig_turn(&rig);
+    }
+    rig_settle(&rig);
+    assert_int_equal(rig_read(&rig, rig.log, &rr, 0, 10000000), 0);
+    assert_true(rr.read.data.n > 300);
+    uint8_t *flat = rig_flat(&rr.read);
+    assert_int_equal(rig_check_batches(flat, rr.read.data.bytes, 0), 700);
+    free(flat);
+    read_release(&rr.read);
+}
+
+static void read_of_sealed_segments_loads_their_indexes_within_a_budget(void **state)
+{
+    (void)state;
+    rig.log_config.segment_bytes = 100000;
+    plog_configure(rig.log, &rig.log_config);
+    for (int i = 0; i < 300; i++) {
+        rig_append(&rig, 2, 1000, (uint8_t)i);
+        if (i % 10 == 0)
+            rig_settle(&rig);
+    }
+    rig_settle(&rig);
+    assert_true(rig.log->sealed_n >= 5);
+    rig_forget_pages(&rig);
+    while (!list_is_empty(&rig.store->indexes))
+        segment_index_drop(list_first(&rig.store->indexes, struct segment, index_link));
+    assert_int_equal(rig.store->index_bytes, 0);
+    for (int64_t at = 0; at < 600; at += 37)
+        assert_int_equal(rig_read_all(&rig, rig.log, at, 20000), 600);
+    assert_true(rig.store->index_bytes > 0);
+}
+
+static void read_with_a_lost_or_damaged_index_scans(void **state)
+{
+    char path[DISK_PATH_MAX + 100];
+    (void)state;
+    rig.log_config.segment_bytes = 50000;
+    plog_configure(rig.log, &rig.log_config);
+    for (int i = 0; i < 100; i++)
+        rig_append(&rig, 2, 1000, (uint8_t)i);
+    rig_settle(&rig);
+    while (!list_is_empty(&rig.store->indexes))
+        segment_index_drop(list_first(&rig.store->indexes, struct segment, index_link));
+    snprintf(path, sizeof path, "%s/topic-0/%020lld.index", rig.directory,
+             (long long)rig.log->segments[0]->base_offset);
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/topic-0/%020lld.index", rig.directory,
+             (long long)rig.log->segments[1]->base_offset);
+    FILE *f = fopen(path, "w");
+    static const uint8_t wild[] = {0, 0, 0, 1, 0x7f, 0, 0, 0}; /* a position beyond the segment */
+    assert_int_equal(fwrite(wild, 1, sizeof wild, f), sizeof wild);
+    fclose(f);
+    for (int64_t at = 1; at < 200; at += 13)
+        assert_int_equal(rig_read_all(&rig, rig.log, at, 20000), 200);
+}
+
+static void read_with_few_descriptors_opens_and_closes(void **state)
+{
+    enum { LOGS_N = 30 };
+    struct plog *logs[LOGS_N];
+    struct append out;
+    (void)state;
+    rig.store->config.open_files_max = 5;
+    for (int i = 0; i < LOGS_N; i++)
+        logs[i] = rig_log_new(&rig, i + 1);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < LOGS_N; i++)
+            assert_int_equal(rig_append_to(&rig, logs[i], 1, 100, 'a', &out), 0);
+        rig_settle(&rig);
+        rig_forget_pages(&rig);
+        for (int i = 0; i < LOGS_N; i++)
+            assert_int_equal(rig_read_all(&rig, logs[i], 0, 1000), round + 1);
+        rig_wait_ms(&rig, 100);
+        assert_true(store_stats(rig.store)->files_open_n <= 5);
+    }
+    assert_true(rig.io.kinds_n[IO_CLOSE] > LOGS_N);
+}
+
+int main(void)
+{
+#define WITH_LOG(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        WITH_LOG(read_outside_the_log_is_out_of_range),
+        WITH_LOG(read_stops_at_the_high_watermark),
+        WITH_LOG(read_gives_whole_batches_and_at_least_one),
+        WITH_LOG(read_from_disk_waits_and_ends_in_a_later_turn),
+        WITH_LOG(read_without_waiting_touches_only_memory),
+        WITH_LOG(read_many_wait_for_one_fill),
+        WITH_LOG(read_released_under_way_is_never_done),
+        WITH_LOG(read_that_fails_on_the_disk_says_so_and_the_next_may_work),
+        WITH_LOG(read_of_damaged_bytes_is_corrupt),
+        WITH_LOG(read_lent_pages_survive_eviction_and_drop),
+        WITH_LOG(read_under_way_of_a_dropped_log_ends),
+        WITH_LOG(read_large_batch_over_many_pages_and_fills),
+        WITH_LOG(read_batch_larger_than_memory_is_refused),
+        WITH_LOG(read_many_small_slices_fit),
+        WITH_LOG(read_of_sealed_segments_loads_their_indexes_within_a_budget),
+        WITH_LOG(read_with_a_lost_or_damaged_index_scans),
+        WITH_LOG(read_with_few_descriptors_opens_and_closes),
+    };
+    return TESTS_RUN(tests);
+}
