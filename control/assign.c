@@ -4,17 +4,21 @@
  * Owner: the caller's struct assign.
  *
  * uniform, all members with the same subscriptions (n partitions, m members):
- *   KEEP   in order, each member keeps what it holds up to n / m, and one more while one of the n % m extras is left
- *   FILL   members below n / m take free partitions, then each remaining extra goes to one that has exactly n / m
+ *   KEEP   in order, each member keeps what it holds up to n / m, and one more while one of the
+ *          n % m extras is left
+ *   FILL   members below n / m take free partitions, then each remaining extra goes to one that
+ *          has exactly n / m
  *   So loads are n / m or n / m + 1, and only what is above that, or nobody's, moves.
  *
  * uniform, different subscriptions:
  *   KEEP   every member keeps what it holds
- *   LEVEL  topic by topic, fewest subscribers first: the topic's partitions are poured over its subscribers like water
- *          over their load from other topics. A pass over all topics that changed nothing is the last one. Every change
- *          makes the sum of squared loads smaller, so this ends; ASSIGN_PASSES_MAX bounds it.
- *   Example: a holds 4 of t1, b has none; both subscribe to t1: level 2, so a gives up 2. With 2 of t2 at b alone: a
- *   holds 4, b holds 2 + 0 of t1: level 3, a gives up 1.
+ *   LEVEL  topic by topic, fewest subscribers first: the topic's partitions are poured over its
+ *          subscribers like water over their load from other topics. A pass over all topics that
+ *          changed nothing is the last one. Every change makes the sum of squared loads smaller,
+ *          so this ends; ASSIGN_PASSES_MAX bounds it.
+ *
+ * Example: a holds 4 of t1, b has none; both subscribe to t1: level 2, so a gives up 2. With 2 of
+ * t2 at b alone: a holds 4, b holds 2 + 0 of t1: level 3, a gives up 1.
  */
 #include "assign.h"
 
@@ -140,8 +144,10 @@ int assign_begin(struct assign *a)
     a->load = numbers(a->members_n);
     a->count = numbers(a->members_n);
     a->levels = calloc(a->members_n + 1ull, sizeof *a->levels);
-    int e = a->owner != NULL && a->free_list != NULL && a->parts != NULL && a->load != NULL && a->count != NULL &&
-                    a->levels != NULL ? subscribers_begin(a) : E_NO_MEMORY;
+    int e = a->owner != NULL && a->free_list != NULL && a->parts != NULL && a->load != NULL &&
+                    a->count != NULL && a->levels != NULL
+                ? subscribers_begin(a)
+                : E_NO_MEMORY;
     if (e == 0)
         e = order_begin(a);
     if (e < 0) {
@@ -151,7 +157,9 @@ int assign_begin(struct assign *a)
     memset(a->owner, 0xff, (n + 1ull) * sizeof *a->owner);
     a->is_homogeneous = is_homogeneous(a);
     a->at = a->pass = a->free_n = a->member_at = 0;
-    a->phase = a->members_n == 0 ? PHASE_OUT : a->assignor == ASSIGN_RANGE ? PHASE_RANGE : PHASE_KEEP;
+    a->phase = a->members_n == 0             ? PHASE_OUT
+               : a->assignor == ASSIGN_RANGE ? PHASE_RANGE
+                                             : PHASE_KEEP;
     a->extra_n = a->members_n == 0 ? 0 : n % a->members_n;
     return 0;
 }
@@ -190,7 +198,8 @@ static uint64_t range_topic(struct assign *a, uint32_t t)
 /* ── uniform ── */
 
 /* The next topic of the member at or behind the one of partition p; both ascend. */
-static bool subscribes(const struct assign *a, const struct assign_member *m, uint32_t *at, uint32_t p)
+static bool subscribes(const struct assign *a, const struct assign_member *m, uint32_t *at,
+                       uint32_t p)
 {
     while (*at < m->topics_n) {
         const struct assign_topic *t = &a->topics[m->topics[*at]];
@@ -284,7 +293,8 @@ static void level_quotas(struct assign *a, uint32_t m, uint32_t n)
     for (uint32_t i = 0; i < m; i++) {
         struct assign_member *who = &a->members[a->levels[i].member];
         who->quota = level_quota(&a->levels[i], level);
-        if (extra_n > 0 && a->levels[i].base <= level && a->count[a->levels[i].member] > who->quota) {
+        if (extra_n > 0 && a->levels[i].base <= level &&
+            a->count[a->levels[i].member] > who->quota) {
             who->quota++;
             extra_n--;
         }

@@ -203,8 +203,8 @@ void next_member_count(struct next_member *m)
 {
     struct nexts *nexts = m->group->nexts;
     nexts->bytes -= m->bytes;
-    m->bytes = (uint32_t)(sizeof *m + m->id.n + m->instance_id.n + m->rack_id.n + m->client_id.n + m->client_host.n +
-                          m->names.n * sizeof *m->names.v +
+    m->bytes = (uint32_t)(sizeof *m + m->id.n + m->instance_id.n + m->rack_id.n + m->client_id.n +
+                          m->client_host.n + m->names.n * sizeof *m->names.v +
                           (m->assigned.n + m->revoking.n + m->target.n) * sizeof *m->assigned.v);
     nexts->bytes += m->bytes;
 }
@@ -213,7 +213,8 @@ void next_member_free(struct next_member *m)
 {
     struct group_next *g = m->group;
     struct next_regex *regex = m->regex;
-    struct bytes *const texts[] = {&m->id, &m->instance_id, &m->rack_id, &m->client_id, &m->client_host, &m->assignor};
+    struct bytes *const texts[] = {&m->id,        &m->instance_id, &m->rack_id,
+                                   &m->client_id, &m->client_host, &m->assignor};
     next_owners_remove(m);
     next_member_unlink(m);
     if (g->job != NULL && m->job_at != UINT32_MAX)
@@ -256,12 +257,14 @@ bool next_parts_equal(const struct next_parts *a, const struct next_parts *b, bo
     if (a->n != b->n)
         return false;
     for (uint32_t i = 0; i < a->n; i++)
-        if (next_part_compare(&a->v[i], &b->v[i]) != 0 || (with_epochs && a->v[i].epoch != b->v[i].epoch))
+        if (next_part_compare(&a->v[i], &b->v[i]) != 0 ||
+            (with_epochs && a->v[i].epoch != b->v[i].epoch))
             return false;
     return true;
 }
 
-const struct next_part *next_parts_find(const struct next_parts *p, const struct uuid *topic_id, int32_t partition)
+const struct next_part *next_parts_find(const struct next_parts *p, const struct uuid *topic_id,
+                                        int32_t partition)
 {
     struct next_part key = {.topic_id = *topic_id, .partition = partition};
     return p->n == 0 ? NULL : bsearch(&key, p->v, p->n, sizeof *p->v, part_compare);
@@ -275,7 +278,8 @@ void next_parts_free(struct next_parts *p)
 
 /* ── owners ── */
 
-static uint32_t owner_slot(const struct next_owners *o, const struct uuid *topic_id, int32_t partition)
+static uint32_t owner_slot(const struct next_owners *o, const struct uuid *topic_id,
+                           int32_t partition)
 {
     uint32_t at = (uint32_t)hash_partition(topic_id, partition) & o->mask;
     while (o->v[at].member != NULL &&
@@ -284,9 +288,11 @@ static uint32_t owner_slot(const struct next_owners *o, const struct uuid *topic
     return at;
 }
 
-struct next_member *next_owner(const struct group_next *g, const struct uuid *topic_id, int32_t partition)
+struct next_member *next_owner(const struct group_next *g, const struct uuid *topic_id,
+                               int32_t partition)
 {
-    return g->owners.mask == 0 ? NULL : g->owners.v[owner_slot(&g->owners, topic_id, partition)].member;
+    return g->owners.mask == 0 ? NULL
+                               : g->owners.v[owner_slot(&g->owners, topic_id, partition)].member;
 }
 
 int next_owners_reserve(struct group_next *g, uint32_t n)
@@ -326,8 +332,10 @@ static void owner_remove(struct next_member *m, const struct next_part *p)
     if (o->v[at].member != m)
         return;
     o->n--;
-    for (uint32_t next = (at + 1) & o->mask; o->v[next].member != NULL; next = (next + 1) & o->mask) {
-        uint32_t home = (uint32_t)hash_partition(&o->v[next].topic_id, o->v[next].partition) & o->mask;
+    for (uint32_t next = (at + 1) & o->mask; o->v[next].member != NULL;
+         next = (next + 1) & o->mask) {
+        uint32_t home =
+            (uint32_t)hash_partition(&o->v[next].topic_id, o->v[next].partition) & o->mask;
         if (((next - home) & o->mask) < ((next - at) & o->mask))
             continue;
         o->v[at] = o->v[next];

@@ -3,16 +3,17 @@
  *
  * Owner: control.
  *
- * A commit with the member's epoch is taken. One with an older epoch is taken for a partition that the member has had
- * since that epoch or before (KIP-1251): its answer with the new epoch may be on its way. Everything else is stale.
+ * A commit with the member's epoch is taken. One with an older epoch is taken for a partition that
+ * the member has had since that epoch or before (KIP-1251): its answer with the new epoch may be on
+ * its way. Everything else is stale.
  */
 #include "group_next.h"
 #include "kafka_codes.h"
 
 enum { COMMIT_VERSION_NEXT = 9 };
 
-int16_t next_commit_check(const struct group_next *g, struct bytes member_id, int32_t epoch, int16_t version,
-                          const struct uuid *topic_id, int32_t partition)
+int16_t next_commit_check(const struct group_next *g, struct bytes member_id, int32_t epoch,
+                          int16_t version, const struct uuid *topic_id, int32_t partition)
 {
     if (epoch < 0 && g->members_n == 0)
         return 0; /* an admin client, into a group that nobody is in */

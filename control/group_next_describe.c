@@ -1,7 +1,8 @@
 /*
  * group_next_describe.c - ConsumerGroupDescribe.
  *
- * Owner: control. What is told is what memory has; it may be ahead of the log by what is being written.
+ * Owner: control. What is told is what memory has; it may be ahead of the log by what is being
+ * written.
  */
 #include "answers.h"
 #include "control_inside.h"
@@ -16,8 +17,9 @@ static struct bytes or_empty(struct bytes b)
 }
 
 /* Topics that are gone have no name: they are left out, as in Apache Kafka. `more` may be NULL. */
-static bool put_parts(const struct coordinator *co, struct arena *arena, const struct next_parts *parts,
-                      const struct next_parts *more, struct consumer_group_describe_response_assignment *to)
+static bool put_parts(const struct coordinator *co, struct arena *arena,
+                      const struct next_parts *parts, const struct next_parts *more,
+                      struct consumer_group_describe_response_assignment *to)
 {
     uint64_t parts_n = (uint64_t)parts->n + (more == NULL ? 0 : more->n);
     struct next_parts p = {arena_array(arena, parts_n + 1, sizeof *p.v), parts->n};
@@ -32,7 +34,8 @@ static bool put_parts(const struct coordinator *co, struct arena *arena, const s
     next_parts_sort(&p);
     for (uint32_t i = 0; i < p.n; i++)
         n += i == 0 || !uuid_equal(&p.v[i].topic_id, &p.v[i - 1].topic_id);
-    to->topic_partitions = PROTO_NEW(arena, consumer_group_describe_response_assignment_topic_partitions, n);
+    to->topic_partitions =
+        PROTO_NEW(arena, consumer_group_describe_response_assignment_topic_partitions, n);
     if (to->topic_partitions == NULL)
         return false;
     to->topic_partitions_n = 0;
@@ -44,12 +47,14 @@ static bool put_parts(const struct coordinator *co, struct arena *arena, const s
             continue;
         to->topic_partitions[to->topic_partitions_n++] =
             (struct consumer_group_describe_response_assignment_topic_partitions){
-                topic->id, answer_bytes(arena, bytes_of(topic->name, topic->name_n)), &numbers[i], (int32_t)(end - i)};
+                topic->id, answer_bytes(arena, bytes_of(topic->name, topic->name_n)), &numbers[i],
+                (int32_t)(end - i)};
     }
     return true;
 }
 
-static bool put_member(const struct coordinator *co, struct arena *arena, const struct next_member *m,
+static bool put_member(const struct coordinator *co, struct arena *arena,
+                       const struct next_member *m,
                        struct consumer_group_describe_response_groups_members *to)
 {
     struct bytes *names = arena_array(arena, m->names.n + 1ull, sizeof *names);
@@ -65,15 +70,16 @@ static bool put_member(const struct coordinator *co, struct arena *arena, const 
     to->client_host = answer_bytes(arena, or_empty(m->client_host));
     to->subscribed_topic_names = names;
     to->subscribed_topic_names_n = (int32_t)m->names.n;
-    to->subscribed_topic_regex = m->regex == NULL ? bytes_of("", 0) : answer_bytes(arena, m->regex->text);
+    to->subscribed_topic_regex =
+        m->regex == NULL ? bytes_of("", 0) : answer_bytes(arena, m->regex->text);
     to->member_type = MEMBER_CONSUMER;
     /* What it is asked to give up it still has. */
     return put_parts(co, arena, &m->assigned, &m->revoking, &to->assignment) &&
            put_parts(co, arena, &m->target, NULL, &to->target_assignment);
 }
 
-static bool refuse(struct control_op *op, struct consumer_group_describe_response_groups *to, int16_t code,
-                   const char *format, struct bytes name)
+static bool refuse(struct control_op *op, struct consumer_group_describe_response_groups *to,
+                   int16_t code, const char *format, struct bytes name)
 {
     struct fault f = {0};
     to->error_code = code;
@@ -98,19 +104,22 @@ static bool describe_one(struct coordinator *co, struct control_op *op, struct b
     const struct group *group = group_find(&co->groups, name);
     const struct group_next *g = group == NULL ? NULL : group->next;
     if (g == NULL)
-        return refuse(op, to, KAFKA_GROUP_ID_NOT_FOUND,
-                      group == NULL ? "Group %.*s not found." : "Group %.*s is not a consumer group.", name);
+        return refuse(
+            op, to, KAFKA_GROUP_ID_NOT_FOUND,
+            group == NULL ? "Group %.*s not found." : "Group %.*s is not a consumer group.", name);
     to->group_state = bytes_of_string(next_state_name(group_next_state(g)));
     to->group_epoch = g->epoch;
     to->assignment_epoch = g->assignment_epoch;
     to->assignor_name = bytes_of_string(assignor_name(g->assignor));
     if (q->include_authorized_operations)
         to->authorized_operations = GROUP_OPERATIONS;
-    to->members = PROTO_NEW(&op->arena, consumer_group_describe_response_groups_members, g->members_n);
+    to->members =
+        PROTO_NEW(&op->arena, consumer_group_describe_response_groups_members, g->members_n);
     if (to->members == NULL)
         return false;
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members)
-        if (!put_member(co, &op->arena, list_entry(l, struct next_member, link), &to->members[to->members_n++]))
+        if (!put_member(co, &op->arena, list_entry(l, struct next_member, link),
+                        &to->members[to->members_n++]))
             return false;
     return true;
 }
@@ -119,7 +128,8 @@ void next_describe_run(struct coordinator *co, struct control_op *op)
 {
     const struct consumer_group_describe_request *q = op->request;
     int32_t n = q->group_ids_n < 0 ? 0 : q->group_ids_n;
-    struct consumer_group_describe_response *out = PROTO_NEW(&op->arena, consumer_group_describe_response, 1);
+    struct consumer_group_describe_response *out =
+        PROTO_NEW(&op->arena, consumer_group_describe_response, 1);
     if (out != NULL)
         out->groups = PROTO_NEW(&op->arena, consumer_group_describe_response_groups, n);
     bool is_good = out != NULL && out->groups != NULL;

@@ -1,14 +1,16 @@
 /*
- * group_next_host.c - KIP-848 groups in the coordinator: their log, their answers, their life beside classic groups.
+ * group_next_host.c - KIP-848 groups in the coordinator: their log, their answers, their life
+ * beside classic groups.
  *
  * Owner: control.
  *
- * Answers wait for records: each write has a number; an op without records of its own hangs at its group until the
- * group's last write is durable (Kafka defers reads to the last written offset in the same way). A write larger than
- * WRITE_BYTES is cut: any prefix of a group's records is a group that goes on by itself.
+ * Answers wait for records: each write has a number; an op without records of its own hangs at its
+ * group until the group's last write is durable (Kafka defers reads to the last written offset in
+ * the same way). A write larger than WRITE_BYTES is cut: any prefix of a group's records is a group
+ * that goes on by itself.
  *
- * When records could not be appended (too large, no memory) while the log goes on, memory would stay ahead of the log for
- * ever: then the group is ended in both, and its members join anew.
+ * When records could not be appended (too large, no memory) while the log goes on, memory would
+ * stay ahead of the log for ever: then the group is ended in both, and its members join anew.
  */
 #include "group_next_host.h"
 
@@ -68,7 +70,8 @@ static void op_answer(struct coordinator *co, struct control_op *op, int16_t err
 }
 
 /* Those that wait for writes up to `number`. */
-static void waiting_answer(struct coordinator *co, struct group_next *g, uint64_t number, int16_t error)
+static void waiting_answer(struct coordinator *co, struct group_next *g, uint64_t number,
+                           int16_t error)
 {
     while (!list_is_empty(&g->waiting)) {
         struct control_op *op = op_of(g->waiting.next);
@@ -94,7 +97,8 @@ void next_host_gone(struct coordinator *co, struct group *group, int16_t error)
 
 static void write_done(struct coordinator *co, struct coordinator_write *w, int16_t error);
 
-static void write_submit(struct coordinator *co, struct group *group, struct coordinator_write *w, struct control_op *op)
+static void write_submit(struct coordinator *co, struct group *group, struct coordinator_write *w,
+                         struct control_op *op)
 {
     w->op = op;
     w->number = ++co->next_number;
@@ -134,7 +138,8 @@ static void write_done(struct coordinator *co, struct coordinator_write *w, int1
 }
 
 /* The next WRITE_BYTES of `from`; NULL: no memory. */
-static struct coordinator_write *write_cut(const struct group *group, const struct group_records *from, uint32_t *at)
+static struct coordinator_write *write_cut(const struct group *group,
+                                           const struct group_records *from, uint32_t *at)
 {
     struct coordinator_write *w = coordinator_write_new(group->id, NULL, write_done);
     struct bytes key, value;
@@ -153,8 +158,8 @@ static struct coordinator_write *write_cut(const struct group *group, const stru
     return w;
 }
 
-static bool records_write(struct coordinator *co, struct group *group, const struct group_records *records,
-                          struct control_op *op)
+static bool records_write(struct coordinator *co, struct group *group,
+                          const struct group_records *records, struct control_op *op)
 {
     uint32_t at = 0;
     if (records->error < 0)
@@ -168,7 +173,8 @@ static bool records_write(struct coordinator *co, struct group *group, const str
     return true;
 }
 
-static void host_append(void *context, struct group_next *g, struct group_records *records, struct control_op *op)
+static void host_append(void *context, struct group_next *g, struct group_records *records,
+                        struct control_op *op)
 {
     struct coordinator *co = context;
     struct group *group = g->holder;
@@ -203,8 +209,8 @@ static void refuse(struct coordinator *co, struct control_op *op, struct fault *
 static bool may_take(struct coordinator *co, struct group *group, struct fault *f)
 {
     if (group->state != GROUP_EMPTY || group->pending_n > 0)
-        return fault_set(f, KAFKA_GROUP_ID_NOT_FOUND, "Group %.*s is not a consumer group.", (int)group->id.n,
-                         (const char *)group->id.ptr);
+        return fault_set(f, KAFKA_GROUP_ID_NOT_FOUND, "Group %.*s is not a consumer group.",
+                         (int)group->id.n, (const char *)group->id.ptr);
     if (group->protocol_type.ptr == NULL)
         return true;
     struct coordinator_write *w = coordinator_write_new(group->id, NULL, write_done);
@@ -215,23 +221,27 @@ static bool may_take(struct coordinator *co, struct group *group, struct fault *
     return group_restore(group, NULL) == 0;
 }
 
-static struct group *group_of(struct coordinator *co, const struct consumer_group_heartbeat_request *r,
-                              int32_t partition, struct fault *f)
+static struct group *group_of(struct coordinator *co,
+                              const struct consumer_group_heartbeat_request *r, int32_t partition,
+                              struct fault *f)
 {
     struct group *group = group_find(&co->groups, r->group_id);
     if (group != NULL && group->next != NULL)
         return group;
     if (r->member_epoch != NEXT_EPOCH_JOIN) {
         fault_set(f, KAFKA_GROUP_ID_NOT_FOUND,
-                  group != NULL ? "Group %.*s is not a consumer group." :
-                  r->member_epoch < NEXT_EPOCH_JOIN ? "Group %.*s not found." : "Consumer group %.*s not found.",
+                  group != NULL                       ? "Group %.*s is not a consumer group."
+                  : r->member_epoch < NEXT_EPOCH_JOIN ? "Group %.*s not found."
+                                                      : "Consumer group %.*s not found.",
                   (int)r->group_id.n, (const char *)r->group_id.ptr);
         return NULL;
     }
     if (group != NULL && !may_take(co, group, f))
         return NULL;
-    if (group == NULL && group_new(&co->groups, r->group_id, partition, co->control->now, &group) < 0) {
-        fault_set(f, KAFKA_COORDINATOR_NOT_AVAILABLE, "There are as many groups as groups.max allows.");
+    if (group == NULL &&
+        group_new(&co->groups, r->group_id, partition, co->control->now, &group) < 0) {
+        fault_set(f, KAFKA_COORDINATOR_NOT_AVAILABLE,
+                  "There are as many groups as groups.max allows.");
         return NULL;
     }
     group->next = group_next_new(&co->nexts, group->id, group);
@@ -286,7 +296,8 @@ int16_t next_host_join(struct coordinator *co, struct group *group)
     return 0;
 }
 
-int16_t next_host_commit_check(struct coordinator *co, const struct group *group, const struct control_op *op)
+int16_t next_host_commit_check(struct coordinator *co, const struct group *group,
+                               const struct control_op *op)
 {
     enum { VERSION_TOPIC_IDS = 10 };
     const struct offset_commit_request *q = op->request;
@@ -298,8 +309,10 @@ int16_t next_host_commit_check(struct coordinator *co, const struct group *group
         return code;
     for (int32_t i = 0; code == 0 && i < q->topics_n; i++) {
         struct uuid id = q->topics[i].topic_id;
-        const struct topic *topic = op->api_version >= VERSION_TOPIC_IDS
-                                        ? NULL : state_topic_by_name(&co->control->state, q->topics[i].name);
+        const struct topic *topic =
+            op->api_version >= VERSION_TOPIC_IDS
+                ? NULL
+                : state_topic_by_name(&co->control->state, q->topics[i].name);
         if (topic != NULL)
             id = topic->id;
         for (int32_t k = 0; code == 0 && k < q->topics[i].partitions_n; k++)
@@ -350,7 +363,8 @@ static bool list_has(const char *list, const char *word)
 {
     size_t n = strlen(word);
     for (const char *at = list; at != NULL && (at = strstr(at, word)) != NULL; at += n)
-        if ((at == list || at[-1] == ',' || at[-1] == ' ') && (at[n] == '\0' || at[n] == ',' || at[n] == ' '))
+        if ((at == list || at[-1] == ',' || at[-1] == ' ') &&
+            (at[n] == '\0' || at[n] == ',' || at[n] == ' '))
             return true;
     return false;
 }
@@ -360,13 +374,17 @@ int next_host_init(struct coordinator *co)
     const struct config *config = co->control->config.config;
     const struct next_config next = {
         .session_timeout_ms = (int32_t)config_int(config, "group.consumer.session.timeout.ms"),
-        .heartbeat_interval_ms = (int32_t)config_int(config, "group.consumer.heartbeat.interval.ms"),
+        .heartbeat_interval_ms =
+            (int32_t)config_int(config, "group.consumer.heartbeat.interval.ms"),
         .size_max = (int32_t)config_int(config, "group.consumer.max.size"),
-        .assignment_interval_ms = (int32_t)config_int(config, "group.consumer.assignment.interval.ms"),
+        .assignment_interval_ms =
+            (int32_t)config_int(config, "group.consumer.assignment.interval.ms"),
         .bytes_max = (uint64_t)config_int(config, "groups.bytes.max"),
     };
-    const struct next_host host = {host_append, host_topic, host_topic_name, host_metadata_version, co};
-    co->serves_next = list_has(config_string(config, "group.coordinator.rebalance.protocols"), "consumer");
+    const struct next_host host = {host_append, host_topic, host_topic_name, host_metadata_version,
+                                   co};
+    co->serves_next =
+        list_has(config_string(config, "group.coordinator.rebalance.protocols"), "consumer");
     return nexts_init(&co->nexts, &next, &host, co->control->timers, &co->control->prng);
 }
 

@@ -1,15 +1,17 @@
 /*
  * group_next_reconcile.c - one member's next step from what it has to its target.
  *
- * Owner: control. The rules are those of Kafka's CurrentAssignmentBuilder; group_next.h draws the states.
+ * Owner: control. The rules are those of Kafka's CurrentAssignmentBuilder; group_next.h draws the
+ * states.
  *
- *   kept      = assigned ∩ target               (what it may keep, with the epochs since which it has it)
+ *   kept      = assigned ∩ target               (with the epochs since which it has them)
  *   revoked   = assigned - kept                 (it must give up)
  *   wanted    = target - kept                   of which `free` ones nobody owns
  *
  *   revoked, and the member (says it) still owns some    UNREVOKED: kept + revoking, epoch stays
  *   otherwise                                            kept + free at the target's epoch;
- *                                                        UNRELEASED when wanted ones are not free, else STABLE
+ *                                                        UNRELEASED when wanted ones are not
+ *                                                        free, else STABLE
  *
  * Topics that the member does not subscribe to (any more) count as not in its target.
  */
@@ -51,13 +53,15 @@ static bool is_in(const struct uuid *ids, uint32_t n, const struct uuid *id)
 }
 
 /* The heartbeat names one of these among what the member owns, or does not say what it owns. */
-static bool owns_any(const struct consumer_group_heartbeat_request *r, const struct next_parts *parts)
+static bool owns_any(const struct consumer_group_heartbeat_request *r,
+                     const struct next_parts *parts)
 {
     if (r->topic_partitions_n < 0)
         return true;
     for (int32_t i = 0; i < r->topic_partitions_n; i++)
         for (int32_t k = 0; k < r->topic_partitions[i].partitions_n; k++)
-            if (next_parts_find(parts, &r->topic_partitions[i].topic_id, r->topic_partitions[i].partitions[k]) != NULL)
+            if (next_parts_find(parts, &r->topic_partitions[i].topic_id,
+                                r->topic_partitions[i].partitions[k]) != NULL)
                 return true;
     return false;
 }
@@ -70,7 +74,8 @@ static bool is_free(const struct next_member *m, const struct next_part *p)
 }
 
 /* kept, revoked and wanted of a merge of assigned and target. */
-static int step_merge(const struct next_member *m, const struct uuid *ids, uint32_t ids_n, struct step *s)
+static int step_merge(const struct next_member *m, const struct uuid *ids, uint32_t ids_n,
+                      struct step *s)
 {
     uint32_t a = 0, t = 0;
     s->kept.v = calloc((uint64_t)m->assigned.n + m->target.n + 1, sizeof *s->kept.v);
@@ -78,7 +83,9 @@ static int step_merge(const struct next_member *m, const struct uuid *ids, uint3
     if (s->kept.v == NULL || s->revoked.v == NULL)
         return E_NO_MEMORY;
     while (a < m->assigned.n || t < m->target.n) {
-        int c = a == m->assigned.n ? 1 : t == m->target.n ? -1 : next_part_compare(&m->assigned.v[a], &m->target.v[t]);
+        int c = a == m->assigned.n ? 1
+                : t == m->target.n ? -1
+                                   : next_part_compare(&m->assigned.v[a], &m->target.v[t]);
         const struct next_part *p = c <= 0 ? &m->assigned.v[a] : &m->target.v[t];
         bool is_subscribed = is_in(ids, ids_n, &p->topic_id);
         a += c <= 0;
@@ -96,12 +103,13 @@ static int step_merge(const struct next_member *m, const struct uuid *ids, uint3
 }
 
 /* The wanted ones that are free join the kept ones. */
-static void step_take(const struct next_member *m, const struct uuid *ids, uint32_t ids_n, struct step *s)
+static void step_take(const struct next_member *m, const struct uuid *ids, uint32_t ids_n,
+                      struct step *s)
 {
     for (uint32_t i = 0; i < m->target.n; i++) {
         struct next_part p = m->target.v[i];
-        if (!is_in(ids, ids_n, &p.topic_id) || next_parts_find(&m->assigned, &p.topic_id, p.partition) != NULL ||
-            !is_free(m, &p))
+        if (!is_in(ids, ids_n, &p.topic_id) ||
+            next_parts_find(&m->assigned, &p.topic_id, p.partition) != NULL || !is_free(m, &p))
             continue;
         p.epoch = s->epoch;
         s->kept.v[s->kept.n++] = p;
@@ -109,8 +117,8 @@ static void step_take(const struct next_member *m, const struct uuid *ids, uint3
     next_parts_sort(&s->kept);
 }
 
-static int step_next(const struct next_member *m, const struct consumer_group_heartbeat_request *r, int32_t epoch,
-                     const struct uuid *ids, uint32_t ids_n, struct step *s)
+static int step_next(const struct next_member *m, const struct consumer_group_heartbeat_request *r,
+                     int32_t epoch, const struct uuid *ids, uint32_t ids_n, struct step *s)
 {
     int e = step_merge(m, ids, ids_n, s);
     if (e < 0)
@@ -127,8 +135,10 @@ static int step_next(const struct next_member *m, const struct consumer_group_he
     return 0;
 }
 
-/* The target has not moved, but the subscription: what it does not subscribe to any more is revoked at once. */
-static int step_unsubscribe(const struct next_member *m, const struct consumer_group_heartbeat_request *r,
+/* The target has not moved, but the subscription: what it does not subscribe to any more is revoked
+ * at once. */
+static int step_unsubscribe(const struct next_member *m,
+                            const struct consumer_group_heartbeat_request *r,
                             const struct uuid *ids, uint32_t ids_n, struct step *s)
 {
     s->kept.v = calloc(m->assigned.n + 1ull, sizeof *s->kept.v);
@@ -160,12 +170,15 @@ static void timers_set(struct next_member *m, struct now now)
         return;
     }
     m->rebalance_epoch = m->epoch;
-    timer_set(timers, &m->rebalance, now.ns + (uint64_t)max_i64(m->rebalance_timeout_ms, 0) * NS_PER_MS);
+    timer_set(timers, &m->rebalance,
+              now.ns + (uint64_t)max_i64(m->rebalance_timeout_ms, 0) * NS_PER_MS);
 }
 
-static int step_do(struct next_member *m, struct step *s, struct group_records *records, struct now now)
+static int step_do(struct next_member *m, struct step *s, struct group_records *records,
+                   struct now now)
 {
-    if (s->state == m->state && s->epoch == m->epoch && next_parts_equal(&s->kept, &m->assigned, true) &&
+    if (s->state == m->state && s->epoch == m->epoch &&
+        next_parts_equal(&s->kept, &m->assigned, true) &&
         next_parts_equal(&s->revoked, &m->revoking, true))
         return 0;
     int e = next_owners_reserve(m->group, s->kept.n + s->revoked.n);
@@ -192,7 +205,8 @@ static int step_do(struct next_member *m, struct step *s, struct group_records *
 
 /* Which step it is; false: none. */
 static int step_find(const struct next_member *m, const struct consumer_group_heartbeat_request *r,
-                     bool is_resubscribed, const struct uuid *ids, uint32_t n, struct step *s, bool *is_one)
+                     bool is_resubscribed, const struct uuid *ids, uint32_t n, struct step *s,
+                     bool *is_one)
 {
     *is_one = true;
     switch (m->state) {
@@ -202,10 +216,10 @@ static int step_find(const struct next_member *m, const struct consumer_group_he
         break;
     case NEXT_UNREVOKED:
         if (r->topic_partitions_n >= 0 && !owns_any(r, &m->revoking))
-            return step_next(m, r, (int32_t)min_i64(m->epoch + 1, m->group->assignment_epoch), ids, n, s);
+            return step_next(m, r, (int32_t)min_i64(m->epoch + 1, m->group->assignment_epoch), ids,
+                             n, s);
         break;
-    case NEXT_UNRELEASED:
-        return step_next(m, r, m->epoch, ids, n, s);
+    case NEXT_UNRELEASED: return step_next(m, r, m->epoch, ids, n, s);
     default: /* of a newer version: the member began anew (next_heartbeat fences it before) */
         return step_next(m, r, m->group->assignment_epoch, ids, n, s);
     }
@@ -213,8 +227,8 @@ static int step_find(const struct next_member *m, const struct consumer_group_he
     return is_resubscribed ? step_unsubscribe(m, r, ids, n, s) : 0;
 }
 
-int next_reconcile(struct next_member *m, const struct consumer_group_heartbeat_request *r, bool is_resubscribed,
-                   struct group_records *records, struct now now)
+int next_reconcile(struct next_member *m, const struct consumer_group_heartbeat_request *r,
+                   bool is_resubscribed, struct group_records *records, struct now now)
 {
     struct step s = {0};
     bool is_one = false;

@@ -9,7 +9,8 @@
 
 #include "messages.h"
 
-/* Keys differ only in their names; the generated structs have the same shape: group id, then one string or none. */
+/* Keys differ only in their names; the generated structs have the same shape: group id, then one
+ * string or none. */
 static const struct proto_message *key_message(int16_t type)
 {
     switch (type) {
@@ -40,10 +41,13 @@ static const struct proto_message *value_message(int16_t type)
 struct next_key {
     struct bytes group, name;
 };
-static_assert(sizeof(struct next_key) == sizeof(struct consumer_group_member_metadata_key), "the shape of a key");
-static_assert(sizeof(struct next_key) == sizeof(struct consumer_group_regular_expression_key), "the shape of a key");
+static_assert(sizeof(struct next_key) == sizeof(struct consumer_group_member_metadata_key),
+              "the shape of a key");
+static_assert(sizeof(struct next_key) == sizeof(struct consumer_group_regular_expression_key),
+              "the shape of a key");
 
-static void put(struct group_records *r, int16_t type, struct bytes group, struct bytes name, const void *value)
+static void put(struct group_records *r, int16_t type, struct bytes group, struct bytes name,
+                const void *value)
 {
     struct next_key key = {group, name};
     group_records_put(r, type, key_message(type), 0, &key);
@@ -74,8 +78,8 @@ void next_records_epoch(struct group_records *r, const struct group_next *g)
 
 void next_records_target_epoch(struct group_records *r, const struct group_next *g)
 {
-    struct consumer_group_target_assignment_metadata_value v = {.assignment_epoch = g->assignment_epoch,
-                                                                .assignment_timestamp = g->assigned_ms};
+    struct consumer_group_target_assignment_metadata_value v = {
+        .assignment_epoch = g->assignment_epoch, .assignment_timestamp = g->assigned_ms};
     put(r, NEXT_RECORD_TARGET_EPOCH, g->id, none(), &v);
 }
 
@@ -91,11 +95,15 @@ void next_records_member(struct group_records *r, const struct next_member *m)
 {
     struct bytes *names = names_of(&m->names);
     struct consumer_group_member_metadata_value v = {
-        .instance_id = m->instance_id, .rack_id = m->rack_id, .client_id = not_null(m->client_id),
-        .client_host = not_null(m->client_host), .subscribed_topic_names = names,
+        .instance_id = m->instance_id,
+        .rack_id = m->rack_id,
+        .client_id = not_null(m->client_id),
+        .client_host = not_null(m->client_host),
+        .subscribed_topic_names = names,
         .subscribed_topic_names_n = (int32_t)m->names.n,
         .subscribed_topic_regex = m->regex == NULL ? none() : m->regex->text,
-        .rebalance_timeout_ms = m->rebalance_timeout_ms, .server_assignor = m->assignor};
+        .rebalance_timeout_ms = m->rebalance_timeout_ms,
+        .server_assignor = m->assignor};
     if (names == NULL)
         fails(r);
     else
@@ -135,8 +143,9 @@ void next_records_target(struct group_records *r, const struct next_member *m)
 }
 
 /* Partitions by topic; `numbers` has room for p->n partitions and as many epochs. */
-static int32_t current_fill(const struct next_parts *p, int32_t *numbers,
-                            struct consumer_group_current_member_assignment_value_topic_partitions *to)
+static int32_t current_fill(
+    const struct next_parts *p, int32_t *numbers,
+    struct consumer_group_current_member_assignment_value_topic_partitions *to)
 {
     int32_t n = 0;
     for (uint32_t i = 0; i < p->n; i++) {
@@ -160,8 +169,11 @@ void next_records_current(struct group_records *r, const struct next_member *m)
         calloc(assigned_n + revoking_n + 1ull, sizeof *topics);
     int32_t *numbers = calloc(2ull * (m->assigned.n + m->revoking.n) + 1, sizeof *numbers);
     struct consumer_group_current_member_assignment_value v = {
-        .member_epoch = m->epoch, .previous_member_epoch = m->previous_epoch, .state = (int8_t)m->state,
-        .assigned_partitions = topics, .partitions_pending_revocation = topics == NULL ? NULL : &topics[assigned_n]};
+        .member_epoch = m->epoch,
+        .previous_member_epoch = m->previous_epoch,
+        .state = (int8_t)m->state,
+        .assigned_partitions = topics,
+        .partitions_pending_revocation = topics == NULL ? NULL : &topics[assigned_n]};
     if (topics == NULL || numbers == NULL) {
         fails(r);
     } else {
@@ -174,11 +186,14 @@ void next_records_current(struct group_records *r, const struct next_member *m)
     free(numbers);
 }
 
-void next_records_regex(struct group_records *r, const struct group_next *g, const struct next_regex *regex)
+void next_records_regex(struct group_records *r, const struct group_next *g,
+                        const struct next_regex *regex)
 {
     struct bytes *names = names_of(&regex->topics);
-    struct consumer_group_regular_expression_value v = {.topics = names, .topics_n = (int32_t)regex->topics.n,
-                                                        .version = regex->version, .timestamp = regex->resolved_ms};
+    struct consumer_group_regular_expression_value v = {.topics = names,
+                                                        .topics_n = (int32_t)regex->topics.n,
+                                                        .version = regex->version,
+                                                        .timestamp = regex->resolved_ms};
     if (names == NULL)
         fails(r);
     else
@@ -205,14 +220,16 @@ void next_records_group_gone(struct group_records *r, const struct group_next *g
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members)
         next_records_member_gone(r, g->id, list_entry(l, struct next_member, link)->id);
     list_for_each(l2, next2, (struct list *)(uintptr_t)&g->regexes)
-        next_records_gone(r, NEXT_RECORD_REGEX, g->id, list_entry(l2, struct next_regex, link)->text);
+        next_records_gone(r, NEXT_RECORD_REGEX, g->id,
+                          list_entry(l2, struct next_regex, link)->text);
     next_records_gone(r, NEXT_RECORD_TARGET_EPOCH, g->id, none());
     next_records_gone(r, NEXT_RECORD_EPOCH, g->id, none());
 }
 
 /* ── from bytes ── */
 
-int next_record_decode(struct bytes key, struct bytes value, struct arena *arena, struct next_record *out)
+int next_record_decode(struct bytes key, struct bytes value, struct arena *arena,
+                       struct next_record *out)
 {
     struct next_key k = {none(), none()};
     *out = (struct next_record){.is_gone = value.ptr == NULL};
@@ -221,7 +238,8 @@ int next_record_decode(struct bytes key, struct bytes value, struct arena *arena
     out->type = load_i16(key.ptr);
     if (key_message(out->type) == NULL)
         return E_INVALID;
-    int e = proto_decode_flat(key_message(out->type), 0, bytes_of(key.ptr + 2, key.n - 2), arena, &k, NULL);
+    int e = proto_decode_flat(key_message(out->type), 0, bytes_of(key.ptr + 2, key.n - 2), arena,
+                              &k, NULL);
     out->group = k.group;
     out->name = k.name;
     const struct proto_message *message = value_message(out->type);

@@ -1,11 +1,13 @@
 /*
  * group_next_restore.c - records of a KIP-848 group become the group again.
  *
- * Owner: control. Only while the group's partition loads: no request is served for it and no timer runs.
+ * Owner: control. Only while the group's partition loads: no request is served for it and no timer
+ * runs.
  *
- * Records may come in any order that compaction leaves (a member's target before the member). What contradicts itself
- * when all is read (a partition at two members, epochs that run ahead) is put right, so that no bytes on disk can break
- * the invariants: later members lose what earlier ones have, epochs of the group rise to those of its members.
+ * Records may come in any order that compaction leaves (a member's target before the member). What
+ * contradicts itself when all is read (a partition at two members, epochs that run ahead) is put
+ * right, so that no bytes on disk can break the invariants: later members lose what earlier ones
+ * have, epochs of the group rise to those of its members.
  */
 #include <stdlib.h>
 
@@ -40,8 +42,10 @@ static int apply_member(struct group_next *g, const struct next_record *rec)
     if (m == NULL)
         return E_NO_MEMORY;
     next_member_unlink(m);
-    bool is_good = next_replace(&m->instance_id, v->instance_id) && next_replace(&m->rack_id, v->rack_id) &&
-                   next_replace(&m->client_id, v->client_id) && next_replace(&m->client_host, v->client_host) &&
+    bool is_good = next_replace(&m->instance_id, v->instance_id) &&
+                   next_replace(&m->rack_id, v->rack_id) &&
+                   next_replace(&m->client_id, v->client_id) &&
+                   next_replace(&m->client_host, v->client_host) &&
                    next_replace(&m->assignor, v->server_assignor);
     struct next_member *twin =
         m->instance_id.ptr == NULL ? NULL : next_member_by_instance(g, m->instance_id);
@@ -50,7 +54,8 @@ static int apply_member(struct group_next *g, const struct next_record *rec)
     next_member_link(m);
     m->rebalance_timeout_ms = v->rebalance_timeout_ms;
     int e = is_good ? next_topics_set(g, &m->names, v->subscribed_topic_names,
-                                      (int32_t)max_i64(v->subscribed_topic_names_n, 0), &ignored) : E_NO_MEMORY;
+                                      (int32_t)max_i64(v->subscribed_topic_names_n, 0), &ignored)
+                    : E_NO_MEMORY;
     struct next_regex *old = m->regex, *new = NULL;
     if (e == 0 && v->subscribed_topic_regex.n > 0) {
         new = next_regex_find(g, v->subscribed_topic_regex);
@@ -88,9 +93,10 @@ static int apply_target(struct group_next *g, const struct next_record *rec)
     return 0;
 }
 
-static int parts_take(struct next_parts *to,
-                      const struct consumer_group_current_member_assignment_value_topic_partitions *from, int32_t from_n,
-                      int32_t epoch)
+static int parts_take(
+    struct next_parts *to,
+    const struct consumer_group_current_member_assignment_value_topic_partitions *from,
+    int32_t from_n, int32_t epoch)
 {
     struct next_parts new = {NULL, 0};
     uint64_t n = 0;
@@ -101,8 +107,9 @@ static int parts_take(struct next_parts *to,
         return E_NO_MEMORY;
     for (int32_t i = 0; i < from_n; i++)
         for (int32_t k = 0; k < from[i].partitions_n; k++)
-            new.v[new.n++] = (struct next_part){from[i].topic_id, from[i].partitions[k],
-                                                k < from[i].assignment_epochs_n ? from[i].assignment_epochs[k] : epoch};
+            new.v[new.n++] = (struct next_part){
+                from[i].topic_id, from[i].partitions[k],
+                k < from[i].assignment_epochs_n ? from[i].assignment_epochs[k] : epoch};
     next_parts_free(to);
     *to = new;
     return 0;
@@ -116,8 +123,9 @@ static int apply_current(struct group_next *g, const struct next_record *rec)
         return rec->is_gone ? 0 : E_NO_MEMORY;
     m->epoch = v == NULL ? 0 : v->member_epoch;
     m->previous_epoch = v == NULL ? 0 : v->previous_member_epoch;
-    m->state = v == NULL ? NEXT_STABLE : v->state >= NEXT_STABLE && v->state <= NEXT_UNRELEASED ? (uint8_t)v->state
-                                                                                               : NEXT_UNKNOWN;
+    m->state = v == NULL                                                ? NEXT_STABLE
+               : v->state >= NEXT_STABLE && v->state <= NEXT_UNRELEASED ? (uint8_t)v->state
+                                                                        : NEXT_UNKNOWN;
     int e = parts_take(&m->assigned, v == NULL ? NULL : v->assigned_partitions,
                        v == NULL ? 0 : v->assigned_partitions_n, m->epoch);
     if (e == 0)
@@ -137,7 +145,8 @@ static int apply_regex(struct group_next *g, const struct next_record *rec)
         return E_NO_MEMORY;
     regex->version = v->version;
     regex->resolved_ms = v->timestamp;
-    return next_topics_set(g, &regex->topics, v->topics, (int32_t)max_i64(v->topics_n, 0), &ignored);
+    return next_topics_set(g, &regex->topics, v->topics, (int32_t)max_i64(v->topics_n, 0),
+                           &ignored);
 }
 
 int group_next_apply(struct group_next *g, const struct next_record *rec)
@@ -168,14 +177,16 @@ bool group_next_is_nothing(const struct group_next *g)
 
 /* ── all is read ── */
 
-/* In order, each once, no negative numbers; of those in the owners' table only what is this member's. */
+/* In order, each once, no negative numbers; of those in the owners' table only what is this
+ * member's. */
 static void parts_settle(struct next_member *m, struct next_parts *p, bool is_owned)
 {
     uint32_t kept = 0;
     next_parts_sort(p);
     for (uint32_t i = 0; i < p->n; i++) {
         bool is_twice = kept > 0 && next_part_compare(&p->v[kept - 1], &p->v[i]) == 0;
-        bool is_others = is_owned && next_owner(m->group, &p->v[i].topic_id, p->v[i].partition) != NULL;
+        bool is_others =
+            is_owned && next_owner(m->group, &p->v[i].topic_id, p->v[i].partition) != NULL;
         if (!is_twice && !is_others && p->v[i].partition >= 0)
             p->v[kept++] = p->v[i];
     }
@@ -194,7 +205,8 @@ static int member_settle(struct next_member *m, struct now now)
     parts_settle(m, &m->target, false);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < m->revoking.n; i++)
-        if (next_parts_find(&m->assigned, &m->revoking.v[i].topic_id, m->revoking.v[i].partition) == NULL)
+        if (next_parts_find(&m->assigned, &m->revoking.v[i].topic_id, m->revoking.v[i].partition) ==
+            NULL)
             m->revoking.v[kept++] = m->revoking.v[i];
     m->revoking.n = kept;
     if ((m->state == NEXT_UNREVOKED) != (m->revoking.n > 0))
@@ -202,7 +214,8 @@ static int member_settle(struct next_member *m, struct now now)
     next_owners_add(m);
     g->epoch = (int32_t)max_i64(g->epoch, m->epoch);
     g->assignment_epoch = (int32_t)max_i64(g->assignment_epoch, m->epoch);
-    timer_set(nexts->timers, &m->session, now.ns + (uint64_t)nexts->config.session_timeout_ms * NS_PER_MS);
+    timer_set(nexts->timers, &m->session,
+              now.ns + (uint64_t)nexts->config.session_timeout_ms * NS_PER_MS);
     m->rebalance_epoch = m->epoch;
     if (m->state == NEXT_UNREVOKED)
         timer_set(nexts->timers, &m->rebalance,
@@ -215,7 +228,8 @@ int group_next_restored(struct group_next *g, struct now now)
 {
     list_for_each(l, next, &g->members) {
         struct next_member *m = list_entry(l, struct next_member, link);
-        if (m->client_id.ptr == NULL) { /* its own record is not there: the rest is what compaction has not taken yet */
+        if (m->client_id.ptr ==
+            NULL) { /* its own record is not there: the rest is what compaction has not taken yet */
             next_member_free(m);
             continue;
         }

@@ -3,10 +3,11 @@
  *
  * Owner: control.
  *
- * A job is an assignment under way: a picture of members and topics in numbers, taken when it began. Members that leave
- * meanwhile are NULL in it, members that come wait for the next one. Small groups are done within the heartbeat that
- * begins the job; large ones go on in later turns, NEXT_ASSIGN_BUDGET units each, while heartbeats are answered with the
- * target there is. Between the end of one and the beginning of the next pass group.consumer.assignment.interval.ms, so a
+ * A job is an assignment under way: a picture of members and topics in numbers, taken when it
+ * began. Members that leave meanwhile are NULL in it, members that come wait for the next one.
+ * Small groups are done within the heartbeat that begins the job; large ones go on in later turns,
+ * NEXT_ASSIGN_BUDGET units each, while heartbeats are answered with the target there is. Between
+ * the end of one and the beginning of the next pass group.consumer.assignment.interval.ms, so a
  * thousand members that join at once cost one assignment a second.
  */
 #include <stdlib.h>
@@ -31,7 +32,8 @@ static int regexes_resolve(struct group_next *g, struct group_records *records, 
     return 0;
 }
 
-int next_epoch_update(struct group_next *g, bool must, struct group_records *records, struct now now)
+int next_epoch_update(struct group_next *g, bool must, struct group_records *records,
+                      struct now now)
 {
     uint64_t version = g->nexts->host.metadata_version(g->nexts->host.context);
     if (version != g->metadata_version) {
@@ -49,7 +51,9 @@ int next_epoch_update(struct group_next *g, bool must, struct group_records *rec
     if (g->epoch == INT32_MAX)
         return E_TOO_LARGE;
     g->hash = hash;
-    g->epoch += g->epoch == 0 ? 2 : 1; /* Kafka's groups begin at 2: the first epoch is that of the empty group */
+    g->epoch += g->epoch == 0
+                    ? 2
+                    : 1; /* Kafka's groups begin at 2: the first epoch is that of the empty group */
     g->nexts->rebalances_n++;
     next_records_epoch(records, g);
     return 0;
@@ -67,7 +71,8 @@ static int text_compare(struct bytes a, struct bytes b)
 /* Static members first, by their instance; then by id. */
 static int member_compare(const void *a, const void *b)
 {
-    const struct next_member *x = *(struct next_member *const *)a, *y = *(struct next_member *const *)b;
+    const struct next_member *x = *(struct next_member *const *)a,
+                             *y = *(struct next_member *const *)b;
     bool x_is_static = x->instance_id.ptr != NULL, y_is_static = y->instance_id.ptr != NULL;
     if (x_is_static != y_is_static)
         return x_is_static ? -1 : 1;
@@ -76,7 +81,8 @@ static int member_compare(const void *a, const void *b)
 
 static int topic_compare(const void *a, const void *b)
 {
-    const struct next_topic *x = *(struct next_topic *const *)a, *y = *(struct next_topic *const *)b;
+    const struct next_topic *x = *(struct next_topic *const *)a,
+                            *y = *(struct next_topic *const *)b;
     return memcmp(x->id.b, y->id.b, sizeof x->id.b);
 }
 
@@ -113,7 +119,8 @@ static int job_topics(struct next_job *job)
 
 static uint32_t *member_topics(const struct next_member *m, struct assign_member *to, uint32_t *at)
 {
-    const struct next_topics *const both[] = {&m->names, m->regex == NULL ? NULL : &m->regex->topics};
+    const struct next_topics *const both[] = {&m->names,
+                                              m->regex == NULL ? NULL : &m->regex->topics};
     uint32_t n = 0, kept = 0;
     for (uint32_t k = 0; k < array_n(both); k++)
         for (uint32_t i = 0; both[k] != NULL && i < both[k]->n; i++)
@@ -129,20 +136,23 @@ static uint32_t *member_topics(const struct next_member *m, struct assign_member
     return at + kept;
 }
 
-/* What the member's last target gave it, as far as it is still there; both sides ascend by topic id. */
-static uint32_t *member_held(const struct next_job *job, const struct next_member *m, struct assign_member *to,
-                             uint32_t *at)
+/* What the member's last target gave it, as far as it is still there; both sides ascend by topic
+ * id. */
+static uint32_t *member_held(const struct next_job *job, const struct next_member *m,
+                             struct assign_member *to, uint32_t *at)
 {
     const struct assign *a = &job->assign;
     uint32_t t = 0;
     to->held = at;
     for (uint32_t i = 0; i < m->target.n; i++) {
         const struct next_part *p = &m->target.v[i];
-        while (t < a->topics_n && memcmp(job->topic_ids[t].b, p->topic_id.b, sizeof p->topic_id.b) < 0)
+        while (t < a->topics_n &&
+               memcmp(job->topic_ids[t].b, p->topic_id.b, sizeof p->topic_id.b) < 0)
             t++;
         if (t == a->topics_n)
             break;
-        if (uuid_equal(&job->topic_ids[t], &p->topic_id) && (uint32_t)p->partition < a->topics[t].partitions_n)
+        if (uuid_equal(&job->topic_ids[t], &p->topic_id) &&
+            (uint32_t)p->partition < a->topics[t].partitions_n)
             *at++ = a->topics[t].first + (uint32_t)p->partition;
     }
     to->held_n = (uint32_t)(at - to->held);
@@ -197,7 +207,8 @@ static enum assignor assignor_choose(const struct group_next *g)
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members) {
         const struct next_member *m = list_entry(l, struct next_member, link);
         enum assignor a;
-        if (m->assignor.ptr != NULL && assignor_by_name((const char *)m->assignor.ptr, m->assignor.n, &a))
+        if (m->assignor.ptr != NULL &&
+            assignor_by_name((const char *)m->assignor.ptr, m->assignor.n, &a))
             votes[a]++;
     }
     return votes[ASSIGN_RANGE] > votes[ASSIGN_UNIFORM] ? ASSIGN_RANGE : ASSIGN_UNIFORM;
@@ -251,7 +262,8 @@ static int target_set(const struct next_job *job, uint32_t who, struct group_rec
     for (uint32_t i = 0; i < from->parts_n; i++) {
         while (from->parts[i] >= a->topics[t].first + a->topics[t].partitions_n)
             t++;
-        new.v[i] = (struct next_part){job->topic_ids[t], (int32_t)(from->parts[i] - a->topics[t].first), 0};
+        new.v[i] = (struct next_part){job->topic_ids[t],
+                                      (int32_t)(from->parts[i] - a->topics[t].first), 0};
     }
     if (next_parts_equal(&new, &m->target, false)) {
         next_parts_free(&new);
@@ -290,7 +302,8 @@ static int job_more(struct group_next *g, struct group_records *records, struct 
 static bool is_due(const struct group_next *g, struct now now)
 {
     int64_t since_ms = now.wall_ms - g->assigned_ms;
-    return g->assigned_ms == 0 || since_ms < 0 || since_ms >= g->nexts->config.assignment_interval_ms;
+    return g->assigned_ms == 0 || since_ms < 0 ||
+           since_ms >= g->nexts->config.assignment_interval_ms;
 }
 
 int next_target_update(struct group_next *g, struct group_records *records, struct now now)

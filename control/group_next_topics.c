@@ -1,7 +1,9 @@
 /*
- * group_next_topics.c - what a group subscribes to: names, expressions, and the topics they mean now.
+ * group_next_topics.c - what a group subscribes to: names, expressions, and the topics they mean
+ * now.
  *
- * Owner: control. A topic stands once in its group, however many members name it, and whether it exists or not.
+ * Owner: control. A topic stands once in its group, however many members name it, and whether it
+ * exists or not.
  */
 #include <stdlib.h>
 
@@ -102,8 +104,8 @@ static int topic_compare(const void *a, const void *b)
     return name_compare((*x)->name, (*y)->name);
 }
 
-int next_topics_set(struct group_next *g, struct next_topics *to, const struct bytes *names, int32_t n,
-                    bool *has_changed)
+int next_topics_set(struct group_next *g, struct next_topics *to, const struct bytes *names,
+                    int32_t n, bool *has_changed)
 {
     struct next_topics new = {calloc((uint32_t)n + 1u, sizeof *new.v), 0};
     if (new.v == NULL)
@@ -125,7 +127,8 @@ int next_topics_set(struct group_next *g, struct next_topics *to, const struct b
             new.v[kept++] = new.v[i];
     }
     new.n = kept;
-    *has_changed = new.n != to->n || (new.n > 0 && memcmp(new.v, to->v, new.n * sizeof *new.v) != 0);
+    *has_changed =
+        new.n != to->n || (new.n > 0 && memcmp(new.v, to->v, new.n * sizeof *new.v) != 0);
     next_topics_clear(g, to);
     *to = new;
     return 0;
@@ -165,7 +168,8 @@ void next_regex_free(struct group_next *g, struct next_regex *regex)
     free(regex);
 }
 
-int next_regex_resolve(struct group_next *g, struct next_regex *regex, struct now now, bool *has_changed)
+int next_regex_resolve(struct group_next *g, struct next_regex *regex, struct now now,
+                       bool *has_changed)
 {
     const struct next_host *host = &g->nexts->host;
     const char *why;
@@ -232,7 +236,8 @@ static int id_compare(const void *a, const void *b)
 
 uint32_t next_topic_ids(const struct next_member *m, struct uuid *to)
 {
-    const struct next_topics *const both[] = {&m->names, m->regex == NULL ? NULL : &m->regex->topics};
+    const struct next_topics *const both[] = {&m->names,
+                                              m->regex == NULL ? NULL : &m->regex->topics};
     uint32_t n = 0, kept = 0;
     for (uint32_t k = 0; k < array_n(both); k++)
         for (uint32_t i = 0; both[k] != NULL && i < both[k]->n; i++)

@@ -3,8 +3,9 @@
  *
  * Owner: the caller.
  *
- * The scan in front walks the pattern once and knows escapes, classes and groups; it refuses what PCRE2 has and RE2 has
- * not, with RE2/J's words. Everything else that is wrong PCRE2 finds; its error numbers are translated.
+ * The scan in front walks the pattern once and knows escapes, classes and groups; it refuses what
+ * PCRE2 has and RE2 has not, with RE2/J's words. Everything else that is wrong PCRE2 finds; its
+ * error numbers are translated.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "regex.h"
@@ -19,7 +20,8 @@ struct regex {
     uint32_t hard_n; /* names that used up their steps */
 };
 
-static const char perl[] = "invalid or unsupported Perl syntax", escape[] = "invalid escape sequence",
+static const char perl[] = "invalid or unsupported Perl syntax",
+                  escape[] = "invalid escape sequence",
                   nested[] = "invalid nested repetition operator";
 
 /* ── what RE2 has not ── */
@@ -59,7 +61,8 @@ static bool is_repeat(struct bytes p, uint32_t at, uint32_t *end)
     if (at >= p.n || p.ptr[at] != '{')
         return false;
     uint32_t i = at + 1, digits_n = 0;
-    for (; i < p.n && ((p.ptr[i] >= '0' && p.ptr[i] <= '9') || (p.ptr[i] == ',' && digits_n > 0)); i++)
+    for (; i < p.n && ((p.ptr[i] >= '0' && p.ptr[i] <= '9') || (p.ptr[i] == ',' && digits_n > 0));
+         i++)
         digits_n++;
     *end = i + 1;
     return i < p.n && p.ptr[i] == '}' && digits_n > 0;
@@ -77,7 +80,8 @@ static const char *scan(struct bytes p)
             if (++i == p.n)
                 return "trailing backslash at end of expression";
             c = p.ptr[i];
-            bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '1' && c <= '9');
+            bool is_letter =
+                (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '1' && c <= '9');
             if (c == 'C' || (is_letter && !is_one_of(c, escapes)))
                 return escape;
         } else if (in_class) {
@@ -87,7 +91,8 @@ static const char *scan(struct bytes p)
             i += i + 1 < p.n && p.ptr[i + 1] == '^';
             i += i + 1 < p.n && p.ptr[i + 1] == ']';
         } else if (c == '(' && i + 1 < p.n && (p.ptr[i + 1] == '?' || p.ptr[i + 1] == '*')) {
-            const char *why = p.ptr[i + 1] == '*' ? "missing argument to repetition operator" : group_fault(p, i + 2);
+            const char *why = p.ptr[i + 1] == '*' ? "missing argument to repetition operator"
+                                                  : group_fault(p, i + 2);
             if (why != NULL)
                 return why;
         } else if (i > 0 && is_repeat(p, i, &end)) {
@@ -133,7 +138,8 @@ static pcre2_code *compile(struct bytes pattern, const char **why)
         pcre2_set_parens_nest_limit(context, REGEX_NEST_MAX);
         code = pcre2_compile(pattern.ptr, pattern.n,
                              PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOLLAR_ENDONLY | PCRE2_UTF |
-                                 PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE, &error, &at, context);
+                                 PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE,
+                             &error, &at, context);
         pcre2_compile_context_free(context);
     }
     *why = code == NULL ? fault(error) : NULL;

@@ -1,8 +1,10 @@
 /*
- * regex.h - regular expressions over topic names, as Kafka's consumer groups have them (RE2/J's syntax).
+ * regex.h - regular expressions over topic names, as Kafka's consumer groups have them (RE2/J's
+ * syntax).
  *
- * Owner: the caller. PCRE2 does the matching, bounded in steps and depth; what RE2 does not have (look-around, back
- * references, recursion, conditions, atomic groups, possessive repetition) is refused before PCRE2 sees it.
+ * Owner: the caller. PCRE2 does the matching, bounded in steps and depth; what RE2 does not have
+ * (look-around, back references, recursion, conditions, atomic groups, possessive repetition) is
+ * refused before PCRE2 sees it.
  */
 #ifndef MILLRACE_REGEX_H
 #define MILLRACE_REGEX_H
@@ -10,11 +12,11 @@
 #include "bytes.h"
 
 enum {
-    REGEX_PATTERN_MAX = 64 << 10,   /* a bound of ours */
-    REGEX_STEPS_MAX = 20000,        /* of one match */
+    REGEX_PATTERN_MAX = 64 << 10, /* a bound of ours */
+    REGEX_STEPS_MAX = 20000,      /* of one match */
     REGEX_DEPTH_MAX = 1000,
     REGEX_NEST_MAX = 100,
-    REGEX_GIVE_UP_N = 16,           /* names that used up their steps: the expression matches no more names */
+    REGEX_GIVE_UP_N = 16, /* names that used up their steps: the expression matches no more names */
 };
 
 struct regex;

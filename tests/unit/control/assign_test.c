@@ -1,5 +1,6 @@
 /*
- * assign_test.c - the assignors keep what assign.h promises, for many random groups, and stay within their budget.
+ * assign_test.c - the assignors keep what assign.h promises, for many random groups, and stay
+ * within their budget.
  */
 #include "unit.h"
 
@@ -23,7 +24,8 @@ struct group {
 
 static void group_make(struct group *g, struct prng *prng, bool is_homogeneous)
 {
-    uint32_t topics_n = 1 + (uint32_t)prng_below(prng, TOPICS), members_n = 1 + (uint32_t)prng_below(prng, MEMBERS);
+    uint32_t topics_n = 1 + (uint32_t)prng_below(prng, TOPICS),
+             members_n = 1 + (uint32_t)prng_below(prng, MEMBERS);
     uint32_t first = 0;
     memset(g, 0, sizeof *g);
     for (uint32_t t = 0; t < topics_n; t++) {
@@ -129,7 +131,8 @@ static void uniform_equal_subscriptions_balanced_and_minimal(void **state)
         group_run(g, ASSIGN_UNIFORM, UINT64_MAX);
         assert_int_equal(moved_n(g), 0);
         hold(g);
-        /* One goes: only what it had moves, or what the others have above the new share (nothing: shares grow). */
+        /* One goes: only what it had moves, or what the others have above the new share (nothing:
+         * shares grow). */
         if (g->assign.members_n > 1) {
             g->assign.members_n--;
             group_run(g, ASSIGN_UNIFORM, UINT64_MAX);
@@ -234,7 +237,8 @@ static void range_is_contiguous_even_and_copartitioned(void **state)
                     }
             assert_true(subs_n == 0 || most - least <= 1);
             for (uint32_t o = 0; round % 2 == 0 && o < t; o++) /* all subscribe to all */
-                for (uint32_t m = 0; g->topics[o].partitions_n == g->topics[t].partitions_n && m < g->assign.members_n;
+                for (uint32_t m = 0; g->topics[o].partitions_n == g->topics[t].partitions_n &&
+                                     m < g->assign.members_n;
                      m++)
                     assert_true(n[m][o] == n[m][t] && (n[m][o] == 0 || begin[m][o] == begin[m][t]));
         }
@@ -267,7 +271,8 @@ static void nobody_or_nothing_is_done_at_once(void **state)
     assign_fini(&all);
 }
 
-/* 1,000 members, 100 topics of 100 partitions. The longest piece, by units: one step may overshoot the budget. */
+/* 1,000 members, 100 topics of 100 partitions. The longest piece, by units: one step may overshoot
+ * the budget. */
 static void large_group_is_cut_into_pieces(void **state)
 {
     enum { MANY = 1000, MANY_TOPICS = 100, EACH = 100, BUDGET = 20000 };
@@ -275,7 +280,7 @@ static void large_group_is_cut_into_pieces(void **state)
     for (int kind = 0; kind < 3; kind++) {
         struct assign_topic *topics = calloc(MANY_TOPICS, sizeof *topics);
         struct assign_member *members = calloc(MANY, sizeof *members);
-        uint32_t (*subs)[MANY_TOPICS] = calloc(MANY, sizeof *subs);
+        uint32_t(*subs)[MANY_TOPICS] = calloc(MANY, sizeof *subs);
         for (uint32_t t = 0; t < MANY_TOPICS; t++)
             topics[t] = (struct assign_topic){t * EACH, EACH};
         for (uint32_t m = 0; m < MANY; m++) {
@@ -284,8 +289,11 @@ static void large_group_is_cut_into_pieces(void **state)
                 if (kind != 2 || (m * 7 + t * 13) % 10 < 5)
                     subs[m][members[m].topics_n++] = t;
         }
-        struct assign a = {.assignor = kind == 1 ? ASSIGN_RANGE : ASSIGN_UNIFORM, .topics = topics, .members = members,
-                           .topics_n = MANY_TOPICS, .members_n = MANY};
+        struct assign a = {.assignor = kind == 1 ? ASSIGN_RANGE : ASSIGN_UNIFORM,
+                           .topics = topics,
+                           .members = members,
+                           .topics_n = MANY_TOPICS,
+                           .members_n = MANY};
         uint64_t begin = clock_read_ns(), longest = 0, pieces_n = 0;
         assert_int_equal(assign_begin(&a), 0);
         uint64_t all = begin, now;
@@ -299,8 +307,11 @@ static void large_group_is_cut_into_pieces(void **state)
             pieces_n++;
         } while (e == E_AGAIN);
         print_message("%s: %llu pieces, longest %llu us, all %llu us\n",
-                      kind == 0 ? "uniform" : kind == 1 ? "range" : "uniform, different", (unsigned long long)pieces_n,
-                      (unsigned long long)longest / 1000, (unsigned long long)(now - all) / 1000);
+                      kind == 0   ? "uniform"
+                      : kind == 1 ? "range"
+                                  : "uniform, different",
+                      (unsigned long long)pieces_n, (unsigned long long)longest / 1000,
+                      (unsigned long long)(now - all) / 1000);
         assert_true(kind == 1 || pieces_n > 1);
         uint32_t n = 0;
         for (uint32_t m = 0; m < MANY; m++) {

@@ -1,9 +1,11 @@
 /*
- * group_next_random_test.c - a KIP-848 group under random schedules: members that come, stop, die, lose answers, change
- * what they want; topics that come and grow; a broker that ends and replays its log.
+ * group_next_random_test.c - a KIP-848 group under random schedules: members that come, stop, die,
+ * lose answers, change what they want; topics that come and grow; a broker that ends and replays
+ * its log.
  *
- * After every step: no partition is used by two clients at once, epochs never fall, the invariants of group_next.h hold.
- * When the schedule calms down, every partition is used by somebody who subscribes to its topic.
+ * After every step: no partition is used by two clients at once, epochs never fall, the invariants
+ * of group_next.h hold. When the schedule calms down, every partition is used by somebody who
+ * subscribes to its topic.
  */
 #include "next_bed.h"
 
@@ -11,13 +13,13 @@ enum { CLIENTS = 20, STEPS = 400, SEEDS = 150 };
 
 /* A client as it sees itself. */
 struct client {
-    bool is_alive;          /* heartbeats */
+    bool is_alive; /* heartbeats */
     char id[24];
-    int32_t epoch;          /* 0: not joined */
+    int32_t epoch; /* 0: not joined */
     char topics[64];
     bool is_static, uses_regex;
-    bool says_all;          /* the next heartbeat: its last answer was lost */
-    struct next_parts owned;    /* what it works on, and has not given up */
+    bool says_all;           /* the next heartbeat: its last answer was lost */
+    struct next_parts owned; /* what it works on, and has not given up */
     uint64_t last_beat_ns;
 };
 
@@ -56,14 +58,16 @@ static void take(struct client *c, const struct consumer_group_heartbeat_respons
     struct next_parts new = {calloc(4096, sizeof *new.v), 0};
     for (int32_t i = 0; i < out->assignment->topic_partitions_n; i++)
         for (int32_t k = 0; k < out->assignment->topic_partitions[i].partitions_n; k++)
-            new.v[new.n++] = (struct next_part){out->assignment->topic_partitions[i].topic_id,
-                                                out->assignment->topic_partitions[i].partitions[k], 0};
+            new.v[new.n++] =
+                (struct next_part){out->assignment->topic_partitions[i].topic_id,
+                                   out->assignment->topic_partitions[i].partitions[k], 0};
     next_parts_sort(&new);
     next_parts_free(&c->owned);
     c->owned = new;
 }
 
-/* Nobody works on what another one works on. A client that was silent for its session has stopped by itself. */
+/* Nobody works on what another one works on. A client that was silent for its session has stopped
+ * by itself. */
 static void exclusive_check(const struct world *w)
 {
     for (uint32_t i = 0; i < CLIENTS; i++)
@@ -71,9 +75,10 @@ static void exclusive_check(const struct world *w)
             for (uint32_t p = 0; p < w->clients[i].owned.n; p++)
                 if (next_parts_find(&w->clients[k].owned, &w->clients[i].owned.v[p].topic_id,
                                     w->clients[i].owned.v[p].partition) != NULL)
-                    fail_msg("%s (epoch %d, static %d) and %s (epoch %d, static %d) have the same partition", w->clients[i].id,
-                             w->clients[i].epoch, w->clients[i].is_static, w->clients[k].id, w->clients[k].epoch,
-                             w->clients[k].is_static);
+                    fail_msg("%s (epoch %d, static %d) and %s (epoch %d, static %d) have the same "
+                             "partition",
+                             w->clients[i].id, w->clients[i].epoch, w->clients[i].is_static,
+                             w->clients[k].id, w->clients[k].epoch, w->clients[k].is_static);
 }
 
 static void epochs_check(struct world *w)
@@ -94,7 +99,8 @@ static void restarted(struct world *w)
     w->assignment_epoch = w->bed.group->assignment_epoch;
 }
 
-/* Power fails before the records of the last request are durable, or between two of them; its answer never left. */
+/* Power fails before the records of the last request are durable, or between two of them; its
+ * answer never left. */
 static void crash(struct world *w)
 {
     struct next_bed *b = &w->bed;
@@ -200,7 +206,8 @@ static void step(struct world *w)
     } else if (dice < 780) {
         if (c->is_alive)
             leave(w, c);
-    } else if (dice < 795) { /* dies: what it had is nobody's work any more, but the group does not know */
+    } else if (dice <
+               795) { /* dies: what it had is nobody's work any more, but the group does not know */
         forget(c);
         c->is_alive = false;
     } else if (dice < 830) {
@@ -244,7 +251,8 @@ static void used_check(const struct world *w)
         for (int32_t p = 0; p < g->topics[i]->partitions_n; p++) {
             const struct next_member *owner = next_owner(g, &g->topics[i]->id, p);
             if (owner == NULL)
-                fail_msg("%.*s-%d is nobody's", (int)g->topics[i]->name.n, (const char *)g->topics[i]->name.ptr, p);
+                fail_msg("%.*s-%d is nobody's", (int)g->topics[i]->name.n,
+                         (const char *)g->topics[i]->name.ptr, p);
         }
     assert_true(g->members_n == 0 || group_next_state(g) == NEXT_SETTLED);
 }
@@ -257,7 +265,8 @@ static void random_schedules_keep_every_promise(void **state)
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         memset(&w, 0, sizeof w);
         bed_init(&w.bed, seed);
-        w.bed.nexts.config.assignment_interval_ms = w.bed.config.assignment_interval_ms = seed % 2 == 0 ? 0 : 1000;
+        w.bed.nexts.config.assignment_interval_ms = w.bed.config.assignment_interval_ms =
+            seed % 2 == 0 ? 0 : 1000;
         prng_init(&w.prng, seed * 7919);
         bed_topic_add(&w.bed, "t0", 1 + (int32_t)prng_below(&w.prng, 12));
         for (uint32_t i = 0; i < CLIENTS; i++)
@@ -274,8 +283,8 @@ static void random_schedules_keep_every_promise(void **state)
             forget(&w.clients[i]);
         bed_fini(&w.bed);
     }
-    print_message("%d schedules: %u restarts, %u lost answers, %u fenced, %u group epochs\n", SEEDS, restarts, lost,
-                  fenced, epochs);
+    print_message("%d schedules: %u restarts, %u lost answers, %u fenced, %u group epochs\n", SEEDS,
+                  restarts, lost, fenced, epochs);
     assert_true(restarts > 100 && lost > 500 && fenced > 10);
 }
 

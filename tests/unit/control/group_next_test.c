@@ -1,5 +1,6 @@
 /*
- * group_next_test.c - KIP-848 groups: every arrow of a member, every refusal, static members, expressions, replay.
+ * group_next_test.c - KIP-848 groups: every arrow of a member, every refusal, static members,
+ * expressions, replay.
  */
 #include "next_bed.h"
 
@@ -160,7 +161,8 @@ static void epochs_that_do_not_fit_are_fenced(void **state)
     begin_one(&b, 7);
     bed_beat(&b, "a", 9);
     assert_int_equal(bed_send(&b), KAFKA_FENCED_MEMBER_EPOCH);
-    bed_text(&b, "The consumer group member has a greater member epoch (9) than the one known by the group coordinator "
+    bed_text(&b, "The consumer group member has a greater member epoch (9) than the one known by "
+                 "the group coordinator "
                  "(2). The member must abandon all its partitions and rejoin.");
     bed_topic_add(&b, "u", 1);
     bed_beat(&b, "a", 2);
@@ -174,7 +176,8 @@ static void epochs_that_do_not_fit_are_fenced(void **state)
     assert_int_equal(b.out->member_epoch, 3);
     bed_beat(&b, "a", 2);
     assert_int_equal(bed_send(&b), KAFKA_FENCED_MEMBER_EPOCH); /* does not say what it owns */
-    bed_text(&b, "The consumer group member has a smaller member epoch (2) than the one known by the group coordinator "
+    bed_text(&b, "The consumer group member has a smaller member epoch (2) than the one known by "
+                 "the group coordinator "
                  "(3). The member must abandon all its partitions and rejoin.");
     struct next_part foreign = {m->assigned.v[0].topic_id, 17, 0};
     bed_beat(&b, "a", 2);
@@ -191,25 +194,27 @@ static void requests_that_say_too_little_are_refused(void **state)
     (void)state;
     begin_one(&b, 8);
     struct consumer_group_heartbeat_request *r = &b.request;
-#define REFUSED(setup, error, text)                   \
-    do {                                              \
-        bed_beat(&b, "x", 0);                         \
-        r->rebalance_timeout_ms = 1000;               \
-        bed_names(&b, "t");                           \
-        bed_owns(&b, NULL, 0);                        \
-        setup;                                        \
-        assert_int_equal(bed_send(&b), error);        \
-        bed_text(&b, text);                           \
+#define REFUSED(setup, error, text)            \
+    do {                                       \
+        bed_beat(&b, "x", 0);                  \
+        r->rebalance_timeout_ms = 1000;        \
+        bed_names(&b, "t");                    \
+        bed_owns(&b, NULL, 0);                 \
+        setup;                                 \
+        assert_int_equal(bed_send(&b), error); \
+        bed_text(&b, text);                    \
     } while (0)
     struct bytes empty = bytes_of("", 0);
     REFUSED(r->group_id = empty, 42, "GroupId can't be empty.");
     REFUSED(r->member_id = empty, 42, "MemberId can't be empty.");
     REFUSED(r->instance_id = empty, 42, "InstanceId can't be empty.");
     REFUSED(r->rack_id = empty, 42, "RackId can't be empty.");
-    REFUSED(r->rebalance_timeout_ms = -1, 42, "RebalanceTimeoutMs must be provided in first request.");
+    REFUSED(r->rebalance_timeout_ms = -1, 42,
+            "RebalanceTimeoutMs must be provided in first request.");
     REFUSED(r->topic_partitions_n = -1, 42, "TopicPartitions must be empty when (re-)joining.");
-    REFUSED(r->subscribed_topic_names_n = -1, 42,
-            "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.");
+    REFUSED(
+        r->subscribed_topic_names_n = -1, 42,
+        "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.");
     REFUSED(r->member_epoch = -3, 42, "MemberEpoch is invalid.");
     REFUSED(r->member_epoch = -2, 42, "InstanceId can't be null.");
     REFUSED(r->server_assignor = bytes_of_string("zzz"), 112,
@@ -241,7 +246,8 @@ static void static_member_keeps_its_partitions_while_away(void **state)
     b.request = join;
     b.request.member_id = bytes_of_string("b");
     assert_int_equal(bed_send(&b), KAFKA_UNRELEASED_INSTANCE_ID);
-    bed_text(&b, "Static member b with instance id i cannot join the group because the instance id is owned by a "
+    bed_text(&b, "Static member b with instance id i cannot join the group because the instance id "
+                 "is owned by a "
                  "member.");
     bed_beat(&b, "b", 2);
     b.request.instance_id = bytes_of_string("i");
@@ -252,7 +258,8 @@ static void static_member_keeps_its_partitions_while_away(void **state)
     assert_int_equal(bed_send(&b), 0);
     assert_int_equal(b.out->member_epoch, -2);
     RECORDS(&b, "C");
-    assert_int_equal(bed_join(&b, "c", "t"), 0); /* the partitions are not free: two wait for i, two for c */
+    assert_int_equal(bed_join(&b, "c", "t"),
+                     0); /* the partitions are not free: two wait for i, two for c */
     assert_int_equal(bed_assigned_n(&b), 0);
     b.request = join;
     b.request.member_id = bytes_of_string("b");
@@ -441,13 +448,15 @@ static void epoch_of_a_commit_must_fit_its_partition(void **state)
     bed_names(&b, "t u");
     assert_int_equal(bed_send(&b), 0);
     assert_int_equal(next_commit_check(b.group, a, 3, 9, t, 0), 0);
-    assert_int_equal(next_commit_check(b.group, a, 2, 9, t, 0), 0);   /* it has had it since 2 */
-    assert_int_equal(next_commit_check(b.group, a, 2, 9, &u, 0), KAFKA_STALE_MEMBER_EPOCH); /* since 3 */
+    assert_int_equal(next_commit_check(b.group, a, 2, 9, t, 0), 0); /* it has had it since 2 */
+    assert_int_equal(next_commit_check(b.group, a, 2, 9, &u, 0),
+                     KAFKA_STALE_MEMBER_EPOCH); /* since 3 */
     assert_int_equal(next_commit_check(b.group, a, 2, 9, &u, 7), KAFKA_STALE_MEMBER_EPOCH);
     assert_int_equal(next_commit_check(b.group, a, 4, 9, t, 0), KAFKA_STALE_MEMBER_EPOCH);
     assert_int_equal(next_commit_check(b.group, a, -1, 9, t, 0), KAFKA_STALE_MEMBER_EPOCH);
     assert_int_equal(next_commit_check(b.group, a, 3, 8, t, 0), KAFKA_UNSUPPORTED_VERSION);
-    assert_int_equal(next_commit_check(b.group, bytes_of_string("x"), 3, 9, t, 0), KAFKA_UNKNOWN_MEMBER_ID);
+    assert_int_equal(next_commit_check(b.group, bytes_of_string("x"), 3, 9, t, 0),
+                     KAFKA_UNKNOWN_MEMBER_ID);
     assert_int_equal(next_fetch_check(b.group, a, 3), 0);
     assert_int_equal(next_fetch_check(b.group, a, 2), KAFKA_STALE_MEMBER_EPOCH);
     assert_int_equal(next_fetch_check(b.group, none, -1), 0);
@@ -515,7 +524,8 @@ static void records_damaged_are_refused_or_put_right(void **state)
             if (value.ptr != NULL && value.n <= sizeof bytes && prng_chance(&prng, 30)) {
                 memcpy(bytes, value.ptr, value.n);
                 bytes[prng_below(&prng, value.n)] = (uint8_t)prng_next(&prng);
-                value = bytes_of(bytes, prng_chance(&prng, 50) ? value.n : prng_below(&prng, value.n + 1ull));
+                value = bytes_of(bytes, prng_chance(&prng, 50) ? value.n
+                                                               : prng_below(&prng, value.n + 1ull));
             }
             int e = next_record_decode(key, value, &arena, &record);
             assert_true(e == 0 || e == E_MALFORMED || e == E_UNSUPPORTED || e == E_NO_MEMORY);

@@ -1,7 +1,9 @@
 /*
- * next_bed.h - one KIP-848 group with its neighbours played by the test: topics, a log, a client's heartbeats.
+ * next_bed.h - one KIP-848 group with its neighbours played by the test: topics, a log, a client's
+ * heartbeats.
  *
- * Owner: the test. What the group appends is kept, so that it can be replayed into a new group at any time.
+ * Owner: the test. What the group appends is kept, so that it can be replayed into a new group at
+ * any time.
  */
 #ifndef MILLRACE_NEXT_BED_H
 #define MILLRACE_NEXT_BED_H
@@ -36,7 +38,7 @@ struct next_bed {
     uint32_t topics_n;
     uint64_t version;
     struct group_records log;
-    uint32_t last_at;            /* where the records of the last call begin */
+    uint32_t last_at; /* where the records of the last call begin */
     struct control_op op;
     bool is_answered;
     struct consumer_group_heartbeat_response *out;
@@ -47,7 +49,8 @@ struct next_bed {
     int16_t api_version;
 };
 
-static inline bool bed_topic(void *context, struct bytes name, struct uuid *id, int32_t *partitions_n)
+static inline bool bed_topic(void *context, struct bytes name, struct uuid *id,
+                             int32_t *partitions_n)
 {
     struct next_bed *b = context;
     for (uint32_t i = 0; i < b->topics_n; i++)
@@ -75,7 +78,8 @@ static inline uint64_t bed_version(void *context)
     return ((struct next_bed *)context)->version;
 }
 
-static inline void bed_append(void *context, struct group_next *g, struct group_records *records, struct control_op *op)
+static inline void bed_append(void *context, struct group_next *g, struct group_records *records,
+                              struct control_op *op)
 {
     struct next_bed *b = context;
     assert_ptr_equal(g, b->group);
@@ -92,7 +96,8 @@ static inline void bed_append(void *context, struct group_next *g, struct group_
     }
 }
 
-static inline struct bed_topic *bed_topic_add(struct next_bed *b, const char *name, int32_t partitions_n)
+static inline struct bed_topic *bed_topic_add(struct next_bed *b, const char *name,
+                                              int32_t partitions_n)
 {
     struct bed_topic *t = &b->topics[b->topics_n++];
     snprintf(t->name, sizeof t->name, "%s", name);
@@ -167,11 +172,15 @@ static inline void bed_wait(struct next_bed *b, uint64_t ms)
 /* ── requests ── */
 
 /* A heartbeat that says nothing new. */
-static inline struct consumer_group_heartbeat_request *bed_beat(struct next_bed *b, const char *id, int32_t epoch)
+static inline struct consumer_group_heartbeat_request *bed_beat(struct next_bed *b, const char *id,
+                                                                int32_t epoch)
 {
-    b->request = (struct consumer_group_heartbeat_request){
-        .group_id = bytes_of_string("group"), .member_id = bytes_of_string(id), .member_epoch = epoch,
-        .rebalance_timeout_ms = -1, .subscribed_topic_names_n = -1, .topic_partitions_n = -1};
+    b->request = (struct consumer_group_heartbeat_request){.group_id = bytes_of_string("group"),
+                                                           .member_id = bytes_of_string(id),
+                                                           .member_epoch = epoch,
+                                                           .rebalance_timeout_ms = -1,
+                                                           .subscribed_topic_names_n = -1,
+                                                           .topic_partitions_n = -1};
     return &b->request;
 }
 
@@ -195,7 +204,8 @@ static inline void bed_owns(struct next_bed *b, const struct next_part *parts, u
         b->numbers[i] = parts[i].partition;
         if (i == 0 || !uuid_equal(&parts[i].topic_id, &parts[i - 1].topic_id))
             b->owned[b->request.topic_partitions_n++] =
-                (struct consumer_group_heartbeat_request_topic_partitions){parts[i].topic_id, &b->numbers[i], 0};
+                (struct consumer_group_heartbeat_request_topic_partitions){parts[i].topic_id,
+                                                                           &b->numbers[i], 0};
         b->owned[b->request.topic_partitions_n - 1].partitions_n++;
     }
 }
@@ -233,7 +243,8 @@ static inline int16_t bed_join(struct next_bed *b, const char *id, const char *t
 static inline uint32_t bed_assigned_n(const struct next_bed *b)
 {
     uint32_t n = 0;
-    for (int32_t i = 0; b->out->assignment != NULL && i < b->out->assignment->topic_partitions_n; i++)
+    for (int32_t i = 0; b->out->assignment != NULL && i < b->out->assignment->topic_partitions_n;
+         i++)
         n += (uint32_t)b->out->assignment->topic_partitions[i].partitions_n;
     return n;
 }
@@ -241,11 +252,12 @@ static inline uint32_t bed_assigned_n(const struct next_bed *b)
 static inline void bed_text(const struct next_bed *b, const char *text)
 {
     if (b->out->error_message.ptr == NULL || !bytes_equal_string(b->out->error_message, text))
-        fail_msg("%.*s\nexpected: %s", (int)b->out->error_message.n, (const char *)b->out->error_message.ptr, text);
+        fail_msg("%.*s\nexpected: %s", (int)b->out->error_message.n,
+                 (const char *)b->out->error_message.ptr, text);
 }
 
-/* The types of the records that the last call made: "M" member, "E" epoch, "T" target, "t" its epoch, "C" current, "R"
- * expression; small letters behind '-' are tombstones: "-C". */
+/* The types of the records that the last call made: "M" member, "E" epoch, "T" target, "t" its
+ * epoch, "C" current, "R" expression; small letters behind '-' are tombstones: "-C". */
 static inline const char *bed_records(const struct next_bed *b, char to[256])
 {
     struct bytes key, value;

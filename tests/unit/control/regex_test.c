@@ -1,5 +1,6 @@
 /*
- * regex_test.c - what RE2/J takes is taken, what it refuses is refused in its words, and nothing explodes.
+ * regex_test.c - what RE2/J takes is taken, what it refuses is refused in its words, and nothing
+ * explodes.
  */
 #include "unit.h"
 
@@ -114,7 +115,7 @@ static void exploding_expression_ends_and_gives_up(void **state)
     name[249] = '\0';
     for (int i = 0; i < 10000; i++)
         assert_false(regex_matches(regex, bytes_of_string(name)));
-    assert_true(clock_read_ns() - begin < NS_PER_S); /* 16 x 20,000 steps, then nothing */
+    assert_true(clock_read_ns() - begin < NS_PER_S);           /* 16 x 20,000 steps, then nothing */
     assert_false(regex_matches(regex, bytes_of_string("ax"))); /* it has been given up */
     regex_free(regex);
 }
