@@ -111,7 +111,22 @@ static inline void *arena_alloc_raw(struct arena *a, uint64_t n)
     return p;
 }
 
-/* The same, zeroed. */
+/* n bytes, zeroed, in a chunk of their own: of any size the bound allows. For answers made of one
+ * long array; with the heap only. */
+static inline void *arena_alloc_large(struct arena *a, uint64_t n)
+{
+    check(a->pages == NULL);
+    if (n > INT32_MAX || a->used_bytes + n > a->bytes_max)
+        return NULL;
+    struct list *chunk = calloc(1, sizeof *chunk + n);
+    if (chunk == NULL)
+        return NULL;
+    list_append(&a->chunks, chunk); /* the newest chunk, with its room, stays first */
+    a->used_bytes += n;
+    return chunk + 1;
+}
+
+/* arena_alloc_raw, zeroed. */
 static inline void *arena_alloc(struct arena *a, uint64_t n)
 {
     void *p = arena_alloc_raw(a, n);
