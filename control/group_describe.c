@@ -204,7 +204,7 @@ void list_groups_run(struct coordinator *co, struct control_op *op)
     if (out != NULL && any_loading(co)) {
         out->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     } else if (out != NULL) {
-        out->groups = PROTO_NEW(&op->arena, list_groups_response_groups, room);
+        out->groups = arena_alloc_large(&op->arena, (room + 1ull) * sizeof *out->groups);
         if (out->groups != NULL && room > 0) {
             op->inside[LIST_AT] = NULL;
             op->inside[LIST_ROOM] = (void *)(uintptr_t)room;
