@@ -21,8 +21,11 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_TOKENS \
     "Delegation tokens are not served, and the key that would switch them on is refused."
 #define NO_TIERING        "Tiered storage is not served, and switching it on is refused."
-#define NO_GROUPS         \
-    "Groups of the new protocol (KIP-848) are not served yet; those of the classic protocol are."
+#define NO_GROUPS         "Bounds and values of single groups are not served yet: the broker's count."
+#define ONE_COORDINATOR   "Groups are coordinated by the control thread, and their batches leave at once."
+#define NO_MIGRATION      "A group changes its protocol only while it is empty."
+#define BOTH_ASSIGNORS    "Both of Apache Kafka's assignors are always there; uniform is the default."
+#define REGEX_REFRESH     "Expressions are matched again whenever a topic comes or goes."
 #define NO_SHARE_GROUPS   "Share groups are not served yet."
 #define NO_STREAMS_GROUPS "Streams groups are not served yet."
 #define NO_TRANSACTIONS   "Transactions are not served yet."

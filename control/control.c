@@ -16,7 +16,7 @@
 #include "control_inside.h"
 #include "coordinator.h"
 
-enum { API_HEARTBEAT = 12 };
+enum { API_HEARTBEAT = 12, API_CONSUMER_GROUP_HEARTBEAT = 68 };
 
 /* ── the table ── */
 
@@ -46,6 +46,8 @@ static const struct control_row rows[] = {
     {45, false, alter_reassignments_run},
     {46, false, list_reassignments_run},
     {47, false, group_request_run},
+    {68, false, group_request_run},
+    {69, false, group_request_run},
     {48, false, describe_client_quotas_run},
     {55, false, describe_quorum_run},
     {57, true, update_features_run},
@@ -277,7 +279,8 @@ static void request_take(struct control *c, struct control_op *op)
         op_close(
             c,
             op); /* a worker asks only for what the table has; a newer one would be told so here */
-    else if (op->api_key == API_HEARTBEAT)
+    else if (op->api_key == API_HEARTBEAT ||
+             op->api_key == API_CONSUMER_GROUP_HEARTBEAT)
         list_append(&c->heartbeats, &op->mail.link);
     else
         list_append(&c->waiting, &op->mail.link);

@@ -15,6 +15,7 @@
 #include "batch.h"
 #include "check.h"
 #include "control_inside.h"
+#include "group_next_host.h"
 #include "kafka_codes.h"
 #include "messages.h"
 
@@ -281,6 +282,11 @@ static void host_answer(void *context, struct control_op *op)
     coordinator_answer(context, op);
 }
 
+static void host_next_gone(void *context, struct group *group, int16_t error)
+{
+    next_host_gone(context, group, error);
+}
+
 static void append_done(struct coordinator *co, struct coordinator_write *w, int16_t error)
 {
     struct group *group = group_find(&co->groups, coordinator_write_name(w));
@@ -422,6 +428,7 @@ int coordinator_turn(struct coordinator *co)
         coordinator_look(co);
     n += loads_turn(co);
     n += sweep_turn(co);
+    n += nexts_turn(&co->nexts, co->control->now);
     n += list_groups_turn(co);
     list_init(&now_list);
     list_splice(&now_list, &co->dirty);
@@ -461,11 +468,16 @@ int coordinator_init(struct coordinator **out, struct control *c)
         .bytes_max = (uint64_t)config_int(config, "groups.bytes.max"),
     };
     struct coordinator *co = calloc(1, sizeof *co);
-    struct group_host host = {host_answer, host_append, co};
+    struct group_host host = {host_answer, host_append, host_next_gone, co};
     if (co == NULL)
         return E_NO_MEMORY;
     co->control = c;
     if (groups_init(&co->groups, &groups, &host, c->timers, &c->prng) < 0) {
+        free(co);
+        return E_NO_MEMORY;
+    }
+    if (next_host_init(co) < 0) {
+        groups_fini(&co->groups);
         free(co);
         return E_NO_MEMORY;
     }
@@ -499,6 +511,7 @@ void coordinator_fini(struct coordinator *co)
     timer_stop(co->control->timers, &co->check);
     co->groups.host.answer = no_answer;
     groups_fini(&co->groups);
+    next_host_fini(co);
     for (int32_t i = 0; i < co->partitions_n; i++) {
         writes_drop(&co->partitions[i].writes);
         writes_drop(&co->partitions[i].under_way);

@@ -34,6 +34,7 @@
 
 #include "control.h"
 #include "group.h"
+#include "group_next.h"
 #include "group_records.h"
 
 enum {
@@ -82,6 +83,9 @@ struct coordinator_partition {
 struct coordinator {
     struct control *control;
     struct groups groups;
+    struct nexts nexts;            /* KIP-848 groups (group_next_host.c) */
+    bool serves_next;              /* group.coordinator.rebalance.protocols has "consumer" */
+    uint64_t next_number, next_lost_n;
     struct uuid topic_id;
     int32_t partitions_n;
     struct coordinator_partition *partitions; /* NULL: the topic is not there */

@@ -20,6 +20,7 @@
 #include "check.h"
 #include "control_inside.h"
 #include "coordinator.h"
+#include "group_next_host.h"
 #include "kafka_codes.h"
 
 enum { BUFFER_BYTES_MAX = 128 << 20, DECODE_ARENA_MAX = 128 << 20, MARKER_COMMIT = 1 };
@@ -74,7 +75,9 @@ int coordinator_apply(struct coordinator *co, int32_t partition, struct bytes ke
 {
     struct group_record r;
     int e = group_record_decode(key, value, arena, &r);
-    if (e == E_MALFORMED || e == E_UNSUPPORTED || (e == 0 && r.kind == GROUP_RECORD_OTHER)) {
+    if (e == 0 && r.kind == GROUP_RECORD_OTHER)
+        return is_live ? 0 : next_host_apply(co, partition, key, value, arena);
+    if (e == E_MALFORMED || e == E_UNSUPPORTED) {
         co->partitions[partition].skipped_n++;
         return 0;
     }
@@ -219,14 +222,19 @@ static void chunk_ask(struct coordinator *co, struct coordinator_partition *p)
 /* Everything was read: who is a member begins its session, what is nothing any more goes. */
 static void loaded(struct coordinator *co, struct coordinator_partition *p)
 {
+    int e = 0;
     p->state = COORDINATOR_ACTIVE;
     list_for_each(l, next, &co->groups.partitions[p->number]) {
         struct group *group = list_entry(l, struct group, partition_link);
-        if (!group->has_record && (group->offsets == NULL || offsets_n(group->offsets) == 0))
+        if (e == 0 && group->next != NULL)
+            e = next_host_loaded(co, group);
+        if (group->next == NULL && !group->has_record && (group->offsets == NULL || offsets_n(group->offsets) == 0))
             group_free(group, KAFKA_NOT_COORDINATOR);
         else
             group_restored(group, co->control->now);
     }
+    if (e < 0)
+        coordinator_partition_fail(co, p);
 }
 
 void load_begin(struct coordinator *co, struct coordinator_partition *p)

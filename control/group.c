@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "group_next.h"
 #include "hash.h"
 #include "kafka_codes.h"
 #include "offsets.h"
@@ -164,6 +165,8 @@ int group_new(struct groups *groups, struct bytes id, int32_t partition, struct 
 void group_free(struct group *group, int16_t error)
 {
     group->state = GROUP_DEAD;
+    if (group->next != NULL)
+        group->groups->host.next_gone(group->groups->host.context, group, error);
     list_for_each(l, next, &group->members)
         group_member_remove(list_entry(l, struct group_member, link), error);
     list_for_each(l2, next2, &group->pending)
@@ -183,6 +186,11 @@ void group_free(struct group *group, int16_t error)
     group->groups->bytes -= group->rebalances_max * sizeof *group->rebalances;
     free(group->rebalances);
     free(group);
+}
+
+bool group_has_members(const struct group *group)
+{
+    return group->state != GROUP_EMPTY || (group->next != NULL && group->next->members_n > 0);
 }
 
 const char *group_state_name(enum group_state state)
@@ -471,6 +479,8 @@ static int subscription_has(struct bytes metadata, struct bytes topic)
 bool group_is_subscribed(const struct group *group, struct bytes topic)
 {
     bool found = false;
+    if (group->next != NULL)
+        return next_is_subscribed(group->next, topic);
     if (!group_uses_consumer_protocol(group))
         return false;
     if (group->members_n > 0 && group->protocol.ptr == NULL)

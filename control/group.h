@@ -152,6 +152,7 @@ struct group {
     uint64_t delay_left_ns;  /* of the rebalance timeout behind the initial delay */
     int64_t state_wall_ms;   /* when the state was entered: offsets expire from EMPTY's */
     struct offsets *offsets; /* committed offsets (offsets.h); NULL = none yet */
+    struct group_next *next; /* the KIP-848 group of this id (group_next.h); NULL = none */
     bool has_record;         /* while loading: a metadata record of it is the last one */
     struct group_rebalance *rebalances; /* heap: a ring of rebalances_max, for the explainer */
     uint32_t rebalances_max;
@@ -167,6 +168,8 @@ struct group_host {
      * group_appended with `number`, and `op` (its response is set; NULL: none) is answered, after
      * an error with that error. */
     void (*append)(void *context, struct group *group, uint64_t number, struct control_op *op);
+    /* The group goes, and group->next with it; NULL: no group has one. */
+    void (*next_gone)(void *context, struct group *group, int16_t error);
     void *context;
 };
 
@@ -218,6 +221,8 @@ void group_free(struct group *group, int16_t error);
 struct group_member *group_member_find(const struct group *group, struct bytes id);
 struct group_member *group_member_by_instance(const struct group *group, struct bytes instance_id);
 void group_state_set(struct group *group, enum group_state state, struct now now);
+/* Of either kind. */
+bool group_has_members(const struct group *group);
 const char *group_state_name(enum group_state state); /* as Kafka prints it */
 const char *group_cause_text(enum group_cause cause);
 /* Every state's promises; tests call it after each step. */

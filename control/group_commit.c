@@ -13,9 +13,11 @@
 #include "check.h"
 #include "control_inside.h"
 #include "coordinator.h"
+#include "group_next_host.h"
+#include "group_next_records.h"
 #include "messages.h"
 
-enum { VERSION_TOPIC_IDS = 10, VERSION_GROUPS = 8, VERSION_TOP_ERROR = 2 };
+enum { VERSION_TOPIC_IDS = 10, VERSION_GROUPS = 8, VERSION_TOP_ERROR = 2, VERSION_MEMBER_EPOCH = 9 };
 
 /* ── parts ── */
 
@@ -112,16 +114,19 @@ static struct offset_commit_response *commit_plan(const struct coordinator *co,
 
 /* May this request commit to its group? An unknown group is made for whoever manages its partitions
  * itself. */
-static int16_t commit_check(struct coordinator *co, const struct offset_commit_request *q,
+static int16_t commit_check(struct coordinator *co, const struct control_op *op,
                             int32_t *partition)
 {
+    const struct offset_commit_request *q = op->request;
     struct groups *groups = &co->groups;
     struct now now = co->control->now;
     int16_t code = coordinator_code(co, q->group_id, partition);
     if (code != 0)
         return code;
     struct group *group = group_find(groups, q->group_id);
-    if (group != NULL)
+    if (group != NULL && group->next != NULL)
+        code = next_host_commit_check(co, group, op);
+    else if (group != NULL)
         code = group_check_commit(group, q->member_id, q->group_instance_id,
                                   q->generation_id_or_member_epoch, now);
     else if (q->generation_id_or_member_epoch >= 0)
@@ -178,7 +183,7 @@ void offset_commit_run(struct coordinator *co, struct control_op *op)
         coordinator_answer(co, op);
         return;
     }
-    int16_t code = commit_check(co, q, &partition);
+    int16_t code = commit_check(co, op, &partition);
     struct coordinator_write *w =
         code != 0 ? NULL : coordinator_write_new(q->group_id, op, commit_done);
     if (w != NULL) {
@@ -310,8 +315,11 @@ static bool fetch_fill(struct coordinator *co, struct control_op *op, int32_t at
                        int16_t error, struct offset_fetch_response_groups *to)
 {
     const struct group *group = error != 0 ? NULL : group_find(&co->groups, name);
+    const struct offset_fetch_request *q = op->request;
     struct fetch_topic *asked;
     int32_t n;
+    if (group != NULL && group->next != NULL && op->api_version >= VERSION_MEMBER_EPOCH)
+        error = next_fetch_check(group->next, q->groups[at].member_id, q->groups[at].member_epoch);
     to->group_id = answer_bytes(&op->arena, name);
     to->error_code = error;
     if (!fetch_topics_of(op, at, &asked, &n))
@@ -433,6 +441,8 @@ static int16_t offset_delete_check(const struct group *group)
 {
     if (group == NULL)
         return KAFKA_GROUP_ID_NOT_FOUND;
+    if (group->next != NULL)
+        return 0;
     if (group->state != GROUP_EMPTY && !group_uses_consumer_protocol(group))
         return KAFKA_NON_EMPTY_GROUP;
     return 0;
@@ -527,9 +537,9 @@ static void delete_group_done(struct coordinator *co, struct coordinator_write *
 static void delete_group_begin(struct coordinator *co, struct coordinator_write *w)
 {
     struct group *group = group_find(&co->groups, coordinator_write_name(w));
-    w->code = group == NULL                 ? KAFKA_GROUP_ID_NOT_FOUND
-              : group->state != GROUP_EMPTY ? KAFKA_NON_EMPTY_GROUP
-                                            : 0;
+    w->code = group == NULL              ? KAFKA_GROUP_ID_NOT_FOUND
+              : group_has_members(group) ? KAFKA_NON_EMPTY_GROUP
+                                         : 0;
     if (w->code != 0)
         return;
     group_tombstones(&w->records, group);
@@ -549,7 +559,10 @@ void group_tombstones(struct group_records *records, const struct group *group)
         offsets_sorted(group->offsets, all);
     for (uint32_t i = 0; i < n; i++)
         group_records_offset_gone(records, group->id, all[i]->topic, all[i]->partition);
-    group_records_metadata_gone(records, group->id);
+    if (group->next != NULL)
+        next_records_group_gone(records, group->next);
+    else
+        group_records_metadata_gone(records, group->id);
     free(all);
 }
 

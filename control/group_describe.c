@@ -58,14 +58,16 @@ static bool describe_members(const struct group *group, struct arena *arena,
     return true;
 }
 
-static void describe_unknown(struct control_op *op, struct bytes name,
+static void describe_unknown(struct control_op *op, const struct group *group, struct bytes name,
                              struct describe_groups_response_groups *to)
 {
     char text[512];
     to->group_state = bytes_of_string(group_state_name(GROUP_DEAD));
     if (op->api_version < VERSION_GROUP_ID_NOT_FOUND)
         return;
-    snprintf(text, sizeof text, "Group %.*s not found.", (int)name.n, (const char *)name.ptr);
+    snprintf(text, sizeof text,
+             group == NULL ? "Group %.*s not found." : "Group %.*s is not a classic group.",
+             (int)name.n, (const char *)name.ptr);
     to->error_code = KAFKA_GROUP_ID_NOT_FOUND;
     to->error_message = answer_text(&op->arena, text);
 }
@@ -83,8 +85,8 @@ static bool describe_one(struct coordinator *co, struct control_op *op, struct b
     if (to->error_code != 0)
         return true;
     const struct group *group = group_find(&co->groups, name);
-    if (group == NULL) {
-        describe_unknown(op, name, to);
+    if (group == NULL || group->next != NULL) {
+        describe_unknown(op, group, name, to);
     } else {
         to->group_state = bytes_of_string(group_state_name(group->state));
         to->protocol_type = answer_bytes(&op->arena, or_empty(group->protocol_type));
@@ -126,14 +128,26 @@ static bool passes(const struct bytes *filter, int32_t n, const char *name)
     return n <= 0;
 }
 
+static const char *state_of(const struct group *group)
+{
+    return group->next != NULL ? next_state_name(group_next_state(group->next))
+                               : group_state_name(group->state);
+}
+
+static const char *type_of(const struct group *group)
+{
+    return group->next != NULL ? "consumer" : "classic";
+}
+
 static void list_one(const struct group *group, struct arena *arena,
                      struct list_groups_response_groups *to)
 {
     *to = (struct list_groups_response_groups){
         .group_id = answer_bytes(arena, group->id),
-        .protocol_type = answer_bytes(arena, or_empty(group->protocol_type)),
-        .group_state = bytes_of_string(group_state_name(group->state)),
-        .group_type = bytes_of_string("classic")};
+        .protocol_type = group->next != NULL ? bytes_of_string("consumer")
+                                             : answer_bytes(arena, or_empty(group->protocol_type)),
+        .group_state = bytes_of_string(state_of(group)),
+        .group_type = bytes_of_string(type_of(group))};
 }
 
 /* What stands in op->inside while a ListGroups is under way: the next bucket, and the room of its
@@ -158,7 +172,8 @@ int list_groups_turn(struct coordinator *co)
             const struct group *group = list_entry(l, struct group, link);
             seen_n++;
             if ((uintptr_t)out->groups_n < room &&
-                passes(q->states_filter, q->states_filter_n, group_state_name(group->state)))
+                passes(q->types_filter, q->types_filter_n, type_of(group)) &&
+                passes(q->states_filter, q->states_filter_n, state_of(group)))
                 list_one(group, &op->arena, &out->groups[out->groups_n++]);
         }
     }
@@ -182,12 +197,14 @@ void list_groups_run(struct coordinator *co, struct control_op *op)
 {
     const struct list_groups_request *q = op->request;
     struct list_groups_response *out = PROTO_NEW(&op->arena, list_groups_response, 1);
-    uint32_t room = passes(q->types_filter, q->types_filter_n, "classic") ? co->groups.groups_n : 0;
+    bool is_asked = passes(q->types_filter, q->types_filter_n, "classic") ||
+                    passes(q->types_filter, q->types_filter_n, "consumer");
+    uint32_t room = is_asked ? co->groups.groups_n : 0;
     op->response = out;
     if (out != NULL && any_loading(co)) {
         out->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     } else if (out != NULL) {
-        out->groups = PROTO_NEW(&op->arena, list_groups_response_groups, room);
+        out->groups = arena_alloc_large(&op->arena, (room + 1ull) * sizeof *out->groups);
         if (out->groups != NULL && room > 0) {
             op->inside[LIST_AT] = NULL;
             op->inside[LIST_ROOM] = (void *)(uintptr_t)room;

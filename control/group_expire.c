@@ -20,6 +20,7 @@
  */
 #include "control_inside.h"
 #include "coordinator.h"
+#include "group_next_records.h"
 #include "kafka_codes.h"
 
 static bool is_topic_gone(const struct coordinator *co, const struct offset *o)
@@ -39,7 +40,7 @@ static bool is_expired(const struct coordinator *co, const struct group *group,
     else if (group->protocol_type.ptr != NULL &&
              (group->state != GROUP_STABLE || !group_uses_consumer_protocol(group)))
         return false;
-    if (group->state != GROUP_EMPTY && group_is_subscribed(group, o->topic))
+    if (group_has_members(group) && group_is_subscribed(group, o->topic))
         return false;
     return o->expire_ms >= 0 ? now_ms >= o->expire_ms : now_ms - since_ms >= co->retention_ms;
 }
@@ -55,7 +56,7 @@ static bool wants_write(const struct coordinator *co, const struct group *group)
     const struct offset *o;
     uint32_t at = 0;
     if (group->offsets == NULL || offsets_n(group->offsets) == 0)
-        return co->sweep_expires && group->state == GROUP_EMPTY;
+        return co->sweep_expires && !group_has_members(group);
     while ((o = offsets_next(group->offsets, &at)) != NULL)
         if (is_over(co, group, o))
             return true;
@@ -75,9 +76,12 @@ static void expire_begin(struct coordinator *co, struct coordinator_write *w)
         else
             left_n++;
     }
-    if (left_n > 0 || group->state != GROUP_EMPTY || !co->sweep_expires || w->records.error < 0)
+    if (left_n > 0 || group_has_members(group) || !co->sweep_expires || w->records.error < 0)
         return;
-    group_records_metadata_gone(&w->records, group->id);
+    if (group->next != NULL)
+        next_records_group_gone(&w->records, group->next);
+    else
+        group_records_metadata_gone(&w->records, group->id);
     if (w->records.error == 0)
         group_free(group, KAFKA_GROUP_ID_NOT_FOUND);
 }

@@ -56,8 +56,8 @@ static uint8_t *room(struct group_records *r, uint64_t n)
 }
 
 /* u32 length, int16 `type`, the struct. */
-static void put(struct group_records *r, int16_t type, const struct proto_message *message,
-                int16_t version, const void *value)
+void group_records_put(struct group_records *r, int16_t type, const struct proto_message *message,
+                       int16_t version, const void *value)
 {
     int64_t n = proto_size(message, version, value);
     if (n < 0) {
@@ -72,7 +72,7 @@ static void put(struct group_records *r, int16_t type, const struct proto_messag
     r->error = proto_encode_flat(message, version, value, at + 6, (uint64_t)n);
 }
 
-static void put_null(struct group_records *r)
+void group_records_put_null(struct group_records *r)
 {
     uint8_t *at = room(r, 4);
     if (at != NULL)
@@ -84,7 +84,7 @@ static void put_offset_key(struct group_records *r, struct bytes group, struct b
                            int32_t partition)
 {
     struct offset_commit_key key = {.group = group, .topic = topic, .partition = partition};
-    put(r, KEY_OFFSET, &proto_offset_commit_key, 0, &key);
+    group_records_put(r, KEY_OFFSET, &proto_offset_commit_key, 0, &key);
 }
 
 void group_records_offset(struct group_records *r, struct bytes group, const struct offset *o)
@@ -103,7 +103,7 @@ void group_records_offset(struct group_records *r, struct bytes group, const str
         value.leader_epoch = -1;
         value.topic_id = (struct uuid){{0}};
     }
-    put(r, version, &proto_offset_commit_value, version, &value);
+    group_records_put(r, version, &proto_offset_commit_value, version, &value);
     r->records_n++;
 }
 
@@ -111,19 +111,19 @@ void group_records_offset_gone(struct group_records *r, struct bytes group, stru
                                int32_t partition)
 {
     put_offset_key(r, group, topic, partition);
-    put_null(r);
+    group_records_put_null(r);
 }
 
 static void put_metadata_key(struct group_records *r, struct bytes group)
 {
     struct group_metadata_key key = {.group = group};
-    put(r, KEY_METADATA, &proto_group_metadata_key, 0, &key);
+    group_records_put(r, KEY_METADATA, &proto_group_metadata_key, 0, &key);
 }
 
 void group_records_metadata_gone(struct group_records *r, struct bytes group)
 {
     put_metadata_key(r, group);
-    put_null(r);
+    group_records_put_null(r);
 }
 
 static struct bytes not_null(struct bytes b)
@@ -165,7 +165,7 @@ void group_records_metadata(struct group_records *r, const struct group *group)
                                                   .assignment = not_null(m->assignment)};
     }
     put_metadata_key(r, group->id);
-    put(r, VALUE_METADATA, &proto_group_metadata_value, VALUE_METADATA, &value);
+    group_records_put(r, VALUE_METADATA, &proto_group_metadata_value, VALUE_METADATA, &value);
     r->records_n++;
     free(members);
 }

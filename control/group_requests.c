@@ -7,6 +7,7 @@
 #include "check.h"
 #include "control_inside.h"
 #include "coordinator.h"
+#include "group_next_host.h"
 #include "messages.h"
 
 static void join(struct coordinator *co, struct control_op *op)
@@ -16,6 +17,9 @@ static void join(struct coordinator *co, struct control_op *op)
     int16_t code = group_join_check(&co->groups, r);
     if (code == 0)
         code = coordinator_code(co, r->group_id, &partition);
+    struct group *group = code == 0 ? group_find(&co->groups, r->group_id) : NULL;
+    if (group != NULL && group->next != NULL)
+        code = next_host_join(co, group);
     if (code != 0)
         group_answer_join(&co->groups, op, code, r->member_id);
     else
@@ -81,6 +85,8 @@ enum verdict group_request_run(struct control *c, struct control_op *op)
     case 16: list_groups_run(co, op); break;
     case 42: delete_groups_run(co, op); break;
     case 47: offset_delete_run(co, op); break;
+    case 68: next_heartbeat_run(co, op); break;
+    case 69: next_describe_run(co, op); break;
     default: check(!"a key of the table in control.c");
     }
     return VERDICT_TAKEN;

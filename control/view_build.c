@@ -175,6 +175,7 @@ static void view_fill_node(struct control *c, struct view *view)
     memcpy(view->listeners, c->config.listeners, sizeof view->listeners);
     view->metadata_offset = c->state.end_offset - 1;
     view->feature_metadata_version = state_feature(&c->state, "metadata.version");
+    view->feature_group_version = state_feature(&c->state, "group.version");
     view->leader_epoch = c->leader_epoch;
 }
 

@@ -72,23 +72,13 @@ static inline bool arena_grow_pages(struct arena *a, uint32_t size)
     return true;
 }
 
-/* The most one allocation may be: what a page block holds, or with the heap all that the arena may
- * hold. */
-static inline uint64_t arena_piece_max(const struct arena *a)
-{
-    return a->pages != NULL ? PAGE_BLOCK : min_u64(a->bytes_max, INT32_MAX);
-}
-
-/* A new chunk with room for n bytes: 4 KiB first, then 64 KiB, 2 MiB for what needs it; from the
- * heap also one chunk of its own for what is larger. */
+/* A new chunk with room for n bytes: 4 KiB first, then 64 KiB, 2 MiB for what needs it. */
 static inline bool arena_grow(struct arena *a, uint64_t n)
 {
     uint32_t size = list_is_empty(&a->chunks) && n <= PAGE_SMALL ? PAGE_SMALL : PAGE_LARGE;
     if (n > PAGE_LARGE)
         size = PAGE_BLOCK;
-    if (n > PAGE_BLOCK && a->pages == NULL)
-        size = (uint32_t)align_up(n, PAGE_SMALL);
-    if (n > arena_piece_max(a) || a->used_bytes + size > a->bytes_max)
+    if (n > PAGE_BLOCK || a->used_bytes + size > a->bytes_max)
         return false;
     if (!(a->pages != NULL ? arena_grow_pages(a, size) : arena_grow_heap(a, size)))
         return false;
@@ -101,7 +91,7 @@ static inline bool arena_grow(struct arena *a, uint64_t n)
  * beyond arena_piece_max. */
 static inline void *arena_alloc_raw(struct arena *a, uint64_t n)
 {
-    if (unlikely(n > arena_piece_max(a)))
+    if (unlikely(n > PAGE_BLOCK))
         return NULL;
     n = align_up(n == 0 ? 1 : n, ARENA_ALIGN);
     if (unlikely(n > (uint64_t)(a->end - a->at)) && !arena_grow(a, n))
@@ -111,7 +101,22 @@ static inline void *arena_alloc_raw(struct arena *a, uint64_t n)
     return p;
 }
 
-/* The same, zeroed. */
+/* n bytes, zeroed, in a chunk of their own: of any size the bound allows. For answers made of one
+ * long array; with the heap only. */
+static inline void *arena_alloc_large(struct arena *a, uint64_t n)
+{
+    check(a->pages == NULL);
+    if (n > INT32_MAX || a->used_bytes + n > a->bytes_max)
+        return NULL;
+    struct list *chunk = calloc(1, sizeof *chunk + n);
+    if (chunk == NULL)
+        return NULL;
+    list_append(&a->chunks, chunk); /* the newest chunk, with its room, stays first */
+    a->used_bytes += n;
+    return chunk + 1;
+}
+
+/* arena_alloc_raw, zeroed. */
 static inline void *arena_alloc(struct arena *a, uint64_t n)
 {
     void *p = arena_alloc_raw(a, n);

@@ -53,7 +53,7 @@ struct view {
     uint32_t listeners_n;
     struct listener listeners[LISTENERS_MAX];
     int64_t metadata_offset; /* of the metadata log; the finalized features' epoch */
-    int16_t feature_metadata_version;
+    int16_t feature_metadata_version, feature_group_version; /* finalized levels; 0: none */
     int32_t leader_epoch;
 };
 

@@ -4,10 +4,10 @@
  *
  * Owner: worker.
  *
- * ApiVersions says what api.def says, and as features only what works: metadata.version. No
- * group.version, transaction.version, share.version or streams.version, so no client tries what
- * needs them. The supported minimum of metadata.version is 7; a feature with minimum 0 would have
- * to be left out up to v3 (trap 3), and is.
+ * ApiVersions says what api.def says, and as features only what works: metadata.version and
+ * group.version. No transaction.version, share.version or streams.version, so no client tries what
+ * needs them. The supported minimum of metadata.version is 7; a feature with minimum 0 has to be
+ * left out up to v3 (trap 3), and is.
  *
  * FindCoordinator: this node coordinates every group, once __consumer_offsets is there; before,
  * control is asked to make it and the answer is 15, as in Apache Kafka. Transactions are not served
@@ -18,7 +18,10 @@
  */
 #include "request.h"
 
-enum { FEATURE_METADATA_MIN = 7, FEATURE_METADATA_MAX = 30 };
+enum {
+    FEATURE_METADATA_MIN = 7, FEATURE_METADATA_MAX = 30, FEATURE_GROUP_MAX = 1,
+    FEATURES_N = 2, VERSION_FEATURE_MIN_0 = 4,
+};
 
 /* ── ApiVersions ── */
 
@@ -46,26 +49,40 @@ static struct api_versions_response *api_versions_new(struct request *r, uint32_
     return p->api_keys == NULL ? NULL : p;
 }
 
+/* Trap 3: up to v3 no feature with minimum 0 may be told as supported. */
 static bool api_versions_features(struct request *r, struct api_versions_response *p,
                                   const struct view *view)
 {
     struct api_versions_response_supported_features *supported =
-        PROTO_NEW(&r->arena, api_versions_response_supported_features, 1);
+        PROTO_NEW(&r->arena, api_versions_response_supported_features, FEATURES_N);
     struct api_versions_response_finalized_features *finalized =
-        PROTO_NEW(&r->arena, api_versions_response_finalized_features, 1);
+        PROTO_NEW(&r->arena, api_versions_response_finalized_features, FEATURES_N);
+    const struct {
+        const char *name;
+        int16_t min, max, level;
+    } features[FEATURES_N] = {
+        {"metadata.version", FEATURE_METADATA_MIN, FEATURE_METADATA_MAX, view->feature_metadata_version},
+        {"group.version", 0, FEATURE_GROUP_MAX, view->feature_group_version},
+    };
     if (supported == NULL || finalized == NULL)
         return false;
-    supported->name = finalized->name = bytes_of_string("metadata.version");
-    supported->min_version = FEATURE_METADATA_MIN;
-    supported->max_version = FEATURE_METADATA_MAX;
-    finalized->min_version_level = finalized->max_version_level = view->feature_metadata_version;
     p->supported_features = supported;
-    p->supported_features_n = 1;
-    p->finalized_features_epoch = view->metadata_offset;
-    if (view->feature_metadata_version > 0) {
-        p->finalized_features = finalized;
-        p->finalized_features_n = 1;
+    p->finalized_features = finalized;
+    p->supported_features_n = p->finalized_features_n = 0;
+    for (uint32_t i = 0; i < FEATURES_N; i++) {
+        struct bytes name = bytes_of_string(features[i].name);
+        if (features[i].min > 0 || r->version >= VERSION_FEATURE_MIN_0) {
+            supported[p->supported_features_n].name = name;
+            supported[p->supported_features_n].min_version = features[i].min;
+            supported[p->supported_features_n++].max_version = features[i].max;
+        }
+        if (features[i].level <= 0)
+            continue;
+        finalized[p->finalized_features_n].name = name;
+        finalized[p->finalized_features_n].min_version_level = features[i].level;
+        finalized[p->finalized_features_n++].max_version_level = features[i].level;
     }
+    p->finalized_features_epoch = view->metadata_offset;
     return true;
 }
 

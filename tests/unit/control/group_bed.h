@@ -117,7 +117,7 @@ static const struct group_config usual = {.session_timeout_min_ms = 6000,
 
 static void begin(const struct group_config *config)
 {
-    static const struct group_host host = {on_answer, on_append, NULL};
+    static const struct group_host host = {on_answer, on_append, NULL, NULL};
     memset(&bed, 0, sizeof bed);
     bed.now = (struct now){NS_PER_S, 1700000000000};
     timers_init(&bed.timers, bed.now.ns);

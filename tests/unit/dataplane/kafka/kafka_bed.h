@@ -221,6 +221,7 @@ static struct bed *bed_new_with(uint8_t workers_n, const struct kafka_config *co
                               .auto_create_topics = true,
                               .metadata_offset = 77,
                               .feature_metadata_version = 30,
+                              .feature_group_version = 1,
                               .topics = bed->topics};
     for (int i = 0; i < 2; i++) {
         snprintf(bed->listeners[i].name, LISTENER_NAME_MAX, "L%d", i);

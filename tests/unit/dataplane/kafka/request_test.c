@@ -242,21 +242,22 @@ static void api_versions_lists_what_the_table_offers(void **state)
         }
         assert_int_equal(p->api_keys[0].api_key, 0);
         assert_int_equal(p->api_keys[0].min_version, 0); /* trap 1 */
-        assert_int_equal(p->supported_features_n, version >= 3 ? 1 : 0);
+        assert_int_equal(p->supported_features_n, version >= 4 ? 2 : version == 3 ? 1 : 0);
         if (version < 3)
             continue;
         assert_true(bytes_equal_string(p->supported_features[0].name, "metadata.version"));
         assert_int_not_equal(p->supported_features[0].min_version, 0); /* trap 3 */
-        assert_int_equal(p->finalized_features_n, 1);
+        assert_int_equal(p->finalized_features_n, 2);
         assert_int_equal(p->finalized_features[0].max_version_level, 30);
+        assert_true(bytes_equal_string(p->finalized_features[1].name, "group.version"));
+        assert_int_equal(p->finalized_features[1].max_version_level, 1);
         assert_int_equal(p->finalized_features_epoch, 77);
     }
     client_close(&c);
     bed_free(bed);
 }
 
-/* Trap 3: nothing with a supported minimum of 0 up to v3; we have no such feature in any version.
- */
+/* Trap 3: nothing with a supported minimum of 0 up to v3: group.version is told from v4 on. */
 static void trap_3_no_feature_begins_at_zero(void **state)
 {
     (void)state;
@@ -265,9 +266,14 @@ static void trap_3_no_feature_begins_at_zero(void **state)
     struct api_versions_request q = {bytes_of_string("test-client"), bytes_of_string("1.0")};
     for (int16_t version = 3; version <= 4; version++) {
         const struct api_versions_response *p = client_ask(&c, API_VERSIONS, version, &q);
-        assert_int_equal(p->supported_features_n, 1);
+        assert_int_equal(p->supported_features_n, version == 3 ? 1 : 2);
         assert_int_equal(p->supported_features[0].min_version, 7);
         assert_int_equal(p->supported_features[0].max_version, 30);
+        if (version == 3)
+            continue;
+        assert_true(bytes_equal_string(p->supported_features[1].name, "group.version"));
+        assert_int_equal(p->supported_features[1].min_version, 0);
+        assert_int_equal(p->supported_features[1].max_version, 1);
     }
     client_close(&c);
     bed_free(bed);

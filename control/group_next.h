@@ -1,0 +1,302 @@
+/*
+ * group_next.h - consumer groups of the protocol of KIP-848: members, epochs, targets, who owns
+ * what.
+ *
+ * Owner: control. No I/O, no clock: requests, time and metadata come in, answers and records go out
+ * through struct next_host. Memory is ahead of the log; an answer leaves when the records before it
+ * are durable.
+ *
+ * A **group** has three clocks. `epoch` rises with every change of members, subscriptions or
+ * topics. When it is ahead of `assignment_epoch`, an assignor (assign.h) makes a new **target**:
+ * what each member should have. Each member walks towards its target by itself, one heartbeat at a
+ * time:
+ *
+ *                   target moved on, something to give up
+ *    ┌───────► STABLE ──────────────────────────────────────► UNREVOKED
+ *    │           │ ▲                                             │ its heartbeat does not name
+ *    │  nothing  │ │ all of its target is free                   │ what it was asked for
+ *    │  to give  ▼ │                                             ▼
+ *    └──────── UNRELEASED ◄───────────── part of the target is still with others
+ *
+ *   STABLE       has all of the target of its epoch
+ *   UNREVOKED    is asked to give up `revoking`; keeps its epoch; fenced when that takes longer
+ *                than its rebalance timeout
+ *   UNRELEASED   has given up what it had to; waits for partitions that others still hold
+ *
+ * Invariant: a partition stands in `assigned` or `revoking` of at most one member (owners.member
+ * says of whom), and it goes to another only after its owner's heartbeat left it out, or its owner
+ * is gone.
+ *
+ * Member epochs: 0 joins, -1 leaves, -2 is a static member that will come back; the epoch before
+ * the last one is accepted too when the member owns no more than it should (its last answer may
+ * have been lost).
+ *
+ * Sources: KIP-848, KIP-1082 (ids of clients), KIP-1251 (assignment epochs of partitions), KIP-1263
+ * (interval between assignments); behaviour of Kafka's GroupMetadataManager, ConsumerGroup and
+ * CurrentAssignmentBuilder.
+ */
+#ifndef MILLRACE_GROUP_NEXT_H
+#define MILLRACE_GROUP_NEXT_H
+
+#include "assign.h"
+#include "bytes.h"
+#include "clock.h"
+#include "control.h"
+#include "group_records.h"
+#include "list.h"
+#include "prng.h"
+#include "timer.h"
+
+enum {
+    NEXT_BUCKETS = 4096,
+    NEXT_SUBSCRIPTIONS_MAX = 100000, /* names of one member; a bound of ours */
+    NEXT_EPOCH_JOIN = 0,
+    NEXT_EPOCH_LEAVE = -1,
+    NEXT_EPOCH_LEAVE_STATIC = -2,
+    NEXT_ASSIGN_BUDGET = 200000, /* units of assign_more in one turn */
+};
+
+/* Kafka's numbers: they stand in CurrentMemberAssignment records. */
+enum next_member_state {
+    NEXT_STABLE = 0,
+    NEXT_UNREVOKED = 1,
+    NEXT_UNRELEASED = 2,
+    NEXT_UNKNOWN = 127
+};
+
+enum next_group_state {
+    NEXT_EMPTY,
+    NEXT_ASSIGNING,
+    NEXT_RECONCILING,
+    NEXT_SETTLED,
+    NEXT_GROUP_STATES_N
+};
+
+/* A partition, and since which member epoch its member has it. */
+struct next_part {
+    struct uuid topic_id;
+    int32_t partition, epoch;
+};
+/* Ascending by topic id and partition. Owner: whoever holds it; heap. */
+struct next_parts {
+    struct next_part *v;
+    uint32_t n;
+};
+
+/* A topic that somebody subscribes to, whether it exists or not. Owner: its group. */
+struct next_topic {
+    struct uuid id;
+    int32_t partitions_n; /* 0: there is no such topic */
+    uint32_t refs;        /* members and expressions that name it */
+    uint32_t at;          /* of the assignment under way; UINT32_MAX: not in it */
+    struct bytes name;    /* behind the struct */
+};
+
+/* Topics, ascending by name, each counted in refs. Owner: its member or expression. */
+struct next_topics {
+    struct next_topic **v;
+    uint32_t n;
+};
+
+/* Owner: its group. */
+struct next_regex {
+    struct list link;  /* group->regexes */
+    struct bytes text; /* heap */
+    uint32_t members_n;
+    struct next_topics topics;
+    int64_t version, resolved_ms;
+};
+
+/* Owner: its group. */
+struct next_member {
+    struct list link, id_link, instance_link;
+    struct group_next *group;
+    struct bytes id, instance_id, rack_id, client_id,
+        client_host;       /* heap; instance, rack: ptr NULL = none */
+    struct bytes assignor; /* heap; ptr NULL = no preference */
+    struct next_topics names;
+    struct next_regex *regex; /* NULL = none */
+    int32_t rebalance_timeout_ms;
+    int32_t epoch, previous_epoch;
+    uint8_t state; /* enum next_member_state */
+    struct next_parts assigned, revoking, target;
+    struct timer session, rebalance;
+    int32_t rebalance_epoch; /* the rebalance timer was set in */
+    uint32_t job_at;         /* of the assignment under way; UINT32_MAX: not in it */
+    uint32_t bytes;          /* counted in nexts->bytes */
+};
+
+/* Which member owns a partition. Open addressing; deleting shifts back. Owner: its group. */
+struct next_owners {
+    struct next_owner {
+        struct uuid topic_id;
+        int32_t partition;
+        struct next_member *member; /* NULL: free slot */
+    } * v;
+    uint32_t n, mask; /* mask 0: no table */
+};
+
+/* An assignment being computed. Owner: its group. */
+struct next_job {
+    struct list link; /* nexts->jobs */
+    struct group_next *group;
+    struct assign assign;
+    struct next_member **members; /* by number; NULL: gone meanwhile */
+    struct uuid *topic_ids;       /* by number, ascending */
+    uint32_t *numbers;            /* memory of the members' topics and held */
+    int32_t epoch;                /* the group's, when it began */
+};
+
+/* Owner: control. */
+struct group_next {
+    struct nexts *nexts;
+    void *holder;    /* the host's */
+    struct bytes id; /* heap */
+    int32_t epoch, assignment_epoch;
+    int64_t hash, assigned_ms; /* of the topics; when the last assignment ended */
+    enum assignor assignor;    /* of the last assignment */
+    uint64_t metadata_version; /* topics are as of it */
+    struct list members, regexes;
+    uint32_t members_n, static_n;
+    struct next_topic **topics; /* ascending by name */
+    uint32_t topics_n, topics_max;
+    struct next_owners owners;
+    struct next_job *job; /* NULL: none under way */
+    /* the host's: requests whose answers wait for a write, numbers of the last write and the last
+     * durable one */
+    struct list waiting;
+    uint64_t last, done;
+};
+
+/* What is needed from outside. Owner: control. */
+struct next_host {
+    /* Records of the group go to its log (their memory is taken); then `op`, whose response is set,
+     * is answered. No records: it is answered when everything before it is durable. op NULL: nobody
+     * waits. */
+    void (*append)(void *context, struct group_next *group, struct group_records *records,
+                   struct control_op *op);
+    /* A topic as it is now; false: there is none. */
+    bool (*topic)(void *context, struct bytes name, struct uuid *id, int32_t *partitions_n);
+    /* Names of all topics, from place 0 on; false at the end. */
+    bool (*topic_name)(void *context, uint32_t *at, struct bytes *name);
+    uint64_t (*metadata_version)(void *context);
+    void *context;
+};
+
+struct next_config {
+    int32_t session_timeout_ms, heartbeat_interval_ms, size_max, assignment_interval_ms;
+    uint64_t bytes_max; /* bound of ours: of all members */
+};
+
+/* Owner: control. */
+struct nexts {
+    struct next_config config;
+    struct next_host host;
+    struct timers *timers;
+    struct prng *prng;
+    uint64_t hash_seed;
+    struct list *by_id, *by_instance; /* NEXT_BUCKETS each */
+    struct list jobs;
+    uint64_t bytes;
+    uint32_t groups_n, members_n;
+    uint64_t rebalances_n, fenced_n;
+};
+
+struct consumer_group_heartbeat_request;
+struct fault;
+
+/* ── group_next.c: tables ── */
+nodiscard int nexts_init(struct nexts *nexts, const struct next_config *config,
+                         const struct next_host *host, struct timers *timers, struct prng *prng);
+void nexts_fini(struct nexts *nexts); /* every group is freed before */
+struct group_next *group_next_new(struct nexts *nexts, struct bytes id,
+                                  void *holder); /* NULL: no memory */
+void group_next_free(struct group_next *group);
+enum next_group_state group_next_state(const struct group_next *group);
+const char *next_state_name(enum next_group_state state);
+struct next_member *next_member_find(const struct group_next *group, struct bytes id);
+struct next_member *next_member_by_instance(const struct group_next *group,
+                                            struct bytes instance_id);
+bool next_member_is_settled(const struct next_member *member);
+bool next_is_subscribed(const struct group_next *group, struct bytes topic);
+void group_next_invariants(const struct group_next *group);
+
+/* ── group_next_heartbeat.c ── */
+/* What is wrong with the request by itself; true: nothing. */
+bool next_request_check(const struct consumer_group_heartbeat_request *request, int16_t version,
+                        struct fault *fault);
+void group_next_heartbeat(struct group_next *group, struct control_op *op, struct now now);
+/* The answer of a heartbeat that failed. */
+void next_refuse(struct control_op *op, const struct fault *fault);
+
+/* ── group_next_target.c ── */
+/* One piece of each assignment under way; how many there were. */
+int nexts_turn(struct nexts *nexts, struct now now);
+
+/* ── group_next_commit.c ── */
+struct offset_commit_request;
+/* May this member commit, fetch? A Kafka error code. `part` NULL or the partition it commits. */
+int16_t next_commit_check(const struct group_next *group, struct bytes member_id, int32_t epoch,
+                          int16_t version, const struct uuid *topic_id, int32_t partition);
+int16_t next_fetch_check(const struct group_next *group, struct bytes member_id, int32_t epoch);
+
+/* ── group_next_restore.c: records become state (while loading) ── */
+struct next_record;
+nodiscard int group_next_apply(struct group_next *group, const struct next_record *record);
+/* After the last record: what cannot be is dropped, sessions begin. E_NO_MEMORY. */
+nodiscard int group_next_restored(struct group_next *group, struct now now);
+bool group_next_is_nothing(const struct group_next *group);
+
+/* ── inside ── */
+struct bytes next_copy(struct bytes from);
+bool next_replace(struct bytes *to, struct bytes from); /* false: no memory */
+struct next_member *next_member_new(struct group_next *group,
+                                    struct bytes id); /* not linked; NULL: no memory */
+void next_member_free(struct next_member *member);    /* unlinks, gives back all it holds */
+void next_member_link(struct next_member *member);
+void next_member_unlink(struct next_member *member);
+void next_member_count(struct next_member *member);
+nodiscard int next_topics_set(struct group_next *group, struct next_topics *to,
+                              const struct bytes *names, int32_t n, bool *has_changed);
+void next_topics_clear(struct group_next *group, struct next_topics *topics);
+struct next_regex *next_regex_find(const struct group_next *group, struct bytes text);
+struct next_regex *next_regex_new(struct group_next *group, struct bytes text);
+void next_regex_free(struct group_next *group, struct next_regex *regex);
+/* Names as they match now. */
+nodiscard int next_regex_resolve(struct group_next *group, struct next_regex *regex, struct now now,
+                                 bool *has_changed);
+void next_topics_look(struct group_next *group);
+int64_t next_topics_hash(const struct group_next *group);
+/* The member's topics that exist, ascending by id, each once; to has room for next_topics_max. */
+uint32_t next_topic_ids(const struct next_member *member, struct uuid *to);
+uint32_t next_topics_max(const struct next_member *member);
+
+int next_part_compare(const struct next_part *a, const struct next_part *b);
+void next_parts_sort(struct next_parts *parts);
+bool next_parts_equal(const struct next_parts *a, const struct next_parts *b, bool with_epochs);
+const struct next_part *next_parts_find(const struct next_parts *parts, const struct uuid *topic_id,
+                                        int32_t partition);
+void next_parts_free(struct next_parts *parts);
+struct next_member *next_owner(const struct group_next *group, const struct uuid *topic_id,
+                               int32_t partition);
+nodiscard int next_owners_reserve(struct group_next *group, uint32_t n); /* room for n more */
+/* All that the member has, in or out of the table. */
+void next_owners_add(struct next_member *member);
+void next_owners_remove(struct next_member *member);
+
+/* The next step of a member towards its target. has_changed: a record was made. */
+nodiscard int next_reconcile(struct next_member *member,
+                             const struct consumer_group_heartbeat_request *request,
+                             bool is_resubscribed, struct group_records *records, struct now now);
+/* Looks at topics and bumps the epoch when it must. */
+nodiscard int next_epoch_update(struct group_next *group, bool must, struct group_records *records,
+                                struct now now);
+/* Begins an assignment when it is time, and takes it as far as one turn goes. */
+nodiscard int next_target_update(struct group_next *group, struct group_records *records,
+                                 struct now now);
+void next_job_end(struct group_next *group);
+void next_member_fence(struct next_member *member, struct group_records *records, struct now now);
+void next_session_fired(struct timer *timer, struct now now);
+void next_rebalance_fired(struct timer *timer, struct now now);
+
+#endif

@@ -1,0 +1,337 @@
+/*
+ * group_next_target.c - epochs of a KIP-848 group and what each member should have.
+ *
+ * Owner: control.
+ *
+ * A job is an assignment under way: a picture of members and topics in numbers, taken when it
+ * began. Members that leave meanwhile are NULL in it, members that come wait for the next one.
+ * Small groups are done within the heartbeat that begins the job; large ones go on in later turns,
+ * NEXT_ASSIGN_BUDGET units each, while heartbeats are answered with the target there is. Between
+ * the end of one and the beginning of the next pass group.consumer.assignment.interval.ms, so a
+ * thousand members that join at once cost one assignment a second.
+ */
+#include <stdlib.h>
+
+#include "check.h"
+#include "group_next.h"
+#include "group_next_records.h"
+
+/* ── epochs ── */
+
+static int regexes_resolve(struct group_next *g, struct group_records *records, struct now now)
+{
+    list_for_each(l, next, &g->regexes) {
+        struct next_regex *regex = list_entry(l, struct next_regex, link);
+        bool has_changed;
+        int e = next_regex_resolve(g, regex, now, &has_changed);
+        if (e < 0)
+            return e;
+        if (has_changed)
+            next_records_regex(records, g, regex);
+    }
+    return 0;
+}
+
+int next_epoch_update(struct group_next *g, bool must, struct group_records *records,
+                      struct now now)
+{
+    uint64_t version = g->nexts->host.metadata_version(g->nexts->host.context);
+    if (version != g->metadata_version) {
+        next_topics_look(g);
+        int e = regexes_resolve(g, records, now);
+        if (e < 0)
+            return e;
+        g->metadata_version = version;
+    } else if (!must) {
+        return 0;
+    }
+    int64_t hash = next_topics_hash(g);
+    if (!must && hash == g->hash)
+        return 0;
+    if (g->epoch == INT32_MAX)
+        return E_TOO_LARGE;
+    g->hash = hash;
+    g->epoch += g->epoch == 0
+                    ? 2
+                    : 1; /* Kafka's groups begin at 2: the first epoch is that of the empty group */
+    g->nexts->rebalances_n++;
+    next_records_epoch(records, g);
+    return 0;
+}
+
+/* ── begin ── */
+
+static int text_compare(struct bytes a, struct bytes b)
+{
+    uint32_t n = a.n < b.n ? a.n : b.n;
+    int c = n == 0 ? 0 : memcmp(a.ptr, b.ptr, n);
+    return c != 0 ? c : a.n < b.n ? -1 : a.n > b.n;
+}
+
+/* Static members first, by their instance; then by id. */
+static int member_compare(const void *a, const void *b)
+{
+    const struct next_member *x = *(struct next_member *const *)a,
+                             *y = *(struct next_member *const *)b;
+    bool x_is_static = x->instance_id.ptr != NULL, y_is_static = y->instance_id.ptr != NULL;
+    if (x_is_static != y_is_static)
+        return x_is_static ? -1 : 1;
+    return x_is_static ? text_compare(x->instance_id, y->instance_id) : text_compare(x->id, y->id);
+}
+
+static int topic_compare(const void *a, const void *b)
+{
+    const struct next_topic *x = *(struct next_topic *const *)a,
+                            *y = *(struct next_topic *const *)b;
+    return memcmp(x->id.b, y->id.b, sizeof x->id.b);
+}
+
+static int number_compare(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Topics that exist, by id: their numbers. */
+static int job_topics(struct next_job *job)
+{
+    struct group_next *g = job->group;
+    struct assign *a = &job->assign;
+    struct next_topic **sorted = malloc((g->topics_n + 1ull) * sizeof *sorted);
+    uint64_t first = 0;
+    if (sorted == NULL)
+        return E_NO_MEMORY;
+    for (uint32_t i = 0; i < g->topics_n; i++) {
+        g->topics[i]->at = UINT32_MAX;
+        if (g->topics[i]->partitions_n > 0)
+            sorted[a->topics_n++] = g->topics[i];
+    }
+    qsort(sorted, a->topics_n, sizeof *sorted, topic_compare);
+    for (uint32_t i = 0; i < a->topics_n; i++) {
+        sorted[i]->at = i;
+        job->topic_ids[i] = sorted[i]->id;
+        a->topics[i] = (struct assign_topic){(uint32_t)first, (uint32_t)sorted[i]->partitions_n};
+        first += (uint32_t)sorted[i]->partitions_n;
+    }
+    free(sorted);
+    return first < UINT32_MAX ? 0 : E_TOO_LARGE;
+}
+
+static uint32_t *member_topics(const struct next_member *m, struct assign_member *to, uint32_t *at)
+{
+    const struct next_topics *const both[] = {&m->names,
+                                              m->regex == NULL ? NULL : &m->regex->topics};
+    uint32_t n = 0, kept = 0;
+    for (uint32_t k = 0; k < array_n(both); k++)
+        for (uint32_t i = 0; both[k] != NULL && i < both[k]->n; i++)
+            if (both[k]->v[i]->at != UINT32_MAX)
+                at[n++] = both[k]->v[i]->at;
+    if (n > 1)
+        qsort(at, n, sizeof *at, number_compare);
+    for (uint32_t i = 0; i < n; i++)
+        if (kept == 0 || at[kept - 1] != at[i])
+            at[kept++] = at[i];
+    to->topics = at;
+    to->topics_n = kept;
+    return at + kept;
+}
+
+/* What the member's last target gave it, as far as it is still there; both sides ascend by topic
+ * id. */
+static uint32_t *member_held(const struct next_job *job, const struct next_member *m,
+                             struct assign_member *to, uint32_t *at)
+{
+    const struct assign *a = &job->assign;
+    uint32_t t = 0;
+    to->held = at;
+    for (uint32_t i = 0; i < m->target.n; i++) {
+        const struct next_part *p = &m->target.v[i];
+        while (t < a->topics_n &&
+               memcmp(job->topic_ids[t].b, p->topic_id.b, sizeof p->topic_id.b) < 0)
+            t++;
+        if (t == a->topics_n)
+            break;
+        if (uuid_equal(&job->topic_ids[t], &p->topic_id) &&
+            (uint32_t)p->partition < a->topics[t].partitions_n)
+            *at++ = a->topics[t].first + (uint32_t)p->partition;
+    }
+    to->held_n = (uint32_t)(at - to->held);
+    return at;
+}
+
+static void job_free(struct next_job *job)
+{
+    assign_fini(&job->assign);
+    free(job->assign.topics);
+    free(job->assign.members);
+    free(job->members);
+    free(job->topic_ids);
+    free(job->numbers);
+    free(job);
+}
+
+static int job_fill(struct next_job *job)
+{
+    struct group_next *g = job->group;
+    struct assign *a = &job->assign;
+    uint64_t numbers_n = 0;
+    list_for_each(l, next, &g->members) {
+        struct next_member *m = list_entry(l, struct next_member, link);
+        numbers_n += next_topics_max(m) + m->target.n;
+        if (job->members != NULL)
+            job->members[a->members_n++] = m;
+    }
+    a->topics = calloc(g->topics_n + 1ull, sizeof *a->topics);
+    a->members = calloc(g->members_n + 1ull, sizeof *a->members);
+    job->topic_ids = calloc(g->topics_n + 1ull, sizeof *job->topic_ids);
+    job->numbers = calloc(numbers_n + 1, sizeof *job->numbers);
+    if (job->members == NULL || a->topics == NULL || a->members == NULL || job->topic_ids == NULL ||
+        job->numbers == NULL)
+        return E_NO_MEMORY;
+    int e = job_topics(job);
+    if (e < 0)
+        return e;
+    uint32_t *at = job->numbers;
+    qsort(job->members, a->members_n, sizeof *job->members, member_compare);
+    for (uint32_t i = 0; i < a->members_n; i++) {
+        at = member_topics(job->members[i], &a->members[i], at);
+        at = member_held(job, job->members[i], &a->members[i], at);
+    }
+    return assign_begin(a);
+}
+
+/* The one most members ask for; uniform when nobody does. */
+static enum assignor assignor_choose(const struct group_next *g)
+{
+    uint32_t votes[ASSIGNORS_N] = {0};
+    list_for_each(l, next, (struct list *)(uintptr_t)&g->members) {
+        const struct next_member *m = list_entry(l, struct next_member, link);
+        enum assignor a;
+        if (m->assignor.ptr != NULL &&
+            assignor_by_name((const char *)m->assignor.ptr, m->assignor.n, &a))
+            votes[a]++;
+    }
+    return votes[ASSIGN_RANGE] > votes[ASSIGN_UNIFORM] ? ASSIGN_RANGE : ASSIGN_UNIFORM;
+}
+
+static int job_begin(struct group_next *g)
+{
+    struct next_job *job = calloc(1, sizeof *job);
+    if (job == NULL)
+        return E_NO_MEMORY;
+    job->group = g;
+    job->epoch = g->epoch;
+    job->assign.assignor = g->assignor = assignor_choose(g);
+    job->members = calloc(g->members_n + 1ull, sizeof *job->members);
+    list_init(&job->link);
+    int e = job_fill(job);
+    if (e < 0) {
+        job_free(job);
+        return e;
+    }
+    for (uint32_t i = 0; i < job->assign.members_n; i++)
+        job->members[i]->job_at = i;
+    g->job = job;
+    return 0;
+}
+
+void next_job_end(struct group_next *g)
+{
+    struct next_job *job = g->job;
+    if (job == NULL)
+        return;
+    for (uint32_t i = 0; i < job->assign.members_n; i++)
+        if (job->members[i] != NULL)
+            job->members[i]->job_at = UINT32_MAX;
+    list_del(&job->link);
+    g->job = NULL;
+    job_free(job);
+}
+
+/* ── end ── */
+
+static int target_set(const struct next_job *job, uint32_t who, struct group_records *records)
+{
+    const struct assign *a = &job->assign;
+    const struct assign_member *from = &a->members[who];
+    struct next_member *m = job->members[who];
+    struct next_parts new = {calloc(from->parts_n + 1ull, sizeof *new.v), from->parts_n};
+    uint32_t t = 0;
+    if (new.v == NULL)
+        return E_NO_MEMORY;
+    for (uint32_t i = 0; i < from->parts_n; i++) {
+        while (from->parts[i] >= a->topics[t].first + a->topics[t].partitions_n)
+            t++;
+        new.v[i] = (struct next_part){job->topic_ids[t],
+                                      (int32_t)(from->parts[i] - a->topics[t].first), 0};
+    }
+    if (next_parts_equal(&new, &m->target, false)) {
+        next_parts_free(&new);
+        return 0;
+    }
+    next_parts_free(&m->target);
+    m->target = new;
+    next_member_count(m);
+    next_records_target(records, m);
+    return 0;
+}
+
+static int job_more(struct group_next *g, struct group_records *records, struct now now)
+{
+    struct next_job *job = g->job;
+    bool is_first = g->assignment_epoch == 0; /* no member can be told an epoch before */
+    int e = assign_more(&job->assign, is_first ? UINT64_MAX : NEXT_ASSIGN_BUDGET);
+    if (e == E_AGAIN) {
+        if (!list_is_linked(&job->link))
+            list_append(&g->nexts->jobs, &job->link);
+        return 0;
+    }
+    for (uint32_t i = 0; e == 0 && i < job->assign.members_n; i++)
+        if (job->members[i] != NULL)
+            e = target_set(job, i, records);
+    if (e == 0) {
+        check(job->epoch > g->assignment_epoch && job->epoch <= g->epoch);
+        g->assignment_epoch = job->epoch;
+        g->assigned_ms = now.wall_ms;
+        next_records_target_epoch(records, g);
+    }
+    next_job_end(g);
+    return e;
+}
+
+static bool is_due(const struct group_next *g, struct now now)
+{
+    int64_t since_ms = now.wall_ms - g->assigned_ms;
+    return g->assigned_ms == 0 || since_ms < 0 ||
+           since_ms >= g->nexts->config.assignment_interval_ms;
+}
+
+int next_target_update(struct group_next *g, struct group_records *records, struct now now)
+{
+    if (g->epoch <= g->assignment_epoch || (g->job == NULL && !is_due(g, now)))
+        return 0;
+    if (g->job != NULL)
+        return 0; /* nexts_turn has it */
+    int e = job_begin(g);
+    return e < 0 ? e : job_more(g, records, now);
+}
+
+int nexts_turn(struct nexts *nexts, struct now now)
+{
+    struct list under_way, *l;
+    int n = 0;
+    list_init(&under_way);
+    list_splice(&under_way, &nexts->jobs);
+    while ((l = list_pop(&under_way)) != NULL) {
+        struct group_next *g = list_entry(l, struct next_job, link)->group;
+        struct group_records records = {0};
+        n++;
+        if (n > 1) { /* one piece a turn, whoever's it is; the others keep their order */
+            list_append(&nexts->jobs, l);
+            continue;
+        }
+        (void)job_more(g, &records, now); /* without memory the next heartbeat begins it anew */
+        nexts->host.append(nexts->host.context, g, &records, NULL);
+    }
+    return n;
+}
