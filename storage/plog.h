@@ -288,8 +288,9 @@ struct store {
     bool is_closed;             /* store_close succeeded */
     struct list full;           /* logs that wait for space on the disk */
     uint64_t space_at_ns;       /* when it is looked at next */
-    bool has_space_job;
-    bool is_low;                /* less than config.min_free_bytes: clients' appends are refused */
+    uint64_t space_appended, space_asked; /* stats.appended_bytes when the last and the next answer
+                                             were asked for */
+    bool has_space_job, is_space_known;
     struct list moved;          /* logs whose offsets the helper does not know yet */
     uint32_t checkpoints_due;   /* bits of files to be written */
     bool has_checkpoint_job;
