@@ -10,6 +10,11 @@
  * room in what deleting gives back. A flush that failed is another thing, whatever its reason: that
  * log fails for good (flush.c).
  *
+ * An idempotent producer may have two batches under way. If its very first one was refused, and
+ * there is space when the second arrives, taking that one would make the first out of order for
+ * ever (a producer that is not known may begin anywhere). So for a minute after a refusal a
+ * producer begins with sequence 0, or is told to try again.
+ *
  * The space is looked at by the files helper once a second; what a store appended since then counts
  * as gone. With less than min_free_bytes appends
  * of clients are refused in all logs of the store, so that there is room left for what keeps a
@@ -20,6 +25,7 @@
 #include "plog.h"
 
 enum { SPACE_NS = NS_PER_S };
+#define FIRST_BATCH_NS (60 * NS_PER_S)
 
 void plog_full(struct plog *log)
 {
@@ -105,6 +111,11 @@ void store_space_tick(struct store *store, struct now now)
     store->has_space_job = true;
     store->space_asked = store->stats.appended_bytes;
     store_job_send(store, job, space_known, store);
+}
+
+bool plog_was_full(const struct plog *log)
+{
+    return log->refused_ns != 0 && log->store->now.ns - log->refused_ns < FIRST_BATCH_NS;
 }
 
 int plog_space_judge(const struct plog *log, char *reason, size_t reason_n)

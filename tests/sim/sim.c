@@ -392,7 +392,8 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     bool ok = sim_script(s) && s->why[0] == 0;
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64
-               " crashes: %s\n  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s --verbose\n",
+               " crashes: %s\n"
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
                options->has_faults ? " --faults" : "",

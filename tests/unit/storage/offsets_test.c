@@ -1,5 +1,5 @@
-/* offsets_test.c - offsets.c and checkpoint_job.c: the checkpoint files of a running store, and what
- * a start after a crash believes of them. */
+/* offsets_test.c - offsets.c and checkpoint_job.c: the checkpoint files of a running store, and
+ * what a start after a crash believes of them. */
 #include <fcntl.h>
 #include <unistd.h>
 
