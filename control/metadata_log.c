@@ -343,15 +343,15 @@ static int segment_replay(struct metadata_log *log, int64_t base, bool is_last, 
         if (e == 0)
             e = disk_truncate(log->disk, fd, r.pos);
     }
-    if (e == 0 && is_last) {
-        e = disk_sync(log->disk,
-                      fd); /* what was read must be durable before anything rests on it */
-        log->pos = r.pos;
-        log->fd = fd;
-    }
-    if (e < 0 || !is_last)
+    if (e == 0 && is_last) /* what was read must be durable before anything rests on it */
+        e = disk_sync(log->disk, fd);
+    if (e < 0 || !is_last) {
         disk_close(log->disk, fd);
-    return e;
+        return e;
+    }
+    log->pos = r.pos;
+    log->fd = fd;
+    return 0;
 }
 
 static int segments_replay(struct metadata_log *log, const struct files *files, struct state *state,

@@ -91,8 +91,8 @@ struct store_config {
     uint32_t producers_max;  /* producer ids remembered over all logs (memory bound) */
     int64_t producer_expiration_ms; /* producer.id.expiration.ms */
     uint64_t
-        retention_first_ns;  /* log.initial.task.delay.ms: no log is looked at earlier after boot */
-    uint64_t retention_ns;   /* log.retention.check.interval.ms: between two looks at one log */
+        retention_first_ns; /* log.initial.task.delay.ms: no log is looked at earlier after boot */
+    uint64_t retention_ns;  /* log.retention.check.interval.ms: between two looks at one log */
     /* Between two writings of a checkpoint file, where something moved; 0: never while running.
      * log.flush.offset.checkpoint.interval.ms, log.flush.start.offset.checkpoint.interval.ms,
      * replica.high.watermark.checkpoint.interval.ms */
@@ -111,9 +111,9 @@ struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
     uint64_t write_ops, write_bytes, flush_rounds, flush_ops, flush_ns_total, flush_ns_max;
     uint64_t read_hits, read_misses, read_bytes, rolls, logs_n, logs_failed_n, files_open_n;
-    uint64_t logs_full_n; /* that wait for space on the disk */
-    uint64_t free_bytes;  /* on the disk, when it was last looked at */
-    bool is_low;          /* less than min_free_bytes */
+    uint64_t logs_full_n;       /* that wait for space on the disk */
+    uint64_t free_bytes;        /* on the disk, when it was last looked at */
+    bool is_low;                /* less than min_free_bytes */
     uint64_t checkpoint_errors; /* checkpoint files that could not be written */
     uint64_t refused[ERRORS_N]; /* appends refused, by error */
 };
@@ -242,7 +242,8 @@ struct start_move {
 };
 /* Moves the start, never back: readers see it at once, whole segments below it go later. 0: it is
  * there already and safe; E_AGAIN: `done` is called when it survives a crash of the process or the
- * machine, or with E_STORAGE or E_NOT_FOUND. E_OFFSET_RANGE: above the high watermark, or negative. */
+ * machine, or with E_STORAGE or E_NOT_FOUND. E_OFFSET_RANGE: above the high watermark, or negative.
+ */
 nodiscard int plog_start_move(struct plog *log, struct start_move *move, struct now now);
 
 /* ── reading ── */

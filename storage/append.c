@@ -253,6 +253,9 @@ static int append_sequence(struct plog *log, struct append *append, const struct
     if (b->producer_id < 0 || batch_is_control(b) || append->keep_offsets)
         return 0;
     int rc = producers_check(log->store->producers, &log->producers, b, &answer);
+    if (rc == 0 && answer.is_new && b->base_sequence > 0 && plog_was_full(log))
+        return refuse(append, E_DISK_FULL,
+                      "The producer's first batch was refused for want of space: it comes first.");
     if (rc == 0 && answer.verdict == PRODUCER_APPEND)
         return 0;
     if (append_verify(append, b) != 0)
@@ -418,8 +421,10 @@ static int append_try(struct plog *log, struct append *append, struct now now)
         return refuse(append, E_STORAGE, error_text(E_STORAGE));
     append->start_offset = log->start;
     if (append->request_version >= 0 &&
-        plog_space_judge(log, append->reason, sizeof append->reason) != 0)
+        plog_space_judge(log, append->reason, sizeof append->reason) != 0) {
+        log->refused_ns = now.ns;
         return E_DISK_FULL;
+    }
     if (append->bytes >= BATCH_HEADER) {
         struct slices_at at = append->at;
         slices_copy(append->from, &at, header, BATCH_HEADER);

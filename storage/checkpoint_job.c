@@ -35,8 +35,7 @@ static int write_due(struct helper *helper)
     for (enum checkpoint_kind kind = 0; kind < CHECKPOINTS_N; kind++) {
         if ((helper->checkpoints_due & (1u << kind)) == 0)
             continue;
-        int error =
-            checkpoint_write(helper->checkpoints, kind, helper->disk, helper->directory);
+        int error = checkpoint_write(helper->checkpoints, kind, helper->disk, helper->directory);
         if (error == 0)
             helper->checkpoints_due &= ~(1u << kind);
         else

@@ -32,8 +32,8 @@ enum { METADATA_TEXT_MAX = 64, SYNC_ALL_MIN = 8, SYNCS_NEW = 4, SYNCS_ROLL = 1 }
 /* ── making ── */
 
 /* A file that holds `text`. One that has `kept` bytes or more is left alone. */
-static int make_small(struct disk *disk, const char *directory, const char *name,
-                      struct bytes text, uint64_t kept)
+static int make_small(struct disk *disk, const char *directory, const char *name, struct bytes text,
+                      uint64_t kept)
 {
     char path[DISK_PATH_MAX];
     struct disk_stat s = {.bytes = 0};

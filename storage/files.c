@@ -224,29 +224,17 @@ static int space_ask(struct disk *disk, struct job *job)
 static int job_run(struct helper *helper, struct job *job)
 {
     switch ((enum job_kind)job->kind) {
-    case JOB_SEGMENT_CREATE:
-        break; /* create.c */
-    case JOB_OPEN:
-        return open_file(helper->disk, job);
-    case JOB_WRITE_FILE:
-        return file_replace(helper->disk, job->directory, job->name, job->data);
-    case JOB_SEAL:
-        return segment_seal(helper->disk, job);
-    case JOB_DROP:
-        return directory_drop(helper, job);
-    case JOB_PURGE:
-        return directory_purge(helper->disk, job);
-    case JOB_UNLINK_SEGMENT:
-        return segment_unlink(helper->disk, job);
-    case JOB_CLOSE:
-        close_all(helper->disk, job);
-        return 0;
-    case JOB_SPACE:
-        return space_ask(helper->disk, job);
-    case JOB_CHECKPOINT:
-        return checkpoint_job(helper, job);
-    case JOB_TIME_QUERY:
-        return bulk_time_query(helper, job);
+    case JOB_SEGMENT_CREATE: break; /* create.c */
+    case JOB_OPEN: return open_file(helper->disk, job);
+    case JOB_WRITE_FILE: return file_replace(helper->disk, job->directory, job->name, job->data);
+    case JOB_SEAL: return segment_seal(helper->disk, job);
+    case JOB_DROP: return directory_drop(helper, job);
+    case JOB_PURGE: return directory_purge(helper->disk, job);
+    case JOB_UNLINK_SEGMENT: return segment_unlink(helper->disk, job);
+    case JOB_CLOSE: close_all(helper->disk, job); return 0;
+    case JOB_SPACE: return space_ask(helper->disk, job);
+    case JOB_CHECKPOINT: return checkpoint_job(helper, job);
+    case JOB_TIME_QUERY: return bulk_time_query(helper, job);
     }
     check(false);
     return E_INVALID;
@@ -255,7 +243,8 @@ static int job_run(struct helper *helper, struct job *job)
 /* What does not change names may be done between the two halves of a creation. */
 static bool is_independent(const struct job *job)
 {
-    return job->kind == JOB_SPACE || job->kind == JOB_OPEN || job->kind == JOB_CLOSE || job->kind == JOB_TIME_QUERY;
+    return job->kind == JOB_SPACE || job->kind == JOB_OPEN || job->kind == JOB_CLOSE ||
+           job->kind == JOB_TIME_QUERY;
 }
 
 /* True: it will be answered with the other creations. */

@@ -10,7 +10,13 @@
  * room in what deleting gives back. A flush that failed is another thing, whatever its reason: that
  * log fails for good (flush.c).
  *
- * The space is looked at by the files helper once a second. With less than min_free_bytes appends
+ * An idempotent producer may have two batches under way. If its very first one was refused, and
+ * there is space when the second arrives, taking that one would make the first out of order for
+ * ever (a producer that is not known may begin anywhere). So for a minute after a refusal a
+ * producer begins with sequence 0, or is told to try again.
+ *
+ * The space is looked at by the files helper once a second; what a store appended since then counts
+ * as gone. With less than min_free_bytes appends
  * of clients are refused in all logs of the store, so that there is room left for what keeps a
  * broker going, and for whoever cleans up.
  */
@@ -19,6 +25,7 @@
 #include "plog.h"
 
 enum { SPACE_NS = NS_PER_S };
+#define FIRST_BATCH_NS (60 * NS_PER_S)
 
 void plog_full(struct plog *log)
 {
@@ -68,23 +75,31 @@ static void full_retry(struct store *store)
     }
 }
 
+/* What was appended since the space was looked at counts as gone. */
+static bool space_is_low(const struct store *store)
+{
+    uint64_t since = store->stats.appended_bytes - store->space_appended;
+    return store->is_space_known && store->config.min_free_bytes > 0 &&
+           store->stats.free_bytes < store->config.min_free_bytes + since;
+}
+
 static void space_known(struct job *job, struct now now)
 {
     struct store *store = job->subject;
     (void)now;
     if (job->error == 0)
         store->stats.free_bytes = job->index_bytes;
-    store->is_low = store->config.min_free_bytes > 0 && job->error == 0
-                        ? job->index_bytes < store->config.min_free_bytes
-                        : store->is_low;
-    store->stats.is_low = store->is_low;
+    store->is_space_known |= job->error == 0;
+    store->space_appended = store->space_asked;
     store->has_space_job = false;
     store_job_give(store, job);
+    store->stats.is_low = space_is_low(store);
     full_retry(store);
 }
 
 void store_space_tick(struct store *store, struct now now)
 {
+    store->stats.is_low = space_is_low(store);
     bool is_wanted = store->config.min_free_bytes > 0 || !list_is_empty(&store->full);
     if (!is_wanted || store->has_space_job || now.ns < store->space_at_ns)
         return;
@@ -94,20 +109,27 @@ void store_space_tick(struct store *store, struct now now)
     memcpy(job->directory, store->config.directory, sizeof job->directory);
     store->space_at_ns = now.ns + SPACE_NS;
     store->has_space_job = true;
+    store->space_asked = store->stats.appended_bytes;
     store_job_send(store, job, space_known, store);
+}
+
+bool plog_was_full(const struct plog *log)
+{
+    return log->refused_ns != 0 && log->store->now.ns - log->refused_ns < FIRST_BATCH_NS;
 }
 
 int plog_space_judge(const struct plog *log, char *reason, size_t reason_n)
 {
     const struct store *store = log->store;
+    bool is_low = space_is_low(store);
     if (log->is_full)
         snprintf(reason, reason_n,
                  "The broker's disk is full. Free some space: appends are then taken again.");
-    else if (store->is_low)
+    else if (is_low)
         snprintf(reason, reason_n,
                  "The broker's disk has %llu MiB left, less than storage.min.free.bytes (%llu "
                  "MiB). Free some space: appends are then taken again.",
                  (unsigned long long)(store->stats.free_bytes >> 20),
                  (unsigned long long)(store->config.min_free_bytes >> 20));
-    return log->is_full || store->is_low ? E_DISK_FULL : 0;
+    return log->is_full || is_low ? E_DISK_FULL : 0;
 }

@@ -83,6 +83,7 @@ struct plog {
     bool wants_sync;            /* a file had to be opened before its flush */
     bool is_changed;            /* since it was opened: a clean stop has something to write */
     bool is_unsynced;           /* recovery has read or changed files that nobody flushed */
+    uint64_t refused_ns;        /* a client was last refused for want of space; 0: never */
     bool is_full;               /* something failed for want of space; in store.full */
     struct store *store;
     struct list link;           /* store.logs or store.dropped */
@@ -288,8 +289,9 @@ struct store {
     bool is_closed;             /* store_close succeeded */
     struct list full;           /* logs that wait for space on the disk */
     uint64_t space_at_ns;       /* when it is looked at next */
-    bool has_space_job;
-    bool is_low;                /* less than config.min_free_bytes: clients' appends are refused */
+    uint64_t space_appended, space_asked; /* stats.appended_bytes when the last and the next answer
+                                             were asked for */
+    bool has_space_job, is_space_known;
     struct list moved;          /* logs whose offsets the helper does not know yet */
     uint32_t checkpoints_due;   /* bits of files to be written */
     bool has_checkpoint_job;
@@ -334,6 +336,8 @@ void plog_full_end(struct plog *log);
 void plog_full_forget(struct plog *log);
 void store_space_tick(struct store *store, struct now now);
 /* E_DISK_FULL, and what to tell the client: no append of one is taken now. */
+/* Clients were refused a moment ago: a first batch may be on its way again. */
+bool plog_was_full(const struct plog *log);
 nodiscard int plog_space_judge(const struct plog *log, char *reason, size_t reason_n);
 
 /* offsets.c: its recovery point, high watermark or start moved */

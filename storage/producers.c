@@ -263,7 +263,7 @@ static bool find_duplicate(const struct producer *e, const struct batch *b,
         const struct seen *s = &e->batches[i];
         if (first_sequence(s) != b->base_sequence || s->last_sequence != batch_last_sequence(b))
             continue;
-        *answer = (struct producer_answer){PRODUCER_DUPLICATE, s->last_offset - s->delta,
+        *answer = (struct producer_answer){PRODUCER_DUPLICATE, false, s->last_offset - s->delta,
                                            s->last_offset, s->timestamp};
         return true;
     }
@@ -282,8 +282,9 @@ int producers_check(struct producer_pool *pool, const struct producers *p, const
                     struct producer_answer *answer)
 {
     check(b->producer_id >= 0 && !batch_is_control(b));
-    *answer = (struct producer_answer){PRODUCER_APPEND, -1, -1, -1};
+    *answer = (struct producer_answer){PRODUCER_APPEND, false, -1, -1, -1};
     const struct producer *e = producer_find(pool, p, b->producer_id);
+    answer->is_new = e == NULL;
     if (e == NULL)
         return pool_has_room(pool) ? 0 : E_NO_MEMORY;
     if (find_duplicate(e, b, answer))

@@ -37,6 +37,7 @@ struct producers {
 enum producer_verdict { PRODUCER_APPEND, PRODUCER_DUPLICATE };
 struct producer_answer {
     enum producer_verdict verdict;
+    bool is_new; /* the producer is not known */
     int64_t base_offset, last_offset, timestamp; /* of the original, for a duplicate */
 };
 /* May this batch (with producer_id >= 0, no control batch) be appended now? Changes nothing.

@@ -14,9 +14,9 @@
  * The recovery point is believed only when its file is younger than the partition's directory: a
  * topic that was deleted and made again under its old name must not inherit the old one's.
  *
- * Leftovers: .deleted, .cleaned and .tmp files go, as do indexes without a .log. A .swap file means
- * that Apache Kafka was stopped while it replaced compacted segments; only it can finish that:
- * E_UNSUPPORTED.
+ * Leftovers: .deleted, .cleaned and .tmp files go, as do indexes without a .log. A compaction that
+ * Apache Kafka was stopped in (.swap) was completed by the sweep before (sweep.c): finding one here
+ * means that nobody swept, E_UNSUPPORTED.
  */
 #include "recovery.h"
 

@@ -33,9 +33,9 @@ struct recovery {
 
 /* recovery_scan.c */
 /* Scans a whole segment: batch by batch, checksums, indexes anew. *cut: bytes behind the last whole
- * batch; the file is cut there; store_recovered flushes it. `expected` is the offset that must come first when it
- * is dense; -1: any. *end: the offset behind the last batch. E_BAD_MAGIC: old formats that are not
- * served. */
+ * batch; the file is cut there; store_recovered flushes it. `expected` is the offset that must come
+ * first when it is dense; -1: any. *end: the offset behind the last batch. E_BAD_MAGIC: old formats
+ * that are not served. */
 nodiscard int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected,
                             bool is_last, int64_t *end, uint64_t *cut);
 /* The last segment after a clean stop: its indexes from their files, its end from the headers

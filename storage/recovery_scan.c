@@ -5,9 +5,10 @@
  * Owner: main, before the threads run.
  *
  * A scan accepts a batch when its header makes sense, it ends inside the file, its checksum is
- * right (after a crash: looked at from the recovery point on), its offsets rise, and, in the part of a log that was never compacted, follow without a
- * gap: what was not flushed may be missing in the middle, and what follows a hole was never
- * acknowledged. It ends at the first batch that is not so.
+ * right (after a crash: looked at from the recovery point on), its offsets rise, and, in the part
+ * of a log that was never compacted, follow without a gap: what was not flushed may be missing in
+ * the middle, and what follows a hole was never acknowledged. It ends at the first batch that is
+ * not so.
  *
  * Magic 0 and 1 at the end of the last segment counts as torn (a header whose second half never
  * reached the disk looks like that); anywhere else the log is refused, because cutting it would
@@ -68,7 +69,7 @@ struct scan {
     struct batch_scan at;
     int64_t expected; /* the next offset, -1: any */
     uint64_t read_bytes;
-    int64_t flushed;  /* below it a crash took nothing: bodies are not read */
+    int64_t flushed; /* below it a crash took nothing: bodies are not read */
 };
 
 /* 0: the batch at the place is whole and follows. E_CORRUPT, E_BAD_MAGIC: not. */

@@ -1,7 +1,7 @@
 /*
  * sim.c - runs the broker from a seed: time, turns, crashes, and the verdict.
  *
- *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--no-flush] [--verbose]
+ *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--no-flush] [--verbose]
  *
  * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays
  * it.
@@ -77,6 +77,31 @@ static void seam_memory_put(void *context, void *memory, uint64_t bytes)
     munmap(memory, bytes);
 }
 
+/* ── a bad disk ── */
+
+/* One of the next operations fails. */
+static void sim_fault_arm(struct sim *s)
+{
+    static const enum sim_fault faults[] = {SIM_FAULT_EIO, SIM_FAULT_ENOSPC, SIM_FAULT_ENOSPC,
+                                            SIM_FAULT_SHORT};
+    enum sim_fault fault = faults[prng_below(&s->prng, array_n(faults))];
+    s->is_fault_armed = true;
+    s->faults_n++;
+    sim_disk_fail_at(s->disk, 1 + prng_below(&s->prng, 30), fault);
+    if (s->options.is_verbose)
+        fprintf(stderr, "  %8.3f s: a disk operation will fail: %s\n",
+                (double)s->now.ns / NS_PER_S,
+                fault == SIM_FAULT_EIO      ? "EIO"
+                : fault == SIM_FAULT_ENOSPC ? "ENOSPC"
+                                            : "short");
+}
+
+static void sim_fault_disarm(struct sim *s)
+{
+    s->is_fault_armed = false;
+    sim_disk_fail_at(s->disk, 0, SIM_FAULT_EIO);
+}
+
 /* ── starting, stopping, crashing ── */
 
 static bool sim_start(struct sim *s)
@@ -97,7 +122,15 @@ static bool sim_start(struct sim *s)
     thread_self = NULL;
     s->broker = calloc(1, sizeof *s->broker);
     check(s->broker != NULL);
-    if (broker_boot(s->broker, s->config, &seams, NULL) == 0)
+    int rc = broker_boot(s->broker, s->config, &seams, NULL);
+    if (rc != 0 && s->is_fault_armed) { /* a start may fail on a bad disk; the next must not */
+        sim_fault_disarm(s);
+        sim_disk_halt(s->disk);
+        sim_disk_crash(s->disk, SIM_KILL);
+        seams.seed = prng_next(&s->prng);
+        rc = broker_boot(s->broker, s->config, &seams, NULL);
+    }
+    if (rc == 0)
         return true;
     sim_fail(s, "the broker does not start: %s", s->broker->why);
     free(s->broker);
@@ -196,6 +229,8 @@ static bool sim_load(struct sim *s)
     while (s->now.ns < end_ns) {
         if (!sim_step(s))
             return false;
+        if (s->options.has_faults && prng_below(&s->prng, 400) == 0)
+            sim_fault_arm(s);
         if (left > 0 && prng_below(&s->prng, 1500) == 0) {
             left--;
             if (!sim_crash(s))
@@ -268,6 +303,11 @@ static bool sim_script(struct sim *s)
 {
     if (!sim_start(s) || !sim_load(s))
         return false;
+    if (s->options.has_faults) { /* a log that failed takes appends again after a restart */
+        sim_fault_disarm(s);
+        if (!sim_crash(s))
+            return false;
+    }
     s->is_draining = true;
     if (!sim_until_done(s, true, "producers") || !sim_verify(s) || !group_until_done(s))
         return false;
@@ -352,9 +392,11 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     bool ok = sim_script(s) && s->why[0] == 0;
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64
-               " crashes: %s\n  replay: build/sim --seed %" PRIu64 " --workers %u%s%s --verbose\n",
+               " crashes: %s\n"
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
+               options->has_faults ? " --faults" : "",
                options->no_flush ? " --no-flush" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
@@ -389,6 +431,7 @@ static int usage(void)
         "  --seed S       this seed only\n"
         "  --workers N    with --seed: 1 or 3 (default 1)\n"
         "  --relaxed      storage.durability=relaxed\n"
+        "  --faults       disk operations fail now and then: EIO, ENOSPC, short writes\n"
         "  --no-flush     planted bug: syncs do nothing\n"
         "  --verbose      say what happens\n");
     return 2;
@@ -401,6 +444,7 @@ int main(int argc, char **argv)
         {"seed", 1, NULL, 's'},
         {"workers", 1, NULL, 'w'},
         {"relaxed", 0, NULL, 'r'},
+        {"faults", 0, NULL, 'd'},
         {"no-flush", 0, NULL, 'f'},
         {"verbose", 0, NULL, 'v'},
         {0},
@@ -415,6 +459,8 @@ int main(int argc, char **argv)
             seed = strtoull(optarg, NULL, 10);
         else if (o == 'w')
             options.workers_n = (uint8_t)strtoul(optarg, NULL, 10);
+        else if (o == 'd')
+            options.has_faults = true;
         else if (o == 'r')
             options.durability = STORE_RELAXED;
         else if (o == 'f')
@@ -429,6 +475,7 @@ int main(int argc, char **argv)
         if (seed == 0) {
             options.workers_n = i % 2 == 0 ? 3 : 1;
             options.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
+            options.has_faults = i % 4 == 3;
         }
         if (sim_run(&options, false))
             passed++;

@@ -69,6 +69,7 @@ struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
     uint8_t durability; /* enum store_durability */
+    bool has_faults;     /* disk operations fail now and then */
     bool no_flush;      /* planted bug: syncs do nothing */
     bool is_verbose;
     uint32_t crashes_max;
@@ -89,7 +90,8 @@ struct sim {
     struct sim_member *members[SIM_MEMBERS_MAX]; /* of one consumer group */
     uint32_t members_n;
     int64_t group_committed[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* acknowledged */
-    uint64_t turns_n, crashes_n, acked_n, seen_n;
+    bool is_fault_armed;
+    uint64_t faults_n, turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];
 };

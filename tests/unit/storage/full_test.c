@@ -1,4 +1,4 @@
-/* full_test.c - full.c: a log on a full disk refuses clients, loses nothing, and goes on by itself. */
+/* full_test.c - full.c: a log on a full disk refuses clients, loses nothing, goes on by itself. */
 #include "rig.h"
 
 static struct rig rig;
@@ -185,6 +185,49 @@ static void dropped_log_that_was_full_is_gone(void **state)
     assert_true(list_is_empty(&rig.store->dropped));
 }
 
+/* One record of an idempotent producer. */
+static int append_producer(int32_t sequence, struct append *out)
+{
+    static uint8_t batch[4096];
+    uint32_t n = rig_batch(batch, sizeof batch, 1, 100, 'p', rig.now.wall_ms);
+    store_u64(batch + 43, 77);
+    store_u16(batch + 51, 0);
+    store_u32(batch + 53, (uint32_t)sequence);
+    store_u32(batch + BATCH_CRC_AT, batch_crc(batch, n));
+    return rig_append_bytes(&rig, rig.log, batch, n, 1460, out);
+}
+
+static void second_batch_of_a_refused_producer_waits_for_the_first(void **state)
+{
+    struct append out;
+    (void)state;
+    rig_append(&rig, 1, 100, 'a');
+    rig_settle(&rig);
+    rig.store->config.min_free_bytes = 1ull << 62;
+    rig_wait_ms(&rig, 100);
+    assert_int_equal(append_producer(0, &out), E_DISK_FULL);
+    rig.store->config.min_free_bytes = 1;
+    rig_wait_ms(&rig, 1100);
+    assert_int_equal(append_producer(1, &out), E_DISK_FULL);
+    assert_int_equal(append_producer(0, &out), 0);
+    assert_int_equal(append_producer(1, &out), 0);
+    assert_int_equal(out.base_offset, 2);
+}
+
+static void producer_begins_anywhere_a_minute_after_the_disk_was_full(void **state)
+{
+    struct append out;
+    (void)state;
+    rig.store->config.min_free_bytes = 1ull << 62;
+    rig_wait_ms(&rig, 100);
+    assert_int_equal(append_one(&out), E_DISK_FULL);
+    rig.store->config.min_free_bytes = 1;
+    rig_wait_ms(&rig, 59000);
+    assert_int_equal(append_producer(5, &out), E_DISK_FULL);
+    rig_wait_ms(&rig, 2000);
+    assert_int_equal(append_producer(5, &out), 0);
+}
+
 static void less_than_the_reserve_refuses_clients_until_there_is_more(void **state)
 {
     struct append out;
@@ -215,6 +258,8 @@ int main(void)
         FULL(our_own_appends_are_taken_without_space),
         FULL(flush_without_space_fails_the_log_for_good),
         FULL(dropped_log_that_was_full_is_gone),
+        FULL(second_batch_of_a_refused_producer_waits_for_the_first),
+        FULL(producer_begins_anywhere_a_minute_after_the_disk_was_full),
         FULL(less_than_the_reserve_refuses_clients_until_there_is_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

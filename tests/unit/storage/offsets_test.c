@@ -1,5 +1,5 @@
-/* offsets_test.c - offsets.c and checkpoint_job.c: the checkpoint files of a running store, and what
- * a start after a crash believes of them. */
+/* offsets_test.c - offsets.c and checkpoint_job.c: the checkpoint files of a running store, and
+ * what a start after a crash believes of them. */
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -198,8 +198,8 @@ static void start_after_a_crash_reads_bodies_from_the_recovery_point_on(void **s
     snprintf(path, sizeof path, "%s/recovery-point-offset-checkpoint", rig.directory);
     assert_int_equal(utimensat(AT_FDCWD, path, younger, 0), 0);
     rig_start(&rig);
-    assert_int_equal(
-        store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log), 0);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log),
+                     0);
     assert_int_equal(store_recovered(rig.store), 0);
     assert_int_equal(rig.log->end.offset, 4);
     assert_int_equal(report.logs_cut_n, 1);
