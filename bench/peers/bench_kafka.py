@@ -211,8 +211,8 @@ def markdown(data):
                 out.append('| %s | %s | %s | %s | %s |' % (head, key, value_text(row['millrace'], key), value_text(
                     row['kafka'], key), short(ratio) + '×'))
                 head = ' | '
-    busy = '' if h['load_before'] <= 1 else ' **The machine did other work at the same time (load %.1f)**: the broker\'s ' \
-        'own CPU holds, rates and latencies do not.' % h['load_before']
+    busy = '' if h['load_before'] <= 1 else ' **The machine did other work at the same time (load %.1f before): not to be ' \
+        'quoted.**' % h['load_before']
     out += ['', 'Apache Kafka %s beside millrace %s: %s, %d cores, %d GiB, Linux %s, %s; %s; scale %g (%g s per run, '
             'order A B B A, medians ± half the spread).%s' % (
                 brokers.KAFKA_VERSION, h['commit'], h['cpu'], h['cores'], h['memory_gib'], h['kernel'],
