@@ -441,7 +441,7 @@ static void behind_count(struct load *l)
         r->behind += conn_unsent(l, &l->conns[i]);
         r->is_window_full |= l->conns[i].flight_n == l->o->window || l->conns[i].wants_write;
     }
-    r->is_behind = schedule_is_behind(r->behind, r->due);
+    r->is_behind = schedule_is_behind(r->behind, r->due, l->schedule.per_s);
 }
 
 static int result_init(struct load_result *r, double rate)

@@ -12,11 +12,13 @@
 enum {
     API_PRODUCE = 0,
     API_FETCH = 1,
+    API_LIST_OFFSETS = 2,
     API_METADATA = 3,
     API_CREATE_TOPICS = 19,
     API_DELETE_TOPICS = 20,
     PRODUCE_VERSION_MAX = 11, /* by topic name, without transactions v2 */
     FETCH_VERSION_MAX = 12,   /* by topic name                          */
+    LIST_OFFSETS_VERSION_MAX = 7,
     TIMEOUT_MS = 60000,
     TRIES_MAX = 300,
     TOPIC_ALREADY_EXISTS = 36,
@@ -106,31 +108,91 @@ static int64_t leaders_count(struct client *c, const struct load_options *o)
     return n;
 }
 
+/* How many partitions of one topic their leader answers for: metadata knows them before the leader
+ * has made their logs, and until then it refuses what is produced. Negative: an error. */
+static int64_t topic_served_count(struct client *c, const struct load_options *o, uint32_t topic)
+{
+    char text[64];
+    const struct list_offsets_response *answer = NULL;
+    struct list_offsets_request *r = PROTO_NEW(&c->arena, list_offsets_request, 1);
+    int64_t n = 0;
+    if (r == NULL || (r->topics = PROTO_NEW(&c->arena, list_offsets_request_topics, 1)) == NULL)
+        return E_NO_MEMORY;
+    r->replica_id = -1;
+    r->topics_n = 1;
+    topic_name(o, topic, text, sizeof text);
+    r->topics->name = bytes_of(arena_copy(&c->arena, text, strlen(text)), strlen(text));
+    r->topics->partitions =
+        PROTO_NEW(&c->arena, list_offsets_request_topics_partitions, o->partitions_n);
+    if (r->topics->partitions == NULL)
+        return E_NO_MEMORY;
+    r->topics->partitions_n = (int32_t)o->partitions_n;
+    for (uint32_t i = 0; i < o->partitions_n; i++) {
+        r->topics->partitions[i].partition_index = (int32_t)i;
+        r->topics->partitions[i].current_leader_epoch = -1;
+        r->topics->partitions[i].timestamp = -1;
+    }
+    if (client_call(c, API_LIST_OFFSETS, LIST_OFFSETS_VERSION_MAX, r, (const void **)&answer,
+                    NULL) != 0)
+        return fail(c, "no offsets");
+    for (int32_t i = 0; i < answer->topics_n; i++)
+        for (int32_t p = 0; p < answer->topics[i].partitions_n; p++)
+            n += answer->topics[i].partitions[p].error_code == 0;
+    return n;
+}
+
+static void pause_short(void)
+{
+    struct timespec pause = {0, 100 * 1000 * 1000};
+    nanosleep(&pause, NULL);
+}
+
+static int leaders_wait(struct client *c, const struct load_options *o)
+{
+    int64_t want = (int64_t)o->topics_n * o->partitions_n, have = 0;
+    for (int i = 0; i < TRIES_MAX && (have = leaders_count(c, o)) >= 0 && have < want; i++)
+        pause_short();
+    if (have < 0)
+        return (int)have;
+    if (have == want)
+        return 0;
+    fprintf(stderr,
+            "millrace bench: %lld of %lld partitions have a leader; does the topic exist with "
+            "another number of partitions? (--topic names another)\n",
+            (long long)have, (long long)want);
+    return E_INVALID;
+}
+
+static int served_wait(struct client *c, const struct load_options *o)
+{
+    int64_t have = 0;
+    for (uint32_t t = 0; t < o->topics_n; t++) {
+        for (int i = 0;
+             i < TRIES_MAX && (have = topic_served_count(c, o, t)) >= 0 && have < o->partitions_n;
+             i++)
+            pause_short();
+        if (have == o->partitions_n)
+            continue;
+        if (have >= 0)
+            fprintf(stderr, "millrace bench: the leader serves %lld of %u partitions of topic %u\n",
+                    (long long)have, o->partitions_n, t);
+        return have < 0 ? (int)have : E_INVALID;
+    }
+    return 0;
+}
+
 int load_setup(const struct load_options *o, uint16_t *produce_version, uint16_t *fetch_version)
 {
     struct client c;
-    uint64_t want = (uint64_t)o->topics_n * o->partitions_n;
-    int64_t have = 0;
     if (client_open(&c, o->bootstrap, TIMEOUT_MS) != 0)
         return fail(&c, "no broker");
     *produce_version = (uint16_t)client_version(&c, API_PRODUCE, PRODUCE_VERSION_MAX);
     *fetch_version = (uint16_t)client_version(&c, API_FETCH, FETCH_VERSION_MAX);
     int rc = topics_create(&c, o);
-    for (int i = 0; rc == 0 && i < TRIES_MAX && (have = leaders_count(&c, o)) < (int64_t)want;
-         i++) {
-        struct timespec pause = {0, 100 * 1000 * 1000};
-        if (have < 0)
-            rc = (int)have;
-        nanosleep(&pause, NULL);
-    }
-    if (rc == 0 && have != (int64_t)want) {
-        fprintf(stderr,
-                "millrace bench: %lld of %llu partitions have a leader; does the topic exist with "
-                "another"
-                " number of partitions? (--topic names another)\n",
-                (long long)have, (unsigned long long)want);
-        rc = E_INVALID;
-    }
+    if (rc == 0)
+        rc = leaders_wait(&c, o);
+    if (rc == 0)
+        rc = served_wait(&c, o);
     client_close(&c);
     return rc;
 }

@@ -184,31 +184,39 @@ class Comparison:
 
 
 def shown_figures(row):
-    at_rate = row['rate'] is not None
-    keys = ('CPU-s/GB', 'p99 ms', 'e2e p99.9 ms') if at_rate else \
-        ('records/s', 'us CPU/request', 'p99 ms') if row['name'] == 'small-requests' else ('MB/s', 'CPU-s/GB', 'p99 ms')
+    keys = ('CPU-s/GB', 'broker CPU-s/GB', 'p99 ms', 'e2e p99.9 ms') if row['rate'] is not None else \
+        ('records/s', 'us CPU/request', 'broker CPU-s/GB', 'p99 ms') if row['name'] == 'small-requests' else \
+        ('MB/s', 'CPU-s/GB', 'broker CPU-s/GB', 'p99 ms')
     return [(k, d) for k, d in FIGURES if k in keys]
 
 
+def value_text(runs_of, key):
+    values = [f[key] for f in runs_of]
+    marks = ' (behind)' if any(f['is_behind'] for f in runs_of) else ''
+    marks += ' (errors)' if any(f['errors'] for f in runs_of) else ''
+    return '%s ± %.0f %%%s' % (short(median(values)), spread(values) / 2, marks)
+
+
 def markdown(data):
+    """README's table: what was measured, and on what."""
     h = data['host']
     out = ['| workload | durability | figure | millrace | Apache Kafka | better by |', '|---|---|---|---|---|---|']
     for row in data['rows']:
-        for at, (key, direction) in enumerate(shown_figures(row)):
+        head = row['name'] + ('' if row['placement'] == 'shared' else ', ' + row['placement'])
+        head += '' if row['rate'] is None else ', {:,.0f} records/s'.format(row['rate'])
+        head = '%s | %s' % (head, row['pair'])
+        for key, direction in shown_figures(row):
             ratio = ratio_of(row, key, direction)
-            if ratio is None:
-                continue
-            name = row['name'] + ('' if row['placement'] == 'shared' else ', ' + row['placement'])
-            if row['rate'] is not None:
-                name += ', %s records/s' % '{:,.0f}'.format(row['rate'])
-            out.append('| %s | %s | %s | %s | %s | %s× |' % (
-                (name if at == 0 else ''), (row['pair'] if at == 0 else ''), key,
-                *('%s ± %.0f %%' % (short(median(v)), spread(v) / 2) for v in (
-                    [f[key] for f in row['millrace']], [f[key] for f in row['kafka']])), short(ratio)))
+            if ratio is not None:
+                out.append('| %s | %s | %s | %s | %s |' % (head, key, value_text(row['millrace'], key), value_text(
+                    row['kafka'], key), short(ratio) + '×'))
+                head = ' | '
+    busy = '' if h['load_before'] <= 1 else ' **The machine did other work at the same time (load %.1f before): not to be ' \
+        'quoted.**' % h['load_before']
     out += ['', 'Apache Kafka %s beside millrace %s: %s, %d cores, %d GiB, Linux %s, %s; %s; scale %g (%g s per run, '
-            'order A B B A, medians ± half the spread); load of the machine before: %.2f.' % (
+            'order A B B A, medians ± half the spread).%s' % (
                 brokers.KAFKA_VERSION, h['commit'], h['cpu'], h['cores'], h['memory_gib'], h['kernel'],
-                h['file_system'], h['date'], data['scale'], max(2, RUN_S * data['scale']), h['load_before'])]
+                h['file_system'], h['date'], data['scale'], max(2, RUN_S * data['scale']), busy)]
     return '\n'.join(out)
 
 

@@ -27,7 +27,8 @@ def die(text):
 
 def fetch_kafka():
     """Apache Kafka's jars into build/peers; returns the folder."""
-    if glob.glob(os.path.join(JARS, 'kafka_2.13-%s.jar' % KAFKA_VERSION)):
+    if all(glob.glob(os.path.join(JARS, name)) for name in ('kafka_2.13-%s.jar' % KAFKA_VERSION, 'kafka-tools-*.jar',
+                                                            'log4j-slf4j-impl-*.jar')):
         return JARS
     for program in ('mvn', 'java'):
         if shutil.which(program) is None:

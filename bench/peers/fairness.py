@@ -36,7 +36,8 @@ def producer_perf(broker, rate, seconds, topic):
                    '--num-records', str(int(rate * seconds)), '--throughput', str(int(rate)), '--payload-file',
                    payload_file(directory), '--producer-props', 'bootstrap.servers=127.0.0.1:%d' % broker.port,
                    'acks=all', 'batch.size=%d' % BATCH, 'linger.ms=100', 'enable.idempotence=false',
-                   'compression.type=none', 'buffer.memory=67108864']
+                   'compression.type=none', 'buffer.memory=67108864',
+                   'max.request.size=%d' % (BATCH + 4096)]  # one batch per request, as the generator sends them
         before = runs.cpu_of(broker.pid)
         p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                            timeout=seconds * 3 + 60)

@@ -1,4 +1,5 @@
 """runs.py - runs of the generator, what they cost, and tables of them; for bench_kafka.py and scorecard.py."""
+import itertools
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import brokers
 MILLRACE = os.path.join(brokers.ROOT, 'build', 'millrace')
 INCOMPLETE = 3  # the generator's exit status: a result, but behind the rate, or with errors or answers missing
 FREE_BYTES_MIN = 15 << 30
+_topics = itertools.count()  # a topic that is being deleted must not be met by the next run
 
 
 class Failed(Exception):
@@ -29,6 +31,8 @@ def run_load(broker, options, rate=None, seconds=10.0, warmup=2.0, cpu=None, top
             command += ['--cpu', cpu]
         if topic is not None:
             command += ['--topic', topic, '--keep-topic']
+        else:
+            command += ['--topic', 'bench-%d' % next(_topics)]
         name = broker.name if broker is not None else 'its null server'
         try:
             p = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

@@ -79,7 +79,7 @@ def pauses_are_seen(t, broker):
             time.sleep(0.8)
     status, out, _, data = bench(t, broker, 'pauses', '--rate', '500', '--record-size', '100', '--batch-size', '1',
                                  '--window', '2', '--duration', '3', '--warmup', '0.5', meanwhile=stop_and_go)
-    lib.equal(status, 0, 'status: ' + out)
+    lib.check(status in (0, 3), 'status: ' + out)  # 3: a machine too busy to catch up; the latencies count all the same
     p = data['results'][0]['produce_ms']
     lib.equal(p['count'], 1500, 'every request that was due has a latency')
     lib.check(p['p99'] >= 130 and p['max'] >= 180, 'pauses of 200 ms show: p99 %.1f, max %.1f' % (p['p99'], p['max']))

@@ -54,11 +54,13 @@ static void due_number_before_the_start_is_zero(void **state)
 static void behind_few_left_over_is_reached(void **state)
 {
     (void)state;
-    assert_false(schedule_is_behind(0, 0));
-    assert_false(schedule_is_behind(10, 20));     /* always under way */
-    assert_false(schedule_is_behind(500, 50000)); /* one in a hundred */
-    assert_true(schedule_is_behind(501, 50000));
-    assert_true(schedule_is_behind(11, 20));
+    assert_false(schedule_is_behind(0, 0, 1));
+    assert_false(schedule_is_behind(10, 20, 20));       /* always under way */
+    assert_false(schedule_is_behind(500, 50000, 1000)); /* one in a hundred */
+    assert_false(schedule_is_behind(250, 2000, 1000));  /* a stall at the end */
+    assert_true(schedule_is_behind(501, 50000, 1000));
+    assert_true(schedule_is_behind(251, 2000, 1000));
+    assert_true(schedule_is_behind(11, 20, 20));
 }
 
 int main(void)
