@@ -95,6 +95,7 @@ int control_commit(struct control *c)
     if (e < 0)
         c->is_failed = true; /* memory and log may differ now: nothing more is published */
     c->is_dirty = true;
+    c->snapshot.bytes_since += (uint64_t)n;
     return e;
 }
 
@@ -292,6 +293,7 @@ int control_turn(struct control *c, struct now now)
     n += requests_run(c);
     if (c->phase == CONTROL_OPEN && c->is_dirty)
         round_flush(c);
+    n += snapshot_work(c);
     n += store_flush(c->store, now);
     n += (int)view_retire(c);
     n += io_poll(c->io);
@@ -302,7 +304,7 @@ int control_turn(struct control *c, struct now now)
 bool control_is_quiet(const struct control *c)
 {
     return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) && list_is_empty(&c->answers) &&
-           c->orders_n == 0 && store_is_quiet(c->store);
+           c->orders_n == 0 && c->snapshot.phase == SNAPSHOT_NONE && store_is_quiet(c->store);
 }
 
 int control_error(const struct control *c)

@@ -293,6 +293,19 @@ static int segment_unlink(struct disk *disk, const struct job *job)
     return directory_sync(disk, job->directory);
 }
 
+/* ── JOB_UNLINK_FILE ── */
+
+static int file_unlink(struct disk *disk, const struct job *job)
+{
+    char path[DISK_PATH_MAX];
+    int error = path_join(path, job->directory, job->name);
+    if (error == 0)
+        error = disk_unlink(disk, path);
+    if (error < 0)
+        return error == E_NOT_FOUND ? 0 : error;
+    return directory_sync(disk, job->directory);
+}
+
 /* ── JOB_SPACE ── */
 
 static int space_ask(struct disk *disk, struct job *job)
@@ -326,6 +339,8 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_CLOSE:
         close_all(helper->disk, job);
         return 0;
+    case JOB_UNLINK_FILE:
+        return file_unlink(helper->disk, job);
     case JOB_SPACE:
         return space_ask(helper->disk, job);
     case JOB_TIME_QUERY:

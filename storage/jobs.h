@@ -41,6 +41,8 @@ enum job_kind {
     JOB_UNLINK_SEGMENT,
     /* Closes fd, index_fd and time_fd where >= 0. */
     JOB_CLOSE,
+    /* Unlinks directory/name and syncs the directory. No such file is no error. */
+    JOB_UNLINK_FILE,
     /* The room of the disk that holds `directory`. out: bytes (all of it), index_bytes (usable). */
     JOB_SPACE,
     /* Bulk: query->time_ms (or TIME_MAX_TIMESTAMP) in `segments`, in this order, below no offset

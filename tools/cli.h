@@ -79,7 +79,8 @@ int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
 int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
-extern const char topic_help[], config_help[], partition_help[], produce_help[], consume_help[], cluster_help[], api_help[],
+extern const char topic_help[], config_help[], partition_help[];
+extern const char produce_help[], consume_help[], cluster_help[], api_help[],
     dump_help[], bench_help[];
 
 #endif
