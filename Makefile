@@ -51,6 +51,7 @@ FOLDERS   := dataplane/proto dataplane/conn dataplane/net dataplane/kafka datapl
 PROGRAM_C := dataplane/main.c
 TOOL_C    := $(wildcard tools/millrace.c)
 SIM_C     := $(wildcard tests/sim/*.c)
+NETSIM_C  := $(wildcard tests/sim/net/*.c)
 GEN       := build/gen/messages.h build/gen/messages.c
 SCHEMAS   := $(wildcard dataplane/proto/schema/*.k)
 GEN_H     := $(if $(SCHEMAS),build/gen/messages.h)
@@ -111,15 +112,17 @@ FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY   := $(FUZZ:%=$(B)/replay/%)
 BENCH    := $(patsubst bench/micro/%.c,$(B)/bench-micro/%,$(wildcard bench/micro/bench_*.c))
 SIM      := $(if $(SIM_C),$(B)/sim)
+NETSIM   := $(if $(NETSIM_C),$(B)/netsim)
 SYSTEM   := $(wildcard tests/system/run)
 SEEDS    ?= 20
+TEST_SEEDS ?= 500
 SIM_RUN   = $(if $(SEED),$(SIM) --seed=$(SEED),$(SIM) --seeds=$(SEEDS))
 T        ?=
 TESTRUN  := $(PY) tools/testrun.py --log $(B)/log --only '$(T)'
 
-tests-build: $(UNIT) $(BUDGETED) $(REPLAY) $(SIM)
+tests-build: $(UNIT) $(BUDGETED) $(REPLAY) $(SIM) $(NETSIM)
 $(B)/unit/%: $(B)/tests/unit/%.o $(LIBS)
-	@mkdir -p $(@D) && $(call link,$<) -lcmocka -o $@
+	@mkdir -p $(@D) && $(call link,$<) -lcmocka -ljansson -o $@
 $(B)/replay/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$< $(B)/tests/fuzz/replay.o) -o $@
 $(B)/fuzzers/%: $(B)/tests/fuzz/fuzz_%.o $(LIBS)
@@ -128,6 +131,8 @@ $(B)/bench-micro/%: $(B)/bench/micro/%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -o $@
 $(B)/sim: $(call obj,$(SIM_C)) $(LIBS)
 	@$(call link,$(call obj,$(SIM_C))) -o $@
+$(B)/netsim: $(call obj,$(NETSIM_C)) $(LIBS)
+	@$(call link,$(call obj,$(NETSIM_C))) -o $@
 
 BUDGETS   = $(foreach b,$(BUDGET),"$(PY) tools/budget.py tests/budgets/$(b).txt $(B)/bench-micro/bench_$(b)")
 REPLAYS   = $(foreach f,$(FUZZ),"$(B)/replay/$(f) tests/fuzz/corpus/$(f)")
@@ -137,7 +142,7 @@ unit: $(UNIT) $(REPLAY) ## run the unit tests and the saved fuzz inputs (T=name:
 
 test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, budgets, simulator, real clients
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
-	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(SEEDS)") --stage system $(SYSTEM)
+	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS)") $(if $(NETSIM),"$(NETSIM) --seeds 500") --stage system $(SYSTEM)
 
 sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
@@ -158,8 +163,18 @@ fuzz: ## fuzz every target (F=name: one) for MINUTES=1 each with libFuzzer, ASan
 	  echo "fuzz: no target here (tests/fuzz/fuzz_*.c)")
 fuzzers: $(FUZZ:%=$(B)/fuzzers/%)
 
-bench: $(BENCH) $(PROGRAMS) ## micro benchmarks, then bench/run when there
-	@for b in $(BENCH); do $$b || exit 1; done; if [ -x bench/run ]; then bench/run; fi
+SCALE    ?= 1
+FULL     ?=
+bench: $(BENCH) $(PROGRAMS) ## our score card, figures beside their floors (RECORD=1 keeps it, SCALE=0.2 quick)
+	@$(PY) bench/scorecard.py --scale $(SCALE) $(if $(filter 1,$(RECORD)),--record) $(ARGS)
+bench-micro: $(BENCH) ## nanoseconds per operation of single parts
+	@for b in $(BENCH); do echo "$$b"; $$b || exit 1; done
+bench-kafka: $(PROGRAMS) ## beside Apache Kafka, < 40 min (FULL=1 everything, SCALE=0.1 quick look, ARGS=...)
+	@$(PY) bench/peers/bench_kafka.py --scale $(SCALE) $(if $(filter 1,$(FULL)),--full) $(ARGS)
+OLD      ?= -2
+NEW      ?= -1
+bench-diff: ## two score cards: OLD=, NEW= a commit, a number of bench/results.jsonl (-1: last) or a JSON file
+	@$(PY) tools/benchdiff.py bench/results.jsonl '$(OLD)' '$(NEW)'
 
 coverage: ## lines reached by the unit tests, per folder and file (gcov)
 	@$(MAKE) MODE=coverage coverage-run
@@ -184,9 +199,9 @@ lint: headers $(LIBS) ## layers, rules of style, map of the code, every header a
 	@$(PY) tools/layers.py $(B) && $(PY) tools/tidy.py && $(PY) tools/mapcheck.py && $(PY) tools/cppcheck.py $(B) \
 	  && echo "lint: clean"
 
-format: ## clang-format what you changed (since main), in place
+format: ## clang-format what you changed since main, in place (ALL=1: the whole tree)
 	@files=$$({ git diff --name-only --diff-filter=d $$(git merge-base HEAD main 2>/dev/null || echo HEAD); \
-	  git ls-files -o --exclude-standard; } | grep -E '\.[ch]$$' | sort -u); \
+	  git ls-files -o --exclude-standard; $(if $(ALL),git ls-files;) } | grep -E '\.[ch]$$' | sort -u); \
 	  [ -z "$$files" ] || clang-format-14 -i $$files; echo "format: $$(echo $$files | wc -w) files"
 
 schema: ## compare our schemas with their digests, and with Kafka's own: KAFKA_SCHEMA=dir
@@ -212,6 +227,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench bench-micro bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -13,6 +13,7 @@
 
 #include "check.h"
 #include "control_inside.h"
+#include "coordinator.h"
 
 enum { METADATA_TAIL_BYTES = 8 << 20 };
 
@@ -112,6 +113,8 @@ static int store_boot(struct control *c, struct pages *pages, uint8_t files_thre
                        bulk_thread);
     if (e == 0)
         e = store_log_recover(c->store, &id, &log_config, false, &report, &c->log);
+    if (e == 0)
+        e = store_recovered(c->store);
     if (e < 0)
         return e;
     plog_offsets(c->log, &offsets);
@@ -145,6 +148,7 @@ int control_init(struct control **out, const struct control_config *config, stru
     prng_init(&c->prng, config->seed);
     prng_uuid(&c->prng, &c->incarnation);
     list_init(&c->waiting);
+    list_init(&c->heartbeats);
     list_init(&c->answers);
     list_init(&c->orders_free);
     list_init(&c->durable.link);
@@ -160,11 +164,14 @@ int control_init(struct control **out, const struct control_config *config, stru
         fail(why, why_n, "the metadata log cannot be opened as a log", e);
     if (e == 0 && (e = view_publish(c)) < 0)
         fail(why, why_n, "the first view", e);
+    if (e == 0 && (e = coordinator_init(&c->coordinator, c)) < 0)
+        fail(why, why_n, "the groups", e);
     if (e < 0) {
         control_fini(c);
         return e;
     }
     timer_set(timers, &c->tick, c->now.ns + NS_PER_S);
+    coordinator_look(c->coordinator);
     *out = c;
     return 0;
 }
@@ -207,7 +214,14 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean,
                 progress(context, done_n + 1, c->published->partitions_n);
         }
     }
-    return c->failed_logs_n > 0 ? view_publish(c) : 0;
+    for (uint8_t i = 0; i < c->config.workers_n; i++) {
+        int e = store_recovered(stores[i]);
+        if (e < 0)
+            return e;
+    }
+    int e = c->failed_logs_n > 0 ? view_publish(c) : 0;
+    coordinator_look(c->coordinator);
+    return e;
 }
 
 int control_close(struct control *c, struct checkpoints *checkpoints)
@@ -230,6 +244,7 @@ void control_fini(struct control *c)
     if (c == NULL)
         return;
     timer_stop(c->timers, &c->tick);
+    coordinator_fini(c->coordinator);
     if (c->store != NULL)
         store_fini(c->store);
     view_free_all(c);

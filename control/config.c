@@ -21,7 +21,8 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_TOKENS \
     "Delegation tokens are not served, and the key that would switch them on is refused."
 #define NO_TIERING        "Tiered storage is not served, and switching it on is refused."
-#define NO_GROUPS         "Consumer groups are not served yet."
+#define NO_GROUPS         \
+    "Groups of the new protocol (KIP-848) are not served yet; those of the classic protocol are."
 #define NO_SHARE_GROUPS   "Share groups are not served yet."
 #define NO_STREAMS_GROUPS "Streams groups are not served yet."
 #define NO_TRANSACTIONS   "Transactions are not served yet."
@@ -37,9 +38,9 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define METRICS       "Metrics are served over HTTP (admin.listeners), without reporters."
 #define THREADS       "dataplane.workers says how many threads serve clients."
 #define LEVELS        "Record batches stay as their producer compressed them."
-#define COMPRESSION                                                                                \
-    "`producer` keeps batches as they come; a codec is kept for the tools, batches still stay as " \
-    "they came."
+#define NO_RECOMPRESSION \
+    "Record batches stay as their producer compressed them, and are not compressed anew: leave " \
+    "it at producer, and choose the codec in the producer (its compression.type)."
 
 enum { HONOURED = CONFIG_HONOURED, IGNORED = CONFIG_IGNORED, REFUSED = CONFIG_REFUSED };
 enum { SENSITIVE = 1, HIDDEN = 2 };

@@ -14,6 +14,9 @@
  */
 #include "check.h"
 #include "control_inside.h"
+#include "coordinator.h"
+
+enum { API_HEARTBEAT = 12 };
 
 /* ── the table ── */
 
@@ -25,6 +28,11 @@ struct control_row {
 
 static const struct control_row rows[] = {
     {3, true, auto_create_run}, /* Metadata: make the topics it names */
+    {8, false, group_request_run},     {9, false, group_request_run},
+    {10, true, find_coordinator_run}, /* makes __consumer_offsets */
+    {11, false, group_request_run},    {12, false, group_request_run},
+    {13, false, group_request_run},    {14, false, group_request_run},
+    {15, false, group_request_run},    {16, false, group_request_run},
     {19, true, create_topics_run},     {20, true, delete_topics_run},
     {22, false, init_producer_id_run}, /* asks for a new block by itself, through control_may_change
                                         */
@@ -32,10 +40,12 @@ static const struct control_row rows[] = {
     {33, true, alter_configs_run},
     {34, false, alter_replica_log_dirs_run},
     {37, true, create_partitions_run},
+    {42, false, group_request_run},
     {43, false, elect_leaders_run},
     {44, true, incremental_alter_configs_run},
     {45, false, alter_reassignments_run},
     {46, false, list_reassignments_run},
+    {47, false, group_request_run},
     {48, false, describe_client_quotas_run},
     {55, false, describe_quorum_run},
     {57, true, update_features_run},
@@ -153,6 +163,8 @@ static void round_end(struct control *c)
         else
             op_answer(c, op_of(link));
     }
+    if (c->dropped.n > 0)
+        coordinator_topics_deleted(c->coordinator);
     for (uint32_t i = 0; i < c->dropped.n; i++)
         view_topic_put(c->dropped.v[i]);
     c->dropped.n = 0;
@@ -190,6 +202,7 @@ static int round_work(struct control *c)
     if (c->phase == CONTROL_OPENING) {
         if (round_make_views(c) < 0 || !orders_work(c, LOG_OPEN) || view_publish(c) < 0)
             return 0;
+        coordinator_look(c->coordinator);
         c->order_topic_at = 0;
         c->order_partition_at = 0;
         c->phase = CONTROL_DROPPING;
@@ -212,9 +225,15 @@ static bool request_run(struct control *c, struct control_op *op)
         return true;
     }
     switch (row->run(c, op)) {
-    case VERDICT_AGAIN: return false;
+    case VERDICT_AGAIN:
+        if (row->changes) { /* it begins anew: a long wait must not use up its memory */
+            arena_fini(&op->arena);
+            op->response = NULL;
+        }
+        return false;
     case VERDICT_CLOSE: op_close(c, op); return true;
     case VERDICT_NOW: op_answer(c, op); return true;
+    case VERDICT_TAKEN: return true;
     case VERDICT_DONE: break;
     }
     check(op->response != NULL);
@@ -227,7 +246,13 @@ static bool request_run(struct control *c, struct control_op *op)
 
 static int requests_run(struct control *c)
 {
+    struct list *heartbeat;
     int n = 0;
+    while (n < CONTROL_HEARTBEATS_PER_TURN && (heartbeat = list_pop(&c->heartbeats)) != NULL) {
+        request_run(c, op_of(heartbeat));
+        n++;
+    }
+    n = 0;
     list_for_each(link, next, &c->waiting) {
         struct control_op *op = op_of(link);
         if (n == CONTROL_REQUESTS_PER_TURN)
@@ -253,6 +278,8 @@ static void request_take(struct control *c, struct control_op *op)
         op_close(
             c,
             op); /* a worker asks only for what the table has; a newer one would be told so here */
+    else if (op->api_key == API_HEARTBEAT)
+        list_append(&c->heartbeats, &op->mail.link);
     else
         list_append(&c->waiting, &op->mail.link);
 }
@@ -262,6 +289,12 @@ static void mail_take(struct control *c, struct mail *mail)
     switch (mail->kind) {
     case MAIL_REQUEST: request_take(c, container_of(mail, struct control_op, mail)); return;
     case MAIL_LOG: orders_answer(c, container_of(mail, struct log_op, mail)); return;
+    case MAIL_COMMIT:
+    case MAIL_LOAD: coordinator_mail(c->coordinator, mail); return;
+    case MAIL_CANCEL:
+        groups_cancel(&c->coordinator->groups, container_of(mail, struct cancel_op, mail)->op);
+        mail_answer(c->post, mail);
+        return;
     case MAIL_FILE:
     case MAIL_BULK: store_mail(c->store, mail, c->now); return;
     case MAIL_STOP: mail_answer(c->post, mail); return;
@@ -294,6 +327,7 @@ int control_turn(struct control *c, struct now now)
     if (c->phase == CONTROL_OPEN && c->is_dirty)
         round_flush(c);
     n += snapshot_work(c);
+    n += coordinator_turn(c->coordinator);
     n += store_flush(c->store, now);
     n += (int)view_retire(c);
     n += io_poll(c->io);
@@ -303,8 +337,15 @@ int control_turn(struct control *c, struct now now)
 
 bool control_is_quiet(const struct control *c)
 {
-    return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) && list_is_empty(&c->answers) &&
-           c->orders_n == 0 && c->snapshot.phase == SNAPSHOT_NONE && store_is_quiet(c->store);
+    return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) &&
+           list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
+           list_is_empty(&c->answers) && c->orders_n == 0 &&
+           c->snapshot.phase == SNAPSHOT_NONE && store_is_quiet(c->store);
+}
+
+struct ask *control_ask(struct control *c)
+{
+    return &c->coordinator->ask;
 }
 
 int control_error(const struct control *c)

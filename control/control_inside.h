@@ -30,6 +30,7 @@
 
 enum {
     CONTROL_REQUESTS_PER_TURN = 64,
+    CONTROL_HEARTBEATS_PER_TURN = 512,
     CONTROL_MAIL_PER_TURN = 1024,
     CONTROL_TIMERS_PER_TURN = 256,
     CONTROL_LOG_OPS = 256,  /* orders to home workers under way */
@@ -45,6 +46,7 @@ enum verdict {
     VERDICT_NOW,   /* answered now: depends on nothing that is not durable */
     VERDICT_AGAIN, /* nothing happened: run it again in a later turn */
     VERDICT_CLOSE, /* no answer is possible: the connection is closed */
+    VERDICT_TAKEN, /* the handler has the request and answers it itself, now or later */
 };
 
 /* A list of topics, grown as needed. Owner: control. */
@@ -91,6 +93,7 @@ struct control {
     bool is_dirty;   /* something was appended in this round */
     struct plog_wait durable;
     struct timer tick;         /* store_tick, once a second */
+    struct list heartbeats;    /* the same, but before all others */
     struct list waiting;       /* requests that have not run, in order: control_op.mail.link */
     struct list answers;       /* of this round, in order */
     struct topic_list created; /* struct topic: their logs must be opened or configured anew */
@@ -101,6 +104,8 @@ struct control {
     uint32_t orders_n;     /* under way */
     struct log_op *orders; /* CONTROL_LOG_OPS */
     struct list orders_free;
+
+    struct coordinator *coordinator; /* of consumer groups */
 
     int64_t producer_id_next, producer_id_end; /* what is left of the block */
     bool block_is_durable; /* its record is; else its ids leave with the end of the round */
@@ -122,6 +127,8 @@ enum verdict create_topics_run(struct control *control, struct control_op *op);
 enum verdict create_partitions_run(struct control *control, struct control_op *op);
 enum verdict delete_topics_run(struct control *control, struct control_op *op);
 enum verdict auto_create_run(struct control *control, struct control_op *op);
+enum verdict find_coordinator_run(struct control *control, struct control_op *op);
+enum verdict group_request_run(struct control *control, struct control_op *op);
 enum verdict describe_configs_run(struct control *control, struct control_op *op);
 enum verdict alter_configs_run(struct control *control, struct control_op *op);
 enum verdict incremental_alter_configs_run(struct control *control, struct control_op *op);

@@ -1,7 +1,8 @@
 /*
  * group.c - the table of groups, their members and states, and the timers that run out.
  *
- * Owner: control. Memory is the heap's, bounded by group_config (groups, members per group, bytes per member).
+ * Owner: control. Memory is the heap's, bounded by group_config (groups, members per group, bytes
+ * per member).
  *
  * Not here: requests (group_join.c, group_sync.c), committed offsets (offsets.c), what is on disk.
  */
@@ -12,37 +13,60 @@
 #include "check.h"
 #include "hash.h"
 #include "kafka_codes.h"
-
-enum { BUCKETS = 16384 };
+#include "offsets.h"
 
 /* ── the table ── */
 
-int groups_init(struct groups *groups, const struct group_config *config, const struct group_host *host,
-                struct timers *timers, struct prng *prng)
+int groups_init(struct groups *groups, const struct group_config *config,
+                const struct group_host *host, struct timers *timers, struct prng *prng)
 {
     *groups = (struct groups){.config = *config, .host = *host, .timers = timers, .prng = prng};
-    groups->buckets = malloc(BUCKETS * sizeof *groups->buckets);
+    groups->buckets = malloc(3 * GROUP_BUCKETS * sizeof *groups->buckets);
     if (groups->buckets == NULL)
         return E_NO_MEMORY;
-    groups->bucket_mask = BUCKETS - 1;
+    groups->members_by_id = groups->buckets + GROUP_BUCKETS;
+    groups->members_by_instance = groups->members_by_id + GROUP_BUCKETS;
     groups->hash_seed = prng_next(prng);
-    for (uint32_t i = 0; i < BUCKETS; i++)
+    for (uint32_t i = 0; i < 3 * GROUP_BUCKETS; i++)
         list_init(&groups->buckets[i]);
     return 0;
 }
 
 void groups_fini(struct groups *groups)
 {
-    for (uint32_t i = 0; groups->buckets != NULL && i <= groups->bucket_mask; i++)
+    groups->is_ending = true;
+    for (uint32_t i = 0; groups->buckets != NULL && i < GROUP_BUCKETS; i++)
         list_for_each(l, next, &groups->buckets[i])
             group_free(list_entry(l, struct group, link), KAFKA_NOT_COORDINATOR);
     free(groups->buckets);
-    groups->buckets = NULL;
+    free(groups->partitions);
+    groups->buckets = groups->partitions = NULL;
+}
+
+int groups_partitions_set(struct groups *groups, int32_t n)
+{
+    check(groups->groups_n == 0 && n >= 0);
+    struct list *heads = malloc(((size_t)n + 1) * sizeof *heads);
+    if (heads == NULL)
+        return E_NO_MEMORY;
+    for (int32_t i = 0; i < n; i++)
+        list_init(&heads[i]);
+    free(groups->partitions);
+    groups->partitions = heads;
+    groups->partitions_n = n;
+    return 0;
 }
 
 static struct list *bucket(const struct groups *groups, struct bytes id)
 {
-    return &groups->buckets[hash_bytes(id.ptr, id.n, groups->hash_seed) & groups->bucket_mask];
+    return &groups->buckets[hash_bytes(id.ptr, id.n, groups->hash_seed) % GROUP_BUCKETS];
+}
+
+/* Members of all groups share two tables: the group's address is part of the key. */
+static struct list *member_bucket(struct list *table, const struct group *group, struct bytes id)
+{
+    uint64_t seed = group->groups->hash_seed ^ hash_mix((uint64_t)(uintptr_t)group);
+    return &table[hash_bytes(id.ptr, id.n, seed) % GROUP_BUCKETS];
 }
 
 struct group *group_find(struct groups *groups, struct bytes id)
@@ -82,12 +106,14 @@ static void rebalance_fired(struct timer *timer, struct now now)
         group_sync_expired(group, now);
 }
 
-/* A member that waits for us (join or sync) is not silent. */
+/* A member that waits for us (join or sync) is not silent; but a new one cannot heartbeat, so its
+ * JoinGroup itself is given up after new_member_timeout_ms: its client may be long gone
+ * (ClassicGroupMember.hasSatisfiedHeartbeat). */
 static void session_fired(struct timer *timer, struct now now)
 {
     struct group_member *member = container_of(timer, struct group_member, session);
     struct group *group = member->group;
-    if (member->join != NULL || member->sync != NULL) {
+    if (!member->is_new && (member->join != NULL || member->sync != NULL)) {
         group_session_renew(member, now);
         return;
     }
@@ -108,9 +134,12 @@ static void pending_fired(struct timer *timer, struct now now)
 
 /* ── a group ── */
 
-int group_new(struct groups *groups, struct bytes id, int32_t partition, struct now now, struct group **out)
+int group_new(struct groups *groups, struct bytes id, int32_t partition, struct now now,
+              struct group **out)
 {
-    struct group *group = groups->groups_n < groups->config.groups_max ? calloc(1, sizeof *group) : NULL;
+    check(partition >= 0 && partition < groups->partitions_n);
+    struct group *group =
+        groups->groups_n < groups->config.groups_max ? calloc(1, sizeof *group) : NULL;
     if (group == NULL)
         return E_NO_MEMORY;
     group->id = group_copy(id);
@@ -126,6 +155,7 @@ int group_new(struct groups *groups, struct bytes id, int32_t partition, struct 
     list_init(&group->pending);
     timer_init(&group->rebalance, rebalance_fired);
     list_append(bucket(groups, id), &group->link);
+    list_append(&groups->partitions[partition], &group->partition_link);
     groups->groups_n++;
     *out = group;
     return 0;
@@ -140,11 +170,17 @@ void group_free(struct group *group, int16_t error)
         group_pending_free(list_entry(l2, struct group_pending, link));
     timer_stop(group->groups->timers, &group->rebalance);
     list_del(&group->link);
+    list_del(&group->partition_link);
     group->groups->groups_n--;
+    if (group->offsets != NULL) {
+        group->groups->bytes -= offsets_bytes(group->offsets);
+        offsets_free(group->offsets);
+    }
     bytes_free(&group->id);
     bytes_free(&group->protocol_type);
     bytes_free(&group->protocol);
     bytes_free(&group->leader);
+    group->groups->bytes -= group->rebalances_max * sizeof *group->rebalances;
     free(group->rebalances);
     free(group);
 }
@@ -193,9 +229,9 @@ void group_state_set(struct group *group, enum group_state state, struct now now
 
 struct group_member *group_member_find(const struct group *group, struct bytes id)
 {
-    list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
-        struct group_member *member = list_entry(l, struct group_member, link);
-        if (bytes_equal(member->id, id))
+    list_for_each(l, next, member_bucket(group->groups->members_by_id, group, id)) {
+        struct group_member *member = list_entry(l, struct group_member, id_link);
+        if (member->group == group && bytes_equal(member->id, id))
             return member;
     }
     return NULL;
@@ -205,16 +241,106 @@ struct group_member *group_member_by_instance(const struct group *group, struct 
 {
     if (group->static_n == 0)
         return NULL;
-    list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
-        struct group_member *member = list_entry(l, struct group_member, link);
-        if (member->instance_id.ptr != NULL && bytes_equal(member->instance_id, instance_id))
+    list_for_each(l, next, member_bucket(group->groups->members_by_instance, group, instance_id)) {
+        struct group_member *member = list_entry(l, struct group_member, instance_link);
+        if (member->group == group && bytes_equal(member->instance_id, instance_id))
             return member;
     }
     return NULL;
 }
 
-int16_t group_check_member(const struct group *group, struct bytes member_id, struct bytes instance_id,
-                           struct group_member **out)
+void group_member_link(struct group_member *member)
+{
+    struct group *group = member->group;
+    struct groups *groups = group->groups;
+    list_append(&group->members, &member->link);
+    list_append(member_bucket(groups->members_by_id, group, member->id), &member->id_link);
+    list_init(&member->instance_link);
+    if (member->instance_id.ptr != NULL) {
+        list_append(member_bucket(groups->members_by_instance, group, member->instance_id),
+                    &member->instance_link);
+        group->static_n++;
+    }
+    group->members_n++;
+    groups->members_n++;
+}
+
+void group_member_rename(struct group_member *member, struct bytes id)
+{
+    list_del(&member->id_link);
+    member->id = id;
+    list_append(member_bucket(member->group->groups->members_by_id, member->group, id),
+                &member->id_link);
+}
+
+void group_member_count(struct group_member *member)
+{
+    struct groups *groups = member->group->groups;
+    groups->bytes -= member->bytes;
+    member->bytes = sizeof *member + member->id.n + member->assignment.n;
+    for (uint32_t i = 0; i < member->protocols_n; i++)
+        member->bytes += sizeof *member->protocols + member->protocols[i].name.n +
+                         member->protocols[i].metadata.n;
+    groups->bytes += member->bytes;
+}
+
+bool group_is_leader(const struct group *group, const struct group_member *member)
+{
+    return group->leader.ptr != NULL && bytes_equal(group->leader, member->id);
+}
+
+/* ── answers that are owed ── */
+
+/* What stands in op->inside: at which member it hangs, and that its sender went before it was
+ * looked at. */
+enum { OP_MEMBER = 0, OP_CANCELLED = 3 };
+
+void group_op_hang(struct group_member *member, struct control_op **at, struct control_op *op)
+{
+    struct groups *groups = member->group->groups;
+    check(*at == NULL);
+    if (op->inside[OP_CANCELLED] == NULL) {
+        *at = op;
+        op->inside[OP_MEMBER] = member;
+        return;
+    }
+    *at = &groups->nobody;
+    if (at == &member->join)
+        group_answer_join(groups, op, KAFKA_UNKNOWN_MEMBER_ID, bytes_of("", 0));
+    else
+        group_answer_sync(groups, op, KAFKA_UNKNOWN_MEMBER_ID, NULL);
+}
+
+struct control_op *group_op_take(struct group_member *member, struct control_op **at)
+{
+    struct control_op *op = *at;
+    *at = NULL;
+    if (op == NULL || op == &member->group->groups->nobody || member->group->groups->is_ending)
+        return NULL;
+    op->inside[OP_MEMBER] = NULL;
+    return op;
+}
+
+void groups_cancel(struct groups *groups, struct control_op *op)
+{
+    struct group_member *member = op->inside[OP_MEMBER];
+    if (member == NULL) { /* it has not run yet, or its answer is on its way */
+        op->inside[OP_CANCELLED] = op;
+        return;
+    }
+    op->inside[OP_MEMBER] = NULL;
+    if (member->join == op) {
+        member->join = &groups->nobody;
+        group_answer_join(groups, op, KAFKA_UNKNOWN_MEMBER_ID, bytes_of("", 0));
+    } else {
+        check(member->sync == op);
+        member->sync = &groups->nobody;
+        group_answer_sync(groups, op, KAFKA_UNKNOWN_MEMBER_ID, NULL);
+    }
+}
+
+int16_t group_check_member(const struct group *group, struct bytes member_id,
+                           struct bytes instance_id, struct group_member **out)
 {
     if (instance_id.ptr != NULL) {
         *out = group_member_by_instance(group, instance_id);
@@ -228,7 +354,8 @@ int16_t group_check_member(const struct group *group, struct bytes member_id, st
 
 void group_session_renew(struct group_member *member, struct now now)
 {
-    int32_t ms = member->is_new ? member->group->groups->config.new_member_timeout_ms : member->session_timeout_ms;
+    int32_t ms = member->is_new ? member->group->groups->config.new_member_timeout_ms
+                                : member->session_timeout_ms;
     member->last_seen_ns = now.ns;
     timer_set(member->group->groups->timers, &member->session, now.ns + (uint64_t)ms * NS_PER_MS);
 }
@@ -236,13 +363,17 @@ void group_session_renew(struct group_member *member, struct now now)
 void group_member_remove(struct group_member *member, int16_t error)
 {
     struct group *group = member->group;
-    struct control_op *join = member->join, *sync = member->sync;
-    bool is_leader = group->leader.ptr != NULL && bytes_equal(group->leader, member->id);
-    group->joining_n -= join != NULL;
-    member->join = member->sync = NULL;
+    bool is_leader = group_is_leader(group, member);
+    group->joining_n -= member->join != NULL;
+    struct control_op *join = group_op_take(member, &member->join),
+                      *sync = group_op_take(member, &member->sync);
     timer_stop(group->groups->timers, &member->session);
     list_del(&member->link);
+    list_del(&member->id_link);
+    list_del(&member->instance_link);
     group->members_n--;
+    group->groups->members_n--;
+    group->groups->bytes -= member->bytes;
     group->static_n -= member->instance_id.ptr != NULL;
     if (is_leader) {
         struct group_member *first = list_first(&group->members, struct group_member, link);
@@ -251,7 +382,7 @@ void group_member_remove(struct group_member *member, int16_t error)
             group->leader = group_copy(first->id);
     }
     if (join != NULL)
-        group_answer_join(group->groups, join, error, member->id);
+        group_answer_join(group->groups, join, error, bytes_of("", 0));
     if (sync != NULL)
         group_answer_sync(group->groups, sync, error, NULL);
     bytes_free(&member->id);
@@ -279,9 +410,11 @@ struct group_pending *group_pending_find(const struct group *group, struct bytes
     return NULL;
 }
 
-int group_pending_new(struct group *group, struct bytes id, int32_t session_timeout_ms, struct now now)
+int group_pending_new(struct group *group, struct bytes id, int32_t session_timeout_ms,
+                      struct now now)
 {
-    struct group_pending *pending = calloc(1, sizeof *pending);
+    struct group_pending *pending =
+        group->pending_n < GROUP_PENDING_MAX ? calloc(1, sizeof *pending) : NULL;
     if (pending == NULL)
         return E_NO_MEMORY;
     pending->group = group;
@@ -291,7 +424,8 @@ int group_pending_new(struct group *group, struct bytes id, int32_t session_time
         return E_NO_MEMORY;
     }
     timer_init(&pending->session, pending_fired);
-    timer_set(group->groups->timers, &pending->session, now.ns + (uint64_t)session_timeout_ms * NS_PER_MS);
+    timer_set(group->groups->timers, &pending->session,
+              now.ns + (uint64_t)session_timeout_ms * NS_PER_MS);
     list_append(&group->pending, &pending->link);
     group->pending_n++;
     return 0;
@@ -306,34 +440,53 @@ void group_pending_free(struct group_pending *pending)
     free(pending);
 }
 
-/* ConsumerProtocolSubscription: int16 version, then an array of topic names. */
-static bool subscription_has(struct bytes metadata, struct bytes topic)
+bool group_uses_consumer_protocol(const struct group *group)
 {
-    const uint8_t *p = metadata.ptr, *end = p + metadata.n;
-    if (metadata.ptr == NULL || metadata.n < 6)
-        return false;
-    int32_t n = load_i32(p + 2);
-    p += 6;
-    for (int32_t i = 0; i < n && end - p >= 2; i++) {
-        uint16_t bytes = load_u16(p);
-        if (end - p - 2 < bytes)
-            return false;
-        if (bytes_equal(bytes_of(p + 2, bytes), topic))
-            return true;
-        p += 2 + bytes;
-    }
-    return false;
+    return group->protocol_type.ptr != NULL && bytes_equal_string(group->protocol_type, "consumer");
 }
 
+/* ConsumerProtocolSubscription: int16 version, then an array of topic names. 1, 0, or -1: it cannot
+ * be read. */
+static int subscription_has(struct bytes metadata, struct bytes topic)
+{
+    const uint8_t *p = metadata.ptr, *end = p + metadata.n;
+    int found = 0;
+    if (metadata.ptr == NULL || metadata.n < 6 || load_i16(p) < 0)
+        return -1;
+    int32_t n = load_i32(p + 2);
+    p += 6;
+    for (int32_t i = 0; i < n; i++) {
+        uint16_t bytes = end - p < 2 ? 0 : load_u16(p);
+        if (end - p < 2 + bytes)
+            return -1;
+        if (bytes_equal(bytes_of(p + 2, bytes), topic))
+            found = 1;
+        p += 2 + bytes;
+    }
+    return n < 0 ? -1 : found;
+}
+
+/* ClassicGroup.isSubscribedToTopic: what cannot be read counts as subscribed, when it is the
+ * consumer protocol. */
 bool group_is_subscribed(const struct group *group, struct bytes topic)
 {
+    bool found = false;
+    if (!group_uses_consumer_protocol(group))
+        return false;
+    if (group->members_n > 0 && group->protocol.ptr == NULL)
+        return true;
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
         const struct group_member *member = list_entry(l, struct group_member, link);
-        for (uint32_t i = 0; i < member->protocols_n; i++)
-            if (subscription_has(member->protocols[i].metadata, topic))
+        for (uint32_t i = 0; i < member->protocols_n; i++) {
+            if (!bytes_equal(member->protocols[i].name, group->protocol))
+                continue;
+            int has = subscription_has(member->protocols[i].metadata, topic);
+            if (has < 0)
                 return true;
+            found |= has > 0;
+        }
     }
-    return false;
+    return found;
 }
 
 void group_invariants(const struct group *group)
@@ -348,7 +501,8 @@ void group_invariants(const struct group *group)
         check(member->sync == NULL || group->state == GROUP_COMPLETING);
         check(timer_is_set(&member->session));
     }
-    check(members_n == group->members_n && joining_n == group->joining_n && static_n == group->static_n);
+    check(members_n == group->members_n && joining_n == group->joining_n &&
+          static_n == group->static_n);
     check((group->leader.ptr != NULL) == (members_n > 0));
     check(group->state != GROUP_EMPTY || members_n == 0);
     check(group->state == GROUP_EMPTY || group->state == GROUP_PREPARING || members_n > 0);

@@ -1,8 +1,9 @@
 /*
  * group.h - consumer groups, classic protocol: members, generations, and who waits for what.
  *
- * Owner: control. Nothing here does I/O or reads a clock: requests, timers and the outcome of appends come in,
- * answers and records to append go out through struct group_host. So every schedule can be tested by hand.
+ * Owner: control. Nothing here does I/O or reads a clock: requests, timers and the outcome of
+ * appends come in, answers and records to append go out through struct group_host. So every
+ * schedule can be tested by hand.
  *
  * States (who performs the arrow):
  *
@@ -19,12 +20,13 @@
  *
  *   EMPTY       no members; offsets may exist; commits without a member are allowed
  *   PREPARING   waits until every member has sent JoinGroup, or the rebalance timeout
- *   COMPLETING  the generation is begun; waits for the leader's SyncGroup and its record to be durable
- *   STABLE      every member has, or may fetch, its assignment
+ *   COMPLETING  the generation is begun; waits for the leader's SyncGroup and its record to be
+ * durable STABLE      every member has, or may fetch, its assignment
  *
- * Sources: Kafka GroupMetadataManager.java, ClassicGroup.java, ClassicGroupMember.java; KIP-62 (rebalance and
- * session timeouts), KIP-134 (initial delay), KIP-345 (static members), KIP-394 (MEMBER_ID_REQUIRED), KIP-559
- * (protocol type and name), KIP-800 (reasons), KIP-814 (skip_assignment).
+ * Sources: Kafka GroupMetadataManager.java, ClassicGroup.java, ClassicGroupMember.java; KIP-62
+ * (rebalance and session timeouts), KIP-134 (initial delay), KIP-345 (static members), KIP-394
+ * (MEMBER_ID_REQUIRED), KIP-559 (protocol type and name), KIP-800 (reasons), KIP-814
+ * (skip_assignment).
  */
 #ifndef MILLRACE_GROUP_H
 #define MILLRACE_GROUP_H
@@ -37,17 +39,21 @@
 #include "timer.h"
 
 enum {
-    GROUP_REBALANCES_KEPT = 50,      /* of the explainer, per group */
+    GROUP_REBALANCES_KEPT = 50,      /* of the explainer, per group ... */
+    GROUP_REBALANCES_FIRST = 4,      /* ... this many at first ... */
+    GROUP_REBALANCES_GROUPS = 10000, /* ... and for good when there are more groups than that */
     GROUP_MEMBER_ID_MAX = 300,
     GROUP_NAME_MAX = 32767,
+    GROUP_PROTOCOLS_MAX = 256, /* of one member; a bound of ours */
+    GROUP_PENDING_MAX = 10000, /* ids given out and not come back, per group; a bound of ours */
 };
 
-#define GROUP_STATES(STATE)                                                                \
-    STATE(EMPTY,      "Empty",               "no members; offsets may exist")              \
-    STATE(PREPARING,  "PreparingRebalance",  "members are asked to join again")            \
-    STATE(COMPLETING, "CompletingRebalance", "the leader's assignment is awaited")         \
-    STATE(STABLE,     "Stable",              "every member has its assignment")            \
-    STATE(DEAD,       "Dead",                "about to be freed")
+#define GROUP_STATES(STATE)                                                        \
+    STATE(EMPTY, "Empty", "no members; offsets may exist")                         \
+    STATE(PREPARING, "PreparingRebalance", "members are asked to join again")      \
+    STATE(COMPLETING, "CompletingRebalance", "the leader's assignment is awaited") \
+    STATE(STABLE, "Stable", "every member has its assignment")                     \
+    STATE(DEAD, "Dead", "about to be freed")
 
 enum group_state {
 #define STATE(name, kafka, text) GROUP_##name,
@@ -56,28 +62,32 @@ enum group_state {
         GROUP_STATES_N
 };
 
-/* One protocol a member offers, in its order of preference. Owner: its member; views into member->memory. */
+/* One protocol a member offers, in its order of preference. Owner: its member; views into
+ * member->memory. */
 struct group_protocol {
     struct bytes name, metadata;
 };
 
 /* Owner: its group. */
 struct group_member {
-    struct list link;               /* group->members, in order of joining */
+    struct list link;                   /* group->members, in order of joining */
+    struct list id_link, instance_link; /* of the tables */
     struct group *group;
-    struct bytes id, instance_id;   /* heap; instance_id.ptr NULL = dynamic */
+    struct bytes id, instance_id; /* heap; instance_id.ptr NULL = dynamic */
     struct bytes client_id, client_host;
     struct group_protocol *protocols;
     uint32_t protocols_n;
-    uint8_t *memory;                /* heap: names and metadata of the protocols */
-    struct bytes assignment;        /* heap; of the generation */
+    uint8_t *memory;         /* heap: names and metadata of the protocols */
+    struct bytes assignment; /* heap; of the generation */
+    uint64_t bytes;          /* counted in groups->bytes: protocols and assignment */
     int32_t session_timeout_ms, rebalance_timeout_ms;
-    struct control_op *join, *sync; /* answers owed; NULL = none */
-    bool is_new;                    /* has not completed a join yet */
-    bool is_pending_sync;           /* has not sent SyncGroup in this generation */
+    struct control_op *join,
+        *sync;            /* answers owed; NULL = none; &groups->nobody = owed to nobody any more */
+    bool is_new;          /* has not completed a join yet */
+    bool is_pending_sync; /* has not sent SyncGroup in this generation */
     struct timer session;
     uint64_t joined_ns, last_seen_ns;
-    uint64_t paused_ns;             /* of the rebalance under way: since when it is without an assignment */
+    uint64_t paused_ns; /* of the rebalance under way: since when it is without an assignment */
 };
 
 /* A member id that was given out with MEMBER_ID_REQUIRED and has not come back yet (KIP-394). */
@@ -89,17 +99,18 @@ struct group_pending {
 };
 
 /* Why a rebalance began, for the explainer. */
-#define GROUP_CAUSES(CAUSE)                                                     \
-    CAUSE(FIRST,     "the first member joined")                                 \
-    CAUSE(JOINED,    "a member joined")                                         \
-    CAUSE(CHANGED,   "a member changed what it subscribes to")                  \
-    CAUSE(LEADER,    "the leader asked for a new assignment")                   \
-    CAUSE(LEFT,      "a member left")                                           \
-    CAUSE(EXPIRED,   "a member was not heard of for its session timeout")       \
-    CAUSE(LATE,      "a member did not join again within the rebalance timeout")\
-    CAUSE(NO_SYNC,   "a member did not fetch its assignment in time")           \
-    CAUSE(APPEND,    "the assignment could not be written")                     \
-    CAUSE(REPLACED,  "a static member came back with other protocols")
+#define GROUP_CAUSES(CAUSE)                                                 \
+    CAUSE(FIRST, "the first member joined")                                 \
+    CAUSE(JOINED, "a member joined")                                        \
+    CAUSE(CHANGED, "a member changed what it subscribes to")                \
+    CAUSE(LEADER, "the leader asked for a new assignment")                  \
+    CAUSE(LEFT, "a member left")                                            \
+    CAUSE(EXPIRED, "a member was not heard of for its session timeout")     \
+    CAUSE(LATE, "a member did not join again within the rebalance timeout") \
+    CAUSE(NO_SYNC, "a member did not fetch its assignment in time")         \
+    CAUSE(APPEND, "the assignment could not be written")                    \
+    CAUSE(REPLACED, "a static member came back with other protocols")       \
+    CAUSE(SIZE, "the group is larger than group.max.size after a start")
 
 enum group_cause {
 #define CAUSE(name, text) GROUP_CAUSE_##name,
@@ -110,60 +121,68 @@ enum group_cause {
 
 /* One rebalance, as the explainer tells it. */
 struct group_rebalance {
-    int32_t generation;             /* the one it ended with */
-    uint8_t cause;                  /* enum group_cause */
+    int32_t generation; /* the one it ended with */
+    uint8_t cause;      /* enum group_cause */
     int64_t began_wall_ms;
-    uint64_t joining_ns, syncing_ns;/* how long each half took; 0 = has not ended */
+    uint64_t joining_ns, syncing_ns; /* how long each half took; 0 = has not ended */
     uint32_t members_before, members_after, late_n;
-    char who[64];                   /* the member that caused it, shortened */
-    char reason[128];               /* its own words (KIP-800) */
-    char last[64];                  /* who joined last: what the others waited for */
+    char who[64];     /* the member that caused it, shortened */
+    char reason[128]; /* its own words (KIP-800) */
+    char last[64];    /* who joined last: what the others waited for */
 };
 
 /* Owner: control. */
 struct group {
-    struct list link;               /* of the table's bucket */
+    struct list link;           /* of the table's bucket */
+    struct list partition_link; /* of groups->partitions[partition] */
     struct groups *groups;
-    struct bytes id;                /* heap */
-    int32_t partition;              /* of __consumer_offsets */
-    uint8_t state;                  /* enum group_state; group_state_set only */
-    bool is_initial;                /* PREPARING out of EMPTY: the initial delay runs (KIP-134) */
-    bool has_new_member;            /* since the initial delay began */
-    bool is_appending;              /* the leader's assignment is on its way to the log */
+    struct bytes id;        /* heap */
+    int32_t partition;      /* of __consumer_offsets */
+    uint8_t state;          /* enum group_state; group_state_set only */
+    bool is_initial;        /* PREPARING out of EMPTY: the initial delay runs (KIP-134) */
+    bool has_new_member;    /* since the initial delay began */
+    bool is_appending;      /* the leader's assignment is on its way to the log ... */
+    uint64_t append_number; /* ... under this number */
     int32_t generation;
     struct bytes protocol_type, protocol; /* heap; ptr NULL = none */
-    struct bytes leader;            /* member id, heap; ptr NULL = none */
+    struct bytes leader;                  /* member id, heap; ptr NULL = none */
     struct list members, pending;
     uint32_t members_n, pending_n, joining_n, static_n;
-    struct timer rebalance;         /* join deadline, initial delay, or sync deadline, by state */
-    uint64_t delay_left_ns;         /* of the rebalance timeout behind the initial delay */
-    int64_t state_wall_ms;          /* when the state was entered: offsets expire from EMPTY's */
-    struct offsets *offsets;        /* committed offsets (offsets.h); NULL = none yet */
-    struct group_rebalance *rebalances; /* heap: a ring of GROUP_REBALANCES_KEPT, made at the first one */
-    uint32_t rebalances_n;          /* ever */
-    uint64_t phase_ns;              /* when the half under way began */
+    struct timer rebalance;  /* join deadline, initial delay, or sync deadline, by state */
+    uint64_t delay_left_ns;  /* of the rebalance timeout behind the initial delay */
+    int64_t state_wall_ms;   /* when the state was entered: offsets expire from EMPTY's */
+    struct offsets *offsets; /* committed offsets (offsets.h); NULL = none yet */
+    bool has_record;         /* while loading: a metadata record of it is the last one */
+    struct group_rebalance *rebalances; /* heap: a ring of rebalances_max, for the explainer */
+    uint32_t rebalances_max;
+    uint32_t rebalances_n; /* ever */
+    uint64_t phase_ns;     /* when the half under way began */
 };
 
 /* What the table of groups needs from outside. Owner: control. */
 struct group_host {
     /* The op's response is set: send it. */
     void (*answer)(void *context, struct control_op *op);
-    /* Appends the group's metadata (with assignments of `assignments` when it is the leader's sync) to its
-     * partition; group_appended is called with the outcome, now or later. */
-    void (*append)(void *context, struct group *group);
+    /* Appends the group's metadata as it is now to its partition. The outcome comes later: to
+     * group_appended with `number`, and `op` (its response is set; NULL: none) is answered, after
+     * an error with that error. */
+    void (*append)(void *context, struct group *group, uint64_t number, struct control_op *op);
     void *context;
 };
 
 /* Settings, copied; changed by group_configure when a broker setting changes. */
 struct group_config {
-    int32_t session_timeout_min_ms;     /* group.min.session.timeout.ms */
-    int32_t session_timeout_max_ms;     /* group.max.session.timeout.ms */
-    int32_t initial_delay_ms;           /* group.initial.rebalance.delay.ms */
-    int32_t size_max;                   /* group.max.size */
-    int32_t new_member_timeout_ms;      /* 5 minutes, as Kafka's constant */
-    uint32_t groups_max;                /* bound of ours: groups in memory */
-    uint64_t member_bytes_max;          /* bound of ours: protocols and assignment of one member */
+    int32_t session_timeout_min_ms; /* group.min.session.timeout.ms */
+    int32_t session_timeout_max_ms; /* group.max.session.timeout.ms */
+    int32_t initial_delay_ms;       /* group.initial.rebalance.delay.ms */
+    int32_t size_max;               /* group.max.size */
+    int32_t new_member_timeout_ms;  /* 5 minutes, as Kafka's constant */
+    uint32_t groups_max;            /* bound of ours: groups in memory */
+    uint64_t member_bytes_max;      /* bound of ours: protocols and assignment of one member */
+    uint64_t bytes_max;             /* bound of ours: of all members and offsets together */
 };
+
+struct join_group_request;
 
 /* Owner: control. */
 struct groups {
@@ -171,18 +190,29 @@ struct groups {
     struct group_host host;
     struct timers *timers;
     struct prng *prng;
-    struct list *buckets;
-    uint32_t bucket_mask, groups_n;
+    struct list *buckets, *members_by_id, *members_by_instance; /* GROUP_BUCKETS each */
+    struct list *partitions; /* heads, by partition of __consumer_offsets */
+    int32_t partitions_n;
+    uint32_t groups_n, members_n;
+    uint64_t bytes, appends_n, rebalances_n;
     uint64_t hash_seed;
+    bool is_ending;           /* groups_fini: ops are not touched any more */
+    struct control_op nobody; /* stands for a request whose sender is gone */
 };
+enum { GROUP_BUCKETS = 16384 };
 
 /* ── the table (group.c) ── */
-nodiscard int groups_init(struct groups *groups, const struct group_config *config, const struct group_host *host,
-                          struct timers *timers, struct prng *prng);
+nodiscard int groups_init(struct groups *groups, const struct group_config *config,
+                          const struct group_host *host, struct timers *timers, struct prng *prng);
 void groups_fini(struct groups *groups);
+/* How many partitions __consumer_offsets has; there must be no group. E_NO_MEMORY. */
+nodiscard int groups_partitions_set(struct groups *groups, int32_t n);
+/* The sender of `op` is gone: an answer that is owed to it is owed to nobody. */
+void groups_cancel(struct groups *groups, struct control_op *op);
 struct group *group_find(struct groups *groups, struct bytes id);
 /* E_NO_MEMORY, also when groups_max is reached. */
-nodiscard int group_new(struct groups *groups, struct bytes id, int32_t partition, struct now now, struct group **out);
+nodiscard int group_new(struct groups *groups, struct bytes id, int32_t partition, struct now now,
+                        struct group **out);
 /* Answers whoever still waits with `error` (a Kafka code) and frees it. */
 void group_free(struct group *group, int16_t error);
 struct group_member *group_member_find(const struct group *group, struct bytes id);
@@ -192,40 +222,58 @@ const char *group_state_name(enum group_state state); /* as Kafka prints it */
 const char *group_cause_text(enum group_cause cause);
 /* Every state's promises; tests call it after each step. */
 void group_invariants(const struct group *group);
-/* The consumer protocol's subscription lists this topic (ConsumerProtocolSubscription): for OffsetDelete. */
+/* The consumer protocol's subscription lists this topic (ConsumerProtocolSubscription): for
+ * OffsetDelete. */
 bool group_is_subscribed(const struct group *group, struct bytes topic);
 
 /* ── requests (group_join.c, group_sync.c): each answers its op now or later ── */
+int16_t group_join_check(const struct groups *groups, const struct join_group_request *request);
 void group_join(struct groups *groups, int32_t partition, struct control_op *op, struct now now);
+/* What is wrong with a SyncGroup whatever its group. */
+int16_t group_sync_check(const struct control_op *op);
 void group_sync(struct groups *groups, struct control_op *op, struct now now);
 void group_heartbeat(struct groups *groups, struct control_op *op, struct now now);
 void group_leave(struct groups *groups, struct control_op *op, struct now now);
 /* The outcome of host.append: 0 or a Kafka error code for the members that wait. */
-void group_appended(struct group *group, int16_t error, struct now now);
+void group_appended(struct group *group, uint64_t number, int16_t error, struct now now);
 /* May this member commit offsets? A Kafka error code; 0 also renews its session. */
-int16_t group_check_commit(struct group *group, struct bytes member_id, struct bytes instance_id, int32_t generation,
-                           struct now now);
+int16_t group_check_commit(struct group *group, struct bytes member_id, struct bytes instance_id,
+                           int32_t generation, struct now now);
 
 /* ── inside ── */
-int16_t group_check_member(const struct group *group, struct bytes member_id, struct bytes instance_id,
-                           struct group_member **out);
+/* An op that will be answered for this member; takes the place of `*at`. */
+void group_op_hang(struct group_member *member, struct control_op **at, struct control_op *op);
+/* Not owed any more; NULL when it was owed to nobody. */
+struct control_op *group_op_take(struct group_member *member, struct control_op **at);
+void group_member_link(struct group_member *member);
+/* Puts it under another id (heap; the old one is the caller's then). */
+void group_member_rename(struct group_member *member, struct bytes id);
+void group_member_count(struct group_member *member); /* its bytes, after they changed */
+bool group_is_leader(const struct group *group, const struct group_member *member);
+/* The consumer protocol's "consumer". */
+bool group_uses_consumer_protocol(const struct group *group);
+int16_t group_check_member(const struct group *group, struct bytes member_id,
+                           struct bytes instance_id, struct group_member **out);
 void group_session_renew(struct group_member *member, struct now now);
-void group_prepare_rebalance(struct group *group, enum group_cause cause, const struct group_member *who,
-                             struct bytes reason, struct now now);
-void group_maybe_rebalance(struct group *group, enum group_cause cause, const struct group_member *who,
-                           struct bytes reason, struct now now);
+void group_prepare_rebalance(struct group *group, enum group_cause cause,
+                             const struct group_member *who, struct bytes reason, struct now now);
+void group_maybe_rebalance(struct group *group, enum group_cause cause,
+                           const struct group_member *who, struct bytes reason, struct now now);
 void group_join_try_complete(struct group *group, struct now now);
 void group_join_complete(struct group *group, struct now now);
 void group_join_expired(struct group *group, struct now now);
 void group_sync_expired(struct group *group, struct now now);
 void group_member_remove(struct group_member *member, int16_t error);
 void group_member_timers(struct group_member *member);
-nodiscard int group_pending_new(struct group *group, struct bytes id, int32_t session_timeout_ms, struct now now);
+nodiscard int group_pending_new(struct group *group, struct bytes id, int32_t session_timeout_ms,
+                                struct now now);
 void group_pending_free(struct group_pending *pending);
 struct group_pending *group_pending_find(const struct group *group, struct bytes id);
 /* The answers. */
-void group_answer_join(struct groups *groups, struct control_op *op, int16_t error, struct bytes member_id);
-void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error, const struct group_member *member);
+void group_answer_join(struct groups *groups, struct control_op *op, int16_t error,
+                       struct bytes member_id);
+void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error,
+                       const struct group_member *member);
 struct group_rebalance *group_rebalance_now(struct group *group);
 /* A heap copy; ptr NULL when from.ptr is, or without memory (the caller tells by from.ptr). */
 struct bytes group_copy(struct bytes from);

@@ -1,12 +1,13 @@
 /*
  * group_join.c - JoinGroup: who may join, when the generation begins, what each member is told.
  *
- * Owner: control. A JoinGroup is answered when the join phase ends; until then the op hangs at its member.
+ * Owner: control. A JoinGroup is answered when the join phase ends; until then the op hangs at its
+ * member.
  *
- *   first member of an empty group   waits group.initial.rebalance.delay.ms, again for each newcomer while
- *                                    the rebalance timeout lasts (KIP-134)
- *   otherwise                        until every member has joined, or the longest rebalance timeout; then who
- *                                    did not join is dropped (static members stay, KIP-345)
+ *   first member of an empty group   waits group.initial.rebalance.delay.ms, again for each
+ * newcomer while the rebalance timeout lasts (KIP-134)
+ *   otherwise                        until every member has joined, or the longest rebalance
+ * timeout; then who did not join is dropped (static members stay, KIP-345)
  */
 #include "group.h"
 
@@ -21,8 +22,11 @@ enum { VERSION_MEMBER_ID_REQUIRED = 4, VERSION_SKIP_ASSIGNMENT = 9, UUID_TEXT = 
 
 /* ── answers ── */
 
-void group_answer_join(struct groups *groups, struct control_op *op, int16_t error, struct bytes member_id)
+void group_answer_join(struct groups *groups, struct control_op *op, int16_t error,
+                       struct bytes member_id)
 {
+    if (op == &groups->nobody)
+        return;
     struct join_group_response *r = PROTO_NEW(&op->arena, join_group_response, 1);
     op->response = r;
     if (r != NULL) {
@@ -51,7 +55,8 @@ static struct bytes protocol_metadata(const struct group_member *member, struct 
     return bytes_of("", 0);
 }
 
-static bool members_fill(const struct group *group, struct control_op *op, struct join_group_response *r)
+static bool members_fill(const struct group *group, struct control_op *op,
+                         struct join_group_response *r)
 {
     r->members = PROTO_NEW(&op->arena, join_group_response_members, group->members_n);
     if (r->members == NULL)
@@ -67,9 +72,10 @@ static bool members_fill(const struct group *group, struct control_op *op, struc
     return true;
 }
 
-/* The generation's answer to one member; the leader gets everybody's metadata. */
-static void answer_generation(const struct group *group, const struct group_member *member, struct control_op *op,
-                              struct bytes leader, bool with_members, bool skip_assignment)
+/* The generation's answer to one member, not yet sent; the leader gets everybody's metadata. */
+static void generation_fill(const struct group *group, const struct group_member *member,
+                            struct control_op *op, struct bytes leader, bool with_members,
+                            bool skip_assignment)
 {
     struct join_group_response *r = PROTO_NEW(&op->arena, join_group_response, 1);
     op->response = r;
@@ -83,26 +89,41 @@ static void answer_generation(const struct group *group, const struct group_memb
         if (with_members && !members_fill(group, op, r))
             op->response = NULL;
     }
+}
+
+static void answer_current(const struct group *group, const struct group_member *member,
+                           struct control_op *op)
+{
+    generation_fill(group, member, op, group->leader, group_is_leader(group, member), false);
     group->groups->host.answer(group->groups->host.context, op);
-}
-
-static bool is_leader(const struct group *group, const struct group_member *member)
-{
-    return group->leader.ptr != NULL && bytes_equal(group->leader, member->id);
-}
-
-static void answer_current(const struct group *group, const struct group_member *member, struct control_op *op)
-{
-    answer_generation(group, member, op, group->leader, is_leader(group, member), false);
 }
 
 /* ── the explainer ── */
 
 struct group_rebalance *group_rebalance_now(struct group *group)
 {
-    if (group->rebalances == NULL || group->rebalances_n == 0)
+    if (group->rebalances_max == 0 || group->rebalances_n == 0)
         return NULL;
-    return &group->rebalances[(group->rebalances_n - 1) % GROUP_REBALANCES_KEPT];
+    return &group->rebalances[(group->rebalances_n - 1) % group->rebalances_max];
+}
+
+/* Room for one more: the ring grows while it has not gone round yet. With very many groups it stays
+ * short. */
+static void rebalances_grow(struct group *group)
+{
+    struct groups *groups = group->groups;
+    uint32_t most =
+        groups->groups_n > GROUP_REBALANCES_GROUPS ? GROUP_REBALANCES_FIRST : GROUP_REBALANCES_KEPT;
+    uint32_t max = group->rebalances_max == 0 ? GROUP_REBALANCES_FIRST : group->rebalances_max * 2;
+    if (group->rebalances_n != group->rebalances_max || group->rebalances_max >= most)
+        return;
+    max = (uint32_t)min_u64(max, most);
+    struct group_rebalance *more = realloc(group->rebalances, max * sizeof *more);
+    if (more == NULL)
+        return;
+    groups->bytes += (max - group->rebalances_max) * sizeof *more;
+    group->rebalances = more;
+    group->rebalances_max = max;
 }
 
 static void text_copy(char *to, size_t n, struct bytes from)
@@ -113,16 +134,18 @@ static void text_copy(char *to, size_t n, struct bytes from)
     to[bytes] = 0;
 }
 
-static void rebalance_note(struct group *group, enum group_cause cause, const struct group_member *who,
-                           struct bytes reason, struct now now)
+static void rebalance_note(struct group *group, enum group_cause cause,
+                           const struct group_member *who, struct bytes reason, struct now now)
 {
-    if (group->rebalances == NULL)
-        group->rebalances = calloc(GROUP_REBALANCES_KEPT, sizeof *group->rebalances);
-    if (group->rebalances == NULL)
+    rebalances_grow(group);
+    if (group->rebalances_max == 0)
         return; /* the group works without its history */
     group->rebalances_n++;
+    group->groups->rebalances_n++;
     struct group_rebalance *r = group_rebalance_now(group);
-    *r = (struct group_rebalance){.generation = -1, .cause = (uint8_t)cause, .began_wall_ms = now.wall_ms,
+    *r = (struct group_rebalance){.generation = -1,
+                                  .cause = (uint8_t)cause,
+                                  .began_wall_ms = now.wall_ms,
                                   .members_before = group->members_n};
     if (who != NULL)
         text_copy(r->who, sizeof r->who, who->id);
@@ -140,21 +163,23 @@ static int32_t rebalance_timeout_ms(const struct group *group)
     return ms;
 }
 
-/* Members that wait for an assignment are told to join again. */
+/* Members that wait for an assignment are told to join again; none of this generation is valid. */
 static void syncs_cancel(struct group *group)
 {
     list_for_each(l, next, &group->members) {
         struct group_member *member = list_entry(l, struct group_member, link);
-        struct control_op *sync = member->sync;
-        member->sync = NULL;
+        struct control_op *sync = group_op_take(member, &member->sync);
         member->is_pending_sync = false;
+        free((void *)(uintptr_t)member->assignment.ptr);
+        member->assignment = (struct bytes){NULL, 0};
+        group_member_count(member);
         if (sync != NULL)
             group_answer_sync(group->groups, sync, KAFKA_REBALANCE_IN_PROGRESS, NULL);
     }
 }
 
-void group_prepare_rebalance(struct group *group, enum group_cause cause, const struct group_member *who,
-                             struct bytes reason, struct now now)
+void group_prepare_rebalance(struct group *group, enum group_cause cause,
+                             const struct group_member *who, struct bytes reason, struct now now)
 {
     struct groups *groups = group->groups;
     uint64_t timeout_ns = (uint64_t)rebalance_timeout_ms(group) * NS_PER_MS;
@@ -173,9 +198,10 @@ void group_prepare_rebalance(struct group *group, enum group_cause cause, const 
     timer_set(groups->timers, &group->rebalance, now.ns + timeout_ns);
 }
 
-/* After a change of membership: a rebalance, unless one is under way (then it may be complete now). */
-void group_maybe_rebalance(struct group *group, enum group_cause cause, const struct group_member *who,
-                           struct bytes reason, struct now now)
+/* After a change of membership: a rebalance, unless one is under way (then it may be complete now).
+ */
+void group_maybe_rebalance(struct group *group, enum group_cause cause,
+                           const struct group_member *who, struct bytes reason, struct now now)
 {
     if (group->state == GROUP_STABLE || group->state == GROUP_COMPLETING ||
         (group->state == GROUP_EMPTY && group->members_n > 0))
@@ -187,8 +213,8 @@ void group_maybe_rebalance(struct group *group, enum group_cause cause, const st
 
 void group_join_try_complete(struct group *group, struct now now)
 {
-    if (group->state == GROUP_PREPARING && !group->is_initial && group->joining_n == group->members_n &&
-        group->pending_n == 0)
+    if (group->state == GROUP_PREPARING && !group->is_initial &&
+        group->joining_n == group->members_n && group->pending_n == 0)
         group_join_complete(group, now);
 }
 
@@ -221,10 +247,12 @@ static void late_members_remove(struct group *group)
     }
 }
 
-/* A leader that is not here cannot assign: the first who has joined leads. False: nobody has joined. */
+/* A leader that is not here cannot assign: the first who has joined leads. False: nobody has
+ * joined. */
 static bool leader_elect(struct group *group)
 {
-    struct group_member *leader = group->leader.ptr == NULL ? NULL : group_member_find(group, group->leader);
+    struct group_member *leader =
+        group->leader.ptr == NULL ? NULL : group_member_find(group, group->leader);
     if (leader != NULL && leader->join != NULL)
         return true;
     list_for_each(l, next, &group->members) {
@@ -254,36 +282,31 @@ static bool all_support(const struct group *group, struct bytes protocol)
     return true;
 }
 
-/* Each member votes for its first protocol that all support; the most votes win, the first seen among equals
- * (ClassicGroup.selectProtocol). NULL ptr only for a group without members. */
+/* Each member votes for its first protocol that all support; the most votes win, the first seen
+ * among equals (ClassicGroup.selectProtocol). What all support the first member offers too, so its
+ * list is the ballot. NULL ptr only for a group without members. */
 static struct bytes protocol_select(const struct group *group)
 {
-    struct bytes best = {NULL, 0};
-    uint32_t best_n = 0;
+    const struct group_member *first = list_first(&group->members, struct group_member, link);
+    uint32_t votes[GROUP_PROTOCOLS_MAX] = {0}, best = 0, n = first == NULL ? 0 : first->protocols_n;
+    bool is_candidate[GROUP_PROTOCOLS_MAX];
+    for (uint32_t i = 0; i < n; i++)
+        is_candidate[i] = all_support(group, first->protocols[i].name);
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
         const struct group_member *voter = list_entry(l, struct group_member, link);
-        for (uint32_t i = 0; i < voter->protocols_n; i++) {
-            struct bytes name = voter->protocols[i].name;
-            uint32_t n = 0;
-            if (!all_support(group, name))
-                continue;
-            list_for_each(l2, next2, (struct list *)(uintptr_t)&group->members) {
-                const struct group_member *other = list_entry(l2, struct group_member, link);
-                for (uint32_t k = 0; k < other->protocols_n; k++) {
-                    if (!all_support(group, other->protocols[k].name))
-                        continue;
-                    n += bytes_equal(other->protocols[k].name, name);
-                    break;
+        bool has_voted = false;
+        for (uint32_t i = 0; i < voter->protocols_n && !has_voted; i++)
+            for (uint32_t k = 0; k < n && !has_voted; k++)
+                if (is_candidate[k] &&
+                    bytes_equal(voter->protocols[i].name, first->protocols[k].name)) {
+                    votes[k]++;
+                    has_voted = true;
                 }
-            }
-            if (n > best_n) {
-                best = name;
-                best_n = n;
-            }
-            break;
-        }
     }
-    return best;
+    for (uint32_t i = 1; i < n; i++)
+        if (votes[i] > votes[best])
+            best = i;
+    return n == 0 || votes[best] == 0 ? (struct bytes){NULL, 0} : first->protocols[best].name;
 }
 
 static void join_phase_noted(struct group *group, struct now now)
@@ -301,8 +324,7 @@ static void generation_answer(struct group *group, struct now now)
 {
     list_for_each(l, next, &group->members) {
         struct group_member *member = list_entry(l, struct group_member, link);
-        struct control_op *join = member->join;
-        member->join = NULL;
+        struct control_op *join = group_op_take(member, &member->join);
         member->is_new = false;
         member->is_pending_sync = true;
         group_session_renew(member, now);
@@ -318,8 +340,10 @@ void group_join_complete(struct group *group, struct now now)
     struct bytes protocol;
     check(group->state == GROUP_PREPARING);
     late_members_remove(group);
-    if (group->members_n > 0 && !leader_elect(group)) { /* only static members, none here yet: wait on */
-        timer_set(groups->timers, &group->rebalance, now.ns + (uint64_t)rebalance_timeout_ms(group) * NS_PER_MS);
+    if (group->members_n > 0 &&
+        !leader_elect(group)) { /* only static members, none here yet: wait on */
+        timer_set(groups->timers, &group->rebalance,
+                  now.ns + (uint64_t)rebalance_timeout_ms(group) * NS_PER_MS);
         return;
     }
     timer_stop(groups->timers, &group->rebalance);
@@ -331,11 +355,12 @@ void group_join_complete(struct group *group, struct now now)
     join_phase_noted(group, now);
     if (group->members_n == 0) {
         group_state_set(group, GROUP_EMPTY, now);
-        groups->host.append(groups->host.context, group);
+        groups->host.append(groups->host.context, group, ++groups->appends_n, NULL);
         return;
     }
     group_state_set(group, GROUP_COMPLETING, now);
-    timer_set(groups->timers, &group->rebalance, now.ns + (uint64_t)rebalance_timeout_ms(group) * NS_PER_MS);
+    timer_set(groups->timers, &group->rebalance,
+              now.ns + (uint64_t)rebalance_timeout_ms(group) * NS_PER_MS);
     generation_answer(group, now);
 }
 
@@ -347,7 +372,8 @@ static int protocols_set(struct group_member *member, const struct join_group_re
     uint64_t bytes = 0;
     for (int32_t i = 0; i < r->protocols_n; i++)
         bytes += (uint64_t)r->protocols[i].name.n + r->protocols[i].metadata.n;
-    if (bytes > member->group->groups->config.member_bytes_max)
+    const struct groups *groups = member->group->groups;
+    if (bytes > groups->config.member_bytes_max || groups->bytes + bytes > groups->config.bytes_max)
         return E_TOO_LARGE;
     struct group_protocol *protocols = calloc((uint32_t)r->protocols_n, sizeof *protocols);
     uint8_t *memory = malloc(bytes + 1), *at = memory;
@@ -374,22 +400,26 @@ static int protocols_set(struct group_member *member, const struct join_group_re
     return 0;
 }
 
-static void timeouts_set(struct group_member *member, const struct control_op *op, const struct join_group_request *r)
+static void timeouts_set(struct group_member *member, const struct control_op *op,
+                         const struct join_group_request *r)
 {
     member->session_timeout_ms = r->session_timeout_ms;
-    member->rebalance_timeout_ms = op->api_version >= 1 && r->rebalance_timeout_ms >= 0 ? r->rebalance_timeout_ms
-                                                                                        : r->session_timeout_ms;
+    member->rebalance_timeout_ms = op->api_version >= 1 && r->rebalance_timeout_ms >= 0
+                                       ? r->rebalance_timeout_ms
+                                       : r->session_timeout_ms;
 }
 
 static void join_hang(struct group_member *member, struct control_op *op, struct now now)
 {
     struct group *group = member->group;
     struct group_rebalance *r = group_rebalance_now(group);
-    if (member->join != NULL) /* the same member asks again: the older question is void */
-        group_answer_join(group->groups, member->join, KAFKA_UNKNOWN_MEMBER_ID, member->id);
-    else
-        group->joining_n++;
-    member->join = op;
+    bool is_again = member->join != NULL;
+    struct control_op *older = group_op_take(member, &member->join);
+    if (older != NULL) /* the same member asks again: the older question, if anybody still hears, is
+                          asked again too */
+        group_answer_join(group->groups, older, KAFKA_REBALANCE_IN_PROGRESS, member->id);
+    group->joining_n += !is_again;
+    group_op_hang(member, &member->join, op);
     group_session_renew(member, now);
     if (r != NULL && group->state == GROUP_PREPARING)
         text_copy(r->last, sizeof r->last, member->id);
@@ -409,7 +439,8 @@ static struct group_member *member_new(struct group *group, struct bytes id, str
     member->client_host = group_copy(bytes_of_string(op->client_host));
     group_member_timers(member);
     timeouts_set(member, op, r);
-    if (member->id.ptr == NULL || (r->group_instance_id.ptr != NULL && member->instance_id.ptr == NULL) ||
+    if (member->id.ptr == NULL ||
+        (r->group_instance_id.ptr != NULL && member->instance_id.ptr == NULL) ||
         protocols_set(member, r) != 0) {
         free((void *)(uintptr_t)member->id.ptr);
         free((void *)(uintptr_t)member->instance_id.ptr);
@@ -418,16 +449,15 @@ static struct group_member *member_new(struct group *group, struct bytes id, str
         free(member);
         return NULL;
     }
-    list_append(&group->members, &member->link);
-    group->members_n++;
-    group->static_n += member->instance_id.ptr != NULL;
+    group_member_link(member);
+    group_member_count(member);
     if (group->leader.ptr == NULL)
         group->leader = group_copy(member->id);
     return member;
 }
 
-static void member_add(struct group *group, struct bytes id, struct control_op *op, const struct join_group_request *r,
-                       struct now now)
+static void member_add(struct group *group, struct bytes id, struct control_op *op,
+                       const struct join_group_request *r, struct now now)
 {
     bool is_first = group->members_n == 0 && group->state == GROUP_EMPTY;
     struct group_pending *pending = group_pending_find(group, id);
@@ -442,24 +472,28 @@ static void member_add(struct group *group, struct bytes id, struct control_op *
         group->protocol_type = group_copy(r->protocol_type);
     group->has_new_member = true;
     if (group->state != GROUP_PREPARING)
-        group_prepare_rebalance(group, is_first ? GROUP_CAUSE_FIRST : GROUP_CAUSE_JOINED, member, r->reason, now);
+        group_prepare_rebalance(group, is_first ? GROUP_CAUSE_FIRST : GROUP_CAUSE_JOINED, member,
+                                r->reason, now);
     join_hang(member, op, now);
     group_join_try_complete(group, now);
 }
 
 /* What a known member sends again. False: its new protocols do not fit into memory (answered). */
-static bool member_update(struct group_member *member, struct control_op *op, const struct join_group_request *r)
+static bool member_update(struct group_member *member, struct control_op *op,
+                          const struct join_group_request *r)
 {
     if (protocols_set(member, r) != 0) {
         group_answer_join(member->group->groups, op, KAFKA_UNKNOWN_SERVER_ERROR, member->id);
         return false;
     }
+    group_member_count(member);
     timeouts_set(member, op, r);
     return true;
 }
 
-static void member_rejoin(struct group_member *member, struct control_op *op, const struct join_group_request *r,
-                          enum group_cause cause, struct now now)
+static void member_rejoin(struct group_member *member, struct control_op *op,
+                          const struct join_group_request *r, enum group_cause cause,
+                          struct now now)
 {
     struct group *group = member->group;
     if (!member_update(member, op, r))
@@ -481,7 +515,8 @@ static bool same_protocols(const struct group_member *member, const struct join_
     return true;
 }
 
-static void join_known(struct group *group, struct control_op *op, const struct join_group_request *r, struct now now)
+static void join_known(struct group *group, struct control_op *op,
+                       const struct join_group_request *r, struct now now)
 {
     struct group_member *member = NULL;
     if (group_pending_find(group, r->member_id) != NULL && r->group_instance_id.ptr == NULL) {
@@ -495,9 +530,7 @@ static void join_known(struct group *group, struct control_op *op, const struct 
     }
     bool is_same = same_protocols(member, r);
     switch (group->state) {
-    case GROUP_PREPARING:
-        member_rejoin(member, op, r, GROUP_CAUSE_JOINED, now);
-        break;
+    case GROUP_PREPARING: member_rejoin(member, op, r, GROUP_CAUSE_JOINED, now); break;
     case GROUP_COMPLETING: /* its answer was lost: the same again, unless it has changed */
         if (!is_same) {
             member_rejoin(member, op, r, GROUP_CAUSE_CHANGED, now);
@@ -507,15 +540,14 @@ static void join_known(struct group *group, struct control_op *op, const struct 
         answer_current(group, member, op);
         break;
     case GROUP_STABLE:
-        if (is_leader(group, member) || !is_same) {
+        if (group_is_leader(group, member) || !is_same) {
             member_rejoin(member, op, r, is_same ? GROUP_CAUSE_LEADER : GROUP_CAUSE_CHANGED, now);
             break;
         }
         group_session_renew(member, now);
         answer_current(group, member, op);
         break;
-    default:
-        group_answer_join(group->groups, op, KAFKA_UNKNOWN_MEMBER_ID, r->member_id);
+    default: group_answer_join(group->groups, op, KAFKA_UNKNOWN_MEMBER_ID, r->member_id);
     }
 }
 
@@ -533,27 +565,29 @@ static struct bytes member_id_make(struct groups *groups, struct bytes prefix, c
     at = prefix_n;
     to[at++] = '-';
     for (int i = 0; i < 16; i++)
-        at += (size_t)snprintf(to + at, n - at, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", id.b[i]);
+        at += (size_t)snprintf(to + at, n - at,
+                               i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", id.b[i]);
     return bytes_of(to, at);
 }
 
-/* A static member comes back under a new id: the old one is fenced, place and assignment stay (KIP-345). */
+/* A static member comes back under a new id: the old one is fenced, place and assignment stay
+ * (KIP-345). */
 static void static_replace(struct group_member *member, struct bytes id, struct control_op *op,
                            const struct join_group_request *r, struct now now)
 {
     struct group *group = member->group;
-    struct control_op *join = member->join, *sync = member->sync;
     struct bytes old = member->id, fresh = group_copy(id), selected;
-    bool was_leader = is_leader(group, member);
+    bool was_leader = group_is_leader(group, member);
     if (fresh.ptr == NULL || !member_update(member, op, r)) {
         if (fresh.ptr == NULL)
             group_answer_join(group->groups, op, KAFKA_UNKNOWN_SERVER_ERROR, id);
         free((void *)(uintptr_t)fresh.ptr);
         return;
     }
-    group->joining_n -= join != NULL;
-    member->join = member->sync = NULL;
-    member->id = fresh;
+    group->joining_n -= member->join != NULL;
+    struct control_op *join = group_op_take(member, &member->join),
+                      *sync = group_op_take(member, &member->sync);
+    group_member_rename(member, fresh);
     if (was_leader) {
         free((void *)(uintptr_t)group->leader.ptr);
         group->leader = group_copy(fresh);
@@ -565,12 +599,13 @@ static void static_replace(struct group_member *member, struct bytes id, struct 
     group_session_renew(member, now);
     selected = protocol_select(group);
     if (group->state == GROUP_STABLE && bytes_equal(selected, group->protocol)) {
-        /* The generation goes on. The leader is told not to assign again: by the flag where the version has it
-         * (KIP-814), else by naming its old id as the leader. */
+        /* The generation goes on. The leader is told not to assign again: by the flag where the
+         * version has it (KIP-814), else by naming its old id as the leader. */
         bool can_skip = op->api_version >= VERSION_SKIP_ASSIGNMENT;
-        answer_generation(group, member, op, was_leader && !can_skip ? old : group->leader,
-                          was_leader && can_skip, was_leader && can_skip);
-        group->groups->host.append(group->groups->host.context, group);
+        generation_fill(group, member, op, was_leader && !can_skip ? old : group->leader,
+                        was_leader && can_skip, was_leader && can_skip);
+        group->groups->host.append(group->groups->host.context, group, ++group->groups->appends_n,
+                                   op);
     } else {
         if (group->state != GROUP_PREPARING)
             group_prepare_rebalance(group, GROUP_CAUSE_REPLACED, member, r->reason, now);
@@ -580,18 +615,22 @@ static void static_replace(struct group_member *member, struct bytes id, struct 
     free((void *)(uintptr_t)old.ptr);
 }
 
-static void join_unknown(struct group *group, struct control_op *op, const struct join_group_request *r, struct now now)
+static void join_unknown(struct group *group, struct control_op *op,
+                         const struct join_group_request *r, struct now now)
 {
     struct groups *groups = group->groups;
     char text[GROUP_MEMBER_ID_MAX + 1];
     bool is_static = r->group_instance_id.ptr != NULL;
-    struct bytes id = member_id_make(groups, is_static ? r->group_instance_id : op->client_id, text, sizeof text);
-    struct group_member *member = is_static ? group_member_by_instance(group, r->group_instance_id) : NULL;
+    struct bytes id =
+        member_id_make(groups, is_static ? r->group_instance_id : op->client_id, text, sizeof text);
+    struct group_member *member =
+        is_static ? group_member_by_instance(group, r->group_instance_id) : NULL;
     if (member != NULL) {
         static_replace(member, id, op, r, now);
     } else if (!is_static && op->api_version >= VERSION_MEMBER_ID_REQUIRED) {
         int rc = group_pending_new(group, id, r->session_timeout_ms, now);
-        group_answer_join(groups, op, rc == 0 ? KAFKA_MEMBER_ID_REQUIRED : KAFKA_UNKNOWN_SERVER_ERROR, id);
+        group_answer_join(groups, op,
+                          rc == 0 ? KAFKA_MEMBER_ID_REQUIRED : KAFKA_UNKNOWN_SERVER_ERROR, id);
     } else {
         member_add(group, id, op, r, now);
     }
@@ -601,10 +640,10 @@ static void join_unknown(struct group *group, struct control_op *op, const struc
 
 static bool protocols_fit(const struct group *group, const struct join_group_request *r)
 {
-    if (r->protocol_type.n == 0 || r->protocols_n <= 0)
+    if (r->protocols_n > GROUP_PROTOCOLS_MAX)
         return false;
-    if (group->members_n == 0)
-        return true;
+    if (group->state == GROUP_EMPTY)
+        return r->protocol_type.n > 0 && r->protocols_n > 0;
     if (group->protocol_type.ptr == NULL || !bytes_equal(group->protocol_type, r->protocol_type))
         return false;
     for (int32_t i = 0; i < r->protocols_n; i++)
@@ -613,7 +652,7 @@ static bool protocols_fit(const struct group *group, const struct join_group_req
     return false;
 }
 
-static int16_t join_check(struct groups *groups, const struct join_group_request *r)
+int16_t group_join_check(const struct groups *groups, const struct join_group_request *r)
 {
     if (r->group_id.n == 0)
         return KAFKA_INVALID_GROUP_ID;
@@ -625,22 +664,38 @@ static int16_t join_check(struct groups *groups, const struct join_group_request
     return 0;
 }
 
-/* Members that are here or have a pending id count; a known one may always come back. */
+/* While members are gathered, who has joined counts, so that a group that is too large after its
+ * bound was lowered sheds those who come last; afterwards, who is a member (acceptJoiningMember).
+ */
 static bool has_room(const struct group *group, const struct join_group_request *r)
 {
     uint32_t max = (uint32_t)group->groups->config.size_max;
-    if (group_member_find(group, r->member_id) != NULL || group_pending_find(group, r->member_id) != NULL)
-        return group->members_n <= max;
-    if (r->group_instance_id.ptr != NULL && group_member_by_instance(group, r->group_instance_id) != NULL)
+    const struct group_member *member = group_member_find(group, r->member_id);
+    if (group->state == GROUP_EMPTY)
         return true;
-    return group->members_n + group->pending_n < max;
+    if (group->state == GROUP_PREPARING)
+        return (member != NULL && member->join != NULL) || group->joining_n < max;
+    return member != NULL || group->members_n < max;
+}
+
+static void join_refuse(struct group *group, struct control_op *op,
+                        const struct join_group_request *r, struct now now)
+{
+    struct group_member *member = group_member_find(group, r->member_id);
+    struct group_pending *pending = group_pending_find(group, r->member_id);
+    if (member != NULL)
+        group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
+    if (pending != NULL)
+        group_pending_free(pending);
+    group_answer_join(group->groups, op, KAFKA_GROUP_MAX_SIZE_REACHED, bytes_of("", 0));
+    group_join_try_complete(group, now);
 }
 
 void group_join(struct groups *groups, int32_t partition, struct control_op *op, struct now now)
 {
     const struct join_group_request *r = op->request;
     struct group *group;
-    int16_t error = join_check(groups, r);
+    int16_t error = group_join_check(groups, r);
     if (error != 0) {
         group_answer_join(groups, op, error, r->member_id);
         return;
@@ -650,12 +705,16 @@ void group_join(struct groups *groups, int32_t partition, struct control_op *op,
         group_answer_join(groups, op, KAFKA_UNKNOWN_MEMBER_ID, r->member_id);
         return;
     }
-    if (group == NULL && group_new(groups, r->group_id, partition, now, &group) != 0) {
-        group_answer_join(groups, op, KAFKA_COORDINATOR_NOT_AVAILABLE, r->member_id);
-        return;
+    if (group == NULL) {
+        if (group_new(groups, r->group_id, partition, now, &group) != 0) {
+            group_answer_join(groups, op, KAFKA_COORDINATOR_NOT_AVAILABLE, r->member_id);
+            return;
+        }
+        groups->host.append(groups->host.context, group, ++groups->appends_n,
+                            NULL); /* it exists from now on */
     }
     if (!has_room(group, r))
-        group_answer_join(groups, op, KAFKA_GROUP_MAX_SIZE_REACHED, bytes_of_string(""));
+        join_refuse(group, op, r, now);
     else if (!protocols_fit(group, r))
         group_answer_join(groups, op, KAFKA_INCONSISTENT_GROUP_PROTOCOL, r->member_id);
     else if (r->member_id.n == 0)

@@ -11,6 +11,8 @@
 #include "kafka_codes.h"
 #include "messages.h"
 
+enum { VERSION_PROTOCOL_NAMED = 5 };
+
 /* ── SyncGroup ── */
 
 static struct bytes copy(struct control_op *op, struct bytes from)
@@ -19,8 +21,11 @@ static struct bytes copy(struct control_op *op, struct bytes from)
     return (struct bytes){ptr, ptr == NULL ? 0 : from.n};
 }
 
-void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error, const struct group_member *member)
+void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error,
+                       const struct group_member *member)
 {
+    if (op == &groups->nobody)
+        return;
     struct sync_group_response *r = PROTO_NEW(&op->arena, sync_group_response, 1);
     op->response = r;
     if (r != NULL) {
@@ -36,15 +41,18 @@ void group_answer_sync(struct groups *groups, struct control_op *op, int16_t err
     groups->host.answer(groups->host.context, op);
 }
 
-static int16_t sync_check(const struct group *group, const struct sync_group_request *r, struct group_member **member)
+static int16_t sync_check(const struct group *group, const struct sync_group_request *r,
+                          struct group_member **member)
 {
     int16_t error = group_check_member(group, r->member_id, r->group_instance_id, member);
     if (error != 0)
         return error;
     if (r->generation_id != group->generation)
         return KAFKA_ILLEGAL_GENERATION;
-    if ((r->protocol_type.ptr != NULL && !bytes_equal(r->protocol_type, group->protocol_type)) ||
-        (r->protocol_name.ptr != NULL && !bytes_equal(r->protocol_name, group->protocol)))
+    if ((r->protocol_type.ptr != NULL && group->protocol_type.ptr != NULL &&
+         !bytes_equal(r->protocol_type, group->protocol_type)) ||
+        (r->protocol_name.ptr != NULL && group->protocol.ptr != NULL &&
+         !bytes_equal(r->protocol_name, group->protocol)))
         return KAFKA_INCONSISTENT_GROUP_PROTOCOL; /* KIP-559 */
     return 0;
 }
@@ -56,19 +64,25 @@ static bool assignment_set(struct group_member *member, struct bytes assignment)
         return false;
     free((void *)(uintptr_t)member->assignment.ptr);
     member->assignment = fresh;
+    group_member_count(member);
     return true;
 }
 
 /* The leader's: everybody's assignment, empty where it names none; then the record is written. */
 static bool assignments_take(struct group *group, const struct sync_group_request *r)
 {
-    list_for_each(l, next, &group->members) {
-        struct group_member *member = list_entry(l, struct group_member, link);
-        struct bytes assignment = {NULL, 0};
-        for (int32_t i = 0; i < r->assignments_n; i++)
-            if (bytes_equal(r->assignments[i].member_id, member->id))
-                assignment = r->assignments[i].assignment;
-        if (assignment.n > group->groups->config.member_bytes_max || !assignment_set(member, assignment))
+    const struct groups *groups = group->groups;
+    list_for_each(l, next, &group->members)
+        if (!assignment_set(list_entry(l, struct group_member, link), bytes_of("", 0)))
+            return false;
+    for (int32_t i = 0; i < r->assignments_n; i++) {
+        struct group_member *member = group_member_find(group, r->assignments[i].member_id);
+        struct bytes assignment = r->assignments[i].assignment;
+        if (member == NULL)
+            continue;
+        if (assignment.n > groups->config.member_bytes_max ||
+            groups->bytes + assignment.n > groups->config.bytes_max ||
+            !assignment_set(member, assignment))
             return false;
     }
     return true;
@@ -78,20 +92,30 @@ static void sync_completing(struct group *group, struct group_member *member, st
                             const struct sync_group_request *r, struct now now)
 {
     struct groups *groups = group->groups;
-    if (member->sync != NULL)
-        group_answer_sync(groups, member->sync, KAFKA_UNKNOWN_MEMBER_ID, NULL);
-    member->sync = op;
+    struct control_op *older = group_op_take(member, &member->sync);
+    if (older != NULL)
+        group_answer_sync(groups, older, KAFKA_REBALANCE_IN_PROGRESS, NULL);
+    group_op_hang(member, &member->sync, op);
     member->is_pending_sync = false;
     group_session_renew(member, now);
-    if (group->is_appending || !bytes_equal(group->leader, member->id))
+    if (group->is_appending || !group_is_leader(group, member))
         return;
-    if (!assignments_take(group, r)) {
-        struct bytes none = {NULL, 0};
-        group_prepare_rebalance(group, GROUP_CAUSE_APPEND, member, none, now);
-        return;
-    }
     group->is_appending = true;
-    groups->host.append(groups->host.context, group);
+    group->append_number = ++groups->appends_n;
+    if (assignments_take(group, r))
+        groups->host.append(groups->host.context, group, group->append_number, NULL);
+    else
+        group_appended(group, group->append_number, KAFKA_UNKNOWN_SERVER_ERROR, now);
+}
+
+int16_t group_sync_check(const struct control_op *op)
+{
+    const struct sync_group_request *r = op->request;
+    if (op->api_version >= VERSION_PROTOCOL_NAMED &&
+        (r->protocol_type.ptr == NULL || r->protocol_name.ptr == NULL))
+        return KAFKA_INCONSISTENT_GROUP_PROTOCOL; /* KIP-559: they are nullable, but must be there
+                                                   */
+    return r->group_id.n == 0 ? KAFKA_INVALID_GROUP_ID : 0;
 }
 
 void group_sync(struct groups *groups, struct control_op *op, struct now now)
@@ -99,9 +123,9 @@ void group_sync(struct groups *groups, struct control_op *op, struct now now)
     const struct sync_group_request *r = op->request;
     struct group *group = group_find(groups, r->group_id);
     struct group_member *member = NULL;
-    int16_t error = r->group_id.n == 0 ? KAFKA_INVALID_GROUP_ID : KAFKA_UNKNOWN_MEMBER_ID;
-    if (group != NULL)
-        error = sync_check(group, r, &member);
+    int16_t error = group_sync_check(op);
+    if (error == 0)
+        error = group == NULL ? KAFKA_UNKNOWN_MEMBER_ID : sync_check(group, r, &member);
     if (error == 0 && group->state == GROUP_PREPARING)
         error = KAFKA_REBALANCE_IN_PROGRESS;
     if (error == 0 && group->state == GROUP_EMPTY)
@@ -127,11 +151,12 @@ static bool anyone_pending_sync(const struct group *group)
     return false;
 }
 
-void group_appended(struct group *group, int16_t error, struct now now)
+void group_appended(struct group *group, uint64_t number, int16_t error, struct now now)
 {
     struct group_rebalance *note = group_rebalance_now(group);
-    if (group->state != GROUP_COMPLETING || !group->is_appending)
-        return; /* the record of an empty group or a replaced member, or a rebalance began meanwhile */
+    if (group->state != GROUP_COMPLETING || !group->is_appending || group->append_number != number)
+        return; /* the record of an empty group or a replaced member, or a rebalance began meanwhile
+                 */
     group->is_appending = false;
     if (error == 0) {
         group_state_set(group, GROUP_STABLE, now);
@@ -142,12 +167,12 @@ void group_appended(struct group *group, int16_t error, struct now now)
     }
     list_for_each(l, next, &group->members) {
         struct group_member *member = list_entry(l, struct group_member, link);
-        struct control_op *sync = member->sync;
-        member->sync = NULL;
-        if (sync == NULL)
-            continue;
-        group_session_renew(member, now);
-        group_answer_sync(group->groups, sync, error, error == 0 ? member : NULL);
+        bool is_waiting = member->sync != NULL;
+        struct control_op *sync = group_op_take(member, &member->sync);
+        if (is_waiting)
+            group_session_renew(member, now);
+        if (sync != NULL)
+            group_answer_sync(group->groups, sync, error, error == 0 ? member : NULL);
     }
     if (error != 0) {
         struct bytes none = {NULL, 0};
@@ -169,8 +194,8 @@ void group_sync_expired(struct group *group, struct now now)
         gone_n++;
         group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
     }
-    if (gone_n == 0 && group->state == GROUP_STABLE)
-        return;
+    if (gone_n == 0)
+        return; /* all have asked: only the record is still on its way */
     struct bytes none = {NULL, 0};
     group_prepare_rebalance(group, GROUP_CAUSE_NO_SYNC, NULL, none, now);
     group_join_try_complete(group, now);
@@ -205,17 +230,20 @@ void group_heartbeat(struct groups *groups, struct control_op *op, struct now no
 
 /* ── LeaveGroup ── */
 
-static int16_t leave_one(struct group *group, struct bytes member_id, struct bytes instance_id, struct bytes reason,
-                         struct now now)
+static int16_t leave_one(struct group *group, struct bytes member_id, struct bytes instance_id,
+                         struct bytes reason, struct now now)
 {
     struct group_member *member = NULL;
-    struct group_pending *pending = instance_id.ptr == NULL ? group_pending_find(group, member_id) : NULL;
+    struct group_pending *pending = group_pending_find(group, member_id);
+    if (member_id.n == 0 && instance_id.ptr == NULL)
+        return KAFKA_UNKNOWN_MEMBER_ID;
     if (pending != NULL) {
         group_pending_free(pending);
         group_join_try_complete(group, now);
         return 0;
     }
-    if (instance_id.ptr != NULL && member_id.n == 0) { /* by instance alone: an administrator (KIP-345) */
+    if (instance_id.ptr != NULL &&
+        member_id.n == 0) { /* by instance alone: an administrator (KIP-345) */
         member = group_member_by_instance(group, instance_id);
         if (member == NULL)
             return KAFKA_UNKNOWN_MEMBER_ID;
@@ -231,8 +259,9 @@ static int16_t leave_one(struct group *group, struct bytes member_id, struct byt
     return 0;
 }
 
-static void leave_many(struct group *group, struct control_op *op, const struct leave_group_request *r,
-                       struct leave_group_response *out, struct now now)
+static void leave_many(struct group *group, struct control_op *op,
+                       const struct leave_group_request *r, struct leave_group_response *out,
+                       struct now now)
 {
     int32_t n = r->members_n < 0 ? 0 : r->members_n;
     out->members = PROTO_NEW(&op->arena, leave_group_response_members, n);
@@ -244,8 +273,11 @@ static void leave_many(struct group *group, struct control_op *op, const struct 
     for (int32_t i = 0; i < n; i++) {
         out->members[i].member_id = r->members[i].member_id;
         out->members[i].group_instance_id = r->members[i].group_instance_id;
-        out->members[i].error_code =
-            leave_one(group, r->members[i].member_id, r->members[i].group_instance_id, r->members[i].reason, now);
+        out->members[i].error_code = KAFKA_UNKNOWN_MEMBER_ID;
+        if (group != NULL)
+            out->members[i].error_code =
+                leave_one(group, r->members[i].member_id, r->members[i].group_instance_id,
+                          r->members[i].reason, now);
     }
 }
 
@@ -258,10 +290,10 @@ void group_leave(struct groups *groups, struct control_op *op, struct now now)
     op->response = out;
     if (out != NULL && r->group_id.n == 0)
         out->error_code = KAFKA_INVALID_GROUP_ID;
-    else if (out != NULL && group == NULL)
-        out->error_code = KAFKA_UNKNOWN_MEMBER_ID;
     else if (out != NULL && op->api_version >= 3)
         leave_many(group, op, r, out, now);
+    else if (out != NULL && group == NULL)
+        out->error_code = KAFKA_UNKNOWN_MEMBER_ID;
     else if (out != NULL)
         out->error_code = leave_one(group, r->member_id, none, none, now);
     groups->host.answer(groups->host.context, op);
@@ -269,12 +301,14 @@ void group_leave(struct groups *groups, struct control_op *op, struct now now)
 
 /* ── commits ── */
 
-int16_t group_check_commit(struct group *group, struct bytes member_id, struct bytes instance_id, int32_t generation,
-                           struct now now)
+int16_t group_check_commit(struct group *group, struct bytes member_id, struct bytes instance_id,
+                           int32_t generation, struct now now)
 {
     struct group_member *member = NULL;
     if (generation < 0 && group->state == GROUP_EMPTY)
         return 0; /* a consumer without group management, or an administrator */
+    if (generation < 0 && member_id.n == 0 && instance_id.ptr == NULL)
+        return KAFKA_UNKNOWN_MEMBER_ID; /* while there are members only they commit */
     int16_t error = group_check_member(group, member_id, instance_id, &member);
     if (error != 0)
         return error;

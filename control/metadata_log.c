@@ -228,6 +228,16 @@ static int snapshots_load(struct metadata_log *log, struct files *files, struct 
     return e;
 }
 
+static int sync_directory(struct disk *disk, const char *directory)
+{
+    int fd = disk_open(disk, directory, DISK_READ | DISK_DIRECTORY);
+    if (fd < 0)
+        return fd;
+    int e = disk_sync(disk, fd);
+    disk_close(disk, fd);
+    return e;
+}
+
 static int write_file(struct disk *disk, const char *directory, const char *name, const char *text)
 {
     char path[DISK_PATH_MAX + 64], temporary[DISK_PATH_MAX + 72];
@@ -244,17 +254,11 @@ static int write_file(struct disk *disk, const char *directory, const char *name
     disk_close(disk, fd);
     if (e == 0)
         e = disk_rename(disk, temporary, path);
-    if (e < 0)
-        return e;
-    fd = disk_open(disk, directory, DISK_READ | DISK_DIRECTORY);
-    if (fd < 0)
-        return fd;
-    e = disk_sync(disk, fd);
-    disk_close(disk, fd);
-    return e;
+    return e < 0 ? e : sync_directory(disk, directory);
 }
 
-/* The directory and its identity; the topic id is always the same. */
+/* The directory and its identity; the topic id is always the same. Its name in the log directory is
+ * made durable even when it is there already: whoever made it may have died before that. */
 static int directory_make(struct metadata_log *log)
 {
     struct disk_stat stat;
@@ -262,6 +266,11 @@ static int directory_make(struct metadata_log *log)
     int e = disk_make_directory(log->disk, log->directory);
     log->is_new = e == 0;
     if (e < 0 && e != E_EXISTS)
+        return e;
+    snprintf(path, sizeof path, "%.*s", (int)(strrchr(log->directory, '/') - log->directory),
+             log->directory);
+    e = sync_directory(log->disk, path);
+    if (e < 0)
         return e;
     snprintf(path, sizeof path, "%s/partition.metadata", log->directory);
     e = disk_stat(log->disk, path, &stat);
@@ -372,12 +381,7 @@ static int first_segment_make(struct metadata_log *log, int64_t base)
     log->pos = 0;
     if (log->fd < 0)
         return log->fd;
-    int fd = disk_open(log->disk, log->directory, DISK_READ | DISK_DIRECTORY);
-    if (fd < 0)
-        return fd;
-    int e = disk_sync(log->disk, fd);
-    disk_close(log->disk, fd);
-    return e;
+    return sync_directory(log->disk, log->directory);
 }
 
 int metadata_log_open(struct metadata_log *log, struct disk *disk, const char *store,

@@ -57,8 +57,9 @@ static int block_take(struct control *c)
 enum verdict init_producer_id_run(struct control *c, struct control_op *op)
 {
     const struct init_producer_id_request *request = op->request;
-    struct init_producer_id_response *response =
-        PROTO_NEW(&op->arena, init_producer_id_response, 1);
+    struct init_producer_id_response *response = op->response; /* of an earlier try */
+    if (response == NULL)
+        response = PROTO_NEW(&op->arena, init_producer_id_response, 1);
     if (response == NULL)
         return VERDICT_CLOSE;
     op->response = response;

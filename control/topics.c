@@ -488,6 +488,30 @@ static uint32_t missing_names(const struct control *c, const struct metadata_req
     return n;
 }
 
+/* FindCoordinator of a group while there is no __consumer_offsets: it is made, and the answer (any
+ * pointer; the worker says COORDINATOR_NOT_AVAILABLE) leaves when it is there. */
+enum verdict find_coordinator_run(struct control *c, struct control_op *op)
+{
+    struct bytes name = bytes_of_string("__consumer_offsets");
+    struct uuid *ids = arena_array(&op->arena, 1, sizeof *ids);
+    uint32_t ids_n = 0;
+    op->response = ids;
+    if (ids == NULL)
+        return VERDICT_CLOSE;
+    if (state_topic_by_name(&c->state, name) != NULL)
+        return VERDICT_DONE;
+    if (topic_list_reserve(&c->created, 1) < 0)
+        return VERDICT_AGAIN;
+    records_begin(&c->records, c->now.wall_ms);
+    auto_create_one(c, name, ids, &ids_n, &op->arena);
+    int e = ids_n == 0 ? 0 : control_commit(c);
+    if (e == E_AGAIN)
+        return VERDICT_AGAIN;
+    if (e == 0)
+        topics_created(c, ids, ids_n);
+    return VERDICT_DONE;
+}
+
 enum verdict auto_create_run(struct control *c, struct control_op *op)
 {
     const struct metadata_request *request = op->request;

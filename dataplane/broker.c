@@ -15,7 +15,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-enum { CHECK_WHY_MAX = 384 };
+enum {
+    CHECK_WHY_MAX = 384,
+    RECOVERY_BYTES_MAX = 256 << 20, /* per worker: what a start after a crash has to scan */
+};
 
 printf_like(3, 4) nodiscard static int refuse(struct broker *b, int error, const char *format, ...)
 {
@@ -184,6 +187,16 @@ static void store_settings(const struct broker *b, struct store_config *s)
             positive(config_int(b->config, "log.initial.task.delay.ms")) * NS_PER_MS,
         .retention_ns =
             positive(config_int(b->config, "log.retention.check.interval.ms")) * NS_PER_MS,
+        .recovery_point_ns =
+            positive(config_int(b->config, "log.flush.offset.checkpoint.interval.ms")) * NS_PER_MS,
+        .log_start_ns =
+            positive(config_int(b->config, "log.flush.start.offset.checkpoint.interval.ms")) *
+            NS_PER_MS,
+        .high_ns =
+            positive(config_int(b->config, "replica.high.watermark.checkpoint.interval.ms")) *
+            NS_PER_MS,
+        .min_free_bytes = positive(config_int(b->config, "storage.min.free.bytes")),
+        .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .tail_bytes_max = bounds_tail_bytes(&b->bounds),
     };
     memcpy(s->directory, b->log_directory, sizeof s->directory);
@@ -205,6 +218,8 @@ nodiscard static int boot_control(struct broker *b)
     store_settings(b, &c->store);
     c->store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
     c->store.open_files_max = 64;
+    /* Apache Kafka keeps the metadata log out of the checkpoints. */
+    c->store.recovery_point_ns = c->store.log_start_ns = c->store.high_ns = 0;
     memcpy(c->listeners, b->listeners, sizeof c->listeners);
     b->views.workers_n = b->workers_n;
     rc = control_init(&b->control, c, &b->views, b->control_io, b->seams.disk, &b->control_pages,
@@ -235,6 +250,23 @@ nodiscard static int boot_stores(struct broker *b)
     return 0;
 }
 
+/* The files helper keeps the checkpoint files from here on. After a crash a log may end before the
+ * recovery point on the disk: that one is written anew before anything is appended. */
+nodiscard static int boot_checkpoints(struct broker *b)
+{
+    struct checkpoints *checkpoints = checkpoints_new();
+    int rc = checkpoints == NULL ? E_NO_MEMORY : 0;
+
+    for (uint8_t i = 0; rc == 0 && i < b->workers_n; i++)
+        rc = store_checkpoints_fill(b->workers[i]->store, checkpoints);
+    if (rc == 0)
+        rc = helper_checkpoints(b->files, b->log_directory, checkpoints,
+                                !b->is_clean || b->recovery.logs_cut_n > 0);
+    if (rc != 0)
+        checkpoints_free(checkpoints);
+    return rc;
+}
+
 nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64_t, uint64_t))
 {
     struct store *stores[BROKER_WORKERS_MAX];
@@ -252,6 +284,9 @@ nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64
     if (rc != 0)
         return refuse(b, rc, "the partition logs in %s cannot be opened: %s", b->log_directory,
                       error_text(rc));
+    rc = boot_checkpoints(b);
+    if (rc != 0)
+        return refuse(b, rc, "the checkpoint files in %s: %s", b->log_directory, error_text(rc));
     b->has_open_logs = true;
     return 0;
 }
@@ -379,7 +414,7 @@ void broker_thread_name(const struct broker *b, uint8_t thread, char *to, size_t
 
 int broker_turn(struct broker *b, uint8_t thread, struct now now)
 {
-    enum { HELPER_JOBS_PER_TURN = 16 };
+    enum { HELPER_JOBS_PER_TURN = 128 };
 
     thread_self = broker_self(b, thread);
     if (thread < b->workers_n)

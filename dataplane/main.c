@@ -317,7 +317,9 @@ static int run(const struct options *o, const struct config *config)
     printf("millraced " MILLRACE_VERSION ": Kafka protocol 4.3\n");
     config_report(config, stdout);
     fflush(stdout);
-    rc = broker_boot(b, config, &seams, progress_print);
+    rc = metrics_check(config, b->why, sizeof b->why);
+    if (rc == 0)
+        rc = broker_boot(b, config, &seams, progress_print);
     if (rc != 0) {
         fprintf(stderr, "millraced: %s\n", b->why);
         free(b);

@@ -14,11 +14,13 @@
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "proto.h"
 
-enum { ADDRESS_MAX = 128, STUCK_S = 5, API_PRODUCE = 0, API_FETCH = 1 };
+enum { ADDRESS_MAX = 128, STUCK_S = 5, ASK_WAIT_MS = 2000, API_PRODUCE = 0, API_FETCH = 1 };
 
 /* Owner: main; the fields after `daemon` the HTTP thread. */
 struct metrics {
@@ -266,6 +268,69 @@ static unsigned health_write(struct metrics *m, FILE *to)
     return status;
 }
 
+/* ── groups ── */
+
+/* What control says about a group's rebalances: one question at a time, on this thread. NULL: it
+ * has not answered in time. */
+static char *ask_wait(struct metrics *m, struct bytes name, bool *is_known)
+{
+    struct ask *ask = control_ask(m->broker->control);
+    struct post *post = broker_post(m->broker, broker_control_thread(m->broker));
+    uint64_t one = 1;
+    char *answer = NULL;
+    uint8_t state = atomic_load_explicit(&ask->state, memory_order_acquire);
+
+    if (state == ASK_ANSWERED) /* of a question that was given up */
+        free(ask->answer);
+    if (state != ASK_ASKED) {
+        memcpy(ask->name, name.ptr, name.n);
+        ask->name_n = name.n;
+        ask->answer = NULL;
+        atomic_store_explicit(&ask->state, ASK_ASKED, memory_order_release);
+    }
+    if (post->event_fd >= 0 && write(post->event_fd, &one, sizeof one) < 0)
+        one = 0; /* the descriptor is full: control is awake */
+    for (int i = 0; i < ASK_WAIT_MS; i++) {
+        if (atomic_load_explicit(&ask->state, memory_order_acquire) == ASK_ANSWERED)
+            break;
+        poll(NULL, 0, 1);
+    }
+    *is_known = atomic_load_explicit(&ask->state, memory_order_acquire) == ASK_ANSWERED &&
+                state != ASK_ASKED;
+    if (!*is_known)
+        return NULL;
+    answer = ask->answer;
+    ask->answer = NULL;
+    atomic_store_explicit(&ask->state, ASK_IDLE, memory_order_release);
+    return answer;
+}
+
+/* The group of "/groups/<id>/rebalances"; ptr NULL for any other path. */
+static struct bytes group_of(const char *url)
+{
+    static const char head[] = "/groups/", tail[] = "/rebalances";
+    size_t n = strlen(url), ends = sizeof head - 1 + sizeof tail - 1;
+
+    if (n < ends || n - ends > ASK_NAME_MAX || strncmp(url, head, sizeof head - 1) != 0 ||
+        strcmp(url + n - (sizeof tail - 1), tail) != 0)
+        return (struct bytes){NULL, 0};
+    return bytes_of(url + sizeof head - 1, n - ends);
+}
+
+static unsigned group_write(struct metrics *m, struct bytes name, FILE *to)
+{
+    bool is_known;
+    char *answer = ask_wait(m, name, &is_known);
+
+    if (answer != NULL) {
+        fputs(answer, to);
+        free(answer);
+        return MHD_HTTP_OK;
+    }
+    fputs(is_known ? "no such group\n" : "control does not answer\n", to);
+    return is_known ? MHD_HTTP_NOT_FOUND : MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
 /* ── HTTP ── */
 
 static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, char *text,
@@ -307,9 +372,11 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
         metrics_write(m->broker, m->version, to);
     } else if (strcmp(url, "/healthz") == 0) {
         status = health_write(m, to);
+    } else if (group_of(url).ptr != NULL) {
+        status = group_write(m, group_of(url), to);
     } else {
         status = MHD_HTTP_NOT_FOUND;
-        fprintf(to, "here are /metrics and /healthz\n");
+        fprintf(to, "here are /metrics, /healthz and /groups/NAME/rebalances\n");
     }
     if (fclose(to) != 0) {
         free(text);
@@ -364,6 +431,37 @@ nodiscard static int metrics_listen(struct metrics *m)
     return m->daemon != NULL ? 0 : E_IN_USE;
 }
 
+static int metrics_refuse(const char *address, int rc, char *why, size_t why_n)
+{
+    snprintf(why, why_n, "admin.listeners=%s: %s", address,
+             rc == E_INVALID ? "not HOST:PORT with a numeric host"
+                             : "the address is in use or not ours; choose another, or leave it "
+                               "empty to serve no metrics");
+    return rc;
+}
+
+int metrics_check(const struct config *config, char *why, size_t why_n)
+{
+    const char *address = config_string(config, "admin.listeners");
+    struct sockaddr_storage at;
+    int rc = 0, one = 1;
+
+    if (address == NULL || address[0] == 0 || !config_is_set(config, "admin.listeners"))
+        return 0;
+    if (!address_parse(address, &at))
+        return metrics_refuse(address, E_INVALID, why, why_n);
+    int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return metrics_refuse(address, E_DENIED, why, why_n);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)&at,
+             at.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                      : sizeof(struct sockaddr_in)) != 0)
+        rc = metrics_refuse(address, E_IN_USE, why, why_n);
+    close(fd);
+    return rc;
+}
+
 int metrics_open(struct metrics **out, struct broker *b, const char *version, char *why,
                  size_t why_n)
 {
@@ -386,11 +484,8 @@ int metrics_open(struct metrics **out, struct broker *b, const char *version, ch
         *out = m;
         return 0;
     }
-    snprintf(why, why_n, "admin.listeners=%s: %s", address,
-             rc == E_INVALID ? "not HOST:PORT with a numeric host"
-                             : "the address is in use or not ours");
     free(m);
-    return rc;
+    return metrics_refuse(address, rc, why, why_n);
 }
 
 void metrics_close(struct metrics *m)

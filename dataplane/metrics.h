@@ -1,5 +1,5 @@
 /*
- * metrics.h - /metrics and /healthz over HTTP, on admin.listeners.
+ * metrics.h - /metrics, /healthz and /groups/NAME/rebalances over HTTP, on admin.listeners.
  *
  * Owner: main; requests are answered by the HTTP library's own thread, which only reads: struct
  * stats and histograms of each thread (relaxed), and the settings, which do not change what it
@@ -35,6 +35,9 @@ static inline uint32_t metrics_series_max(uint32_t workers_n)
 
 struct metrics;
 
+/* Before anything is touched: an address of admin.listeners that was set and cannot be had is
+ * refused. */
+nodiscard int metrics_check(const struct config *config, char *why, size_t why_n);
 /* Serves admin.listeners; *out is NULL when that is empty. An address that was not set explicitly
  * and is taken is left out (metrics_print says so); one that was set is an error, with one line in
  * `why`. */

@@ -48,6 +48,9 @@ static void worker_mail(struct worker *w, struct mail *mail)
     case MAIL_QUERY:
     case MAIL_REQUEST: kafka_mail(w->kafka, w->view, mail, w->now); return;
     case MAIL_LOG: worker_log_order(w, container_of(mail, struct log_op, mail)); return;
+    case MAIL_CANCEL: kafka_mail(w->kafka, w->view, mail, w->now); return;
+    case MAIL_COMMIT:
+    case MAIL_LOAD: internal_mail(&w->internal, mail, w->now); return;
     case MAIL_FILE:
     case MAIL_BULK: store_mail(w->store, mail, w->now); return;
     case MAIL_STOP:
@@ -82,6 +85,7 @@ int worker_turn(struct worker *w, struct now now)
     n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
 
     w->view = view_load(w->views, w->number);
+    n += internal_turn(&w->internal, now);
     n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
 
     n += store_flush(w->store, now);      /* out: one write per dirty log       */
@@ -103,7 +107,8 @@ void worker_stop(struct worker *w, uint64_t deadline_ns)
 
 bool worker_is_quiet(const struct worker *w)
 {
-    return conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) && store_is_quiet(w->store);
+    return conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) &&
+           internal_is_quiet(&w->internal) && store_is_quiet(w->store);
 }
 
 /* ── the tick: housekeeping and counters ── */
@@ -124,6 +129,10 @@ static void worker_copy_store(struct worker *w)
     stats_set(&w->stats, STAT_ROLLS, s->rolls);
     stats_set(&w->stats, STAT_LOGS, s->logs_n);
     stats_set(&w->stats, STAT_LOGS_FAILED, s->logs_failed_n);
+    stats_set(&w->stats, STAT_LOGS_FULL, s->logs_full_n);
+    stats_set(&w->stats, STAT_DISK_FREE_BYTES, s->free_bytes);
+    stats_set(&w->stats, STAT_DISK_IS_LOW, s->is_low);
+    stats_set(&w->stats, STAT_CHECKPOINT_ERRORS, s->checkpoint_errors);
     stats_set(&w->stats, STAT_FILES_OPEN, s->files_open_n);
     stats_set(&w->stats, STAT_STORAGE_PAGES_BYTES, w->log_pages.used_bytes);
 }
@@ -149,6 +158,22 @@ static const char *conn_end_text(int end)
     return texts[end];
 }
 
+static void worker_report_space(struct worker *w, const struct store_stats *s)
+{
+    bool is_short = s->is_low || s->logs_full_n > 0;
+
+    if (is_short)
+        diag_write(&w->diag, w->now, DIAG_DISK_FULL, NULL, (int64_t)(s->free_bytes >> 20),
+                   (int64_t)s->logs_full_n);
+    else if (w->is_disk_short)
+        diag_write(&w->diag, w->now, DIAG_DISK_SPACE_BACK, NULL, (int64_t)(s->free_bytes >> 20), 0);
+    w->is_disk_short = is_short;
+    if (s->checkpoint_errors > w->checkpoint_errors_seen)
+        diag_write(&w->diag, w->now, DIAG_CHECKPOINT_FAILED, NULL,
+                   (int64_t)(s->checkpoint_errors - w->checkpoint_errors_seen), 0);
+    w->checkpoint_errors_seen = s->checkpoint_errors;
+}
+
 /* What an operator should know of the last second: one event per cause, with how often. */
 static void worker_report(struct worker *w)
 {
@@ -159,6 +184,7 @@ static void worker_report(struct worker *w)
         diag_write(&w->diag, w->now, DIAG_LOG_FAILED, NULL,
                    (int64_t)(s->logs_failed_n - w->failed_logs_seen), 0);
     w->failed_logs_seen = s->logs_failed_n;
+    worker_report_space(w, s);
     for (int i = 1; i < ERRORS_N; i++) {
         if (s->refused[i] > w->refused_seen[i] && i != -E_AGAIN)
             diag_write(&w->diag, w->now, DIAG_APPENDS_REFUSED, error_text(-i),
@@ -191,6 +217,7 @@ static void worker_tick(struct timer *timer, struct now now)
 void worker_begin(struct worker *w, struct now now)
 {
     w->now = now;
+    internal_init(&w->internal, w->store, &w->post);
     timer_init(&w->tick, worker_tick);
     timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);
 }

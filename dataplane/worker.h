@@ -10,6 +10,7 @@
 
 #include "conn.h"
 #include "diag.h"
+#include "internal.h"
 #include "kafka.h"
 #include "mail.h"
 #include "prng.h"
@@ -40,6 +41,7 @@ struct worker {
     struct conns *conns;
     struct store *store;
     struct kafka *kafka;
+    struct internal internal; /* what control asks of the logs here */
     struct prng prng;
     struct stats stats;
     struct diag diag;
@@ -48,6 +50,8 @@ struct worker {
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
     uint64_t failed_logs_seen;
+    uint64_t checkpoint_errors_seen;
+    bool is_disk_short; /* told */
     uint32_t report_ticks_n;
 };
 

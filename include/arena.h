@@ -3,8 +3,9 @@
  *
  * Owner: whoever holds the request. Two sources of chunks:
  *   pages  a worker's struct pages: only that worker grows or ends the arena (checked with own()).
- *   heap   pages == NULL: chunks from malloc. For what control builds and a worker reads and ends: answers of
- *          control's requests travel with their arena by mail. The only heap use allowed after boot.
+ *   heap   pages == NULL: chunks from malloc. For what control builds and a worker reads and ends:
+ * answers of control's requests travel with their arena by mail. The only heap use allowed after
+ * boot.
  *
  * Bytes are zeroed on allocation, because decoders and encoders rely on "absent means zero".
  */
@@ -27,7 +28,8 @@ struct arena {
     uint64_t bytes_max;  /* bound on used_bytes: hostile input ends here             */
 };
 
-static inline void arena_init(struct arena *a, struct pages *pages, const void *owner, uint64_t bytes_max)
+static inline void arena_init(struct arena *a, struct pages *pages, const void *owner,
+                              uint64_t bytes_max)
 {
     *a = (struct arena){.pages = pages, .owner = owner, .bytes_max = bytes_max};
     list_init(&a->chunks);
@@ -70,13 +72,23 @@ static inline bool arena_grow_pages(struct arena *a, uint32_t size)
     return true;
 }
 
-/* A new chunk with room for n bytes: 4 KiB first, then 64 KiB, 2 MiB for what needs it. */
+/* The most one allocation may be: what a page block holds, or with the heap all that the arena may
+ * hold. */
+static inline uint64_t arena_piece_max(const struct arena *a)
+{
+    return a->pages != NULL ? PAGE_BLOCK : min_u64(a->bytes_max, INT32_MAX);
+}
+
+/* A new chunk with room for n bytes: 4 KiB first, then 64 KiB, 2 MiB for what needs it; from the
+ * heap also one chunk of its own for what is larger. */
 static inline bool arena_grow(struct arena *a, uint64_t n)
 {
     uint32_t size = list_is_empty(&a->chunks) && n <= PAGE_SMALL ? PAGE_SMALL : PAGE_LARGE;
     if (n > PAGE_LARGE)
         size = PAGE_BLOCK;
-    if (n > PAGE_BLOCK || a->used_bytes + size > a->bytes_max)
+    if (n > PAGE_BLOCK && a->pages == NULL)
+        size = (uint32_t)align_up(n, PAGE_SMALL);
+    if (n > arena_piece_max(a) || a->used_bytes + size > a->bytes_max)
         return false;
     if (!(a->pages != NULL ? arena_grow_pages(a, size) : arena_grow_heap(a, size)))
         return false;
@@ -85,10 +97,11 @@ static inline bool arena_grow(struct arena *a, uint64_t n)
     return true;
 }
 
-/* n bytes, 8-aligned, contiguous, not zeroed; NULL when the bound or the pages are used up, or n > 2 MiB. */
+/* n bytes, 8-aligned, contiguous, not zeroed; NULL when the bound or the pages are used up, or n is
+ * beyond arena_piece_max. */
 static inline void *arena_alloc_raw(struct arena *a, uint64_t n)
 {
-    if (unlikely(n > PAGE_BLOCK))
+    if (unlikely(n > arena_piece_max(a)))
         return NULL;
     n = align_up(n == 0 ? 1 : n, ARENA_ALIGN);
     if (unlikely(n > (uint64_t)(a->end - a->at)) && !arena_grow(a, n))

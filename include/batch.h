@@ -43,7 +43,7 @@ enum {
 /* A decoded header. */
 struct batch {
     int64_t base_offset;
-    uint32_t bytes;              /* the whole batch: batchLength + 12 */
+    uint32_t bytes; /* the whole batch: batchLength + 12 */
     int32_t leader_epoch;
     uint32_t crc;
     int16_t attributes;
@@ -107,8 +107,8 @@ struct record_walk {
     const struct log_config *config;
     int64_t base_timestamp;
     int64_t wall_ms;
-    int64_t max_timestamp;      /* out: largest seen */
-    int32_t records_n;          /* whole records so far */
+    int64_t max_timestamp; /* out: largest seen */
+    int32_t records_n;     /* whole records so far */
     bool need_keys;
     int error;
     int32_t bad_record_at;
@@ -129,8 +129,8 @@ void record_walk_reason(const struct record_walk *w, const struct log_id *id,
 struct record {
     int64_t timestamp_delta;
     int32_t offset_delta;
-    struct bytes key, value;    /* ptr NULL = null */
-    struct bytes headers;       /* undecoded: count and pairs */
+    struct bytes key, value; /* ptr NULL = null */
+    struct bytes headers;    /* undecoded: count and pairs */
     uint8_t attributes;
 };
 nodiscard int record_next(struct bytes records, uint32_t *at, struct record *out);

@@ -4,7 +4,8 @@
  * Owner: immutable (pure functions).
  *
  * Stored and wire structs are read and written field by field with these, never cast.
- * Source: Kafka protocol guide, "Protocol primitive types"; varint is zig-zag LEB128, uvarint plain LEB128.
+ * Source: Kafka protocol guide, "Protocol primitive types"; varint is zig-zag LEB128, uvarint plain
+ * LEB128.
  */
 #ifndef MILLRACE_BYTES_H
 #define MILLRACE_BYTES_H
@@ -93,8 +94,9 @@ static inline void store_u64(void *p, uint64_t v)
 
 enum { VARINT_BYTES_MAX = 10 };
 
-/* Reads a uvarint of at most `bytes_max` (5 or 10) bytes from [p, end). Returns its length in bytes, 0 when
- * the input ends inside it, -1 when it is longer than bytes_max or does not fit 64 bits. */
+/* Reads a uvarint of at most `bytes_max` (5 or 10) bytes from [p, end). Returns its length in
+ * bytes, 0 when the input ends inside it, -1 when it is longer than bytes_max or does not fit 64
+ * bits. */
 static inline int load_uvarint(const uint8_t *p, const uint8_t *end, int bytes_max, uint64_t *v)
 {
     uint64_t out = 0;

@@ -17,14 +17,15 @@
 #include "base.h"
 
 /* The thread struct the running thread stands for; NULL at boot. In the simulator, which runs every
- * thread's turns in one thread, it is set before each turn. The only thread-local of the program. */
+ * thread's turns in one thread, it is set before each turn. The only thread-local of the program.
+ */
 extern _Thread_local const void *thread_self;
 
 /* Prints file, line, function and the condition, then aborts. Never returns. */
-_Noreturn void check_failed(const char *file, int line, const char *function, const char *condition);
+_Noreturn void check_failed(const char *file, int line, const char *function,
+                            const char *condition);
 
-#define check(x) \
-    (likely(x) ? (void)0 : check_failed(__FILE__, __LINE__, __func__, #x))
+#define check(x) (likely(x) ? (void)0 : check_failed(__FILE__, __LINE__, __func__, #x))
 
 #ifdef MILLRACE_SLOW_CHECKS
 #define check_slow(x) check(x)

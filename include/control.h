@@ -86,6 +86,68 @@ struct log_op {
     void *inside[4];
 };
 
+/* control -> home worker: appends one batch to an internal partition and answers when it is as safe
+ * as acks=all (PLOG_HIGH). Owner: control; the worker while it has it. `batch` stays until the
+ * answer. */
+struct commit_op {
+    struct mail mail; /* MAIL_COMMIT */
+    struct uuid topic_id;
+    int32_t partition;
+    const uint8_t *batch; /* one whole batch, made by batch_builder */
+    uint32_t bytes;
+    int error;           /* out: 0, or why nothing, or not surely something, was appended */
+    int64_t base_offset; /* out */
+    struct {             /* the home's */
+        struct internal *at;
+        struct list link;
+        struct slice slice;
+        struct plog_wait wait;
+    } home;
+};
+
+/* control -> home worker: copies whole batches from `offset` on into `buffer`. With error
+ * E_TOO_LARGE the next batch needs `bytes`. Nothing more is there when it comes back with error 0
+ * and bytes 0. Owner: control; the worker while it has it. */
+struct load_op {
+    struct mail mail; /* MAIL_LOAD */
+    struct uuid topic_id;
+    int32_t partition;
+    int64_t offset;
+    uint8_t *buffer;
+    uint32_t bytes_max;
+    uint32_t bytes; /* out */
+    int error;      /* out */
+    struct {        /* the home's */
+        struct internal *at;
+        struct read read;
+    } home;
+};
+
+/* worker -> control: nobody waits for the answer of `op` any more; it comes back at once when it
+ * would have waited for other members of a group. Owner: the worker that sent `op`. */
+struct cancel_op {
+    struct mail mail; /* MAIL_CANCEL */
+    struct control_op *op;
+};
+
+/* What another thread (the admin listener's) asks of control: one question at a time, text in, text
+ * out.
+ *
+ *   ASK_IDLE ──asker──► ASK_ASKED ──control──► ASK_ANSWERED ──asker──► ASK_IDLE
+ *
+ * Each store is a release, each load an acquire, so whoever sees a state sees what belongs to it.
+ * An asker that gives up leaves ASK_ASKED behind and finds the slot taken until control has been
+ * there. Owner: by state. */
+enum ask_state { ASK_IDLE, ASK_ASKED, ASK_ANSWERED };
+enum { ASK_NAME_MAX = 256 };
+struct ask {
+    _Atomic uint8_t state;
+    char name[ASK_NAME_MAX]; /* of the group */
+    uint32_t name_n;
+    char *answer; /* heap, JSON; the asker's; NULL: no such group, or no memory */
+};
+struct ask *control_ask(struct control *control);
+
 /* Pure: is `name` a legal topic name (Kafka Topic.java)? NULL, or what is wrong with it (static
  * text form in `why`, as Kafka words it). */
 const char *topic_name_fault(struct bytes name, char *why, size_t why_n);

@@ -32,7 +32,8 @@ static inline const char *error_text(int e)
     return e <= 0 && e > -(int)ERRORS_N ? texts[-e] : "unknown error";
 }
 
-/* The Kafka error code a client is answered with (-1 UNKNOWN_SERVER_ERROR when there is no better). */
+/* The Kafka error code a client is answered with (-1 UNKNOWN_SERVER_ERROR when there is no better).
+ */
 static inline int16_t error_kafka(int e)
 {
     static const int16_t codes[] = {

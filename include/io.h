@@ -1,19 +1,22 @@
 /*
- * io.h - the asynchronous seam: what a thread asks of the kernel and hears back about in a later turn.
+ * io.h - the asynchronous seam: what a thread asks of the kernel and hears back about in a later
+ * turn.
  *
- * Owner: the thread that owns the struct io (a worker, or control). Implemented by dataplane/uring.c (io_uring)
- * and, for the disk kinds, by tests/sim/sim_disk.c.
+ * Owner: the thread that owns the struct io (a worker, or control). Implemented by
+ * dataplane/uring.c (io_uring) and, for the disk kinds, by tests/sim/sim_disk.c.
  *
- * An op is embedded in its subject and belongs to the io from io_submit to its `done`. io_poll calls `done`
- * of what completed; done may submit again. result is what the kernel said: bytes (>= 0) or a negative errno;
- * the callee turns that into an error of ours on the spot (error_from_errno).
+ * An op is embedded in its subject and belongs to the io from io_submit to its `done`. io_poll
+ * calls `done` of what completed; done may submit again. result is what the kernel said: bytes (>=
+ * 0) or a negative errno; the callee turns that into an error of ours on the spot
+ * (error_from_errno).
  *
- * Short transfers: IO_READ, IO_WRITE and IO_SEND may complete with fewer bytes than asked; the subject goes on.
- * A failed IO_SYNC is never repeated by anyone: the log it stands for fails.
+ * Short transfers: IO_READ, IO_WRITE and IO_SEND may complete with fewer bytes than asked; the
+ * subject goes on. A failed IO_SYNC is never repeated by anyone: the log it stands for fails.
  *
- * Multishot kinds (IO_ACCEPT, IO_RECV, IO_POLL) may end at any completion, also a good one: is_last says so and
- * the subject submits again if it still wants news. IO_RECV with result 0 is the peer's end; -ENOBUFS means
- * that all provided buffers are lent out: submit again when some came back (io_buffer_give).
+ * Multishot kinds (IO_ACCEPT, IO_RECV, IO_POLL) may end at any completion, also a good one: is_last
+ * says so and the subject submits again if it still wants news. IO_RECV with result 0 is the peer's
+ * end; -ENOBUFS means that all provided buffers are lent out: submit again when some came back
+ * (io_buffer_give).
  */
 #ifndef MILLRACE_IO_H
 #define MILLRACE_IO_H
@@ -24,49 +27,53 @@
 #include "list.h"
 
 enum io_kind {
-    IO_READ,   /* fd, iov, iov_n, pos                                                                */
-    IO_WRITE,  /* fd, iov, iov_n, pos                                                                */
-    IO_SYNC,   /* fd: fdatasync; durable are all writes that completed before the submit              */
-    IO_ACCEPT, /* fd: multishot; result = the new socket, is_last false while more may come           */
+    IO_READ,   /* fd, iov, iov_n, pos   */
+    IO_WRITE,  /* fd, iov, iov_n, pos  */
+    IO_SYNC,   /* fd: fdatasync; durable are all writes that completed before the submit   */
+    IO_ACCEPT, /* fd: multishot; result = the new socket, is_last false while more may come */
     IO_RECV,   /* fd: multishot into the io's provided buffers, buffer_at tells which; or, with
                   iov_n = 1, once into iov[0]                                                     */
-    IO_SEND,   /* fd, iov, iov_n <= IOV_MAX: sendmsg, MSG_NOSIGNAL                                    */
-    IO_POLL,   /* fd: multishot readability (an event descriptor)                                     */
-    IO_CANCEL, /* target: the op to cancel; both ops complete (target with -ECANCELED)                */
-    IO_CLOSE,  /* fd                                                                                  */
+    IO_SEND,   /* fd, iov, iov_n <= IOV_MAX: sendmsg, MSG_NOSIGNAL   */
+    IO_POLL,   /* fd: multishot readability (an event descriptor)   */
+    IO_CANCEL, /* target: the op to cancel; both ops complete (target with -ECANCELED) */
+    IO_CLOSE,  /* fd  */
 };
 
 /* Owner: the subject; the io between submit and done. */
 struct io_op {
     struct list link;
-    uint8_t kind;        /* enum io_kind                                              */
-    bool is_busy;        /* between submit and the last done                          */
-    bool is_last;        /* result: no further done of this op will come              */
+    uint8_t kind; /* enum io_kind                                              */
+    bool is_busy; /* between submit and the last done                          */
+    bool is_last; /* result: no further done of this op will come              */
     int fd;
-    uint64_t pos;        /* byte position in the file                                 */
-    struct iovec *iov;   /* stays the subject's until done                            */
+    uint64_t pos;      /* byte position in the file                                 */
+    struct iovec *iov; /* stays the subject's until done                            */
     uint32_t iov_n;
     int32_t result;
-    uint32_t buffer_at;  /* result of IO_RECV: index of the provided buffer           */
+    uint32_t buffer_at; /* result of IO_RECV: index of the provided buffer           */
     struct io_op *target;
     void (*done)(struct io_op *op);
 };
 
 struct io;
 struct io_functions {
-    void (*submit)(struct io *io, struct io_op *op);    /* queue it; the kernel sees it at the next poll or wait  */
-    int (*poll)(struct io *io);                         /* give to the kernel, take completions, call done; n     */
-    int (*wait)(struct io *io, uint64_t ns_max);        /* like poll, but sleeps until something completes or ns  */
+    void (*submit)(struct io *io,
+                   struct io_op *op); /* queue it; the kernel sees it at the next poll or wait  */
+    int (*poll)(struct io *io);       /* give to the kernel, take completions, call done; n     */
+    int (*wait)(struct io *io,
+                uint64_t ns_max); /* like poll, but sleeps until something completes or ns  */
     /* The provided buffers of IO_RECV; NULL where there is no network. */
-    int (*buffers_open)(struct io *io, uint32_t n, uint32_t bytes); /* once, at boot; n a power of two. 0 or E_    */
-    void (*buffer_give)(struct io *io, uint32_t at);    /* the kernel may fill buffer `at` again                  */
+    int (*buffers_open)(struct io *io, uint32_t n,
+                        uint32_t bytes); /* once, at boot; n a power of two. 0 or E_    */
+    void (*buffer_give)(struct io *io, uint32_t at); /* the kernel may fill buffer `at` again */
 };
 
 /* Owner: its thread. */
 struct io {
     const struct io_functions *functions;
-    uint32_t under_way;    /* ops between submit and their last done */
-    uint8_t *buffers;      /* buffers_n provided buffers of buffer_bytes each; NULL before buffers_open */
+    uint32_t under_way; /* ops between submit and their last done */
+    uint8_t
+        *buffers; /* buffers_n provided buffers of buffer_bytes each; NULL before buffers_open */
     uint32_t buffers_n;
     uint32_t buffer_bytes;
 };

@@ -14,15 +14,15 @@
 #include "view.h"
 
 /* Where a request's time goes; stamped in this order, 0 = did not happen (design 1.5). */
-#define STAGES(STAGE)                                                          \
-    STAGE(FIRST_BYTE,  "the first byte of the frame had arrived")              \
-    STAGE(COMPLETE,    "the frame was complete")                               \
-    STAGE(STARTED,     "its turn came: header read, body decoded")             \
-    STAGE(PLACED,      "all batches placed in the tail, or all reads made")    \
-    STAGE(MAILED,      "the last operation came back from another thread")     \
-    STAGE(WRITTEN,     "the appends were written")                             \
-    STAGE(FLUSHED,     "the appends were durable")                             \
-    STAGE(READY,       "the answer was ready")                                 \
+#define STAGES(STAGE)                                                  \
+    STAGE(FIRST_BYTE, "the first byte of the frame had arrived")       \
+    STAGE(COMPLETE, "the frame was complete")                          \
+    STAGE(STARTED, "its turn came: header read, body decoded")         \
+    STAGE(PLACED, "all batches placed in the tail, or all reads made") \
+    STAGE(MAILED, "the last operation came back from another thread")  \
+    STAGE(WRITTEN, "the appends were written")                         \
+    STAGE(FLUSHED, "the appends were durable")                         \
+    STAGE(READY, "the answer was ready")                               \
     STAGE(SENT,        "the answer was handed to the transport whole")
 
 enum stage {
@@ -34,7 +34,7 @@ enum stage {
 
 /* Limits, copied at kafka_init. */
 struct kafka_config {
-    uint8_t worker;                 /* this worker's number */
+    uint8_t worker; /* this worker's number */
     uint8_t workers_n;
     uint8_t control_thread;
     uint64_t frame_bytes_max;       /* socket.request.max.bytes */
@@ -56,8 +56,9 @@ nodiscard int kafka_init(struct kafka **out, const struct kafka_config *config, 
                          struct post *post, struct prng *prng, struct stats *stats);
 void kafka_fini(struct kafka *kafka);
 
-/* "Decide": ready connections -> frames -> requests -> handlers, at most requests_per_turn, and goes
- * on with answers whose encoding was cut off by the turn's budget. Returns how much was done. */
+/* "Decide": ready connections -> frames -> requests -> handlers, at most requests_per_turn, and
+ * goes on with answers whose encoding was cut off by the turn's budget. Returns how much was done.
+ */
 int kafka_turn(struct kafka *kafka, const struct view *view, struct now now);
 
 /* An operation of the kinds APPEND, READ, RELEASE, QUERY arrived, or a REQUEST came back. */

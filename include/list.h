@@ -80,7 +80,8 @@ static inline void list_splice(struct list *to, struct list *from)
 #define list_first(head, type, member) \
     (list_is_empty(head) ? NULL : list_entry((head)->next, type, member))
 /* `next_` is a scratch struct list * of the caller: the current node may be deleted in the body. */
-#define list_for_each(node, next_, head) \
-    for (struct list *node = (head)->next, *next_ = node->next; node != (head); node = next_, next_ = node->next)
+#define list_for_each(node, next_, head)                                        \
+    for (struct list *node = (head)->next, *next_ = node->next; node != (head); \
+         node = next_, next_ = node->next)
 
 #endif

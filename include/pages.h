@@ -1,25 +1,28 @@
 /*
  * pages.h - memory in pieces of 4 KiB, 64 KiB and 2 MiB out of one fixed region.
  *
- * Owner: the one thread it was made for. No locks; a page taken by one thread is put back by that thread.
+ * Owner: the one thread it was made for. No locks; a page taken by one thread is put back by that
+ * thread.
  *
- * The region (a parameter: anonymous memory, huge pages, or an array in tests) is a sequence of 2 MiB
- * blocks. A block is free, one 2 MiB page, or 32 parts of 64 KiB; a part is free, one 64 KiB page, or 16
- * pages of 4 KiB. Emptied parts and blocks merge again at once, so nothing fragments beyond one step:
+ * The region (a parameter: anonymous memory, huge pages, or an array in tests) is a sequence of 2
+ * MiB blocks. A block is free, one 2 MiB page, or 32 parts of 64 KiB; a part is free, one 64 KiB
+ * page, or 16 pages of 4 KiB. Emptied parts and blocks merge again at once, so nothing fragments
+ * beyond one step:
  *
  *      block 2 MiB  -> 32 parts of 64 KiB -> 16 pages of 4 KiB each
  *
- * Each 4 KiB of the region has one struct page (64 bytes, 1.6 %); the header of a larger page is the one of
- * its first 4 KiB. Headers stand in an array of their own, so pages stay aligned to their size and may be
- * registered with io_uring, written O_DIRECT, or pointed at by a NIC.
+ * Each 4 KiB of the region has one struct page (64 bytes, 1.6 %); the header of a larger page is
+ * the one of its first 4 KiB. Headers stand in an array of their own, so pages stay aligned to
+ * their size and may be registered with io_uring, written O_DIRECT, or pointed at by a NIC.
  *
- * References: pages_take gives one; page_get adds, page_put removes; the last put frees the page. Plain
- * integers, because only the owner touches them: other threads hold a page through an operation of the
- * owner and give it back by mail.
+ * References: pages_take gives one; page_get adds, page_put removes; the last put frees the page.
+ * Plain integers, because only the owner touches them: other threads hold a page through an
+ * operation of the owner and give it back by mail.
  *
  * Invariants: (1) part_used[i] is the number of used 4 KiB pages of a split part, 0 otherwise;
  * (2) block_used[i] is the number of parts of a split block that are used or split, 0 otherwise;
- * (3) free_small, free_part and free_block hold exactly the free pieces whose parent is split (or none).
+ * (3) free_small, free_part and free_block hold exactly the free pieces whose parent is split (or
+ * none).
  */
 #ifndef MILLRACE_PAGES_H
 #define MILLRACE_PAGES_H
@@ -37,12 +40,13 @@ enum {
     PAGE_SMALLS_N = PAGE_LARGE / PAGE_SMALL, /* 4 KiB pages in a part   */
 };
 
-/* Owner: the pages' owner. `user*` belong to whoever holds the page (a log's position, an owner pointer). */
+/* Owner: the pages' owner. `user*` belong to whoever holds the page (a log's position, an owner
+ * pointer). */
 struct page {
     struct list link; /* a free list, or the holder's                        */
     struct pages *pages;
-    uint32_t refs;    /* 0 when free                                         */
-    uint32_t size;    /* PAGE_SMALL, PAGE_LARGE, PAGE_BLOCK; 0 when not used */
+    uint32_t refs; /* 0 when free                                         */
+    uint32_t size; /* PAGE_SMALL, PAGE_LARGE, PAGE_BLOCK; 0 when not used */
     uint64_t user[3];
     uint32_t user_at;
     uint32_t user_n;
@@ -189,7 +193,8 @@ static inline void page_get(struct page *page)
     page->refs++;
 }
 
-/* Drops one reference; the page is free after the last. The holder has taken it out of its lists. */
+/* Drops one reference; the page is free after the last. The holder has taken it out of its lists.
+ */
 static inline void page_put(struct page *page)
 {
     check(page->refs > 0);
@@ -208,7 +213,8 @@ static inline void page_put(struct page *page)
         list_push(&p->free_block, &page->link);
 }
 
-/* The used page that holds the byte at `ptr`; NULL when ptr is outside the region or in free memory. */
+/* The used page that holds the byte at `ptr`; NULL when ptr is outside the region or in free
+ * memory. */
 static inline struct page *pages_find(struct pages *p, const void *ptr)
 {
     static const uint32_t sizes[] = {PAGE_SMALL, PAGE_LARGE, PAGE_BLOCK};

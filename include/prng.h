@@ -1,7 +1,9 @@
 /*
- * prng.h - the only random source: one generator per thread, seeded at boot (getrandom) or by the simulator.
+ * prng.h - the only random source: one generator per thread, seeded at boot (getrandom) or by the
+ * simulator.
  *
- * Owner: its thread. Algorithm: xoshiro256** (Blackman and Vigna), seeded by splitmix64. Not for secrets.
+ * Owner: its thread. Algorithm: xoshiro256** (Blackman and Vigna), seeded by splitmix64. Not for
+ * secrets.
  */
 #ifndef MILLRACE_PRNG_H
 #define MILLRACE_PRNG_H
@@ -50,7 +52,8 @@ static inline bool prng_chance(struct prng *p, uint32_t percent)
     return prng_below(p, 100) < percent;
 }
 
-/* A random (version 4) id, never one of Kafka's reserved ids or one whose text begins with '-' (Uuid.java). */
+/* A random (version 4) id, never one of Kafka's reserved ids or one whose text begins with '-'
+ * (Uuid.java). */
 static inline void prng_uuid(struct prng *p, struct uuid *id)
 {
     do {

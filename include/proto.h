@@ -75,12 +75,15 @@ struct proto_in {
     struct slices_at at;
     uint64_t left; /* bytes from `at` to the end of the message */
     struct arena *arena;
+    uint64_t elements_left; /* elements of arrays that may still come: E_TOO_LARGE beyond */
 };
 
+/* Any number of elements; who reads what strangers send sets elements_left. */
 static inline void proto_in_init(struct proto_in *in, const struct slices *from,
                                  struct arena *arena)
 {
-    *in = (struct proto_in){.from = from, .left = from->bytes, .arena = arena};
+    *in = (struct proto_in){
+        .from = from, .left = from->bytes, .arena = arena, .elements_left = UINT64_MAX};
 }
 
 nodiscard int proto_decode(const struct proto_message *m, int16_t version, struct proto_in *in,

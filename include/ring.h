@@ -1,13 +1,15 @@
 /*
  * ring.h - single producer, single consumer ring of pointers.
  *
- * Owner: `tail` the producing thread, `head` the consuming thread; nothing else is shared between threads.
+ * Owner: `tail` the producing thread, `head` the consuming thread; nothing else is shared between
+ * threads.
  *
  *   producer                                   consumer
  *   A1 store slot, tail (release)      -->     R1 load tail (acquire), slot
  *   R2 load head (acquire)             <--     A2 store head (release)
  *
- * Each side keeps a copy of the other's index, so an index moves between caches only when the copy runs out.
+ * Each side keeps a copy of the other's index, so an index moves between caches only when the copy
+ * runs out.
  */
 #ifndef MILLRACE_RING_H
 #define MILLRACE_RING_H
@@ -39,12 +41,14 @@ static inline bool ring_write(struct ring *r, void *item)
 {
     uint32_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
     if (tail - r->head_seen > r->mask) {
-        r->head_seen = atomic_load_explicit(&r->head, memory_order_acquire); /* R2: pairs with A2 in ring_read */
+        r->head_seen = atomic_load_explicit(
+            &r->head, memory_order_acquire); /* R2: pairs with A2 in ring_read */
         if (tail - r->head_seen > r->mask)
             return false;
     }
     r->slots[tail & r->mask] = item;
-    atomic_store_explicit(&r->tail, tail + 1, memory_order_release); /* A1: pairs with R1 in ring_read */
+    atomic_store_explicit(&r->tail, tail + 1,
+                          memory_order_release); /* A1: pairs with R1 in ring_read */
     return true;
 }
 
@@ -53,12 +57,14 @@ static inline void *ring_read(struct ring *r)
 {
     uint32_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
     if (head == r->tail_seen) {
-        r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire); /* R1: pairs with A1 in ring_write */
+        r->tail_seen = atomic_load_explicit(
+            &r->tail, memory_order_acquire); /* R1: pairs with A1 in ring_write */
         if (head == r->tail_seen)
             return NULL;
     }
     void *item = r->slots[head & r->mask];
-    atomic_store_explicit(&r->head, head + 1, memory_order_release); /* A2: pairs with R2 in ring_write */
+    atomic_store_explicit(&r->head, head + 1,
+                          memory_order_release); /* A2: pairs with R2 in ring_write */
     return item;
 }
 

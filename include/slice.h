@@ -1,16 +1,17 @@
 /*
- * slice.h - how bytes travel between layers without being copied: a view and who must hear when it is done.
+ * slice.h - how bytes travel between layers without being copied: a view and who must hear when it
+ * is done.
  *
  * Owner: a slice belongs to one holder at a time; passing it on passes its reference.
  *
- * Up (connection to request): a received frame is a list of slices in order; the owner behind each is a
- * packet, a socket receive buffer, a staging page or decrypted bytes. Down (answer to connection): the
- * encoded parts stand in pages, the record bytes are slices of log pages. Neither side can name the other's
- * kind of memory.
+ * Up (connection to request): a received frame is a list of slices in order; the owner behind each
+ * is a packet, a socket receive buffer, a staging page or decrypted bytes. Down (answer to
+ * connection): the encoded parts stand in pages, the record bytes are slices of log pages. Neither
+ * side can name the other's kind of memory.
  *
- * References are plain integers: slice_owner.refs is touched only by the thread that made the owner. A slice
- * lent to another thread (an append at its home worker, record bytes of a remote home) is covered by the
- * operation that carries it and comes back with it by mail.
+ * References are plain integers: slice_owner.refs is touched only by the thread that made the
+ * owner. A slice lent to another thread (an append at its home worker, record bytes of a remote
+ * home) is covered by the operation that carries it and comes back with it by mail.
  */
 #ifndef MILLRACE_SLICE_H
 #define MILLRACE_SLICE_H
@@ -27,7 +28,8 @@ struct slice_owner {
 struct slice {
     const uint8_t *ptr;
     uint32_t n;
-    struct slice_owner *owner; /* NULL: memory that outlives every slice (static, arena of the request) */
+    struct slice_owner
+        *owner; /* NULL: memory that outlives every slice (static, arena of the request) */
 };
 
 static inline void slice_get(const struct slice *s)

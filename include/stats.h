@@ -1,7 +1,9 @@
 /*
- * stats.h - every counter of the process, one table (stats.def): enum, name, unit and sentence from one line.
+ * stats.h - every counter of the process, one table (stats.def): enum, name, unit and sentence from
+ * one line.
  *
- * Owner: each thread has a struct stats of its own and is its only writer; the metrics thread reads (relaxed).
+ * Owner: each thread has a struct stats of its own and is its only writer; the metrics thread reads
+ * (relaxed).
  */
 #ifndef MILLRACE_STATS_H
 #define MILLRACE_STATS_H

@@ -4,8 +4,8 @@
  * Owner: a struct store and all its logs belong to one thread, their *home* (a worker; control for
  * __cluster_metadata-0). Helpers (files, bulk) work on files by mail and never see a struct plog.
  *
- * Formats on disk are Apache Kafka's (shared by every file in storage/README.md). Offsets of a log, always
- * in this order:
+ * Formats on disk are Apache Kafka's (shared by every file in storage/README.md). Offsets of a log,
+ * always in this order:
  *
  *      start <= stable <= high <= end            durable <= written <= end
  *
@@ -16,9 +16,9 @@
  *   durable  below it the bytes are flushed to the device
  *   end      the offset the next record gets
  *
- * A turn: appends go to tail pages and put their log on *dirty*; store_flush, once at the end of the turn,
- * writes each dirty log's run and begins the flush round; completions move written, durable and high and
- * wake whoever waits. Nothing here blocks.
+ * A turn: appends go to tail pages and put their log on *dirty*; store_flush, once at the end of
+ * the turn, writes each dirty log's run and begins the flush round; completions move written,
+ * durable and high and wake whoever waits. Nothing here blocks.
  */
 #ifndef MILLRACE_STORAGE_H
 #define MILLRACE_STORAGE_H
@@ -37,32 +37,41 @@
 /* storage.durability: when acks=all is answered, and what consumers see. */
 enum store_durability {
     STORE_GROUP,   /* default: acks=all when durable; acks=1 when written; high = durable */
-    STORE_RELAXED, /* Apache Kafka's default: acks=all when written; high = written; flush.messages, flush.ms */
+    STORE_RELAXED, /* Apache Kafka's default: acks=all when written; high = written; flush.messages,
+                      flush.ms */
 };
 
-enum codec { CODEC_NONE, CODEC_GZIP, CODEC_SNAPPY, CODEC_LZ4, CODEC_ZSTD, CODECS_N, CODEC_PRODUCER = 0xff };
+enum codec {
+    CODEC_NONE,
+    CODEC_GZIP,
+    CODEC_SNAPPY,
+    CODEC_LZ4,
+    CODEC_ZSTD,
+    CODECS_N,
+    CODEC_PRODUCER = 0xff
+};
 
 /* The settings of a topic that storage honours, resolved from topic, broker and default values.
  * Owner: immutable, part of the view; copied into the log. */
 struct log_config {
-    uint64_t segment_bytes;            /* segment.bytes */
-    int64_t segment_ms;                /* segment.ms */
+    uint64_t segment_bytes; /* segment.bytes */
+    int64_t segment_ms;     /* segment.ms */
     int64_t segment_jitter_ms;
     uint32_t segment_index_bytes;
     uint32_t index_interval_bytes;
-    uint32_t max_message_bytes;        /* of one batch */
-    int64_t retention_ms;              /* -1 = for ever */
-    int64_t retention_bytes;           /* -1 = no bound */
+    uint32_t max_message_bytes; /* of one batch */
+    int64_t retention_ms;       /* -1 = for ever */
+    int64_t retention_bytes;    /* -1 = no bound */
     int64_t file_delete_delay_ms;
-    int64_t flush_messages;            /* STORE_RELAXED only; INT64_MAX = never */
+    int64_t flush_messages; /* STORE_RELAXED only; INT64_MAX = never */
     int64_t flush_ms;
-    int64_t timestamp_before_max_ms;   /* message.timestamp.before.max.ms */
+    int64_t timestamp_before_max_ms; /* message.timestamp.before.max.ms */
     int64_t timestamp_after_max_ms;
-    bool is_log_append_time;           /* message.timestamp.type=LogAppendTime */
-    bool is_compacted, is_deleted;     /* cleanup.policy */
+    bool is_log_append_time;       /* message.timestamp.type=LogAppendTime */
+    bool is_compacted, is_deleted; /* cleanup.policy */
     bool preallocate;
-    uint8_t codec;                     /* compression.type: enum codec or CODEC_PRODUCER */
-    uint8_t durability;                /* enum store_durability */
+    uint8_t codec;      /* compression.type: enum codec or CODEC_PRODUCER */
+    uint8_t durability; /* enum store_durability */
 };
 
 /* Which log. `name` is the topic's; views into memory that outlives the call. */
@@ -74,15 +83,25 @@ struct log_id {
 
 /* Limits and settings of a store. */
 struct store_config {
-    char directory[DISK_PATH_MAX];     /* the log directory */
-    uint64_t group_ns_max;             /* storage.group.max.ms: a flush begins at most this long after the first byte */
-    uint32_t open_files_max;           /* descriptors this store may hold at once; least recently used are closed */
-    uint32_t producers_max;            /* producer ids remembered over all logs (memory bound) */
-    int64_t producer_expiration_ms;    /* producer.id.expiration.ms */
-    uint64_t retention_first_ns;       /* log.initial.task.delay.ms: no log is looked at earlier after boot */
-    uint64_t retention_ns;             /* log.retention.check.interval.ms: between two looks at one log */
-    uint64_t tail_bytes_max;           /* unwritten and unflushed bytes; beyond it appends get E_AGAIN */
-    int32_t leader_epoch;              /* stamped into batches */
+    char directory[DISK_PATH_MAX]; /* the log directory */
+    uint64_t group_ns_max; /* storage.group.max.ms: a flush begins at most this long after the first
+                              byte */
+    uint32_t open_files_max; /* descriptors this store may hold at once; least recently used are
+                                closed */
+    uint32_t producers_max;  /* producer ids remembered over all logs (memory bound) */
+    int64_t producer_expiration_ms; /* producer.id.expiration.ms */
+    uint64_t
+        retention_first_ns;  /* log.initial.task.delay.ms: no log is looked at earlier after boot */
+    uint64_t retention_ns;   /* log.retention.check.interval.ms: between two looks at one log */
+    /* Between two writings of a checkpoint file, where something moved; 0: never while running.
+     * log.flush.offset.checkpoint.interval.ms, log.flush.start.offset.checkpoint.interval.ms,
+     * replica.high.watermark.checkpoint.interval.ms */
+    uint64_t recovery_point_ns, log_start_ns, high_ns;
+    uint64_t recovery_bytes_max; /* written since the recovery point: it is due at once */
+    uint64_t min_free_bytes; /* storage.min.free.bytes: with less on the disk clients' appends are
+                                refused; 0: never */
+    uint64_t tail_bytes_max; /* unwritten and unflushed bytes; beyond it appends get E_AGAIN */
+    int32_t leader_epoch;    /* stamped into batches */
 };
 
 struct store;
@@ -92,25 +111,30 @@ struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
     uint64_t write_ops, write_bytes, flush_rounds, flush_ops, flush_ns_total, flush_ns_max;
     uint64_t read_hits, read_misses, read_bytes, rolls, logs_n, logs_failed_n, files_open_n;
+    uint64_t logs_full_n; /* that wait for space on the disk */
+    uint64_t free_bytes;  /* on the disk, when it was last looked at */
+    bool is_low;          /* less than min_free_bytes */
+    uint64_t checkpoint_errors; /* checkpoint files that could not be written */
     uint64_t refused[ERRORS_N]; /* appends refused, by error */
 };
 
 /* ── the store ── */
 
-/* Boot. Memory from the heap and `pages`. `files_thread` and `bulk_thread` are the helpers' numbers for mail.
- * `disk` is used at boot and stop only. 0, E_NO_MEMORY. */
-nodiscard int store_init(struct store **out, const struct store_config *config, struct io *io, struct disk *disk,
-                         struct pages *pages, struct timers *timers, struct post *post, uint8_t files_thread,
-                         uint8_t bulk_thread);
+/* Boot. Memory from the heap and `pages`. `files_thread` and `bulk_thread` are the helpers' numbers
+ * for mail. `disk` is used at boot and stop only. 0, E_NO_MEMORY. */
+nodiscard int store_init(struct store **out, const struct store_config *config, struct io *io,
+                         struct disk *disk, struct pages *pages, struct timers *timers,
+                         struct post *post, uint8_t files_thread, uint8_t bulk_thread);
 /* After the threads have stopped: frees everything. Call store_close first for a clean stop. */
 void store_fini(struct store *store);
 
-/* The end of a turn: writes what is dirty, begins a flush round when one is due and none is under way.
- * Returns the number of operations started. */
+/* The end of a turn: writes what is dirty, begins a flush round when one is due and none is under
+ * way. Returns the number of operations started. */
 int store_flush(struct store *store, struct now now);
 /* A MAIL_FILE or MAIL_BULK operation of this store came back. */
 void store_mail(struct store *store, struct mail *mail, struct now now);
-/* Housekeeping on the timer's beat (roll by time, retention, expiry of producers); bounded work per call. */
+/* Housekeeping on the timer's beat (roll by time, retention, expiry of producers); bounded work per
+ * call. */
 void store_tick(struct store *store, struct now now);
 /* Nothing is dirty, under way or waited for: the store may be closed. */
 bool store_is_quiet(const struct store *store);
@@ -119,12 +143,13 @@ const struct store_stats *store_stats(const struct store *store);
 /* ── logs: life ── */
 
 /* A new, empty log. Nothing is on disk before the first flush. E_EXISTS, E_NO_MEMORY. */
-nodiscard int store_log_new(struct store *store, const struct log_id *id, const struct log_config *config,
-                            struct plog **out);
+nodiscard int store_log_new(struct store *store, const struct log_id *id,
+                            const struct log_config *config, struct plog **out);
 /* NULL when this store has no such log. */
 struct plog *store_log_find(struct store *store, const struct uuid *topic_id, int32_t partition);
 /* The topic is gone: waiting reads and appends end with E_NOT_FOUND, the directory is renamed to
- * "<topic>-<partition>.<uuid>-delete" by the files helper and unlinked after file.delete.delay.ms. */
+ * "<topic>-<partition>.<uuid>-delete" by the files helper and unlinked after file.delete.delay.ms.
+ */
 void store_log_drop(struct store *store, struct plog *log);
 void plog_configure(struct plog *log, const struct log_config *config);
 
@@ -134,16 +159,22 @@ struct recovery_report {
     uint64_t logs_cut_n;
 };
 
-/* Boot, before the threads run: opens an existing directory, or makes an empty log when there is none.
- * Not clean: scans from the recovery point, cuts at the first batch that is not whole, rebuilds indexes and
- * producer state, and flushes every file it read the end of (journal rule 8). */
-nodiscard int store_log_recover(struct store *store, const struct log_id *id, const struct log_config *config,
-                                bool is_clean, struct recovery_report *report, struct plog **out);
-/* Clean stop, after the threads have stopped: flushes, cuts files to their content, writes producer snapshots
- * and the four checkpoints of this store's logs into `checkpoints` (merged by the caller). */
+/* Boot, before the threads run: opens an existing directory, or makes an empty log when there is
+ * none. Not clean: scans from the recovery point, cuts at the first batch that is not whole,
+ * rebuilds indexes and producer state. Nothing may be served before store_recovered. */
+nodiscard int store_log_recover(struct store *store, const struct log_id *id,
+                                const struct log_config *config, bool is_clean,
+                                struct recovery_report *report, struct plog **out);
+/* Boot, after the last store_log_recover: flushes what recovery has read the end of or changed
+ * (journal rule 8), by one call for all logs where the file system allows that. */
+nodiscard int store_recovered(struct store *store);
+/* Clean stop, after the threads have stopped: flushes, cuts files to their content, writes producer
+ * snapshots and the four checkpoints of this store's logs into `checkpoints` (merged by the
+ * caller). */
 struct checkpoints;
 nodiscard int store_close(struct store *store, struct checkpoints *checkpoints);
-/* The same four offsets of every log as they are now (recovery point = durable); for a checkpoint while running. */
+/* The same four offsets of every log as they are now (recovery point = durable); for a checkpoint
+ * while running. */
 nodiscard int store_checkpoints_fill(struct store *store, struct checkpoints *checkpoints);
 
 /* ── appending ── */
@@ -153,35 +184,36 @@ enum { APPEND_REASON_MAX = 160 };
 /* One batch to append. Owner: the caller; plog_append keeps nothing of it. */
 struct append {
     /* in */
-    const struct slices *from;  /* where the batch's bytes are ...                                    */
-    struct slices_at at;        /* ... from here on ...                                               */
-    uint32_t bytes;             /* ... this many: exactly one batch, or it is refused                 */
-    int16_t request_version;    /* of Produce: codec rules; -1 for internal appends                   */
-    bool keep_offsets;          /* replication, later: offsets and epochs stay as they are            */
+    const struct slices *from; /* where the batch's bytes are ... */
+    struct slices_at at; /* ... from here on ...                                               */
+    uint32_t bytes;      /* ... this many: exactly one batch, or it is refused                 */
+    int16_t request_version; /* of Produce: codec rules; -1 for internal appends */
+    bool keep_offsets; /* replication, later: offsets and epochs stay as they are            */
     /* out */
-    int64_t base_offset;        /* first offset given; of the original for a duplicate                */
+    int64_t base_offset; /* first offset given; of the original for a duplicate                */
     int64_t last_offset;
-    int64_t log_append_ms;      /* LogAppendTime topics, and duplicates; else -1                      */
-    int64_t start_offset;       /* of the log; -1 when refused before the log was looked at           */
+    int64_t log_append_ms; /* LogAppendTime topics, and duplicates; else -1                      */
+    int64_t start_offset;  /* of the log; -1 when refused before the log was looked at           */
     bool is_duplicate;
-    int32_t bad_record_at;      /* index of the record an INVALID_RECORD is about, or -1              */
-    char reason[APPEND_REASON_MAX]; /* for the client, when refused; "" otherwise                     */
+    int32_t bad_record_at; /* index of the record an INVALID_RECORD is about, or -1              */
+    char reason[APPEND_REASON_MAX]; /* for the client, when refused; "" otherwise */
 };
 
-/* Checks the batch (header, CRC-32C, records of uncompressed batches, sequence, timestamps), gives offsets,
- * copies it once into the tail, patches base offset and leader epoch. Takes the whole batch or changes nothing.
- * E_CORRUPT, E_TOO_LARGE, E_BAD_MAGIC, E_INVALID_RECORD, E_INVALID_TIMESTAMP, E_BAD_CODEC, E_OUT_OF_ORDER,
- * E_BAD_EPOCH, E_BAD_TXN_STATE, E_STORAGE, E_AGAIN (tail budget: ask again in a later turn). */
+/* Checks the batch (header, CRC-32C, records of uncompressed batches, sequence, timestamps), gives
+ * offsets, copies it once into the tail, patches base offset and leader epoch. Takes the whole
+ * batch or changes nothing. E_CORRUPT, E_TOO_LARGE, E_BAD_MAGIC, E_INVALID_RECORD,
+ * E_INVALID_TIMESTAMP, E_BAD_CODEC, E_OUT_OF_ORDER, E_BAD_EPOCH, E_BAD_TXN_STATE, E_STORAGE,
+ * E_AGAIN (tail budget: ask again in a later turn). */
 nodiscard int plog_append(struct plog *log, struct append *append, struct now now);
 
 enum plog_mark { PLOG_WRITTEN, PLOG_DURABLE, PLOG_HIGH };
 
-/* Wakes its holder once when `mark` has reached `offset` (>=), or the log failed or was dropped (error < 0).
- * PLOG_HIGH with bytes_min > 0 wakes when that many bytes became visible since the wait began (a fetch with
- * min_bytes). Owner: home. */
+/* Wakes its holder once when `mark` has reached `offset` (>=), or the log failed or was dropped
+ * (error < 0). PLOG_HIGH with bytes_min > 0 wakes when that many bytes became visible since the
+ * wait began (a fetch with min_bytes). Owner: home. */
 struct plog_wait {
     struct list link;
-    uint8_t mark;        /* enum plog_mark */
+    uint8_t mark; /* enum plog_mark */
     int64_t offset;
     uint64_t bytes_min;
     void (*wake)(struct plog_wait *wait, int error, struct now now);
@@ -236,28 +268,28 @@ struct aborted {
     int64_t producer_id, first_offset;
 };
 
-/* One read. Owner: home, from plog_read to read_release; its slices may be looked at by another thread while
- * the read is lent by mail. */
+/* One read. Owner: home, from plog_read to read_release; its slices may be looked at by another
+ * thread while the read is lent by mail. */
 struct read {
     struct list link;
-    struct plog *log;            /* set by plog_read */
+    struct plog *log; /* set by plog_read */
     /* in */
     int64_t offset;
-    uint32_t bytes_max;          /* whole batches up to this many bytes ...                           */
-    bool at_least_one;           /* ... but the first batch whatever its size (KIP-74)                */
-    bool is_committed;           /* isolation: up to stable, with the aborted transactions            */
-    bool no_wait;                /* memory only: E_AGAIN instead of a disk read                       */
+    uint32_t bytes_max; /* whole batches up to this many bytes ...                           */
+    bool at_least_one;  /* ... but the first batch whatever its size (KIP-74)                */
+    bool is_committed;  /* isolation: up to stable, with the aborted transactions            */
+    bool no_wait;       /* memory only: E_AGAIN instead of a disk read                       */
     /* out */
     struct plog_offsets offsets; /* at the time of the read */
-    struct slices data;          /* v from `arena` of the store, owner NULL; alive until read_release */
-    struct aborted *aborted;     /* ordered by first_offset; NULL unless is_committed                 */
+    struct slices data;      /* v from `arena` of the store, owner NULL; alive until read_release */
+    struct aborted *aborted; /* ordered by first_offset; NULL unless is_committed                 */
     uint32_t aborted_n;
     /* inside */
     void (*done)(struct read *read, int error, struct now now);
     void *inside[8];
 };
-/* 0: done, look at data (may be empty: offset == high). E_AGAIN: a disk read is under way, `done` will be called.
- * E_OFFSET_RANGE (offsets are set), E_STORAGE, E_CORRUPT, E_NO_MEMORY. */
+/* 0: done, look at data (may be empty: offset == high). E_AGAIN: a disk read is under way, `done`
+ * will be called. E_OFFSET_RANGE (offsets are set), E_STORAGE, E_CORRUPT, E_NO_MEMORY. */
 nodiscard int plog_read(struct plog *log, struct read *read, struct now now);
 /* Gives the pages back; also for a read that is under way (done is then not called). */
 void read_release(struct read *read);
@@ -266,13 +298,13 @@ void read_release(struct read *read);
 
 enum { TIME_LATEST = -1, TIME_EARLIEST = -2, TIME_MAX_TIMESTAMP = -3 };
 
-/* One time query: the first record with a timestamp >= time_ms, or the record with the largest timestamp.
- * Owner: home; the search itself runs on bulk, in the files. */
+/* One time query: the first record with a timestamp >= time_ms, or the record with the largest
+ * timestamp. Owner: home; the search itself runs on bulk, in the files. */
 struct time_query {
-    struct mail mail;            /* MAIL_BULK, from home to bulk */
+    struct mail mail; /* MAIL_BULK, from home to bulk */
     struct plog *log;
-    int64_t time_ms;             /* >= 0, or TIME_MAX_TIMESTAMP */
-    int64_t offset;              /* out: -1 when there is none */
+    int64_t time_ms; /* >= 0, or TIME_MAX_TIMESTAMP */
+    int64_t offset;  /* out: -1 when there is none */
     int64_t timestamp_ms;
     int32_t epoch;
     int error;
@@ -281,8 +313,8 @@ struct time_query {
 };
 /* Always completes through done, in a later turn. */
 void plog_time_query(struct plog *log, struct time_query *query, struct now now);
-/* KIP-101: the largest epoch <= `epoch` and the offset where the next one begins (end when it is the last).
- * *found = -1, *end = -1 when there is none. */
+/* KIP-101: the largest epoch <= `epoch` and the offset where the next one begins (end when it is
+ * the last). *found = -1, *end = -1 when there is none. */
 void plog_epoch_end(const struct plog *log, int32_t epoch, int32_t *found, int64_t *end);
 int32_t plog_epoch(const struct plog *log); /* the log's leader epoch now */
 
@@ -317,6 +349,11 @@ nodiscard int store_space(struct store *store, struct space_query *query);
 struct helper;
 /* `stamp` seeds names that must be unique ("<uuid>-delete"). */
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);
+/* Gives the files helper the offsets of all partitions as they are now (on success it frees them)
+ * and the directory of the checkpoint files; at the end of boot. Without it none is written while
+ * running. is_behind: a log may end before the recovery point on the disk, so that is written. */
+nodiscard int helper_checkpoints(struct helper *helper, const char *directory,
+                                 struct checkpoints *checkpoints, bool is_behind);
 /* One turn: takes jobs and does them, at most `budget`. Returns how many. May block on the disk. */
 int helper_turn(struct helper *helper, struct now now, int budget);
 void helper_fini(struct helper *helper);
@@ -330,20 +367,25 @@ struct directory_id {
     struct uuid directory_id;
 };
 
-/* Takes the directory: creates it when missing, locks `.lock` (E_IN_USE: another broker, ours or Apache Kafka,
- * has it), reads meta.properties or formats an empty directory. `cluster_id` is used when formatting ("" = random).
- * *is_clean says whether `.kafka_cleanshutdown` was there; it is removed. `why` gets one clear line on failure.
- * E_IN_USE, E_DENIED, E_INVALID (node.id differs, unreadable meta.properties), E_DISK_FULL, E_IO. */
-nodiscard int directory_take(struct disk *disk, const char *path, int32_t node_id, const char *cluster_id,
-                             uint64_t seed, struct directory_id *out, bool *is_clean, int *lock_fd, char *why,
-                             size_t why_n);
-/* Sorts out what is not a live partition: -delete directories are removed, unknown ones become -stray.
- * is_known(context, topic, partition, topic_id) says which are live. Counts into *removed_n, *stray_n. */
+/* Takes the directory: creates it when missing, locks `.lock` (E_IN_USE: another broker, ours or
+ * Apache Kafka, has it), reads meta.properties or formats an empty directory. `cluster_id` is used
+ * when formatting ("" = random). *is_clean says whether `.kafka_cleanshutdown` was there; it is
+ * removed. `why` gets one clear line on failure. E_IN_USE, E_DENIED, E_INVALID (node.id differs,
+ * unreadable meta.properties), E_DISK_FULL, E_IO. */
+nodiscard int directory_take(struct disk *disk, const char *path, int32_t node_id,
+                             const char *cluster_id, uint64_t seed, struct directory_id *out,
+                             bool *is_clean, int *lock_fd, char *why, size_t why_n);
+/* Sorts out what is not a live partition: -delete directories are removed, unknown ones become
+ * -stray. is_known(context, topic, partition, topic_id) says which are live. Counts into
+ * *removed_n, *stray_n. */
 nodiscard int directory_sweep(struct disk *disk, const char *path,
-                              bool (*is_known)(void *context, struct bytes topic, int32_t partition, const struct uuid *id),
+                              bool (*is_known)(void *context, struct bytes topic, int32_t partition,
+                                               const struct uuid *id),
                               void *context, uint32_t *removed_n, uint32_t *stray_n);
-/* Writes the checkpoints and `.kafka_cleanshutdown`, last, each by tmp, fsync, rename, fsync of the directory. */
-nodiscard int directory_leave(struct disk *disk, const char *path, struct checkpoints *checkpoints, int lock_fd);
+/* Writes the checkpoints and `.kafka_cleanshutdown`, last, each by tmp, fsync, rename, fsync of the
+ * directory. */
+nodiscard int directory_leave(struct disk *disk, const char *path, struct checkpoints *checkpoints,
+                              int lock_fd);
 
 struct checkpoints *checkpoints_new(void);
 void checkpoints_free(struct checkpoints *checkpoints);

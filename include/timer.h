@@ -1,13 +1,17 @@
 /*
- * timer.h - timers of one thread: a hashed wheel of 4 levels, 1 ms ticks; takes `now`, never reads a clock.
+ * timer.h - timers of one thread: a hashed wheel of 4 levels, 1 ms ticks; takes `now`, never reads
+ * a clock.
  *
- * Owner: its thread. Timers are embedded in their subject; set, change and stop are O(1) and need no memory.
+ * Owner: its thread. Timers are embedded in their subject; set, change and stop are O(1) and need
+ * no memory.
  *
- *   level 0: 256 slots of 1 ms    level 1: 64 of 256 ms    level 2: 64 of 16 s    level 3: 64 of 17 min
+ *   level 0: 256 slots of 1 ms    level 1: 64 of 256 ms    level 2: 64 of 16 s    level 3: 64 of 17
+ * min
  *
- * A timer never fires early; it fires at most one tick late plus the length of the turn. Beyond 18 hours it
- * is parked in the last slot and re-sorted when that slot comes. timers_run fires at most `budget` timers a
- * call and goes on where it stopped, so a thousand timers due at once are spread over turns.
+ * A timer never fires early; it fires at most one tick late plus the length of the turn. Beyond 18
+ * hours it is parked in the last slot and re-sorted when that slot comes. timers_run fires at most
+ * `budget` timers a call and goes on where it stopped, so a thousand timers due at once are spread
+ * over turns.
  */
 #ifndef MILLRACE_TIMER_H
 #define MILLRACE_TIMER_H
@@ -73,7 +77,8 @@ static inline void timers_place(struct timers *w, struct timer *t)
     for (int l = 0; l < TIMER_LEVELS - 1; l++) {
         int shift = 8 + 6 * l;
         if (ahead >> (shift + 6) == 0 || l == TIMER_LEVELS - 2) {
-            uint64_t slot = ahead >> (shift + 6) == 0 ? tick >> shift : (w->tick >> shift) + TIMER_LEVEL_N - 1;
+            uint64_t slot =
+                ahead >> (shift + 6) == 0 ? tick >> shift : (w->tick >> shift) + TIMER_LEVEL_N - 1;
             list_append(&w->upper[l][slot % TIMER_LEVEL_N], &t->link);
             return;
         }
@@ -144,7 +149,8 @@ static inline uint64_t timers_next_ns(const struct timers *w, struct now now, ui
     /* Up to and including the next multiple of 256, where the level above comes down. */
     for (uint64_t i = 0; i <= TIMER_LEVEL0_N; i++) {
         uint64_t tick = w->tick + i;
-        if (!list_is_empty(&w->level0[tick % TIMER_LEVEL0_N]) || (tick % TIMER_LEVEL0_N == 0 && i > 0)) {
+        if (!list_is_empty(&w->level0[tick % TIMER_LEVEL0_N]) ||
+            (tick % TIMER_LEVEL0_N == 0 && i > 0)) {
             uint64_t at = tick * TIMER_TICK_NS;
             return at <= now.ns ? 0 : min_u64(at - now.ns, ns_max);
         }

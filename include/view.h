@@ -1,9 +1,11 @@
 /*
- * view.h - what control publishes and every worker reads without a lock: topics, partitions, settings.
+ * view.h - what control publishes and every worker reads without a lock: topics, partitions,
+ * settings.
  *
- * Owner: immutable. Control builds a new view (sharing unchanged topics with the old one) and publishes it;
- * a worker loads it once per turn, after its mail, and uses it to the end of the turn, and for no longer.
- * Control frees a view when every worker has begun a turn with a newer one (view_seen).
+ * Owner: immutable. Control builds a new view (sharing unchanged topics with the old one) and
+ * publishes it; a worker loads it once per turn, after its mail, and uses it to the end of the
+ * turn, and for no longer. Control frees a view when every worker has begun a turn with a newer one
+ * (view_seen).
  */
 #ifndef MILLRACE_VIEW_H
 #define MILLRACE_VIEW_H
@@ -18,16 +20,16 @@
 
 /* Owner: immutable, counted by control. */
 struct view_partition {
-    int32_t leader;        /* node id, -1 for none */
+    int32_t leader; /* node id, -1 for none */
     int32_t leader_epoch;
-    uint8_t home;          /* thread number of the worker that owns the log */
+    uint8_t home; /* thread number of the worker that owns the log */
 };
 
 struct view_topic {
     struct uuid id;
     struct bytes name;
     struct log_config config;
-    uint32_t refs;                      /* views that hold it; control's */
+    uint32_t refs; /* views that hold it; control's */
     bool is_internal;
     int32_t partitions_n;
     int32_t replicas_n;
@@ -36,13 +38,13 @@ struct view_topic {
 
 /* Owner: immutable. Tables are open addressing, power of two, at most half full. */
 struct view {
-    uint64_t version;                   /* grows by one per publish */
+    uint64_t version; /* grows by one per publish */
     char cluster_id[64];
     int32_t node_id;
-    char rack[64];                      /* "" for none */
+    char rack[64]; /* "" for none */
     int32_t controller_id;
-    bool auto_create_topics;            /* auto.create.topics.enable */
-    int32_t default_partitions_n;       /* num.partitions */
+    bool auto_create_topics;      /* auto.create.topics.enable */
+    int32_t default_partitions_n; /* num.partitions */
     uint32_t topics_n, partitions_n;
     uint32_t table_mask;
     uint64_t hash_seed;
@@ -50,7 +52,7 @@ struct view {
     struct view_topic **topics;           /* topics_n, sorted by name */
     uint32_t listeners_n;
     struct listener listeners[LISTENERS_MAX];
-    int64_t metadata_offset;            /* of the metadata log; the finalized features' epoch */
+    int64_t metadata_offset; /* of the metadata log; the finalized features' epoch */
     int16_t feature_metadata_version;
     int32_t leader_epoch;
 };
@@ -58,7 +60,8 @@ struct view {
 const struct view_topic *view_topic_by_name(const struct view *view, struct bytes name);
 const struct view_topic *view_topic_by_id(const struct view *view, const struct uuid *id);
 
-/* The meeting place of control and workers. Owner: control, but `current` (read by all) and seen[i] (worker i). */
+/* The meeting place of control and workers. Owner: control, but `current` (read by all) and seen[i]
+ * (worker i). */
 struct views {
     _Atomic(struct view *) current;
     struct {
@@ -67,7 +70,8 @@ struct views {
     uint8_t workers_n;
 };
 
-/* For worker `worker`, once a turn: the current view; what an earlier call returned is invalid from now on. */
+/* For worker `worker`, once a turn: the current view; what an earlier call returned is invalid from
+ * now on. */
 static inline const struct view *view_load(struct views *views, uint8_t worker)
 {
     const struct view *view = atomic_load_explicit(&views->current, memory_order_acquire);

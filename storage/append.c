@@ -417,6 +417,9 @@ static int append_try(struct plog *log, struct append *append, struct now now)
     if (log->state != PLOG_OPEN)
         return refuse(append, E_STORAGE, error_text(E_STORAGE));
     append->start_offset = log->start;
+    if (append->request_version >= 0 &&
+        plog_space_judge(log, append->reason, sizeof append->reason) != 0)
+        return E_DISK_FULL;
     if (append->bytes >= BATCH_HEADER) {
         struct slices_at at = append->at;
         slices_copy(append->from, &at, header, BATCH_HEADER);

@@ -1,7 +1,7 @@
 /*
  * checkpoint.c - offsets per partition, in memory and in the four checkpoint files.
  *
- * Owner: main at boot and stop.
+ * Owner: main at boot and stop, the files helper its own table in between.
  *
  * One hash table (linear probing, at most half full) of partitions; each has up to four offsets, -1
  * = none. A removed partition keeps its place with four times -1, so probing never breaks.
@@ -91,10 +91,11 @@ static int checkpoints_grow(struct checkpoints *c)
     return 0;
 }
 
-int checkpoint_set(struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic,
-                   int32_t partition, int64_t offset)
+/* Its place, made when there is none. */
+static int place_take(struct checkpoints *c, struct bytes topic, int32_t partition,
+                      struct checkpoint **out)
 {
-    check(kind < CHECKPOINTS_N && offset >= 0 && partition >= 0 && topic.n > 0);
+    check(partition >= 0 && topic.n > 0);
     int error = checkpoints_grow(c);
     if (error < 0)
         return error;
@@ -110,8 +111,29 @@ int checkpoint_set(struct checkpoints *c, enum checkpoint_kind kind, struct byte
             p->offsets[i] = -1;
         c->n++;
     }
-    p->offsets[kind] = offset;
+    *out = p;
     return 0;
+}
+
+int checkpoint_set(struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic,
+                   int32_t partition, int64_t offset)
+{
+    struct checkpoint *p;
+    check(kind < CHECKPOINTS_N && offset >= 0);
+    int error = place_take(c, topic, partition, &p);
+    if (error == 0)
+        p->offsets[kind] = offset;
+    return error;
+}
+
+int checkpoint_set_all(struct checkpoints *c, struct bytes topic, int32_t partition,
+                       const int64_t offsets[CHECKPOINTS_N])
+{
+    struct checkpoint *p;
+    int error = place_take(c, topic, partition, &p);
+    for (int i = 0; error == 0 && i < CHECKPOINTS_N; i++)
+        p->offsets[i] = max_i64(offsets[i], -1);
+    return error;
 }
 
 bool checkpoint_get(const struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic,
@@ -125,11 +147,36 @@ bool checkpoint_get(const struct checkpoints *c, enum checkpoint_kind kind, stru
     return true;
 }
 
-void checkpoint_remove(struct checkpoints *c, struct bytes topic, int32_t partition)
+int checkpoint_copy(struct checkpoints *to, const struct checkpoints *from, struct bytes topic,
+                    int32_t partition)
+{
+    int64_t offset;
+    int error = 0;
+    for (enum checkpoint_kind kind = 0; error == 0 && kind < CHECKPOINTS_N; kind++)
+        if (checkpoint_get(from, kind, topic, partition, &offset))
+            error = checkpoint_set(to, kind, topic, partition, offset);
+    return error;
+}
+
+int checkpoints_copy(struct checkpoints *to, const struct checkpoints *from)
+{
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < from->max; i++)
+        if (from->v[i].topic != NULL)
+            error = checkpoint_copy(to, from, bytes_of(from->v[i].topic, from->v[i].topic_n),
+                                    from->v[i].partition);
+    return error;
+}
+
+bool checkpoint_remove(struct checkpoints *c, struct bytes topic, int32_t partition)
 {
     struct checkpoint *p = c->max == 0 ? NULL : place_of(c, topic, partition);
-    for (int i = 0; p != NULL && i < CHECKPOINTS_N; i++)
+    bool had_any = false;
+    for (int i = 0; p != NULL && p->topic != NULL && i < CHECKPOINTS_N; i++) {
+        had_any |= p->offsets[i] >= 0;
         p->offsets[i] = -1;
+    }
+    return had_any;
 }
 
 uint32_t checkpoint_count(const struct checkpoints *c, enum checkpoint_kind kind)

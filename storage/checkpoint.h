@@ -1,7 +1,7 @@
 /*
  * checkpoint.h - the four files with one offset per partition in a log directory.
  *
- * Owner: main at boot and stop; nobody while threads run. Heap.
+ * Owner: main at boot and stop; the files helper has one of its own while threads run. Heap.
  *
  * Text: "0\n", the number of entries, then "topic partition offset\n" per entry (disk-formats 6).
  * Missing and empty files have no entries. Anything malformed is E_CORRUPT, as Apache Kafka refuses
@@ -28,11 +28,18 @@ const char *checkpoint_name(enum checkpoint_kind kind);
 /* Sets one offset (>= 0). E_NO_MEMORY. */
 nodiscard int checkpoint_set(struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic,
                              int32_t partition, int64_t offset);
+/* All four at once; a negative one is none. E_NO_MEMORY. */
+nodiscard int checkpoint_set_all(struct checkpoints *c, struct bytes topic, int32_t partition,
+                                 const int64_t offsets[CHECKPOINTS_N]);
 /* False when there is none. */
 bool checkpoint_get(const struct checkpoints *c, enum checkpoint_kind kind, struct bytes topic,
                     int32_t partition, int64_t *offset);
-/* Forgets a partition in all four. */
-void checkpoint_remove(struct checkpoints *c, struct bytes topic, int32_t partition);
+/* What `from` has of a partition, or of all. E_NO_MEMORY. */
+nodiscard int checkpoints_copy(struct checkpoints *to, const struct checkpoints *from);
+nodiscard int checkpoint_copy(struct checkpoints *to, const struct checkpoints *from,
+                              struct bytes topic, int32_t partition);
+/* Forgets a partition in all four. False: it had none. */
+bool checkpoint_remove(struct checkpoints *c, struct bytes topic, int32_t partition);
 uint32_t checkpoint_count(const struct checkpoints *c, enum checkpoint_kind kind);
 
 /* Reads all four files of a log directory into `c`. On failure `why` has one clear line and `c`

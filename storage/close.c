@@ -4,16 +4,20 @@
  *
  * Owner: main, after the threads have stopped. Blocks on the disk.
  *
- * Per log that changed since it was opened: bytes written and flushed, .log cut to its content,
- * .index, .timeindex (with a last entry of the largest timestamp), .txnindex, a producer snapshot
- * at the end offset and leader-epoch-checkpoint written. Then its offsets go into the checkpoints.
- * A log that failed, or holds bytes for which no file was made yet, makes the stop unclean:
- * E_STORAGE, after all others were closed.
+ * Per log that changed since it was opened: bytes written, .log cut to its content, .index,
+ * .timeindex (with a last entry of the largest timestamp), .txnindex, a producer snapshot at the
+ * end offset and leader-epoch-checkpoint written. Then everything is flushed, by one call for all
+ * logs where the file system allows that, and only then the offsets go into the checkpoints. A log
+ * that failed, or holds bytes for which no file was made yet, makes the stop unclean: E_STORAGE,
+ * after all others were closed.
+ *
+ * Nothing written here is believed before .kafka_cleanshutdown stands, which comes last: after a
+ * crash in between, the start is unclean, and the recovery point on the disk lies below every
+ * segment whose indexes are being written (offsets.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "checkpoint.h"
 #include "disk_tools.h"
 #include "plog.h"
 
@@ -52,7 +56,8 @@ static int close_write(struct segment *segment)
     return 0;
 }
 
-/* A file that nobody believes before the stop is complete: written in place, without a rename. */
+/* A file that nobody believes before the stop is complete: written in place, without a rename, and
+ * flushed with everything else. */
 static int close_write_in_place(struct disk *disk, const char *path, const void *v, uint32_t n)
 {
     struct disk_stat s;
@@ -64,8 +69,6 @@ static int close_write_in_place(struct disk *disk, const char *path, const void 
     int rc = n > 0 ? disk_write(disk, fd, v, n, 0) : 0;
     if (rc == 0)
         rc = disk_truncate(disk, fd, n);
-    if (rc == 0)
-        rc = disk_sync(disk, fd);
     disk_close(disk, fd);
     return rc;
 }
@@ -96,7 +99,7 @@ static int close_aborted(struct plog *log, const char *directory, const struct s
     return rc;
 }
 
-/* Cuts a preallocated file to its content, and flushes what is not yet durable. */
+/* Cuts a preallocated file to its content. */
 static int close_content(struct segment *segment, const char *directory)
 {
     struct disk *disk = segment->store->disk;
@@ -104,14 +107,9 @@ static int close_content(struct segment *segment, const char *directory)
     struct disk_stat s;
     segment_path(path, directory, segment->base_offset, ".log");
     int rc = disk_stat(disk, path, &s);
-    if (rc != 0 || (s.bytes == segment->end_pos && segment->durable_pos == segment->end_pos))
+    if (rc != 0 || s.bytes == segment->end_pos)
         return rc;
-    rc = disk_truncate(disk, segment->fd, segment->end_pos);
-    if (rc == 0)
-        rc = disk_sync(disk, segment->fd);
-    if (rc == 0)
-        segment->durable_pos = segment->end_pos;
-    return rc;
+    return disk_truncate(disk, segment->fd, segment->end_pos);
 }
 
 /* One segment that is not sealed: its bytes and its indexes. */
@@ -174,6 +172,13 @@ static bool log_has_directory(const struct plog *log)
     return first != SEGMENT_NEW && first != SEGMENT_CREATING;
 }
 
+/* True: it has files that the stop has written and nobody has flushed. */
+static bool close_is_due(const struct plog *log)
+{
+    return log->state == PLOG_OPEN && log_has_directory(log) &&
+           (log->is_changed || log->has_epochs_to_write || log->has_epochs_job);
+}
+
 static int close_log(struct plog *log)
 {
     char directory[DISK_PATH_MAX];
@@ -189,56 +194,86 @@ static int close_log(struct plog *log)
         rc = close_snapshot(log, directory);
     if (rc == 0 && (log->has_epochs_to_write || log->has_epochs_job))
         rc = close_epochs(log, directory);
-    if (rc == 0 && log->is_changed)
-        rc = directory_sync(log->store->disk, directory);
-    if (rc != 0)
-        return rc;
+    return rc;
+}
+
+/* ── flushing ── */
+
+static int close_sync_file(struct disk *disk, const char *path)
+{
+    int fd = disk_open(disk, path, DISK_WRITE);
+    if (fd < 0)
+        return fd == E_NOT_FOUND ? 0 : fd;
+    int rc = disk_sync(disk, fd);
+    disk_close(disk, fd);
+    return rc;
+}
+
+int plog_sync_files(struct plog *log)
+{
+    static const char *const suffixes[] = {".log", ".index", ".timeindex", ".snapshot"};
+    struct disk *disk = log->store->disk;
+    char directory[DISK_PATH_MAX], path[DISK_PATH_MAX];
+    int rc = 0;
+    log_directory_path(directory, log->store->config.directory, log->id.topic, log->id.partition);
+    for (uint32_t i = 0; i < log->segments_n; i++) {
+        if (i < log->sealed_n && !log->segments[i]->is_unsynced)
+            continue;
+        for (size_t j = 0; rc == 0 && j < array_n(suffixes); j++) {
+            segment_path(path, directory, log->segments[i]->base_offset, suffixes[j]);
+            rc = close_sync_file(disk, path);
+        }
+    }
+    segment_path(path, directory, log->end.offset, ".snapshot");
+    if (rc == 0)
+        rc = close_sync_file(disk, path);
+    if (rc == 0)
+        rc = path_join(path, directory, "leader-epoch-checkpoint");
+    if (rc == 0)
+        rc = close_sync_file(disk, path);
+    rc = rc == 0 ? directory_sync(disk, directory) : rc;
+    return rc == E_NOT_FOUND ? 0 : rc;
+}
+
+static void log_closed(struct plog *log)
+{
+    for (uint32_t i = log->sealed_n; i < log->segments_n; i++)
+        log->segments[i]->durable_pos = log->segments[i]->end_pos;
     log->written = log->durable = log->end;
     log->has_epochs_to_write = log->is_changed = false;
-    return 0;
+    plog_marks_moved(log, log->store->now);
 }
 
-static int log_checkpoint(const struct plog *log, struct checkpoints *c)
+/* Everything close_log wrote becomes durable. */
+static int close_sync(struct store *store)
 {
-    const struct bytes topic = log->id.topic;
-    int32_t partition = log->id.partition;
-    if (!log_has_directory(log))
-        return 0;
-    int rc = checkpoint_set(c, CHECKPOINT_RECOVERY_POINT, topic, partition, log->durable.offset);
-    if (rc == 0)
-        rc = checkpoint_set(c, CHECKPOINT_HIGH, topic, partition, log->high.offset);
-    if (rc == 0 && log->start > log->segments[0]->base_offset)
-        rc = checkpoint_set(c, CHECKPOINT_LOG_START, topic, partition, log->start);
-    if (rc == 0 && log->cleaner_offset >= 0)
-        rc = checkpoint_set(c, CHECKPOINT_CLEANER, topic, partition, log->cleaner_offset);
-    return rc;
-}
-
-int store_checkpoints_fill(struct store *store, struct checkpoints *checkpoints)
-{
-    int rc = 0;
-    store_own(store);
+    int worst = 0, all = disk_sync_all(store->disk, store->directory_fd);
     list_for_each(node, next, &store->logs) {
+        struct plog *log = list_entry(node, struct plog, link);
+        if (!close_is_due(log))
+            continue;
+        int rc = all == E_UNSUPPORTED ? plog_sync_files(log) : all;
         if (rc == 0)
-            rc = log_checkpoint(list_entry(node, struct plog, link), checkpoints);
+            log_closed(log);
+        else
+            worst = rc;
     }
-    return rc;
+    return worst;
 }
+
+/* ── the store ── */
 
 int store_close(struct store *store, struct checkpoints *checkpoints)
 {
     int worst = 0;
     store_own(store);
     list_for_each(node, next, &store->logs) {
-        struct plog *log = list_entry(node, struct plog, link);
-        int rc = close_log(log);
-        if (rc != 0) {
+        int rc = close_log(list_entry(node, struct plog, link));
+        if (rc != 0)
             worst = rc;
-            continue;
-        }
-        plog_marks_moved(log, store->now);
     }
-    if (worst == 0)
-        worst = store_checkpoints_fill(store, checkpoints);
-    return worst;
+    int rc = close_sync(store);
+    worst = worst == 0 ? rc : worst;
+    store->is_closed = worst == 0;
+    return worst == 0 ? store_checkpoints_fill(store, checkpoints) : worst;
 }

@@ -90,9 +90,9 @@ static int posix_write(struct disk *d, int fd, const void *from, uint64_t n, uin
 static int posix_sync(struct disk *d, int fd)
 {
     (void)d;
-    if (fsync(fd) == 0)
-        return 0;
-    return errno == EINTR ? E_IO : error_from_errno(errno);
+    /* Whatever the reason, also a full disk: what was written may be gone, and another try would
+     * hide that. */
+    return fsync(fd) == 0 ? 0 : E_IO;
 }
 
 static int posix_truncate(struct disk *d, int fd, uint64_t bytes)
@@ -194,6 +194,34 @@ static int posix_space(struct disk *d, const char *path, struct disk_space *out)
     return 0;
 }
 
+/* Those of which it is known that syncfs waits for data and metadata and reports what failed. FUSE
+ * and most network file systems do not tell their server. */
+static bool posix_promises_sync_all(const struct statfs *fs)
+{
+    switch ((unsigned long)fs->f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int posix_sync_all(struct disk *d, int fd)
+{
+    (void)d;
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return error_from_errno(errno);
+    if (!posix_promises_sync_all(&fs))
+        return E_UNSUPPORTED;
+    return syncfs(fd) == 0 ? 0 : E_IO;
+}
+
 struct disk *disk_posix(void)
 {
     static const struct disk_functions functions = {
@@ -211,6 +239,7 @@ struct disk *disk_posix(void)
         .list = posix_list,
         .lock = posix_lock,
         .space = posix_space,
+        .sync_all = posix_sync_all,
     };
     static const struct disk disk = {&functions};
     return (struct disk *)&disk; /* never written: there is no state */

@@ -1,6 +1,6 @@
 /*
  * files.c - the helpers: jobs of the home threads done one by one, and everything jobs do with
- * files.
+ * files that are there already (new ones: create.c).
  *
  * Owner: files | bulk.
  *
@@ -36,62 +36,11 @@ int helper_init(struct helper **out, struct disk *disk, struct post *post, uint6
 
 void helper_fini(struct helper *helper)
 {
+    checkpoints_free(helper->checkpoints);
     free(helper);
 }
 
-/* ── JOB_SEGMENT_CREATE ── */
-
-/* Writes a small file unless it is there. */
-static int create_unless_there(struct disk *disk, const char *directory, const char *name,
-                               struct bytes data)
-{
-    char path[DISK_PATH_MAX];
-    struct disk_stat s;
-    int error = path_join(path, directory, name);
-    if (error == 0)
-        error = disk_stat(disk, path, &s);
-    return error == E_NOT_FOUND ? file_replace(disk, directory, name, data) : error;
-}
-
-/* The partition's directory with its two text files. */
-static int create_directory(struct disk *disk, const struct job *job)
-{
-    char parent[DISK_PATH_MAX], id[UUID_TEXT_MAX], text[FILE_NAME_MAX];
-    path_parent(parent, job->directory);
-    uuid_text(&job->topic_id, id);
-    int n = snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
-    int error = disk_make_directory(disk, job->directory);
-    if (error == E_EXISTS)
-        error = 0;
-    else if (error == 0)
-        error = directory_sync(disk, parent);
-    if (error == 0)
-        error = create_unless_there(disk, job->directory, "partition.metadata",
-                                    bytes_of(text, (size_t)n));
-    if (error == 0)
-        error = create_unless_there(disk, job->directory, "leader-epoch-checkpoint",
-                                    bytes_of_string("0\n0\n"));
-    return error;
-}
-
-/* A new file of the segment; one of 0 bytes may be left over from an attempt that failed. */
-static int create_file(struct disk *disk, const struct job *job, const char *suffix,
-                       bool must_be_empty, int *fd)
-{
-    char path[DISK_PATH_MAX];
-    struct disk_stat s;
-    segment_path(path, job->directory, job->base_offset, suffix);
-    int error = disk_stat(disk, path, &s);
-    if (error == 0 && s.bytes > 0 && must_be_empty)
-        return E_EXISTS;
-    bool is_old = error == 0;
-    if (error < 0 && error != E_NOT_FOUND)
-        return error;
-    *fd = disk_open(disk, path, DISK_WRITE | DISK_CREATE);
-    if (*fd < 0)
-        return *fd;
-    return is_old && s.bytes > 0 ? disk_truncate(disk, *fd, 0) : 0;
-}
+/* ── JOB_OPEN, JOB_CLOSE ── */
 
 static void close_all(struct disk *disk, struct job *job)
 {
@@ -102,41 +51,6 @@ static void close_all(struct disk *disk, struct job *job)
         *fds[i] = -1;
     }
 }
-
-static int segment_create(struct disk *disk, struct job *job)
-{
-    job->fd = job->index_fd = job->time_fd = -1;
-    int error = create_directory(disk, job);
-    if (error < 0)
-        return error;
-    error = create_file(disk, job, ".log", true, &job->fd);
-    if (error == E_EXISTS)
-        return error;
-    if (error == 0)
-        error = create_file(disk, job, ".index", false, &job->index_fd);
-    if (error == 0)
-        error = create_file(disk, job, ".timeindex", false, &job->time_fd);
-    if (error == 0 && job->preallocate)
-        error = disk_truncate(disk, job->fd, job->bytes);
-    if (error == 0)
-        error = disk_sync(disk, job->fd);
-    if (error == 0)
-        error = directory_sync(disk, job->directory);
-    if (error == 0)
-        return 0;
-    /* The names go again, or a later attempt would meet a preallocated .log and take it for
-     * content. */
-    close_all(disk, job);
-    static const char *const suffixes[] = {".log", ".index", ".timeindex"};
-    for (size_t i = 0; i < array_n(suffixes); i++) {
-        char path[DISK_PATH_MAX];
-        segment_path(path, job->directory, job->base_offset, suffixes[i]);
-        (void)!disk_unlink(disk, path);
-    }
-    return error;
-}
-
-/* ── JOB_OPEN, JOB_CLOSE ── */
 
 static int open_file(struct disk *disk, struct job *job)
 {
@@ -226,6 +140,7 @@ static int directory_drop(struct helper *helper, struct job *job)
     if (job->name[0] == '\0')
         delete_name(helper, job);
     path_parent(parent, job->directory);
+    checkpoint_dropped(helper, job->directory);
     error = path_join(to, parent, job->name);
     if (error == 0)
         error = disk_rename(helper->disk, job->directory, to);
@@ -323,7 +238,7 @@ static int job_run(struct helper *helper, struct job *job)
 {
     switch ((enum job_kind)job->kind) {
     case JOB_SEGMENT_CREATE:
-        return segment_create(helper->disk, job);
+        break; /* create.c */
     case JOB_OPEN:
         return open_file(helper->disk, job);
     case JOB_WRITE_FILE:
@@ -343,11 +258,30 @@ static int job_run(struct helper *helper, struct job *job)
         return file_unlink(helper->disk, job);
     case JOB_SPACE:
         return space_ask(helper->disk, job);
+    case JOB_CHECKPOINT:
+        return checkpoint_job(helper, job);
     case JOB_TIME_QUERY:
         return bulk_time_query(helper, job);
     }
     check(false);
     return E_INVALID;
+}
+
+/* What does not change names may be done between the two halves of a creation. */
+static bool is_independent(const struct job *job)
+{
+    return job->kind == JOB_SPACE || job->kind == JOB_OPEN || job->kind == JOB_CLOSE || job->kind == JOB_TIME_QUERY;
+}
+
+/* True: it will be answered with the other creations. */
+static bool job_take(struct helper *helper, struct job *job)
+{
+    if (job->kind == JOB_SEGMENT_CREATE)
+        return create_begin(helper, job);
+    if (!is_independent(job))
+        creates_end(helper);
+    job->error = job_run(helper, job);
+    return false;
 }
 
 int helper_turn(struct helper *helper, struct now now, int budget)
@@ -360,16 +294,13 @@ int helper_turn(struct helper *helper, struct now now, int budget)
         if (mail == NULL)
             break;
         check(!mail->is_answer);
-        if (mail->kind == MAIL_FILE || mail->kind == MAIL_BULK) {
-            struct job *job = container_of(mail, struct job, mail);
-            job->error = job_run(helper, job);
-        } else {
-            check(mail->kind ==
-                  MAIL_STOP); /* nothing to finish: every job is done within its turn */
-        }
-        mail_answer(helper->post, mail);
+        /* MAIL_STOP: nothing to finish, every job is done within its turn. */
+        check(mail->kind == MAIL_FILE || mail->kind == MAIL_BULK || mail->kind == MAIL_STOP);
+        if (mail->kind == MAIL_STOP || !job_take(helper, container_of(mail, struct job, mail)))
+            mail_answer(helper->post, mail);
         done++;
     }
+    creates_end(helper);
     mail_flush(helper->post);
     return done;
 }

@@ -20,7 +20,8 @@
  *
  * A write or flush that failed, or wrote nothing, fails its log and is never repeated: what the
  * page cache holds after a failure is anybody's guess. Other logs go on. A short write is not a
- * failure: the rest follows.
+ * failure: the rest follows. Nor is a write for which there was no space (full.c); a flush that
+ * says so has lost bytes, and fails its log.
  */
 #include "plog.h"
 
@@ -148,10 +149,15 @@ static void write_finish(struct store_op *op, struct now now)
         plog_mark_pending(log); /* a drop waits for this */
         return;
     }
+    if (result < 0 && error_from_errno(-result) == E_DISK_FULL) {
+        plog_full(log); /* the bytes are still in tail pages: written again when space returns */
+        return;
+    }
     if (is_failed) {
         plog_fail(log, now);
         return;
     }
+    plog_full_end(log);
     if (write_segment(log) != NULL)
         plog_mark_dirty(log);
     if (segment->is_rolled && segment->written_pos == segment->end_pos)
@@ -314,6 +320,7 @@ static void flush_pending(struct store *store, struct now now)
 int store_flush(struct store *store, struct now now)
 {
     store_own(store);
+    check(!store->is_unsynced);
     store->now = now;
     uint64_t writes_before = store->stats.write_ops;
     struct list *l;

@@ -8,7 +8,8 @@
  * Sealing a rolled segment whose bytes are written, one log's segments in order:
  *   .index, .timeindex, .txnindex (when it has aborted transactions): whole files, by tmp, rename;
  *   then JOB_SEAL: fsync of the .log, producer snapshot as of its end.
- * A job that failed fails its log: what is on the disk is not known.
+ * A job that failed fails its log: what is on the disk is not known. One that failed for want of
+ * space left what was there before, and is asked for again (full.c).
  *
  * A dropped log: operations and jobs under way end, its directory is renamed (JOB_DROP), and after
  * file.delete.delay.ms removed (JOB_PURGE).
@@ -50,9 +51,17 @@ void store_job_send(struct store *store, struct job *job, void (*done)(struct jo
               is_bulk ? MAIL_BULK : MAIL_FILE, &job->mail);
 }
 
+static void job_data_free(struct job *job)
+{
+    if (job->owns_data)
+        free((void *)(uintptr_t)job->data.ptr);
+    job->owns_data = false;
+}
+
 void store_job_give(struct store *store, struct job *job)
 {
     job->done = NULL;
+    job_data_free(job);
     list_push(&store->jobs_free, &job->mail.link);
 }
 
@@ -83,14 +92,19 @@ static void epochs_written(struct job *job, struct now now)
 {
     struct plog *log = job->subject;
     int error = job->error;
-    free((void *)(uintptr_t)job->data.ptr);
     store_job_give(log->store, job);
     log->jobs_n--;
     log->has_epochs_job = log->store->has_epochs_job = false;
-    if (error != 0)
+    if (error == E_DISK_FULL) {
+        log->has_epochs_to_write = true;
+        plog_full(log);
+    } else if (error != 0) {
         plog_fail(log, now);
-    else if (log->has_epochs_to_write)
-        plog_mark_epochs(log);
+    } else {
+        plog_full_end(log);
+        if (log->has_epochs_to_write)
+            plog_mark_epochs(log);
+    }
     plog_mark_pending(log);
 }
 
@@ -105,6 +119,7 @@ static bool epochs_write(struct plog *log)
     }
     snprintf(job->name, sizeof job->name, "leader-epoch-checkpoint");
     job->data = bytes_of(text, epochs_text(&log->epochs, text));
+    job->owns_data = true;
     log->has_epochs_to_write = false;
     log->has_epochs_job = log->store->has_epochs_job = true;
     log->jobs_n++;
@@ -134,10 +149,8 @@ void store_epochs_run(struct store *store)
 
 void store_jobs_fini(struct store *store)
 {
-    for (int i = 0; store->jobs != NULL && i < JOBS_MAX; i++) {
-        if (store->jobs[i].done == epochs_written)
-            free((void *)(uintptr_t)store->jobs[i].data.ptr);
-    }
+    for (int i = 0; store->jobs != NULL && i < JOBS_MAX; i++)
+        job_data_free(&store->jobs[i]);
 }
 
 /* ── sealing ── */
@@ -166,11 +179,16 @@ static void seal_job_done(struct job *job, struct now now)
     segment->io_n--;
     free(segment->file);
     segment->file = NULL;
-    if (log->state == PLOG_OPEN && error != 0)
+    if (error == E_DISK_FULL)
+        plog_full(log); /* the same step again when space returns */
+    else if (log->state == PLOG_OPEN && error != 0)
         plog_fail(log, now);
     else if (log->state == PLOG_OPEN && segment->seal_step++ == SEAL_LOG)
         seal_end(log, segment, now);
-    plog_mark_pending(log);
+    if (error == 0)
+        plog_full_end(log);
+    if (error != E_DISK_FULL || log->state != PLOG_OPEN)
+        plog_mark_pending(log);
     segment_fd_idle(segment);
     segment_put(segment);
 }

@@ -15,11 +15,10 @@
 /* What each kind reads and writes; fields not named are left alone. A job that failed has left what
  * was there before, or the finished thing: a second attempt is always possible. */
 enum job_kind {
-    /* Makes the partition directory when missing (partition.metadata from topic_id,
-     * leader-epoch-checkpoint, sync of the parent), then <base_offset>.log/.index/.timeindex,
-     * empty; with `preallocate` the .log gets `bytes`. Everything is synced but the indexes'
-     * content. E_EXISTS: a .log with content has that name. out: fd, index_fd, time_fd, open for
-     * reading and writing. */
+    /* Makes <base_offset>.log, empty; with `preallocate` it gets `bytes`. is_first: also the
+     * partition's directory, partition.metadata from topic_id, leader-epoch-checkpoint from data
+     * (NULL: one without epochs). All names, and partition.metadata, are durable. E_EXISTS: a .log
+     * with content has that name. out: fd, open for reading and writing. */
     JOB_SEGMENT_CREATE,
     /* Opens directory/name as `how`. out: fd, bytes. */
     JOB_OPEN,
@@ -45,6 +44,9 @@ enum job_kind {
     JOB_UNLINK_FILE,
     /* The room of the disk that holds `directory`. out: bytes (all of it), index_bytes (usable). */
     JOB_SPACE,
+    /* Offsets of logs for the checkpoint files: `data` is an array of struct checkpoint_row; `how`
+     * has bit 1 << kind for each file that is to be written now. */
+    JOB_CHECKPOINT,
     /* Bulk: query->time_ms (or TIME_MAX_TIMESTAMP) in `segments`, in this order, below no offset
      * under base_offset. out: query->offset, timestamp_ms, epoch; -1 when there is none;
      * query->error = error. */
@@ -53,7 +55,15 @@ enum job_kind {
 
 enum { JOB_UNLINK_RENAME, JOB_UNLINK_FINISH };
 
-enum { JOB_SEGMENTS_MAX = 64 };
+enum { JOB_SEGMENTS_MAX = 64, CHECKPOINT_ROWS_MAX = 256, CHECKPOINT_TOPIC_MAX = 249 };
+
+/* One log of JOB_CHECKPOINT. Owner: the job. */
+struct checkpoint_row {
+    int64_t offsets[4]; /* by enum checkpoint_kind; -1: none */
+    int32_t partition;
+    uint8_t topic_n;
+    char topic[CHECKPOINT_TOPIC_MAX];
+};
 
 /* Owner: store; helper while under way. */
 struct job {
@@ -68,7 +78,7 @@ struct job {
     uint64_t index_bytes, time_index_bytes;
     int fd, index_fd, time_fd;
     int how;                      /* enum disk_open, for JOB_OPEN */
-    bool preallocate;
+    bool preallocate, is_first, owns_data; /* data is on the heap, freed by the store */
     struct bytes data;            /* file content; stays until the job is back */
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;

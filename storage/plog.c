@@ -102,6 +102,8 @@ struct plog *plog_make(struct store *store, const struct log_id *id,
     list_init(&log->sync_link);
     list_init(&log->pending_link);
     list_init(&log->epochs_link);
+    list_init(&log->moved_link);
+    list_init(&log->full_link);
     list_init(&log->start_moves);
     for (size_t i = 0; i < array_n(log->waits); i++)
         list_init(&log->waits[i]);
@@ -114,7 +116,8 @@ void plog_free(struct plog *log)
     check(log->write == NULL && log->syncs_n == 0 && log->jobs_n == 0);
     check(!list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link));
     check(!list_is_linked(&log->pending_link) && !list_is_linked(&log->link));
-    check(!list_is_linked(&log->epochs_link));
+    check(!list_is_linked(&log->epochs_link) && !list_is_linked(&log->moved_link));
+    check(!list_is_linked(&log->full_link));
     producers_clear(log->store->producers, &log->producers);
     epochs_fini(&log->epochs);
     aborted_fini(&log->aborted);
@@ -287,6 +290,7 @@ void plog_marks_moved(struct plog *log, struct now now)
         aborted_visible(&log->aborted, log->high.offset);
     }
     plog_charge(log);
+    plog_mark_moved(log);
     if (log->durable.offset == log->written.offset)
         log->unflushed_ns = 0;
     else if (log->unflushed_ns == 0)
@@ -321,6 +325,9 @@ void plog_fail(struct plog *log, struct now now)
         list_del(&log->dirty_link);
     if (list_is_linked(&log->sync_link))
         list_del(&log->sync_link);
+    if (list_is_linked(&log->moved_link))
+        list_del(&log->moved_link);
+    plog_full_forget(log);
     log->wants_sync = false;
     plog_give_tail(log);
     plog_charge(log);

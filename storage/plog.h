@@ -82,6 +82,8 @@ struct plog {
     bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind */
     bool wants_sync;            /* a file had to be opened before its flush */
     bool is_changed;            /* since it was opened: a clean stop has something to write */
+    bool is_unsynced;           /* recovery has read or changed files that nobody flushed */
+    bool is_full;               /* something failed for want of space; in store.full */
     struct store *store;
     struct list link;           /* store.logs or store.dropped */
     struct list dirty_link, sync_link, pending_link;
@@ -111,6 +113,8 @@ struct plog {
     uint32_t jobs_n;            /* jobs under way */
     bool has_epochs_job;
     struct list epochs_link;    /* store.epochs_behind */
+    struct list moved_link;     /* store.moved */
+    struct list full_link;      /* store.full */
     uint8_t drop_step;          /* dropped logs: what is done */
     int64_t start_safe;         /* what log-start-offset holds */
     int64_t start_writing;      /* what the job under way writes to it */
@@ -163,6 +167,7 @@ struct segment {
     bool is_index_loaded;
     bool is_index_loading;
     bool has_file;              /* while recovering */
+    bool is_unsynced;           /* recovery has read or written its files, nobody flushed them    */
     uint8_t seal_step;
     uint32_t refs;              /* the log, pages, reads, jobs, operations                        */
     uint32_t io_n;              /* operations on its descriptor                                   */
@@ -278,6 +283,18 @@ struct store {
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
     struct list fill_waits;     /* reads that wait for a free fill or page */
+    int directory_fd;           /* open as long as the store: what failed since is seen */
+    bool is_unsynced;           /* a log is */
+    bool is_closed;             /* store_close succeeded */
+    struct list full;           /* logs that wait for space on the disk */
+    uint64_t space_at_ns;       /* when it is looked at next */
+    bool has_space_job;
+    bool is_low;                /* less than config.min_free_bytes: clients' appends are refused */
+    struct list moved;          /* logs whose offsets the helper does not know yet */
+    uint32_t checkpoints_due;   /* bits of files to be written */
+    bool has_checkpoint_job;
+    uint64_t checkpoint_at_ns[4], checkpoint_ns, checkpoint_bytes; /* recovery point: last */
+    struct checkpoints *closed; /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct list answers;        /* time queries that need no search, or wait for a job */
 };
@@ -310,6 +327,23 @@ static inline bool plog_is_group(const struct plog *log)
 {
     return log->config.durability == STORE_GROUP;
 }
+
+/* full.c: something of the log failed for want of space; or succeeded; or it is gone */
+void plog_full(struct plog *log);
+void plog_full_end(struct plog *log);
+void plog_full_forget(struct plog *log);
+void store_space_tick(struct store *store, struct now now);
+/* E_DISK_FULL, and what to tell the client: no append of one is taken now. */
+nodiscard int plog_space_judge(const struct plog *log, char *reason, size_t reason_n);
+
+/* offsets.c: its recovery point, high watermark or start moved */
+void plog_mark_moved(struct plog *log);
+/* The log could not be opened: its offsets stay what they are on the disk. */
+nodiscard int store_checkpoint_keep(struct store *store, const struct log_id *id);
+void store_checkpoint_tick(struct store *store, struct now now);
+
+/* close.c: flushes every file of the log that recovery or the stop may have changed */
+nodiscard int plog_sync_files(struct plog *log);
 
 /* store.c: into the table; RECOVERING or CLOSED becomes OPEN */
 void store_log_enter(struct store *store, struct plog *log);
@@ -352,6 +386,8 @@ void segment_free(struct segment *segment);
 void segment_detach_first(struct plog *log);
 /* Which segment may hold `offset`: the last with base_offset <= offset; place in log->segments. */
 uint32_t segment_find(const struct plog *log, int64_t offset);
+/* segment.ms less this segment's part of segment.jitter.ms. */
+int64_t segment_age_ms_max(const struct plog *log, const struct segment *segment);
 bool segment_must_roll(const struct plog *log, const struct segment *segment, const struct batch *b,
                        int64_t max_timestamp, int64_t last_offset, int64_t wall_ms);
 /* Keeps the indexes of an appended batch at `pos`. Without memory it leaves entries out. */

@@ -6,9 +6,10 @@
  * After a clean stop everything is believed but the end of the last segment, which is looked at;
  * when that does not fit, the segment is scanned as after a crash. After a crash the segment that
  * holds the recovery point and all later ones are scanned (so always the last); the log is cut at
- * the first batch that is not whole, later segments are removed, indexes rebuilt, and every file
- * whose end was read is flushed (journal rule 8), so that nothing is served that a second crash
- * could take.
+ * the first batch that is not whole, later segments are removed, indexes rebuilt, and before
+ * anything is served store_recovered flushes every file whose end was read or changed (journal rule
+ * 8), so that nothing is served that a second crash could take. Until then a crash only makes the
+ * next start do the same again.
  *
  * The recovery point is believed only when its file is younger than the partition's directory: a
  * topic that was deleted and made again under its old name must not inherit the old one's.
@@ -197,7 +198,7 @@ static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *
     *is_cut = cut > 0;
     r->report->logs_cut_n += *is_cut;
     if (!is_last && !*is_cut)
-        return recovery_indexes_write(r, segment);
+        return recovery_indexes_write(r, segment, r->bases[at + 1] <= r->recovery_point);
     return 0;
 }
 
@@ -299,8 +300,8 @@ static int log_recover(struct recovery *r)
     segments_seal(log);
     if (r->bases_n > 0)
         rc = recovery_state(r, end);
-    if (rc == 0 && r->is_changed)
-        rc = directory_sync(r->disk, r->directory);
+    log->is_unsynced = r->is_unsynced || r->is_changed;
+    log->store->is_unsynced |= log->is_unsynced;
     log->end = log->written = log->durable = log->high = (struct mark){end, 0};
     return rc;
 }
@@ -337,11 +338,42 @@ int store_log_recover(struct store *store, const struct log_id *id, const struct
     free(r.snapshots);
     if (rc != 0) {
         log_forget(r.log);
-        return rc;
+        return store_checkpoint_keep(store, id) == E_NO_MEMORY ? E_NO_MEMORY : rc;
     }
     report->logs_n++;
     store_log_enter(store, r.log);
     plog_invariants(r.log);
     *out = r.log;
+    return 0;
+}
+
+static void log_recovered(struct plog *log)
+{
+    log->is_unsynced = false;
+    for (uint32_t i = 0; i < log->segments_n; i++)
+        log->segments[i]->is_unsynced = false;
+}
+
+int store_recovered(struct store *store)
+{
+    store_own(store);
+    if (!store->is_unsynced)
+        return 0;
+    int all = disk_sync_all(store->disk, store->directory_fd);
+    if (all == E_UNSUPPORTED) { /* names that a killed process may have left unsynced */
+        int rc = disk_sync(store->disk, store->directory_fd);
+        if (rc != 0)
+            return rc;
+    }
+    list_for_each(node, next, &store->logs) {
+        struct plog *log = list_entry(node, struct plog, link);
+        if (!log->is_unsynced)
+            continue;
+        int rc = all == E_UNSUPPORTED ? plog_sync_files(log) : all;
+        if (rc != 0)
+            return rc;
+        log_recovered(log);
+    }
+    store->is_unsynced = false;
     return 0;
 }

@@ -23,7 +23,8 @@ struct recovery {
     int64_t *snapshots; /* of the .snapshot files, rising. Heap */
     uint32_t snapshots_n;
     bool is_clean;
-    bool is_changed;        /* files were cut or removed: the directory is flushed */
+    bool is_changed;        /* files were cut or removed */
+    bool is_unsynced;       /* files were read to their end: flushed before anything is served */
     int64_t recovery_point; /* below it everything is on the device */
     int64_t log_start;      /* by the checkpoint; 0 when there is none */
     int64_t dense_from;     /* from here on no offset is missing: never compacted */
@@ -32,7 +33,7 @@ struct recovery {
 
 /* recovery_scan.c */
 /* Scans a whole segment: batch by batch, checksums, indexes anew. *cut: bytes behind the last whole
- * batch; the file is cut there and flushed. `expected` is the offset that must come first when it
+ * batch; the file is cut there; store_recovered flushes it. `expected` is the offset that must come first when it
  * is dense; -1: any. *end: the offset behind the last batch. E_BAD_MAGIC: old formats that are not
  * served. */
 nodiscard int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected,
@@ -42,8 +43,9 @@ nodiscard int recovery_scan(struct recovery *r, struct segment *segment, int64_t
 nodiscard int recovery_end(struct recovery *r, struct segment *segment, int64_t *end);
 /* A segment that is taken as it is: size, age, largest timestamp. */
 nodiscard int recovery_trust(struct recovery *r, struct segment *segment);
-/* Writes the indexes of a scanned segment that is not the last. */
-nodiscard int recovery_indexes_write(struct recovery *r, struct segment *segment);
+/* Writes the indexes of a scanned segment that is not the last. is_covered: by the recovery point.
+ */
+nodiscard int recovery_indexes_write(struct recovery *r, struct segment *segment, bool is_covered);
 bool recovery_has_file(const struct recovery *r, int64_t base_offset, const char *suffix);
 
 /* recovery_state.c: producers, aborted transactions, epochs */

@@ -5,7 +5,7 @@
  * Owner: main, before the threads run.
  *
  * A scan accepts a batch when its header makes sense, it ends inside the file, its checksum is
- * right, its offsets rise, and, in the part of a log that was never compacted, follow without a
+ * right (after a crash: looked at from the recovery point on), its offsets rise, and, in the part of a log that was never compacted, follow without a
  * gap: what was not flushed may be missing in the middle, and what follows a hole was never
  * acknowledged. It ends at the first batch that is not so.
  *
@@ -67,6 +67,8 @@ static int segment_file_open(struct recovery *r, const struct segment *segment)
 struct scan {
     struct batch_scan at;
     int64_t expected; /* the next offset, -1: any */
+    uint64_t read_bytes;
+    int64_t flushed;  /* below it a crash took nothing: bodies are not read */
 };
 
 /* 0: the batch at the place is whole and follows. E_CORRUPT, E_BAD_MAGIC: not. */
@@ -85,6 +87,9 @@ static int scan_judge(struct recovery *r, struct segment *segment, struct scan *
         return E_CORRUPT;
     if (scan->expected >= 0 && b->base_offset > scan->expected && b->base_offset >= r->dense_from)
         return E_CORRUPT;
+    if (batch_last_offset(b) < scan->flushed)
+        return 0;
+    scan->read_bytes += b->bytes;
     rc = batch_scan_body(&scan->at, b, &body);
     if (rc != 0)
         return rc;
@@ -119,7 +124,8 @@ static int segment_cut(struct recovery *r, struct segment *segment, int fd, uint
 int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected, bool is_last,
                   int64_t *end, uint64_t *cut)
 {
-    struct scan scan = {.expected = expected};
+    /* After a clean stop a scan means that something does not fit: all of it is looked at. */
+    struct scan scan = {.expected = expected, .flushed = r->is_clean ? 0 : r->recovery_point};
     int rc = segment_stat(r, segment);
     if (rc != 0)
         return rc;
@@ -136,31 +142,48 @@ int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected,
         rc = scan_batches(r, segment, &scan);
     uint64_t pos = scan.at.pos;
     batch_scan_fini(&scan.at);
-    r->report->scanned_bytes += pos;
+    r->report->scanned_bytes += scan.read_bytes;
     r->scanned_from = min_i64(r->scanned_from, segment->base_offset);
     if (rc == E_EOF || rc == E_CORRUPT || (rc == E_BAD_MAGIC && is_last)) {
         *cut = segment->end_pos - pos;
         *end = pos > 0 ? scan.expected : expected >= 0 ? expected : segment->base_offset;
         rc = segment_cut(r, segment, fd, pos);
-        if (rc == 0)
-            rc = disk_sync(r->disk, fd); /* rule 8: what is served from now on is on the device */
+        segment->is_unsynced = r->is_unsynced = true;
     }
     disk_close(r->disk, fd);
     return rc;
 }
 
-int recovery_indexes_write(struct recovery *r, struct segment *segment)
+/* A segment that the recovery point covers is believed by the next start as soon as both files are
+ * there: they are replaced. Else the next start scans it again whatever they hold. */
+static int index_write(struct recovery *r, const struct segment *segment, const char *suffix,
+                       struct bytes data, bool is_covered)
 {
-    char name[DISK_NAME_MAX + 1];
+    char name[DISK_NAME_MAX + 1], path[DISK_PATH_MAX];
+    snprintf(name, sizeof name, "%020lld%s", (long long)segment->base_offset, suffix);
+    if (is_covered)
+        return file_replace(r->disk, r->directory, name, data);
+    segment_path(path, r->directory, segment->base_offset, suffix);
+    int fd = disk_open(r->disk, path, DISK_WRITE | DISK_CREATE);
+    if (fd < 0)
+        return fd;
+    int rc = data.n > 0 ? disk_write(r->disk, fd, data.ptr, data.n, 0) : 0;
+    if (rc == 0)
+        rc = disk_truncate(r->disk, fd, data.n);
+    disk_close(r->disk, fd);
+    return rc;
+}
+
+int recovery_indexes_write(struct recovery *r, struct segment *segment, bool is_covered)
+{
     segment_note_end(segment);
-    snprintf(name, sizeof name, "%020lld.index", (long long)segment->base_offset);
-    int rc = file_replace(r->disk, r->directory, name,
-                          bytes_of(segment->index.v, segment->index.n * INDEX_ENTRY));
+    int rc = index_write(r, segment, ".index",
+                         bytes_of(segment->index.v, segment->index.n * INDEX_ENTRY), is_covered);
     if (rc != 0)
         return rc;
-    snprintf(name, sizeof name, "%020lld.timeindex", (long long)segment->base_offset);
-    rc = file_replace(r->disk, r->directory, name,
-                      bytes_of(segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY));
+    rc = index_write(r, segment, ".timeindex",
+                     bytes_of(segment->time_index.v, segment->time_index.n * TIME_INDEX_ENTRY),
+                     is_covered);
     index_clear(&segment->time_index);
     r->report->rebuilt_indexes_n++;
     return rc;

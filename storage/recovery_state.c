@@ -16,7 +16,10 @@
 #include "batch_scan.h"
 #include "recovery.h"
 
-enum { STATE_FILE_MAX = 256 << 20 };
+enum {
+    STATE_FILE_MAX = 256 << 20,
+    REPLAY_BYTES_MIN = 4 << 20, /* of the end of a log, after a crash */
+};
 
 /* ── snapshots ── */
 
@@ -112,10 +115,27 @@ static int aborted_load(struct recovery *r, int64_t from, int64_t *bad)
     return 0;
 }
 
+/* Up to where a snapshot is taken. A snapshot knows the last batch of each producer, but after a
+ * crash a producer may send again any of the five it had under way: so the log's last
+ * REPLAY_BYTES_MIN are read even when a snapshot lies in between. After a clean stop every answer
+ * was given, and the snapshot at the end will do. */
+static int64_t state_limit(const struct recovery *r, int64_t end)
+{
+    uint64_t bytes = 0;
+    if (r->is_clean)
+        return end;
+    for (uint32_t i = r->log->segments_n; i-- > 0;) {
+        bytes += r->log->segments[i]->end_pos;
+        if (bytes >= REPLAY_BYTES_MIN || i == 0)
+            return r->log->segments[i]->base_offset;
+    }
+    return end;
+}
+
 /* Producers and aborted transactions as of *from. */
 static int state_load(struct recovery *r, int64_t end, int64_t *from)
 {
-    int64_t limit = end, bad = 0;
+    int64_t limit = state_limit(r, end), bad = 0;
     for (;;) { /* each time around the limit falls to a lower segment */
         aborted_fini(&r->log->aborted);
         int rc = snapshot_choose(r, limit, from);

@@ -69,6 +69,7 @@ static bool tick_delete(struct plog *log, bool is_time, struct now now)
     aborted_truncate_start(&log->aborted, log->start);
     log->is_changed = true;
     plog_mark_epochs(log);
+    plog_mark_moved(log);
     return true;
 }
 
@@ -77,8 +78,7 @@ static void tick_roll(struct plog *log, bool is_time, struct now now)
     struct segment *active = plog_active(log);
     if (active->end_pos == 0)
         return;
-    bool is_due =
-        now.wall_ms - active->created_ms > log->config.segment_ms - log->config.segment_jitter_ms;
+    bool is_due = now.wall_ms - active->created_ms > segment_age_ms_max(log, active);
     bool is_old = is_time && log->config.is_deleted && is_too_old(log, active, now.wall_ms);
     if (!is_due && !is_old)
         return;

@@ -16,6 +16,7 @@
  */
 #include <stdlib.h>
 
+#include "hash.h"
 #include "plog.h"
 
 struct segment *segment_make(struct store *store, int64_t base_offset, int64_t wall_ms)
@@ -138,6 +139,19 @@ static bool index_is_full(const struct segment *segment, uint32_t index_bytes)
            segment->time_index.n + 1 >= index_bytes / TIME_INDEX_ENTRY;
 }
 
+/* Kafka draws a random number per segment. A hash of partition and base offset spreads as well, and
+ * gives the same answer after a restart. */
+int64_t segment_age_ms_max(const struct plog *log, const struct segment *segment)
+{
+    const struct log_config *config = &log->config;
+    int64_t jitter_ms = min_i64(config->segment_jitter_ms, config->segment_ms);
+    if (jitter_ms <= 0)
+        return config->segment_ms;
+    uint64_t h = hash_mix(hash_partition(&log->id.topic_id, log->id.partition) ^
+                          (uint64_t)segment->base_offset);
+    return config->segment_ms - (int64_t)(h % (uint64_t)jitter_ms);
+}
+
 bool segment_must_roll(const struct plog *log, const struct segment *segment, const struct batch *b,
                        int64_t max_timestamp, int64_t last_offset, int64_t wall_ms)
 {
@@ -149,7 +163,7 @@ bool segment_must_roll(const struct plog *log, const struct segment *segment, co
                         : wall_ms - segment->created_ms;
     uint64_t bytes_max = min_u64(config->segment_bytes, INT32_MAX);
     return segment->end_pos + b->bytes > bytes_max ||
-           since > config->segment_ms - config->segment_jitter_ms ||
+           since > segment_age_ms_max(log, segment) ||
            index_is_full(segment, config->segment_index_bytes) ||
            last_offset - segment->base_offset > INT32_MAX;
 }

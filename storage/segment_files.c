@@ -2,9 +2,8 @@
  * segment_files.c - files and descriptors of segments: made and opened when needed, closed when too
  * many are open.
  *
- * Owner: home. A segment holds at most one descriptor, of its .log; those of the two indexes, which
- * creation hands out too, are given back at once, because indexes are written as whole files when
- * the segment is sealed.
+ * Owner: home. A segment holds at most one descriptor, of its .log: indexes are written as whole
+ * files when the segment is sealed.
  *
  * Descriptors in use (io_n > 0) and those of files with unflushed bytes of a STORE_GROUP log stay
  * open; of the others the least recently used are closed when there are more than open_files_max.
@@ -105,36 +104,21 @@ static void segment_opened(struct segment *segment, int error, struct now now)
 {
     struct plog *log = segment->log;
     if (log != NULL && error == 0) {
+        plog_full_end(log);
         if (segment->written_pos < segment->end_pos)
             plog_mark_dirty(log);
         if (log->wants_sync)
             plog_mark_unsynced(log);
         plog_mark_pending(log);
     } else if (log != NULL) {
-        if (segment->state != SEGMENT_SEALED) /* a sealed one only fails its readers */
+        if (error == E_DISK_FULL && segment->state == SEGMENT_NEW)
+            plog_full(log);
+        else if (segment->state != SEGMENT_SEALED) /* a sealed one only fails its readers */
             plog_fail(log, now);
         plog_mark_pending(log);
     }
     reads_run(&segment->waits, error == 0 ? 0 : E_STORAGE, now);
     segment_fd_idle(segment);
-}
-
-static void close_more_done(struct job *job, struct now now)
-{
-    (void)now;
-    store_job_give(job->subject, job);
-}
-
-/* Closes what creation handed out beyond the .log, with the job that brought it. */
-static void close_more(struct store *store, struct job *job)
-{
-    job->fd = -1;
-    if (job->index_fd < 0 && job->time_fd < 0) {
-        store_job_give(store, job);
-        return;
-    }
-    job->kind = JOB_CLOSE;
-    store_job_send(store, job, close_more_done, store);
 }
 
 static void segment_file_done(struct job *job, struct now now)
@@ -149,9 +133,25 @@ static void segment_file_done(struct job *job, struct now now)
         segment->state = error == 0 ? SEGMENT_LIVE : SEGMENT_NEW;
     if (error == 0)
         segment_fd_set(segment, job->fd);
-    close_more(store, job);
+    if (error != 0 && job->owns_data && segment->log != NULL && segment->log->state == PLOG_OPEN)
+        plog_mark_epochs(segment->log);
+    store_job_give(store, job);
     segment_opened(segment, error, now);
     segment_put(segment);
+}
+
+/* The first segment of a log without files brings the directory, and what is known of epochs. */
+static void segment_first_ask(struct plog *log, struct job *job)
+{
+    char *text = malloc(epochs_text_max(&log->epochs));
+    job->is_first = true;
+    if (text == NULL)
+        return; /* has_epochs_to_write stays */
+    job->data = bytes_of(text, epochs_text(&log->epochs, text));
+    job->owns_data = true;
+    log->has_epochs_to_write = false;
+    if (list_is_linked(&log->epochs_link))
+        list_del(&log->epochs_link);
 }
 
 static void segment_file_ask(struct segment *segment, struct job *job)
@@ -161,7 +161,8 @@ static void segment_file_ask(struct segment *segment, struct job *job)
     if (job->kind == JOB_SEGMENT_CREATE) {
         job->preallocate = segment->log->config.preallocate;
         job->bytes = segment->log->config.segment_bytes;
-        job->index_bytes = segment->log->config.segment_index_bytes;
+        if (segment == segment->log->segments[0])
+            segment_first_ask(segment->log, job);
         segment->state = SEGMENT_CREATING;
     } else {
         snprintf(job->name, sizeof job->name, "%020lld.log", (long long)segment->base_offset);

@@ -31,6 +31,8 @@ static void start_written(struct job *job, struct now now)
     log->has_start_job = false;
     if (error == 0)
         log->start_safe = max_i64(log->start_safe, log->start_writing);
+    else if (error == E_DISK_FULL)
+        plog_full(log); /* the moves wait until there is space */
     else if (log->state == PLOG_OPEN)
         plog_fail(log, now);
     list_for_each(node, next, &log->start_moves) {
@@ -40,7 +42,10 @@ static void start_written(struct job *job, struct now now)
         list_del(node);
         move->done(move, 0, now);
     }
-    plog_mark_pending(log);
+    if (error == 0)
+        plog_full_end(log);
+    if (error != E_DISK_FULL || log->state != PLOG_OPEN)
+        plog_mark_pending(log);
 }
 
 bool start_step(struct plog *log)
@@ -87,6 +92,7 @@ int plog_start_move(struct plog *log, struct start_move *move, struct now now)
         epochs_truncate_start(&log->epochs, offset);
         aborted_truncate_start(&log->aborted, offset);
         plog_mark_epochs(log);
+        plog_mark_moved(log);
     }
     move->start = log->start;
     if (log->start <= log->start_safe)

@@ -20,6 +20,7 @@ static void store_lists_init(struct store *store)
         &store->deleting,   &store->open_files, &store->indexes,       &store->writes_free,
         &store->fills_free, &store->fills,      &store->jobs_free,     &store->fill_waits,
         &store->answers,    &store->segments,   &store->epochs_behind, &store->loads,
+        &store->moved,      &store->full,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -59,10 +60,13 @@ int store_init(struct store **out, const struct store_config *config, struct io 
     store->post = post;
     store->files_thread = files_thread;
     store->bulk_thread = bulk_thread;
+    store->directory_fd = disk_open(disk, config->directory, DISK_READ | DISK_DIRECTORY);
     store_lists_init(store);
     store->table_n = TABLE_MIN;
     store->table = calloc(TABLE_MIN, sizeof(struct plog *));
     int rc = store->table == NULL ? E_NO_MEMORY : store_operations_init(store);
+    if (rc == 0 && store->directory_fd < 0)
+        rc = store->directory_fd;
     if (rc == 0)
         rc = cache_init(&store->cache, pages);
     if (rc == 0)
@@ -82,7 +86,7 @@ static void store_logs_fini(struct list *logs)
     while ((l = list_pop(logs)) != NULL) {
         struct plog *log = list_entry(l, struct plog, link);
         struct list *const links[] = {&log->dirty_link, &log->sync_link, &log->pending_link,
-                                      &log->epochs_link};
+                                      &log->epochs_link, &log->moved_link, &log->full_link};
         for (size_t i = 0; i < array_n(links); i++) {
             if (list_is_linked(links[i]))
                 list_del(links[i]);
@@ -145,6 +149,9 @@ void store_fini(struct store *store)
     free(store->table);
     if (store->checkpoints != NULL)
         checkpoints_free(store->checkpoints);
+    checkpoints_free(store->closed);
+    if (store->directory_fd >= 0)
+        disk_close(store->disk, store->directory_fd);
     store->magic = 0;
     free(store);
 }
@@ -266,7 +273,8 @@ void store_log_drop(struct store *store, struct plog *log)
 {
     store_own(store);
     check(log->magic == PLOG_MAGIC && (log->state == PLOG_OPEN || log->state == PLOG_FAILED));
-    struct list *const links[] = {&log->link, &log->dirty_link, &log->sync_link, &log->epochs_link};
+    struct list *const links[] = {&log->link, &log->dirty_link, &log->sync_link, &log->epochs_link,
+                                  &log->moved_link};
     table_remove(store, log);
     for (size_t i = 0; i < array_n(links); i++) {
         if (list_is_linked(links[i]))
@@ -274,6 +282,7 @@ void store_log_drop(struct store *store, struct plog *log)
     }
     store->stats.logs_n--;
     store->stats.logs_failed_n -= log->state == PLOG_FAILED;
+    plog_full_forget(log);
     plog_give_tail(log);
     plog_state_set(log, PLOG_CLOSED);
     plog_charge(log);
@@ -317,12 +326,15 @@ void store_tick(struct store *store, struct now now)
             plog_mark_pending(log);
     }
     segment_files_limit(store);
+    store_checkpoint_tick(store, now);
+    store_space_tick(store, now);
 }
 
 bool store_is_quiet(const struct store *store)
 {
-    /* An epochs' file being written is no reason to wait: store_close writes them all. */
-    uint32_t jobs_n = store->jobs_n - store->has_epochs_job;
+    /* Epochs or checkpoints being written are no reason to wait: the stop writes them all. */
+    uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
+                      store->has_space_job;
     return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) &&
            list_is_empty(&store->round) && list_is_empty(&store->pending) &&
            list_is_empty(&store->completed) && list_is_empty(&store->wants) &&

@@ -5,7 +5,7 @@
  * Owner: main; nobody else runs.
  *
  *   <topic>-<partition>                  known, by the id in partition.metadata too: tidied, below
- *                                        empty: a creation that a crash cut short; removed
+ *                                        a creation that a crash cut short: removed
  *                                        otherwise: renamed to <topic>-<partition>.<32 hex>-stray
  *   <topic>-<partition>.<32 hex>-delete  removed
  *   ...-stray, ...-future                kept
@@ -151,16 +151,18 @@ static int complete_swap(struct disk *disk, const char *directory, const struct 
     return error;
 }
 
-static int complete_swaps(struct disk *disk, const char *directory)
+static int complete_swaps(struct disk *disk, const char *directory, bool *is_changed)
 {
     struct names names;
     int error = names_list(disk, directory, &names);
     for (uint32_t i = 0; error == 0 && i < names.n; i++) {
         const char *suffix;
         int64_t base_offset;
-        if (segment_name_parse(names.v[i], &base_offset, &suffix) &&
-            strcmp(suffix, ".log.swap") == 0)
-            error = complete_swap(disk, directory, &names, base_offset);
+        if (!segment_name_parse(names.v[i], &base_offset, &suffix) ||
+            strcmp(suffix, ".log.swap") != 0)
+            continue;
+        *is_changed = true;
+        error = complete_swap(disk, directory, &names, base_offset);
     }
     names_free(&names);
     return error;
@@ -187,25 +189,30 @@ static bool is_leftover(const struct names *names, const char *name, bool is_aft
     return ends_with(name, ".deleted") || ends_with(name, ".cleaned") || ends_with(name, ".tmp");
 }
 
-static int unlink_leftovers(struct disk *disk, const char *directory, bool is_after_swaps)
+static int unlink_leftovers(struct disk *disk, const char *directory, bool is_after_swaps,
+                            bool *is_changed)
 {
     struct names names;
     int error = names_list(disk, directory, &names);
-    for (uint32_t i = 0; error == 0 && i < names.n; i++)
-        if (is_leftover(&names, names.v[i], is_after_swaps))
-            error = unlink_in(disk, directory, names.v[i]);
+    for (uint32_t i = 0; error == 0 && i < names.n; i++) {
+        if (!is_leftover(&names, names.v[i], is_after_swaps))
+            continue;
+        *is_changed = true;
+        error = unlink_in(disk, directory, names.v[i]);
+    }
     names_free(&names);
     return error;
 }
 
 int partition_tidy(struct disk *disk, const char *directory)
 {
-    int error = unlink_leftovers(disk, directory, false);
+    bool is_changed = false;
+    int error = unlink_leftovers(disk, directory, false, &is_changed);
     if (error == 0)
-        error = complete_swaps(disk, directory);
+        error = complete_swaps(disk, directory, &is_changed);
     if (error == 0)
-        error = unlink_leftovers(disk, directory, true);
-    return error < 0 ? error : directory_sync(disk, directory);
+        error = unlink_leftovers(disk, directory, true, &is_changed);
+    return error == 0 && is_changed ? directory_sync(disk, directory) : error;
 }
 
 /* ── the directories ── */
@@ -274,11 +281,46 @@ static int make_stray(struct sweep *s, const char *directory, const char *name)
     return error;
 }
 
+/* No byte of a record was ever written to it: it is empty, or has the zeros of preallocate=true. */
+static int file_is_blank(struct disk *disk, const char *directory, const char *name, bool *out)
+{
+    uint8_t head[BATCH_HEADER] = {0}, any = 0;
+    char path[DISK_PATH_MAX];
+    int error = path_join(path, directory, name);
+    int fd = error < 0 ? error : disk_open(disk, path, DISK_READ);
+    if (fd < 0)
+        return fd;
+    int64_t n = disk_read(disk, fd, head, sizeof head, 0);
+    disk_close(disk, fd);
+    for (size_t i = 0; i < sizeof head; i++)
+        any |= head[i];
+    *out = any == 0;
+    return n < 0 ? (int)n : 0;
+}
+
+/* A directory without a whole partition.metadata is the beginning of a creation when it holds
+ * nothing but what create.c makes, and no records (which come after partition.metadata). */
+static int creation_is_cut_short(struct disk *disk, const char *directory, bool *out)
+{
+    struct names names;
+    int error = names_list(disk, directory, &names);
+    *out = true;
+    for (uint32_t i = 0; error == 0 && *out && i < names.n; i++) {
+        const char *name = names.v[i];
+        if (ends_with(name, ".log"))
+            error = file_is_blank(disk, directory, name, out);
+        else
+            *out = ends_with(name, ".tmp") || strcmp(name, "partition.metadata") == 0 ||
+                   strcmp(name, "leader-epoch-checkpoint") == 0;
+    }
+    names_free(&names);
+    return error;
+}
+
 static int sweep_partition(struct sweep *s, const char *directory, const char *name)
 {
     struct bytes topic;
     struct uuid id;
-    struct names names;
     int32_t partition;
     if (strcmp(name, "__cluster_metadata-0") == 0)
         return partition_tidy(s->disk, directory);
@@ -290,14 +332,12 @@ static int sweep_partition(struct sweep *s, const char *directory, const char *n
     if (error < 0 && error != E_NOT_FOUND && error != E_CORRUPT && error != E_TOO_LARGE &&
         error != E_INVALID)
         return error;
-    if (error == E_NOT_FOUND) {
-        error = names_list(s->disk, directory, &names);
-        bool is_empty =
-            error == 0 && (names.n == 0 || (names.n == 1 && ends_with(names.v[0], ".tmp")));
-        names_free(&names);
+    if (error == E_NOT_FOUND || error == E_CORRUPT) {
+        bool is_cut_short;
+        error = creation_is_cut_short(s->disk, directory, &is_cut_short);
         if (error < 0)
             return error;
-        if (is_empty)
+        if (is_cut_short)
             return remove_directory(s, directory);
     }
     return make_stray(s, directory, name);

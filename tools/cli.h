@@ -36,13 +36,13 @@ struct cli_command {
 /* Long options that every command takes; a command's own table ends with this. Values above 255
  * keep the short letters free for the commands. */
 enum { CLI_OPTION_BOOTSTRAP = 300, CLI_OPTION_JSON, CLI_OPTION_TIMEOUT, CLI_OPTION_OWN = 400 };
-#define CLI_OPTIONS                                                                                \
-    {"bootstrap-server", required_argument, NULL, CLI_OPTION_BOOTSTRAP},                           \
-        {"json", no_argument, NULL, CLI_OPTION_JSON},                                              \
-        {"timeout", required_argument, NULL, CLI_OPTION_TIMEOUT},                                  \
-        {"help", no_argument, NULL, 'h'},                                                          \
-    {                                                                                              \
-        NULL, 0, NULL, 0                                                                           \
+#define CLI_OPTIONS                                                      \
+    {"bootstrap-server", required_argument, NULL, CLI_OPTION_BOOTSTRAP}, \
+        {"json", no_argument, NULL, CLI_OPTION_JSON},                    \
+        {"timeout", required_argument, NULL, CLI_OPTION_TIMEOUT},        \
+        {"help", no_argument, NULL, 'h'},                                \
+    {                                                                    \
+        NULL, 0, NULL, 0                                                 \
     }
 
 /* The next option of the command itself; the global ones are taken on the way. -1 after the last.
@@ -74,13 +74,13 @@ int config_command(struct cli *cli, int argc, char **argv);
 int partition_command(struct cli *cli, int argc, char **argv);
 int produce_command(struct cli *cli, int argc, char **argv);
 int consume_command(struct cli *cli, int argc, char **argv);
+int group_command(struct cli *cli, int argc, char **argv);
 int cluster_command(struct cli *cli, int argc, char **argv);
 int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
 int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
-extern const char topic_help[], config_help[], partition_help[];
-extern const char produce_help[], consume_help[], cluster_help[], api_help[],
-    dump_help[], bench_help[];
+extern const char topic_help[], config_help[], partition_help[], group_help[], produce_help[],
+    consume_help[], cluster_help[], api_help[], dump_help[], bench_help[];
 
 #endif

@@ -13,6 +13,7 @@ static const char main_help[] =
     "millrace - the command line of the millrace broker; it works with any Kafka broker.\n"
     "\n"
     "  millrace topic create NAME    make, list, describe and delete topics\n"
+    "  millrace group describe NAME  list, describe, reset, delete and explain consumer groups\n"
     "  millrace config set ...       settings of topics, brokers and groups\n"
     "  millrace partition add TOPIC  more partitions, old records away\n"
     "  millrace produce TOPIC        records from the lines of standard input\n"
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
 {
     static const struct cli_command commands[] = {
         {"topic", topic_command, "topics", topic_help},
+        {"group", group_command, "consumer groups", group_help},
         {"config", config_command, "settings", config_help},
         {"partition", partition_command, "partitions", partition_help},
         {"produce", produce_command, "produce records", produce_help},

@@ -28,8 +28,8 @@ static void results_free(struct load_result *results, uint32_t n)
     }
 }
 
-static int report(const struct load_options *o, const struct load_host *host, const struct load_result *results,
-                  uint32_t n)
+static int report(const struct load_options *o, const struct load_host *host,
+                  const struct load_result *results, uint32_t n)
 {
     int rc = 0;
     load_report_text(stdout, o, host, results, n);
@@ -37,27 +37,32 @@ static int report(const struct load_options *o, const struct load_host *host, co
         rc = 1;
     if (o->html_path != NULL && load_report_html(o->html_path, o, host, results, n) != 0)
         rc = 1;
+    for (uint32_t i = 0; i < n && rc == 0; i++)
+        rc = load_is_complete(&results[i]) ? 0 : LOAD_EXIT_INCOMPLETE;
     return rc;
 }
 
 static int run(const struct load_options *o, const struct load_host *host)
 {
-    static_assert(sizeof(struct load_result) * LOAD_STEPS_MAX < 64 * 1024, "the results fit a small piece");
+    static_assert(sizeof(struct load_result) * LOAD_STEPS_MAX < 64 * 1024,
+                  "the results fit a small piece");
     struct load_result *results = calloc(LOAD_STEPS_MAX, sizeof *results);
     struct load *l = NULL;
     uint32_t n = 0;
     int rc = results == NULL ? E_NO_MEMORY : load_new(&l, o);
     for (; rc == 0 && n < o->rates_n; n++)
         rc = load_run_step(l, o->rates[n], o->warmup_s, o->duration_s, &results[n]);
+    bool is_set_up = l != NULL && load_is_set_up(l);
     int code = 1;
     if (rc == 0)
         code = report(o, host, results, n);
-    else
-        fprintf(stderr, "millrace bench: %s; no result is reported\n", error_text(rc));
+    else if (is_set_up) /* before, load_setup has said it */
+        fprintf(stderr, "millrace bench: %s; no result is reported\n",
+                load_why(l)[0] != 0 ? load_why(l) : error_text(rc));
     results_free(results, n);
     free(results);
     load_free(l);
-    if (!o->keep_topic)
+    if (!o->keep_topic && is_set_up)
         load_teardown(o);
     return code;
 }
@@ -75,6 +80,7 @@ static int ceiling(struct load_options *o, const struct load_host *host)
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
     o->bootstrap = address;
     o->keep_topic = true;
+    o->broker_pid = pid;
     int code = run(o, host);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);

@@ -3,11 +3,15 @@
  *
  * Owner: the generator's thread.
  *
- * One turn: read the clock; send what is due on every producer connection (many requests in one call); take
- * answers from the connections that have some; note how long the turn took. The loop never sleeps, so the gap
- * between two turns is either our own work or the machine's (steal, interrupts): it has a histogram of its own.
+ * One turn: read the clock; send what is due on every producer connection (many requests in one
+ * call); take answers from the connections that have some; note how long the turn took. The loop
+ * never sleeps, so the gap between two turns is either our own work or the machine's (steal,
+ * interrupts): it has a histogram of its own.
  *
- *   request k of connection i of n is due at  start + (k * n + i) / rate
+ * What is measured: the latency of every request that was due in the window, whenever its answer
+ * came. After the window the rest of them is still sent and waited for (LOAD_DRAIN_S); what has no
+ * answer then counts with its age and is reported, so a broker cannot look better by not answering.
+ * Throughput is the answers within the window.
  */
 #include "engine.h"
 
@@ -55,10 +59,11 @@ static int dial(const char *bootstrap)
 
 static int conn_open(struct load *l, struct load_conn *c)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLOUT | EPOLLET, .data.ptr = c};
     c->fd = dial(l->o->bootstrap);
     if (c->fd < 0) {
-        fprintf(stderr, "millrace bench: cannot connect to %s: is a broker listening there?\n", l->o->bootstrap);
+        snprintf(l->why, sizeof l->why, "cannot connect to %s (connection %u of %u)",
+                 l->o->bootstrap, (uint32_t)(c - l->conns) + 1, l->conns_n);
         return E_CLOSED;
     }
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0)
@@ -76,10 +81,9 @@ static void conn_fail(struct load *l, struct load_conn *c, const char *why)
     if (c->is_failed)
         return;
     c->is_failed = true;
-    l->failed_n++;
-    if (!l->is_stopping)
-        fprintf(stderr, "millrace bench: a %s connection to %s ended: %s\n", c->is_producer ? "producer" : "consumer",
-                l->o->bootstrap, why);
+    if (l->failed_n++ == 0)
+        snprintf(l->why, sizeof l->why, "a %s connection to %s ended: %s",
+                 c->is_producer ? "producer" : "consumer", l->o->bootstrap, why);
     epoll_ctl(l->poll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 }
 
@@ -122,38 +126,34 @@ static void burst_add(struct load_burst *b, const void *ptr, uint32_t n, bool is
 
 static bool burst_has_room(const struct load_burst *b, const struct load_payload *p)
 {
-    uint32_t copy = LOAD_HEAD_MAX + 16 + (p->bytes <= LOAD_COPY_MAX ? p->bytes : 0);
-    return b->iov_n + 3 <= LOAD_IOV_MAX && b->copy_n + copy <= sizeof b->copy && b->bytes < (1 << 20);
+    uint32_t copy = LOAD_HEAD_MAX + 32 + (p->bytes <= LOAD_COPY_MAX ? p->bytes : 0);
+    return b->iov_n + 3 <= LOAD_IOV_MAX && b->copy_n + copy <= sizeof b->copy &&
+           b->bytes < (1 << 20);
 }
 
 /* Puts one request into the burst and into flight. */
-static void request_add(struct load *l, struct load_conn *c, struct load_burst *b, uint64_t intended_ns)
+static void request_add(struct load *l, struct load_conn *c, struct load_burst *b,
+                        uint64_t intended_ns)
 {
     uint32_t partition = c->partition_first + c->partition_at;
     struct load_partition *p = &l->partitions[partition];
     struct load_head *h = &l->heads[partition];
-    struct load_payload *payload = &l->payloads[p->payload_at++ % LOAD_PAYLOADS];
+    uint16_t payload_at = p->payload_at++ % LOAD_PAYLOADS;
+    struct load_payload *payload = &l->payloads[payload_at];
     bool is_small = payload->bytes <= LOAD_COPY_MAX;
     c->partition_at = (c->partition_at + 1) % c->partition_n;
+    store_u32(h->head, h->head_n - 4U + payload->length_n + payload->bytes + h->tail_n);
     store_u32(h->head + 8, (uint32_t)++c->correlation_id);
     burst_add(b, h->head, h->head_n, true);
+    burst_add(b, payload->length, payload->length_n, true);
     burst_add(b, payload->ptr, payload->bytes, is_small);
     burst_add(b, h->tail, h->tail_n, true);
-    if (l->is_measuring) {
-        l->result->requests++;
-        l->second_requests++;
-    }
     if (l->o->acks == 0) {
-        if (l->is_measuring) {
-            l->result->records += payload->records_n;
-            l->result->bytes += payload->bytes;
-            l->second_records += payload->records_n;
-            l->second_bytes += payload->bytes;
-        }
+        load_count(l, payload);
         return;
     }
     c->flight[(c->flight_head + c->flight_n++) % l->o->window] =
-        (struct load_flight){intended_ns, partition, c->correlation_id};
+        (struct load_flight){intended_ns, partition, c->correlation_id, payload_at};
 }
 
 /* What the kernel does not take is kept, copied, for later. */
@@ -198,11 +198,10 @@ static void tx_continue(struct load *l, struct load_conn *c)
 
 static uint64_t due_ns(const struct load *l, const struct load_conn *c)
 {
-    uint64_t i = (uint64_t)(c - l->conns), n = l->producers_n;
-    return l->start_ns + (uint64_t)((double)(c->next * n + i) / l->rate * 1e9);
+    return schedule_due_ns(&l->schedule, (uint32_t)(c - l->conns), c->next);
 }
 
-/* Sends what is due on one producer connection. */
+/* Sends what is due on one producer connection; after the window only what was due in it. */
 static void producer_turn(struct load *l, struct load_conn *c)
 {
     struct load_burst *b = &l->burst;
@@ -210,9 +209,10 @@ static void producer_turn(struct load *l, struct load_conn *c)
     b->bytes = 0;
     if (c->wants_write)
         tx_continue(l, c);
-    while (!c->wants_write && !c->is_failed && c->flight_n < l->o->window) {
+    while (!c->wants_write && !c->is_failed && !l->is_sending_over && c->flight_n < l->o->window) {
         uint64_t due = l->is_closed_loop ? l->now_ns : due_ns(l, c);
-        if (due > l->now_ns || !burst_has_room(b, &l->payloads[0]))
+        if (due > l->now_ns || (l->is_draining && due >= l->window_to_ns) ||
+            !burst_has_room(b, &l->payloads[0]))
             break;
         request_add(l, c, b, due);
         c->next++;
@@ -261,7 +261,8 @@ static void frames_take(struct load *l, struct load_conn *c)
     c->rx_n -= at;
 }
 
-static void conn_receive(struct load *l, struct load_conn *c)
+/* Edge-triggered: a short read empties the socket, but behind the last bytes may be the end. */
+static void conn_receive(struct load *l, struct load_conn *c, bool is_ended)
 {
     while (!c->is_failed) {
         ssize_t got = recv(c->fd, c->rx + c->rx_n, c->rx_room - c->rx_n, 0);
@@ -278,14 +279,14 @@ static void conn_receive(struct load *l, struct load_conn *c)
         c->rx_n += (uint64_t)got;
         l->now_ns = clock_read_ns();
         frames_take(l, c);
-        if (!is_full)
+        if (!is_full && !is_ended)
             return;
     }
 }
 
 static void consumer_turn(struct load *l, struct load_conn *c)
 {
-    if (!c->is_fetching && !c->is_failed && !l->is_stopping) {
+    if (!c->is_fetching && !c->is_failed) {
         if (load_fetch_encode(l, c) != 0)
             conn_fail(l, c, "no memory for a fetch");
         c->is_fetching = true;
@@ -302,11 +303,18 @@ static void second_end(struct load *l)
     struct load_result *r = l->result;
     if (r->seconds_n < LOAD_SECONDS_MAX)
         r->seconds_v[r->seconds_n++] = (struct load_second){
-            .records = l->second_records, .bytes = l->second_bytes, .requests = l->second_requests,
-            .p50_ns = histogram_quantile(&l->second, 500000), .p99_ns = histogram_quantile(&l->second, 990000),
-            .max_ns = atomic_load_explicit(&l->second.max, memory_order_relaxed), .stall_ns_max = l->second_stall_ns};
+            .records = l->second_records,
+            .bytes = l->second_bytes,
+            .requests = l->second_requests,
+            .consumed_bytes = l->second_consumed,
+            .p50_ns = histogram_quantile(&l->second, 500000),
+            .p99_ns = histogram_quantile(&l->second, 990000),
+            .max_ns = atomic_load_explicit(&l->second.max, memory_order_relaxed),
+            .stall_ns_max = l->second_stall_ns};
     if (!l->o->is_quiet)
-        fprintf(stderr, "\r%4u s  %10.0f records/s  %8.1f MB/s  p50 %.3f  p99 %.3f  max %.3f ms  stall %.3f ms   ",
+        fprintf(stderr,
+                "\r%4u s  %10.0f records/s  %8.1f MB/s  p50 %.3f  p99 %.3f  max %.3f ms  stall "
+                "%.3f ms   ",
                 r->seconds_n, (double)l->second_records, (double)l->second_bytes / 1e6,
                 (double)histogram_quantile(&l->second, 500000) / 1e6,
                 (double)histogram_quantile(&l->second, 990000) / 1e6,
@@ -314,7 +322,8 @@ static void second_end(struct load *l)
                 (double)l->second_stall_ns / 1e6);
     memset((void *)l->second_counts, 0, sizeof l->second_counts);
     histogram_init(&l->second, l->second_counts, HISTOGRAM_COARSE_BITS);
-    l->second_records = l->second_requests = l->second_bytes = l->second_stall_ns = 0;
+    l->second_records = l->second_requests = l->second_bytes = l->second_consumed =
+        l->second_stall_ns = 0;
     l->second_end_ns += NS_PER_S;
 }
 
@@ -328,68 +337,111 @@ static void engine_turn(struct load *l)
         histogram_add(&l->result->stalls, gap);
         l->second_stall_ns = max_u64(l->second_stall_ns, gap);
     }
-    for (uint32_t i = 0; i < l->producers_n && !l->is_stopping; i++)
+    for (uint32_t i = 0; i < l->producers_n; i++)
         producer_turn(l, &l->conns[i]);
     for (uint32_t i = l->producers_n; i < l->conns_n; i++)
         consumer_turn(l, &l->conns[i]);
     int n = epoll_wait(l->poll_fd, events, EVENTS_MAX, 0);
     for (int i = 0; i < n; i++) {
         struct load_conn *c = events[i].data.ptr;
-        if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-            conn_receive(l, c);
+        if (events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            conn_receive(l, c, (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
     }
     if (l->is_measuring && l->now_ns >= l->second_end_ns)
         second_end(l);
 }
 
-static bool flights_are_empty(const struct load *l)
+/* Requests of one connection that were due in the window and have not been sent. */
+static uint64_t conn_unsent(const struct load *l, const struct load_conn *c)
 {
-    for (uint32_t i = 0; i < l->producers_n; i++)
-        if (!l->conns[i].is_failed && (l->conns[i].flight_n > 0 || l->conns[i].wants_write))
-            return false;
-    return true;
+    uint64_t due_n;
+    if (l->is_closed_loop)
+        return 0;
+    due_n = schedule_due_n(&l->schedule, (uint32_t)(c - l->conns), l->window_to_ns);
+    return due_n > c->next ? due_n - c->next : 0;
 }
 
-/* Answers to what is under way, for at most `ns`. */
-static void engine_drain(struct load *l, uint64_t ns)
+static bool is_drained(const struct load *l)
 {
-    uint64_t end = clock_read_ns() + ns;
-    l->is_stopping = true;
-    while (!flights_are_empty(l) && clock_read_ns() < end)
+    for (uint32_t i = 0; i < l->producers_n; i++) {
+        const struct load_conn *c = &l->conns[i];
+        if (c->flight_n > 0 || c->wants_write || (!l->result->is_behind && conn_unsent(l, c) > 0))
+            return false;
+    }
+    return l->partitions[0].matches.v == NULL || l->o->acks == 0 ||
+           l->matched_n >= atomic_load_explicit(&l->result->produce.n, memory_order_relaxed);
+}
+
+/* What never came counts with its age: the least that its latency can be. */
+static void leftovers_count(struct load *l, struct load_conn *c)
+{
+    for (uint32_t i = 0; i < c->flight_n; i++) {
+        const struct load_flight *f = &c->flight[(c->flight_head + i) % l->o->window];
+        if (f->intended_ns < l->window_from_ns || f->intended_ns >= l->window_to_ns)
+            continue;
+        histogram_add(&l->result->produce, l->now_ns - f->intended_ns);
+        l->result->unanswered++;
+    }
+    for (uint64_t n = conn_unsent(l, c), k = c->next; n > 0; n--, k++) {
+        uint64_t due = schedule_due_ns(&l->schedule, (uint32_t)(c - l->conns), k);
+        histogram_add(&l->result->produce, l->now_ns - min_u64(due, l->now_ns));
+        l->result->unanswered++;
+    }
+}
+
+/* Answers to what was due in the window, for at most LOAD_DRAIN_S; a rate that was not reached is
+ * not caught up with, only what is under way. */
+static void engine_drain(struct load *l)
+{
+    uint64_t end = l->now_ns + LOAD_DRAIN_S * NS_PER_S;
+    l->is_draining = true;
+    l->is_sending_over = l->is_closed_loop || l->result->is_behind;
+    while (!is_drained(l) && l->now_ns < end && l->failed_n == 0)
         engine_turn(l);
-    l->is_stopping = false;
+    uint64_t produced = atomic_load_explicit(&l->result->produce.n, memory_order_relaxed);
+    for (uint32_t i = 0; i < l->producers_n; i++)
+        leftovers_count(l, &l->conns[i]);
+    if (l->partitions[0].matches.v != NULL && l->o->acks != 0 && produced > l->matched_n)
+        l->result->unmatched = produced - l->matched_n;
+    l->is_draining = l->is_sending_over = false;
 }
 
 static void schedule_begin(struct load *l, double rate)
 {
     l->is_closed_loop = rate <= 0;
-    l->rate = rate / (l->payloads[0].records_n == 0 ? 1 : l->payloads[0].records_n);
     l->now_ns = clock_read_ns();
-    l->start_ns = l->now_ns;
+    l->schedule = (struct schedule){l->now_ns, rate / l->payloads[0].records_n, l->producers_n};
+    l->window_from_ns = l->window_to_ns = UINT64_MAX;
     for (uint32_t i = 0; i < l->conns_n; i++)
         l->conns[i].next = 0;
 }
 
-static void measure_begin(struct load *l, struct load_result *result)
+static void measure_begin(struct load *l, struct load_result *result, double duration_s)
 {
     l->result = result;
-    l->second_records = l->second_requests = l->second_bytes = l->second_stall_ns = 0;
+    l->second_records = l->second_requests = l->second_bytes = l->second_consumed =
+        l->second_stall_ns = 0;
     memset((void *)l->second_counts, 0, sizeof l->second_counts);
     histogram_init(&l->second, l->second_counts, HISTOGRAM_COARSE_BITS);
     l->now_ns = clock_read_ns();
+    l->matched_n = 0;
+    l->window_from_ns = l->now_ns;
+    l->window_to_ns = l->now_ns + (uint64_t)(duration_s * 1e9);
     l->second_end_ns = l->now_ns + NS_PER_S;
     l->is_measuring = true;
 }
 
-static uint64_t requests_behind(const struct load *l)
+/* At the end of the window: was the rate reached, and what was waited for? */
+static void behind_count(struct load *l)
 {
-    uint64_t behind = 0;
+    struct load_result *r = l->result;
     for (uint32_t i = 0; i < l->producers_n && !l->is_closed_loop; i++) {
-        double due = (double)(l->now_ns - l->start_ns) / 1e9 * l->rate / l->producers_n;
-        if (due > (double)l->conns[i].next)
-            behind += (uint64_t)(due - (double)l->conns[i].next);
+        r->due += schedule_due_n(&l->schedule, i, l->window_to_ns) -
+                  schedule_due_n(&l->schedule, i, l->window_from_ns);
+        r->behind += conn_unsent(l, &l->conns[i]);
+        r->is_window_full |= l->conns[i].flight_n == l->o->window || l->conns[i].wants_write;
     }
-    return behind;
+    r->is_behind = schedule_is_behind(r->behind, r->due);
 }
 
 static int result_init(struct load_result *r, double rate)
@@ -406,35 +458,61 @@ static int result_init(struct load_result *r, double rate)
     return 0;
 }
 
-int load_run_step(struct load *l, double rate, double warmup_s, double duration_s, struct load_result *result)
+/* What the processes and the machine had used when it was read. */
+struct cost {
+    double client_s, broker_s, busy_s, steal_s;
+};
+
+static struct cost cost_read(const struct load *l)
 {
-    double busy_0, steal_0, busy_1, steal_1;
+    struct cost c = {.client_s = load_cpu_of(0), .broker_s = load_cpu_of(l->o->broker_pid)};
+    load_cpu_machine(&c.busy_s, &c.steal_s);
+    return c;
+}
+
+static void cost_count(struct load *l, const struct cost *from)
+{
+    struct load_result *r = l->result;
+    struct cost to = cost_read(l);
+    r->client_cpu_s = to.client_s - from->client_s;
+    r->broker_cpu_s = l->o->broker_pid > 0 && to.broker_s >= 0 ? to.broker_s - from->broker_s : -1;
+    r->broker_rss_bytes = load_rss_of(l->o->broker_pid);
+    r->machine_cpu_s = to.busy_s - from->busy_s;
+    r->steal_s = to.steal_s - from->steal_s;
+}
+
+int load_run_step(struct load *l, double rate, double warmup_s, double duration_s,
+                  struct load_result *result)
+{
     int rc = result_init(result, rate);
     if (rc != 0)
         return rc;
-    l->is_measuring = false;
     schedule_begin(l, rate);
-    for (uint64_t end = l->now_ns + (uint64_t)(warmup_s * 1e9); l->now_ns < end && l->failed_n == 0;)
+    for (uint64_t end = l->now_ns + (uint64_t)(warmup_s * 1e9);
+         l->now_ns < end && l->failed_n == 0;)
         engine_turn(l);
-    double cpu_0 = load_cpu_of(0), broker_0 = load_cpu_of(l->o->broker_pid);
-    load_cpu_machine(&busy_0, &steal_0);
-    measure_begin(l, result);
-    uint64_t begin = l->now_ns, end = begin + (uint64_t)(duration_s * 1e9);
-    while (l->now_ns < end && l->failed_n == 0)
+    struct cost cost = cost_read(l);
+    measure_begin(l, result, duration_s);
+    while (l->now_ns < l->window_to_ns && l->failed_n == 0)
         engine_turn(l);
-    result->seconds = (double)(l->now_ns - begin) / 1e9;
-    result->behind = requests_behind(l);
     l->is_measuring = false;
-    load_cpu_machine(&busy_1, &steal_1);
-    result->client_cpu_s = load_cpu_of(0) - cpu_0;
-    result->broker_cpu_s = l->o->broker_pid > 0 ? load_cpu_of(l->o->broker_pid) - broker_0 : -1;
-    result->broker_rss_bytes = load_rss_of(l->o->broker_pid);
-    result->machine_cpu_s = busy_1 - busy_0;
-    result->steal_s = steal_1 - steal_0;
-    engine_drain(l, 10 * NS_PER_S);
+    result->seconds = (double)(l->now_ns - l->window_from_ns) / 1e9;
+    cost_count(l, &cost);
+    behind_count(l);
+    engine_drain(l);
     if (!l->o->is_quiet)
         fprintf(stderr, "\n");
     return l->failed_n > 0 ? E_CLOSED : 0;
+}
+
+bool load_is_set_up(const struct load *l)
+{
+    return l->is_set_up;
+}
+
+const char *load_why(const struct load *l)
+{
+    return l == NULL ? "" : l->why;
 }
 
 /* ── life ── */
@@ -451,7 +529,8 @@ static void partitions_share(struct load *l)
             continue;
         }
         c->partition_first = (uint32_t)((uint64_t)l->partitions_n * at / peers);
-        c->partition_n = (uint32_t)((uint64_t)l->partitions_n * (at + 1) / peers) - c->partition_first;
+        c->partition_n =
+            (uint32_t)((uint64_t)l->partitions_n * (at + 1) / peers) - c->partition_first;
     }
 }
 
@@ -470,11 +549,11 @@ static int partitions_make(struct load *l)
         p->payload_at = (uint16_t)(i % LOAD_PAYLOADS);
         if (o->consumers_n == 0)
             continue;
-        p->matches = malloc(LOAD_MATCH_N * sizeof *p->matches);
-        if (p->matches == NULL)
+        p->matches.slots_n = (uint32_t)max_u64(LOAD_MATCHES_MIN, LOAD_MATCHES_N / l->partitions_n);
+        p->matches.batch_records_n = l->payloads[0].records_n;
+        p->matches.v = calloc(p->matches.slots_n, sizeof *p->matches.v);
+        if (p->matches.v == NULL)
             return E_NO_MEMORY;
-        for (uint32_t m = 0; m < LOAD_MATCH_N; m++)
-            p->matches[m].base_offset = -1;
     }
     return 0;
 }
@@ -517,7 +596,8 @@ int load_new(struct load **out, const struct load_options *o)
     l->poll_fd = -1;
     prng_init(&prng, o->seed);
     for (uint32_t i = 0; i < o->topics_n; i++)
-        snprintf(l->topic_names[i], sizeof l->topic_names[i], o->topics_n > 1 ? "%.48s-%u" : "%.48s", o->topic, i);
+        snprintf(l->topic_names[i], sizeof l->topic_names[i],
+                 o->topics_n > 1 ? "%.48s-%u" : "%.48s", o->topic, i);
     for (int i = 0; i < LOAD_PAYLOADS; i++) {
         int rc = load_payload_make(&l->payloads[i], o, &prng);
         if (rc != 0)
@@ -525,6 +605,9 @@ int load_new(struct load **out, const struct load_options *o)
     }
     l->produce_version = 7; /* what the null server answers */
     int rc = o->is_ceiling ? 0 : load_setup(o, &l->produce_version, &l->fetch_version);
+    l->is_set_up = rc == 0;
+    for (int i = 0; rc == 0 && i < LOAD_PAYLOADS; i++)
+        load_payload_length(&l->payloads[i], (int16_t)l->produce_version);
     if (rc == 0)
         rc = partitions_make(l);
     if (rc == 0)
@@ -546,7 +629,7 @@ void load_free(struct load *l)
         free(c->offsets);
     }
     for (uint32_t i = 0; l->partitions != NULL && i < l->partitions_n; i++)
-        free(l->partitions[i].matches);
+        free(l->partitions[i].matches.v);
     for (int i = 0; i < LOAD_PAYLOADS; i++)
         free(l->payloads[i].ptr);
     if (l->poll_fd >= 0)

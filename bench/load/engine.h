@@ -9,17 +9,21 @@
 #include <sys/uio.h>
 
 #include "load.h"
+#include "match.h"
+#include "schedule.h"
 
 enum {
-    LOAD_RX_BYTES = 1 << 20,   /* first size of a connection's receive buffer; grows for large answers */
+    LOAD_RX_BYTES =
+        1 << 20, /* first size of a connection's receive buffer; grows for large answers */
     LOAD_RX_BYTES_MAX = 128 << 20,
     LOAD_IOV_MAX = 256,
-    LOAD_COPY_MAX = 2048,      /* smaller batches are copied behind their head: one iovec less */
+    LOAD_COPY_MAX = 2048, /* smaller batches are copied behind their head: one iovec less */
     LOAD_HEAD_MAX = 512,
     LOAD_FETCH_BYTES = 4 << 20,
 };
 
-/* The encoded request of one partition, less the batch: head, batch, tail. */
+/* The encoded request of one partition: head, length of the records, batch, tail. The head ends
+ * before the length, which is the payload's: compressed payloads differ in it. */
 struct load_head {
     uint8_t head[LOAD_HEAD_MAX];
     uint8_t tail[16];
@@ -31,19 +35,13 @@ struct load_flight {
     uint64_t intended_ns;
     uint32_t partition; /* index over all topics */
     int32_t correlation_id;
-};
-
-/* Of a partition: where batches of ours begin, until the consumer has seen them (or the other way round). */
-struct load_match {
-    int64_t base_offset;  /* -1: free */
-    uint64_t intended_ns; /* 0: the answer to the produce has not come yet */
-    uint64_t received_ns; /* 0: not received yet */
+    uint16_t payload;
 };
 
 struct load_partition {
     uint32_t topic, number;
     uint16_t payload_at;
-    struct load_match *matches; /* LOAD_MATCH_N, only with consumers */
+    struct match_table matches; /* v is NULL without consumers */
 };
 
 /* One connection. */
@@ -54,15 +52,15 @@ struct load_conn {
     uint64_t next;              /* this connection's next request number (open loop)     */
     struct load_flight *flight; /* ring of window                                        */
     uint32_t flight_head, flight_n;
-    uint8_t *tx;                /* bytes the kernel did not take yet                     */
+    uint8_t *tx; /* bytes the kernel did not take yet                     */
     uint64_t tx_n, tx_at, tx_room;
-    uint32_t partition_at;      /* producers: turn within its partitions                 */
+    uint32_t partition_at; /* producers: turn within its partitions                 */
     uint32_t partition_first, partition_n; /* of load.order */
     /* receiving */
     uint8_t *rx;
     uint64_t rx_n, rx_room;
     /* consumers */
-    int64_t *offsets;           /* by partition of this connection                       */
+    int64_t *offsets; /* by partition of this connection                       */
     uint32_t reader;
     int32_t correlation_id;
     bool is_fetching;
@@ -86,29 +84,37 @@ struct load {
     struct load_head *heads;
     struct load_payload payloads[LOAD_PAYLOADS];
     uint16_t produce_version, fetch_version;
-    bool is_closed_loop;        /* --rate max */
-    bool is_measuring, is_stopping;
-    double rate;                /* requests per second of one producer connection */
-    uint64_t start_ns;          /* of the schedule */
+    bool is_set_up;       /* versions are known and topics are there */
+    bool is_closed_loop;  /* --rate max */
+    bool is_measuring;    /* answers count as throughput */
+    bool is_draining;     /* nothing new is sent but what was due in the window */
+    bool is_sending_over; /* nothing at all is sent any more */
+    struct schedule schedule;
+    uint64_t window_from_ns, window_to_ns; /* what was due in between has a latency in the result */
+    uint64_t matched_n;                    /* of the window: received by the consumer */
     uint64_t now_ns;
     struct load_result *result;
-    struct histogram second;    /* produce latencies of the second under way */
+    struct histogram second; /* produce latencies of the second under way */
     _Atomic uint64_t second_counts[HISTOGRAM_BUCKETS(HISTOGRAM_COARSE_BITS)];
-    uint64_t second_records, second_requests, second_bytes, second_stall_ns, second_end_ns;
+    uint64_t second_records, second_requests, second_bytes, second_consumed, second_stall_ns;
+    uint64_t second_end_ns;
     uint64_t failed_n;
+    char why[256]; /* of the first connection that failed */
     struct load_burst burst;
     char topic_names[LOAD_TOPICS_MAX][64];
 };
 
 /* engine_wire.c: encoding and decoding */
 nodiscard int load_heads_make(struct load *l);
+/* One batch was taken by the broker: throughput, when it is being measured. */
+void load_count(struct load *l, const struct load_payload *p);
 /* Appends a Fetch for all partitions of the connection to its tx. */
 nodiscard int load_fetch_encode(struct load *l, struct load_conn *c);
 /* One answer; E_ when it cannot be decoded. */
-nodiscard int load_answer_produce(struct load *l, struct load_conn *c, const uint8_t *frame, uint32_t n);
-nodiscard int load_answer_fetch(struct load *l, struct load_conn *c, const uint8_t *frame, uint32_t n);
-void load_match_produced(struct load *l, uint32_t partition, int64_t base_offset, uint64_t intended_ns);
-void load_match_received(struct load *l, uint32_t partition, int64_t base_offset);
+nodiscard int load_answer_produce(struct load *l, struct load_conn *c, const uint8_t *frame,
+                                  uint32_t n);
+nodiscard int load_answer_fetch(struct load *l, struct load_conn *c, const uint8_t *frame,
+                                uint32_t n);
 bool load_tx_room(struct load_conn *c, uint64_t n);
 
 #endif

@@ -53,7 +53,8 @@ void load_host_read(struct load_host *host)
     if (uname(&u) == 0)
         snprintf(host->kernel, sizeof host->kernel, "%.30s %.90s", u.sysname, u.release);
     if (statfs(".", &fs) == 0)
-        snprintf(host->file_system, sizeof host->file_system, "%s", file_system_name((long)fs.f_type));
+        snprintf(host->file_system, sizeof host->file_system, "%s",
+                 file_system_name((long)fs.f_type));
     if (gmtime_r(&now, &tm) != NULL)
         strftime(host->date, sizeof host->date, "%Y-%m-%d %H:%M UTC", &tm);
     host->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -73,8 +74,8 @@ double load_cpu_of(int pid)
     bool ok = fgets(line, sizeof line, f) != NULL;
     fclose(f);
     const char *after = ok ? strrchr(line, ')') : NULL;
-    if (after == NULL ||
-        sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+    if (after == NULL || sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
+                                &user, &system) != 2)
         return -1;
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
@@ -83,7 +84,8 @@ uint64_t load_rss_of(int pid)
 {
     char path[64], text[64];
     snprintf(path, sizeof path, "/proc/%d/status", pid);
-    return pid > 0 && read_line(path, "VmRSS", text, sizeof text) ? strtoull(text, NULL, 10) * 1024 : 0;
+    return pid > 0 && read_line(path, "VmRSS", text, sizeof text) ? strtoull(text, NULL, 10) * 1024
+                                                                  : 0;
 }
 
 void load_cpu_machine(double *busy_s, double *steal_s)
@@ -92,8 +94,8 @@ void load_cpu_machine(double *busy_s, double *steal_s)
     FILE *f = fopen("/proc/stat", "r");
     double hz = (double)sysconf(_SC_CLK_TCK);
     if (f != NULL) {
-        if (fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6],
-                   &v[7]) != 8)
+        if (fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3],
+                   &v[4], &v[5], &v[6], &v[7]) != 8)
             memset(v, 0, sizeof v);
         fclose(f);
     }

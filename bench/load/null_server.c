@@ -1,8 +1,10 @@
 /*
- * null_server.c - answers Produce at once and does nothing else: what the generator itself can reach.
+ * null_server.c - answers Produce at once and does nothing else: what the generator itself can
+ * reach.
  *
- * Owner: a process of its own. One epoll loop; a frame is skipped by its length, the answer is a fixed one with
- * the request's correlation id (Produce version 7, one partition). Never used as a measure of a broker.
+ * Owner: a process of its own. One epoll loop; a frame is skipped by its length, the answer is a
+ * fixed one with the request's correlation id (Produce version 7, one partition). Never used as a
+ * measure of a broker.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,8 +25,8 @@ enum { NULL_CONNS_MAX = 1024, NULL_RX = 1 << 20, NULL_ANSWER = 60, NULL_ANSWERS 
 
 struct null_conn {
     int fd;
-    uint64_t skip;      /* bytes of the frame under way still to come */
-    uint8_t head[12];   /* length, api key, version, correlation id   */
+    uint64_t skip;    /* bytes of the frame under way still to come */
+    uint8_t head[12]; /* length, api key, version, correlation id   */
     uint32_t head_n;
     uint8_t *tx;
     uint32_t tx_n;
@@ -34,12 +36,12 @@ struct null_conn {
 static void answer_add(struct null_conn *c)
 {
     static const uint8_t body[] = {
-        0, 0, 0, 1, 0, 1, 't', 0, 0, 0, 1,                       /* one topic, one partition */
-        0, 0, 0, 0, 0, 0,                                        /* index, error             */
-        0, 0, 0, 0, 0, 0, 0, 0,                                  /* base offset              */
-        255, 255, 255, 255, 255, 255, 255, 255,                  /* log append time          */
-        0, 0, 0, 0, 0, 0, 0, 0,                                  /* log start offset         */
-        0, 0, 0, 0,                                              /* throttle time            */
+        0,   0,   0,   1,   0,   1,   't', 0,   0, 0, 1, /* one topic, one partition */
+        0,   0,   0,   0,   0,   0,                      /* index, error             */
+        0,   0,   0,   0,   0,   0,   0,   0,            /* base offset              */
+        255, 255, 255, 255, 255, 255, 255, 255,          /* log append time          */
+        0,   0,   0,   0,   0,   0,   0,   0,            /* log start offset         */
+        0,   0,   0,   0,                                /* throttle time            */
     };
     uint8_t *to = c->tx + c->tx_n;
     store_u32(to, 4 + sizeof body);
@@ -118,8 +120,8 @@ static void null_serve(int listen_fd)
                 continue;
             }
             ssize_t got = recv(c->fd, rx, NULL_RX, 0);
-            if (got == 0 || (got < 0 && errno != EAGAIN) || (got > 0 && !frames_skip(c, rx, (uint64_t)got)) ||
-                !answers_send(c)) {
+            if (got == 0 || (got < 0 && errno != EAGAIN) ||
+                (got > 0 && !frames_skip(c, rx, (uint64_t)got)) || !answers_send(c)) {
                 close(c->fd);
                 free(c->tx);
                 free(c);
@@ -133,8 +135,8 @@ int null_server_start(uint16_t *port, int *pid, int cpu)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 128) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &n) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(fd, 128) != 0 || getsockname(fd, (struct sockaddr *)&address, &n) != 0)
         return E_IO;
     *port = ntohs(address.sin_port);
     *pid = fork();

@@ -3,7 +3,9 @@
  *
  * Owner: immutable after parsing.
  */
+#include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "cli.h"
@@ -12,7 +14,8 @@
 const char bench_help[] =
     "millrace bench - measure any Kafka-protocol broker, open loop\n"
     "\n"
-    "  millrace bench --rate 50000 --duration 30            50,000 records/s for 30 s, latency from the schedule\n"
+    "  millrace bench --rate 50000 --duration 30            50,000 records/s for 30 s, latency "
+    "from the schedule\n"
     "  millrace bench --rate max --producers 4              as fast as the broker takes them\n"
     "  millrace bench --rate 10k,20k,50k --html curve.html  a latency curve in steps\n"
     "  millrace bench --consumers 2 --rate 20k              with end-to-end latency\n"
@@ -33,7 +36,8 @@ const char bench_help[] =
     "  --consumers N           connections that fetch, per reader                (0)\n"
     "  --readers N             independent readers of everything (fan-out)       (1)\n"
     "  --rate R[,R...]         records/s over all producers, 'max', steps by comma (max)\n"
-    "  --window N              requests of a connection under way                (8; 1,000 with a rate)\n"
+    "  --window N              requests of a connection under way                (8; 1,000 with a "
+    "rate)\n"
     "  --duration S --warmup S                                                   (30, 5)\n"
     "  --ceiling               against a server of its own that does nothing\n"
     "  --seed N                of the payload                                    (1)\n"
@@ -43,27 +47,75 @@ const char bench_help[] =
     "  --broker-pid PID        also report the broker's CPU seconds and memory\n"
     "  --keep-topic            do not delete the topic\n"
     "\n"
-    "Latencies count from the intended send time when a rate is given, from the real one with 'max'.\n";
+    "Latencies count from the intended send time when a rate is given, from the real one with "
+    "'max'.\n"
+    "Exit status: 0 a complete result, 1 none (one line says why), 2 the command line was wrong, 3 "
+    "a result, but the\n"
+    "rate was not reached or answers were errors or missing: the lines BEHIND, ERRORS, UNANSWERED, "
+    "UNMATCHED.\n";
 
-enum { O_TOPICS = 256, O_PARTITIONS, O_RECORD, O_BATCH, O_CODEC, O_ENTROPY, O_ACKS, O_PRODUCERS, O_CONSUMERS,
-       O_READERS, O_RATE, O_WINDOW, O_DURATION, O_WARMUP, O_CEILING, O_SEED, O_CPU, O_JSON, O_HTML, O_LABEL,
-       O_QUIET, O_PID, O_KEEP, O_TOPIC, O_BOOTSTRAP, O_HELP };
+enum {
+    O_TOPICS = 256,
+    O_PARTITIONS,
+    O_RECORD,
+    O_BATCH,
+    O_CODEC,
+    O_ENTROPY,
+    O_ACKS,
+    O_PRODUCERS,
+    O_CONSUMERS,
+    O_READERS,
+    O_RATE,
+    O_WINDOW,
+    O_DURATION,
+    O_WARMUP,
+    O_CEILING,
+    O_SEED,
+    O_CPU,
+    O_JSON,
+    O_HTML,
+    O_LABEL,
+    O_QUIET,
+    O_PID,
+    O_KEEP,
+    O_TOPIC,
+    O_BOOTSTRAP,
+    O_HELP
+};
 
 static const struct option longs[] = {
-    {"topics", 1, NULL, O_TOPICS}, {"partitions", 1, NULL, O_PARTITIONS}, {"record-size", 1, NULL, O_RECORD},
-    {"batch-size", 1, NULL, O_BATCH}, {"codec", 1, NULL, O_CODEC}, {"entropy", 1, NULL, O_ENTROPY},
-    {"acks", 1, NULL, O_ACKS}, {"producers", 1, NULL, O_PRODUCERS}, {"consumers", 1, NULL, O_CONSUMERS},
-    {"readers", 1, NULL, O_READERS}, {"rate", 1, NULL, O_RATE}, {"window", 1, NULL, O_WINDOW},
-    {"duration", 1, NULL, O_DURATION}, {"warmup", 1, NULL, O_WARMUP}, {"ceiling", 0, NULL, O_CEILING},
-    {"seed", 1, NULL, O_SEED}, {"cpu", 1, NULL, O_CPU}, {"json", 1, NULL, O_JSON}, {"html", 1, NULL, O_HTML},
-    {"label", 1, NULL, O_LABEL}, {"quiet", 0, NULL, O_QUIET}, {"broker-pid", 1, NULL, O_PID},
-    {"keep-topic", 0, NULL, O_KEEP}, {"topic", 1, NULL, O_TOPIC}, {"bootstrap-server", 1, NULL, O_BOOTSTRAP},
-    {"help", 0, NULL, O_HELP}, {NULL, 0, NULL, 0},
+    {"topics", 1, NULL, O_TOPICS},
+    {"partitions", 1, NULL, O_PARTITIONS},
+    {"record-size", 1, NULL, O_RECORD},
+    {"batch-size", 1, NULL, O_BATCH},
+    {"codec", 1, NULL, O_CODEC},
+    {"entropy", 1, NULL, O_ENTROPY},
+    {"acks", 1, NULL, O_ACKS},
+    {"producers", 1, NULL, O_PRODUCERS},
+    {"consumers", 1, NULL, O_CONSUMERS},
+    {"readers", 1, NULL, O_READERS},
+    {"rate", 1, NULL, O_RATE},
+    {"window", 1, NULL, O_WINDOW},
+    {"duration", 1, NULL, O_DURATION},
+    {"warmup", 1, NULL, O_WARMUP},
+    {"ceiling", 0, NULL, O_CEILING},
+    {"seed", 1, NULL, O_SEED},
+    {"cpu", 1, NULL, O_CPU},
+    {"json", 1, NULL, O_JSON},
+    {"html", 1, NULL, O_HTML},
+    {"label", 1, NULL, O_LABEL},
+    {"quiet", 0, NULL, O_QUIET},
+    {"broker-pid", 1, NULL, O_PID},
+    {"keep-topic", 0, NULL, O_KEEP},
+    {"topic", 1, NULL, O_TOPIC},
+    {"bootstrap-server", 1, NULL, O_BOOTSTRAP},
+    {"help", 0, NULL, O_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 static int bad(const char *what, const char *value, const char *want)
 {
-    fprintf(stderr, "millrace bench: --%s %s: %s\n", what, value, want);
+    fprintf(stderr, "millrace bench: --%s%s%s: %s\n", what, value[0] == 0 ? "" : " ", value, want);
     return 2;
 }
 
@@ -139,7 +191,29 @@ static int parse_count(const char *name, const char *text, double min, double ma
 
 static int parse_seconds(const char *name, const char *text, double min, double *out)
 {
-    return parse_number(text, min, LOAD_SECONDS_MAX / 2, out) ? 0 : bad(name, text, "seconds, at most 3600");
+    return parse_number(text, min, LOAD_SECONDS_MAX / 2, out)
+               ? 0
+               : bad(name, text, "seconds, at most 3600");
+}
+
+static int parse_whole(const char *name, const char *text, uint64_t max, uint64_t *out)
+{
+    char *end, want[64];
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    if (end != text && *end == 0 && errno == 0 && text[0] != '-' && *out <= max)
+        return 0;
+    snprintf(want, sizeof want, "a whole number from 0 to %llu", (unsigned long long)max);
+    return bad(name, text, want);
+}
+
+static int parse_int(const char *name, const char *text, int max, int *out)
+{
+    uint64_t v;
+    int rc = parse_whole(name, text, (uint64_t)max, &v);
+    if (rc == 0)
+        *out = (int)v;
+    return rc;
 }
 
 static int parse_flag(struct load_options *o, int c, const char *arg)
@@ -153,9 +227,9 @@ static int parse_flag(struct load_options *o, int c, const char *arg)
     case O_LABEL: o->label = arg; return 0;
     case O_TOPIC: o->topic = arg; return 0;
     case O_BOOTSTRAP: o->bootstrap = arg; return 0;
-    case O_SEED: o->seed = strtoull(arg, NULL, 10); return 0;
-    case O_CPU: o->cpu = atoi(arg); return 0;
-    case O_PID: o->broker_pid = atoi(arg); return 0;
+    case O_SEED: return parse_whole("seed", arg, UINT32_MAX, &o->seed);
+    case O_CPU: return parse_int("cpu", arg, CPU_SETSIZE - 1, &o->cpu);
+    case O_PID: return parse_int("broker-pid", arg, INT32_MAX, &o->broker_pid);
     default: fprintf(stderr, "millrace bench: try --help\n"); return 2;
     }
 }
@@ -164,7 +238,8 @@ static int parse_one(struct load_options *o, int c, const char *arg)
 {
     switch (c) {
     case O_TOPICS: return parse_count("topics", arg, 1, LOAD_TOPICS_MAX, &o->topics_n);
-    case O_PARTITIONS: return parse_count("partitions", arg, 1, LOAD_PARTITIONS_MAX, &o->partitions_n);
+    case O_PARTITIONS:
+        return parse_count("partitions", arg, 1, LOAD_PARTITIONS_MAX, &o->partitions_n);
     case O_RECORD: return parse_count("record-size", arg, 1, 16e6, &o->record_bytes);
     case O_BATCH: return parse_count("batch-size", arg, 1, 64e6, &o->batch_bytes);
     case O_PRODUCERS: return parse_count("producers", arg, 0, LOAD_CONNS_MAX, &o->producers_n);
@@ -184,9 +259,22 @@ static int parse_one(struct load_options *o, int c, const char *arg)
 int load_options_parse(struct load_options *o, const char *bootstrap, int argc, char **argv)
 {
     *o = (struct load_options){
-        .bootstrap = bootstrap, .topic = "millrace-bench", .topics_n = 1, .partitions_n = 1,
-        .producers_n = 1, .groups_n = 1, .rates_n = 1, .duration_s = 30, .warmup_s = 5, .record_bytes = 1024,
-        .batch_bytes = 16384, .acks = -1, .entropy = 1, .cpu = -1, .seed = 1, .label = "",
+        .bootstrap = bootstrap,
+        .topic = "millrace-bench",
+        .topics_n = 1,
+        .partitions_n = 1,
+        .producers_n = 1,
+        .groups_n = 1,
+        .rates_n = 1,
+        .duration_s = 30,
+        .warmup_s = 5,
+        .record_bytes = 1024,
+        .batch_bytes = 16384,
+        .acks = -1,
+        .entropy = 1,
+        .cpu = -1,
+        .seed = 1,
+        .label = "",
     };
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -198,14 +286,19 @@ int load_options_parse(struct load_options *o, const char *bootstrap, int argc, 
         if (rc != 0)
             return rc;
     }
-    if (optind < argc)
-        return bad("", argv[optind], "not an option; try --help");
+    if (optind < argc) {
+        fprintf(stderr, "millrace bench: '%s' is not an option; try --help\n", argv[optind]);
+        return 2;
+    }
     if (o->producers_n + o->consumers_n * o->groups_n == 0)
         return bad("producers", "0", "needs --consumers");
     if ((uint64_t)o->topics_n * o->partitions_n > LOAD_PARTITIONS_MAX)
         return bad("partitions", "", "topics x partitions is at most 20,000");
     if (o->producers_n + o->consumers_n * o->groups_n > LOAD_CONNS_MAX)
         return bad("producers", "", "at most 10,000 connections in all");
+    if (o->is_ceiling && (o->consumers_n > 0 || o->acks == 0))
+        return bad("ceiling", "",
+                   "the null server answers Produce only: no --consumers, no --acks 0");
     if (o->window == 0)
         o->window = o->rates[0] > 0 ? 1000 : 8;
     return 0;

@@ -1,8 +1,9 @@
 /*
  * payload.c - record batches that are encoded once and sent many times.
  *
- * Owner: the generator, at start. The values are random bytes up to the share `entropy`, and a repeated line of
- * text for the rest, so that a codec has something to do and the report can say how much.
+ * Owner: the generator, at start. The values are random bytes up to the share `entropy`, and a
+ * repeated line of text for the rest, so that a codec has something to do and the report can say
+ * how much.
  */
 #include <stdlib.h>
 
@@ -14,7 +15,8 @@ enum { RECORD_OVERHEAD = 24 };
 
 static void value_fill(uint8_t *value, const struct load_options *o, struct prng *prng)
 {
-    static const char text[] = "{\"device\":\"sensor-17\",\"temperature\":21.5,\"unit\":\"celsius\"},";
+    static const char text[] =
+        "{\"device\":\"sensor-17\",\"temperature\":21.5,\"unit\":\"celsius\"},";
     uint32_t random_n = (uint32_t)(o->entropy * o->record_bytes);
     for (uint32_t i = 0; i < o->record_bytes; i++)
         value[i] = i < random_n ? (uint8_t)prng_next(prng) : (uint8_t)text[i % (sizeof text - 1)];
@@ -23,13 +25,13 @@ static void value_fill(uint8_t *value, const struct load_options *o, struct prng
 /* Compresses the records behind the header and rewrites length, codec and CRC. */
 static int batch_compress(struct load_payload *p, uint8_t codec)
 {
-    uint32_t max = p->bytes + p->bytes / 8 + 65536; /* more than any codec adds */
-    uint8_t *to = malloc(BATCH_HEADER + max);
+    struct bytes plain = bytes_of(p->ptr + BATCH_HEADER, p->bytes - BATCH_HEADER);
+    uint32_t max = (uint32_t)codec_bytes_max(codec, (uint32_t)plain.n);
+    uint8_t *to = malloc(BATCH_HEADER + (uint64_t)max);
     if (to == NULL)
         return E_NO_MEMORY;
     memcpy(to, p->ptr, BATCH_HEADER);
-    int64_t n = codec_compress(codec, -1, bytes_of(p->ptr + BATCH_HEADER, p->bytes - BATCH_HEADER),
-                               to + BATCH_HEADER, max);
+    int64_t n = codec_compress(codec, COMPRESS_LEVEL_DEFAULT, plain, to + BATCH_HEADER, max);
     if (n < 0) {
         free(to);
         return (int)n;
@@ -41,6 +43,21 @@ static int batch_compress(struct load_payload *p, uint8_t codec)
     store_u16(p->ptr + BATCH_ATTRIBUTES_AT, codec);
     batch_stamp_crc(p->ptr, p->bytes);
     return 0;
+}
+
+void load_payload_length(struct load_payload *p, int16_t produce_version)
+{
+    if (produce_version < 9) { /* before KIP-482: a plain number */
+        store_u32(p->length, p->bytes);
+        p->length_n = 4;
+        return;
+    }
+    p->length_n = 0;
+    for (uint32_t v = p->bytes + 1;; v >>= 7) {
+        p->length[p->length_n++] = (uint8_t)((v & 127) | (v > 127 ? 128 : 0));
+        if (v <= 127)
+            break;
+    }
 }
 
 int load_payload_make(struct load_payload *p, const struct load_options *o, struct prng *prng)

@@ -24,26 +24,53 @@ static double ms(uint64_t ns)
     return (double)ns / 1e6;
 }
 
+bool load_is_complete(const struct load_result *r)
+{
+    return !r->is_behind && r->errors == 0 && r->unanswered == 0 && r->unmatched == 0;
+}
+
+const char *load_time_text(char to[LOAD_TIME_TEXT], uint64_t ns)
+{
+    if (ns < 1000)
+        snprintf(to, LOAD_TIME_TEXT, "%llu ns", (unsigned long long)ns);
+    else if (ns < 100 * 1000)
+        snprintf(to, LOAD_TIME_TEXT, "%.1f us", (double)ns / 1e3);
+    else if (ns < 1000 * 1000)
+        snprintf(to, LOAD_TIME_TEXT, "%.0f us", (double)ns / 1e3);
+    else if (ns < 10 * 1000 * 1000)
+        snprintf(to, LOAD_TIME_TEXT, "%.2f ms", ms(ns));
+    else if (ns < NS_PER_S)
+        snprintf(to, LOAD_TIME_TEXT, "%.1f ms", ms(ns));
+    else
+        snprintf(to, LOAD_TIME_TEXT, "%.2f s", (double)ns / 1e9);
+    return to;
+}
+
 static void text_latency(FILE *to, const char *name, const struct histogram *h)
 {
-    uint64_t n = atomic_load_explicit(&h->n, memory_order_relaxed);
-    if (n == 0)
+    char text[LOAD_TIME_TEXT];
+    if (atomic_load_explicit(&h->n, memory_order_relaxed) == 0)
         return;
     fprintf(to, "  %-11s", name);
     for (size_t i = 0; i < array_n(quantiles); i++)
-        fprintf(to, "  %s %.3f", quantiles[i].name, ms(histogram_quantile(h, quantiles[i].per_million)));
-    fprintf(to, "  max %.3f ms\n", ms(atomic_load_explicit(&h->max, memory_order_relaxed)));
+        fprintf(to, "  %s %s", quantiles[i].name,
+                load_time_text(text, histogram_quantile(h, quantiles[i].per_million)));
+    fprintf(to, "  max %s\n",
+            load_time_text(text, atomic_load_explicit(&h->max, memory_order_relaxed)));
 }
 
 static void text_cost(FILE *to, const struct load_result *r)
 {
-    double gb = (double)r->bytes / 1e9;
+    double gb = (double)(r->bytes > 0 ? r->bytes : r->consumed_bytes) / 1e9;
     if (r->broker_cpu_s >= 0 && gb > 0)
-        fprintf(to, "  broker       %.2f CPU-s, %.2f CPU-s/GB, %.1f us per request, %.0f MiB resident\n",
-                r->broker_cpu_s, r->broker_cpu_s / gb, r->broker_cpu_s * 1e6 / (double)max_u64(1, r->requests),
-                (double)r->broker_rss_bytes / 1048576);
-    fprintf(to, "  client       %.2f CPU-s of %.1f s; machine busy %.2f CPU-s, steal %.2f s\n", r->client_cpu_s,
-            r->seconds, r->machine_cpu_s, r->steal_s);
+        fprintf(
+            to,
+            "  broker       %.2f CPU-s, %.2f CPU-s/GB, %.1f us per request, %.0f MiB resident\n",
+            r->broker_cpu_s, r->broker_cpu_s / gb,
+            r->broker_cpu_s * 1e6 / (double)max_u64(1, r->requests),
+            (double)r->broker_rss_bytes / 1048576);
+    fprintf(to, "  client       %.2f CPU-s of %.1f s; machine busy %.2f CPU-s, steal %.2f s\n",
+            r->client_cpu_s, r->seconds, r->machine_cpu_s, r->steal_s);
 }
 
 static void text_result(FILE *to, const struct load_result *r)
@@ -52,18 +79,33 @@ static void text_result(FILE *to, const struct load_result *r)
         fprintf(to, "rate %.0f records/s, latency from the intended send time:\n", r->rate);
     else
         fprintf(to, "as fast as possible, latency from the send:\n");
-    fprintf(to, "  produced     %.0f records/s, %.1f MB/s (%.0f requests/s) over %.1f s%s\n",
-            (double)r->records / r->seconds, (double)r->bytes / 1e6 / r->seconds, (double)r->requests / r->seconds,
-            r->seconds, "");
+    fprintf(to, "  produced     %.0f records/s, %.1f MB/s (%.0f requests/s) over %.1f s\n",
+            (double)r->records / r->seconds, (double)r->bytes / 1e6 / r->seconds,
+            (double)r->requests / r->seconds, r->seconds);
     if (r->consumed_records > 0)
-        fprintf(to, "  consumed     %.0f records/s, %.1f MB/s\n", (double)r->consumed_records / r->seconds,
+        fprintf(to, "  consumed     %.0f records/s, %.1f MB/s\n",
+                (double)r->consumed_records / r->seconds,
                 (double)r->consumed_bytes / 1e6 / r->seconds);
     text_latency(to, "produce", &r->produce);
     text_latency(to, "end to end", &r->end_to_end);
     text_latency(to, "own stalls", &r->stalls);
-    if (r->behind > 0)
-        fprintf(to, "  BEHIND       %llu requests were due and not sent: the broker does not reach this rate\n",
-                (unsigned long long)r->behind);
+    if (r->is_behind)
+        fprintf(
+            to,
+            "  BEHIND       %llu of %llu requests that were due had not been sent at the end: %s\n",
+            (unsigned long long)r->behind, (unsigned long long)r->due,
+            r->is_window_full ? "the broker does not reach this rate"
+                              : "the generator does not reach this rate on this core");
+    if (r->unanswered > 0)
+        fprintf(to,
+                "  UNANSWERED   %llu requests had no answer by the end of the run; the latencies "
+                "count their age\n",
+                (unsigned long long)r->unanswered);
+    if (r->unmatched > 0)
+        fprintf(to,
+                "  UNMATCHED    %llu batches had not been received by the consumer; end to end is "
+                "without them\n",
+                (unsigned long long)r->unmatched);
     if (r->errors > 0)
         fprintf(to, "  ERRORS       %llu answers with an error, the first one with code %d\n",
                 (unsigned long long)r->errors, r->first_error);
@@ -74,16 +116,23 @@ void load_report_text(FILE *to, const struct load_options *o, const struct load_
                       const struct load_result *results, uint32_t n)
 {
     fprintf(to, "millrace bench %s\n", o->label);
-    fprintf(to, "  %s, %d cores, %s, %s, %s, load before %.2f\n", host->cpu, host->cores, host->kernel,
-            host->file_system, host->date, host->load_before);
-    fprintf(to, "  %u topic(s) x %u partition(s), %u producer(s), %u x %u consumer(s), records %u B, batches %u B,"
-                " acks %s, codec %s, entropy %.2f, window %u\n\n",
-            o->topics_n, o->partitions_n, o->producers_n, o->groups_n, o->consumers_n, o->record_bytes, o->batch_bytes,
-            o->acks < 0 ? "all" : o->acks == 0 ? "0" : "1", codec_names[o->codec], o->entropy, o->window);
+    fprintf(to, "  %s, %d cores, %s, %s, %s, load before %.2f\n", host->cpu, host->cores,
+            host->kernel, host->file_system, host->date, host->load_before);
+    fprintf(to,
+            "  %u topic(s) x %u partition(s), %u producer(s), %u x %u consumer(s), records %u B, "
+            "batches %u B,"
+            " acks %s, codec %s, entropy %.2f, window %u\n\n",
+            o->topics_n, o->partitions_n, o->producers_n, o->groups_n, o->consumers_n,
+            o->record_bytes, o->batch_bytes,
+            o->acks < 0    ? "all"
+            : o->acks == 0 ? "0"
+                           : "1",
+            codec_names[o->codec], o->entropy, o->window);
     for (uint32_t i = 0; i < n; i++)
         text_result(to, &results[i]);
     if (host->load_before > 1.0)
-        fprintf(to, "\nthe machine was busy before the run (load %.2f): compare with care\n", host->load_before);
+        fprintf(to, "\nthe machine was busy before the run (load %.2f): compare with care\n",
+                host->load_before);
 }
 
 /* ── JSON ── */
@@ -94,9 +143,13 @@ static json_t *json_latency(const struct histogram *h)
     uint64_t n = atomic_load_explicit(&h->n, memory_order_relaxed);
     json_object_set_new(o, "count", json_integer((json_int_t)n));
     for (size_t i = 0; i < array_n(quantiles); i++)
-        json_object_set_new(o, quantiles[i].name, json_real(ms(histogram_quantile(h, quantiles[i].per_million))));
-    json_object_set_new(o, "max", json_real(ms(atomic_load_explicit(&h->max, memory_order_relaxed))));
-    json_object_set_new(o, "mean", json_real(n == 0 ? 0 : ms(atomic_load_explicit(&h->sum, memory_order_relaxed) / n)));
+        json_object_set_new(o, quantiles[i].name,
+                            json_real(ms(histogram_quantile(h, quantiles[i].per_million))));
+    json_object_set_new(o, "max",
+                        json_real(ms(atomic_load_explicit(&h->max, memory_order_relaxed))));
+    json_object_set_new(
+        o, "mean",
+        json_real(n == 0 ? 0 : ms(atomic_load_explicit(&h->sum, memory_order_relaxed) / n)));
     return o;
 }
 
@@ -105,9 +158,11 @@ static json_t *json_seconds(const struct load_result *r)
     json_t *a = json_array();
     for (uint32_t i = 0; i < r->seconds_n; i++) {
         const struct load_second *s = &r->seconds_v[i];
-        json_array_append_new(a, json_pack("{s:I,s:I,s:I,s:f,s:f,s:f,s:f}", "records", (json_int_t)s->records, "bytes",
-                                           (json_int_t)s->bytes, "requests", (json_int_t)s->requests, "p50_ms",
-                                           ms(s->p50_ns), "p99_ms", ms(s->p99_ns), "max_ms", ms(s->max_ns),
+        json_array_append_new(a, json_pack("{s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f}", "records",
+                                           (json_int_t)s->records, "bytes", (json_int_t)s->bytes,
+                                           "requests", (json_int_t)s->requests, "consumed_bytes",
+                                           (json_int_t)s->consumed_bytes, "p50_ms", ms(s->p50_ns),
+                                           "p99_ms", ms(s->p99_ns), "max_ms", ms(s->max_ns),
                                            "stall_ms", ms(s->stall_ns_max)));
     }
     return a;
@@ -115,11 +170,17 @@ static json_t *json_seconds(const struct load_result *r)
 
 static json_t *json_result(const struct load_result *r)
 {
-    json_t *o = json_pack("{s:f,s:f,s:I,s:I,s:I,s:I,s:i,s:I,s:I,s:I}", "rate", r->rate, "seconds", r->seconds, "records",
-                          (json_int_t)r->records, "bytes", (json_int_t)r->bytes, "requests", (json_int_t)r->requests,
-                          "errors", (json_int_t)r->errors, "first_error", (int)r->first_error, "behind",
-                          (json_int_t)r->behind, "consumed_records", (json_int_t)r->consumed_records, "consumed_bytes",
-                          (json_int_t)r->consumed_bytes);
+    json_t *o = json_pack(
+        "{s:f,s:f,s:I,s:I,s:I,s:I,s:i,s:I,s:I,s:I}", "rate", r->rate, "seconds", r->seconds,
+        "records", (json_int_t)r->records, "bytes", (json_int_t)r->bytes, "requests",
+        (json_int_t)r->requests, "errors", (json_int_t)r->errors, "first_error",
+        (int)r->first_error, "behind", (json_int_t)r->behind, "consumed_records",
+        (json_int_t)r->consumed_records, "consumed_bytes", (json_int_t)r->consumed_bytes);
+    json_object_set_new(o, "due", json_integer((json_int_t)r->due));
+    json_object_set_new(o, "is_behind", json_boolean(r->is_behind));
+    json_object_set_new(o, "unanswered", json_integer((json_int_t)r->unanswered));
+    json_object_set_new(o, "unmatched", json_integer((json_int_t)r->unmatched));
+    json_object_set_new(o, "is_complete", json_boolean(load_is_complete(r)));
     json_object_set_new(o, "records_per_s", json_real((double)r->records / r->seconds));
     json_object_set_new(o, "mb_per_s", json_real((double)r->bytes / 1e6 / r->seconds));
     json_object_set_new(o, "requests_per_s", json_real((double)r->requests / r->seconds));
@@ -135,22 +196,26 @@ static json_t *json_result(const struct load_result *r)
     return o;
 }
 
-static json_t *json_all(const struct load_options *o, const struct load_host *host, const struct load_result *results,
-                        uint32_t n)
+static json_t *json_all(const struct load_options *o, const struct load_host *host,
+                        const struct load_result *results, uint32_t n)
 {
     json_t *all = json_object(), *list = json_array();
     json_object_set_new(all, "label", json_string(o->label));
     json_object_set_new(all, "host",
-                        json_pack("{s:s,s:i,s:s,s:s,s:s,s:I,s:f}", "cpu", host->cpu, "cores", host->cores, "kernel",
-                                  host->kernel, "file_system", host->file_system, "date", host->date, "memory_bytes",
-                                  (json_int_t)host->memory_bytes, "load_before", host->load_before));
+                        json_pack("{s:s,s:i,s:s,s:s,s:s,s:I,s:f}", "cpu", host->cpu, "cores",
+                                  host->cores, "kernel", host->kernel, "file_system",
+                                  host->file_system, "date", host->date, "memory_bytes",
+                                  (json_int_t)host->memory_bytes, "load_before",
+                                  host->load_before));
     json_object_set_new(
         all, "options",
-        json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:f,s:i,s:f,s:f}", "bootstrap", o->bootstrap, "topics",
-                  (int)o->topics_n, "partitions", (int)o->partitions_n, "producers", (int)o->producers_n, "consumers",
-                  (int)o->consumers_n, "readers", (int)o->groups_n, "record_bytes", (int)o->record_bytes,
-                  "batch_bytes", (int)o->batch_bytes, "acks", (int)o->acks, "codec", codec_names[o->codec], "entropy",
-                  o->entropy, "window", (int)o->window, "duration_s", o->duration_s, "warmup_s", o->warmup_s));
+        json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:f,s:i,s:f,s:f}", "bootstrap",
+                  o->bootstrap, "topics", (int)o->topics_n, "partitions", (int)o->partitions_n,
+                  "producers", (int)o->producers_n, "consumers", (int)o->consumers_n, "readers",
+                  (int)o->groups_n, "record_bytes", (int)o->record_bytes, "batch_bytes",
+                  (int)o->batch_bytes, "acks", (int)o->acks, "codec", codec_names[o->codec],
+                  "entropy", o->entropy, "window", (int)o->window, "duration_s", o->duration_s,
+                  "warmup_s", o->warmup_s));
     for (uint32_t i = 0; i < n; i++)
         json_array_append_new(list, json_result(&results[i]));
     json_object_set_new(all, "results", list);
@@ -161,7 +226,8 @@ int load_report_json(const char *path, const struct load_options *o, const struc
                      const struct load_result *results, uint32_t n)
 {
     json_t *all = json_all(o, host, results, n);
-    int rc = json_dump_file(all, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6) | JSON_PRESERVE_ORDER);
+    int rc =
+        json_dump_file(all, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6) | JSON_PRESERVE_ORDER);
     json_decref(all);
     if (rc != 0)
         fprintf(stderr, "millrace bench: cannot write %s: %s\n", path, strerror(errno));

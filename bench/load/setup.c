@@ -10,12 +10,17 @@
 #include "messages.h"
 
 enum {
-    API_PRODUCE = 0, API_FETCH = 1, API_METADATA = 3, API_CREATE_TOPICS = 19, API_DELETE_TOPICS = 20,
-    PRODUCE_VERSION_MAX = 11,  /* by topic name, without transactions v2 */
-    FETCH_VERSION_MAX = 12,    /* by topic name                          */
+    API_PRODUCE = 0,
+    API_FETCH = 1,
+    API_METADATA = 3,
+    API_CREATE_TOPICS = 19,
+    API_DELETE_TOPICS = 20,
+    PRODUCE_VERSION_MAX = 11, /* by topic name, without transactions v2 */
+    FETCH_VERSION_MAX = 12,   /* by topic name                          */
     TIMEOUT_MS = 60000,
     TRIES_MAX = 300,
     TOPIC_ALREADY_EXISTS = 36,
+    PARTITIONS_AT_ONCE = 5000,
 };
 
 static int fail(const struct client *c, const char *what)
@@ -29,32 +34,51 @@ static void topic_name(const struct load_options *o, uint32_t i, char *to, size_
     snprintf(to, n, o->topics_n > 1 ? "%.48s-%u" : "%.48s", o->topic, i);
 }
 
-static int topics_create(struct client *c, const struct load_options *o)
+static int topics_answer(const struct create_topics_response *answer)
+{
+    char text[64];
+    for (int32_t i = 0; i < answer->topics_n; i++) {
+        int16_t code = answer->topics[i].error_code;
+        if (code == 0 || code == TOPIC_ALREADY_EXISTS)
+            continue;
+        fprintf(stderr, "millrace bench: topic %.*s cannot be made: %s: %.*s\n",
+                (int)answer->topics[i].name.n, (const char *)answer->topics[i].name.ptr,
+                kafka_error_name(code, text, sizeof text), (int)answer->topics[i].error_message.n,
+                (const char *)answer->topics[i].error_message.ptr);
+        return E_INVALID;
+    }
+    return 0;
+}
+
+static int topics_create_some(struct client *c, const struct load_options *o, uint32_t first,
+                              uint32_t n)
 {
     char text[64];
     const struct create_topics_response *answer = NULL;
     struct create_topics_request *r = PROTO_NEW(&c->arena, create_topics_request, 1);
-    if (r == NULL || (r->topics = PROTO_NEW(&c->arena, create_topics_request_topics, o->topics_n)) == NULL)
+    if (r == NULL || (r->topics = PROTO_NEW(&c->arena, create_topics_request_topics, n)) == NULL)
         return E_NO_MEMORY;
-    r->topics_n = (int32_t)o->topics_n;
-    for (uint32_t i = 0; i < o->topics_n; i++) {
-        topic_name(o, i, text, sizeof text);
+    r->topics_n = (int32_t)n;
+    r->timeout_ms = TIMEOUT_MS;
+    for (uint32_t i = 0; i < n; i++) {
+        topic_name(o, first + i, text, sizeof text);
         r->topics[i].name = bytes_of(arena_copy(&c->arena, text, strlen(text)), strlen(text));
         r->topics[i].num_partitions = (int32_t)o->partitions_n;
         r->topics[i].replication_factor = 1;
     }
     if (client_call(c, API_CREATE_TOPICS, 7, r, (const void **)&answer, NULL) != 0)
         return fail(c, "the topics cannot be made");
-    for (int32_t i = 0; i < answer->topics_n; i++) {
-        int16_t code = answer->topics[i].error_code;
-        if (code == 0 || code == TOPIC_ALREADY_EXISTS)
-            continue;
-        fprintf(stderr, "millrace bench: topic %.*s cannot be made: %s: %.*s\n", (int)answer->topics[i].name.n,
-                (const char *)answer->topics[i].name.ptr, kafka_error_name(code, text, sizeof text),
-                (int)answer->topics[i].error_message.n, (const char *)answer->topics[i].error_message.ptr);
-        return E_INVALID;
-    }
-    return 0;
+    return topics_answer(answer);
+}
+
+/* Controllers refuse requests that would write more than 10,000 records at once. */
+static int topics_create(struct client *c, const struct load_options *o)
+{
+    uint32_t n = (uint32_t)max_u64(1, PARTITIONS_AT_ONCE / o->partitions_n);
+    int rc = 0;
+    for (uint32_t first = 0; first < o->topics_n && rc == 0; first += n)
+        rc = topics_create_some(c, o, first, (uint32_t)min_u64(n, o->topics_n - first));
+    return rc;
 }
 
 /* How many partitions of ours have a leader; negative: an error. */
@@ -64,7 +88,8 @@ static int64_t leaders_count(struct client *c, const struct load_options *o)
     const struct metadata_response *answer = NULL;
     struct metadata_request *r = PROTO_NEW(&c->arena, metadata_request, 1);
     int64_t n = 0;
-    if (r == NULL || (r->topics = PROTO_NEW(&c->arena, metadata_request_topics, o->topics_n)) == NULL)
+    if (r == NULL ||
+        (r->topics = PROTO_NEW(&c->arena, metadata_request_topics, o->topics_n)) == NULL)
         return E_NO_MEMORY;
     r->topics_n = (int32_t)o->topics_n;
     r->allow_auto_topic_creation = false;
@@ -76,7 +101,8 @@ static int64_t leaders_count(struct client *c, const struct load_options *o)
         return fail(c, "no metadata");
     for (int32_t i = 0; i < answer->topics_n; i++)
         for (int32_t p = 0; p < answer->topics[i].partitions_n; p++)
-            n += answer->topics[i].partitions[p].error_code == 0 && answer->topics[i].partitions[p].leader_id >= 0;
+            n += answer->topics[i].partitions[p].error_code == 0 &&
+                 answer->topics[i].partitions[p].leader_id >= 0;
     return n;
 }
 
@@ -90,15 +116,19 @@ int load_setup(const struct load_options *o, uint16_t *produce_version, uint16_t
     *produce_version = (uint16_t)client_version(&c, API_PRODUCE, PRODUCE_VERSION_MAX);
     *fetch_version = (uint16_t)client_version(&c, API_FETCH, FETCH_VERSION_MAX);
     int rc = topics_create(&c, o);
-    for (int i = 0; rc == 0 && i < TRIES_MAX && (have = leaders_count(&c, o)) < (int64_t)want; i++) {
+    for (int i = 0; rc == 0 && i < TRIES_MAX && (have = leaders_count(&c, o)) < (int64_t)want;
+         i++) {
         struct timespec pause = {0, 100 * 1000 * 1000};
         if (have < 0)
             rc = (int)have;
         nanosleep(&pause, NULL);
     }
     if (rc == 0 && have != (int64_t)want) {
-        fprintf(stderr, "millrace bench: %lld of %llu partitions have a leader; does the topic exist with another"
-                        " number of partitions? (--topic names another)\n", (long long)have, (unsigned long long)want);
+        fprintf(stderr,
+                "millrace bench: %lld of %llu partitions have a leader; does the topic exist with "
+                "another"
+                " number of partitions? (--topic names another)\n",
+                (long long)have, (unsigned long long)want);
         rc = E_INVALID;
     }
     client_close(&c);
@@ -113,7 +143,8 @@ void load_teardown(const struct load_options *o)
     if (client_open(&c, o->bootstrap, TIMEOUT_MS) != 0)
         return;
     struct delete_topics_request *r = PROTO_NEW(&c.arena, delete_topics_request, 1);
-    if (r != NULL && (r->topic_names = arena_array(&c.arena, o->topics_n, sizeof *r->topic_names)) != NULL) {
+    if (r != NULL &&
+        (r->topic_names = arena_array(&c.arena, o->topics_n, sizeof *r->topic_names)) != NULL) {
         r->topic_names_n = (int32_t)o->topics_n;
         r->timeout_ms = TIMEOUT_MS;
         for (uint32_t i = 0; i < o->topics_n; i++) {

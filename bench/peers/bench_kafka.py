@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """bench_kafka.py - millrace and Apache Kafka under the same generator in one run, interleaved A B B A.
 
-    bench_kafka.py [--full] [--scale 0.1] [--only NAME,...] [--out FILE.json]
+    bench_kafka.py [--full] [--scale 0.1] [--only NAME,...] [--out FILE.json] [--markdown]
+    bench_kafka.py --from FILE.json --markdown        README's table of an earlier run, no measuring
 
 Rows are OpenMessaging's workload shapes, scaled by one printed factor. Classes of durability, never mixed silently:
 
@@ -9,191 +10,272 @@ Rows are OpenMessaging's workload shapes, scaled by one printed factor. Classes 
     D2/D0   millrace durable before it answers (its default), Apache Kafka as its users run it (no flush)
     D2/D2   both durable before they answer (Apache Kafka: log.flush.interval.messages=1); with --full
 
-Primary figures: the whole machine's busy CPU less the client's per produced GB, throughput, latency from the
-intended send time. Each row prints both medians, their ratio, and the spread over the repeats.
+Figures: the whole machine's busy CPU less the client's, per produced GB; the broker process's own CPU; throughput;
+latency from the intended send time. Each row prints both medians, their ratio (above 1: millrace is better), and the
+spread over the repeats. --full: both placements (shared: brokers and generator on all cores; split: broker on core 0,
+generator on core 1), D2/D2, 10,000 partitions, twice the repeats.
 """
 import argparse
+import collections
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import brokers
+import fairness
+import runs
+from runs import median, run_load, say, short, spread
 
-MILLRACE = os.path.join(brokers.ROOT, 'build', 'millrace')
+# rate: records/s, None = max, ('half', row); warmup: factor, where many partitions see their first record
+Row = collections.namedtuple('Row', 'name options rate warmup')
 
-# name, generator options, rate as records/s (None: as fast as possible; 'half': half of Kafka's own maximum of the
-# row named), share of the full duration
+
+def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=None, warmup=1, more=()):
+    return Row(name, ['--partitions', str(partitions), '--producers', str(producers), '--record-size', str(record),
+                      '--batch-size', str(batch), *more], rate, warmup)
+
+
+MAIN = '1-topic-16-partitions-1kb'
 WORKLOADS = [
-    ('1-topic-1-partition-1kb', ['--record-size', '1024', '--batch-size', '65536', '--producers', '1'], None),
-    ('1-topic-16-partitions-1kb', ['--partitions', '16', '--record-size', '1024', '--batch-size', '65536',
-                                   '--producers', '4'], None),
-    ('1-topic-16-partitions-100b', ['--partitions', '16', '--record-size', '100', '--batch-size', '16384',
-                                    '--producers', '4'], None),
-    ('1-topic-16-partitions-64kb', ['--partitions', '16', '--record-size', '65536', '--batch-size', '65536',
-                                    '--producers', '4'], None),
-    ('small-requests', ['--partitions', '16', '--record-size', '100', '--batch-size', '1', '--producers', '16',
-                        '--window', '4'], None),
-    ('100-topics-1kb', ['--topics', '100', '--record-size', '1024', '--batch-size', '16384', '--producers', '4'], None),
-    ('half-rate-end-to-end', ['--partitions', '16', '--record-size', '1024', '--batch-size', '16384', '--producers',
-                              '4', '--consumers', '1'], 'half:1-topic-16-partitions-1kb'),
-    ('fan-out-4', ['--partitions', '16', '--record-size', '1024', '--batch-size', '65536', '--producers', '2',
-                   '--consumers', '1', '--readers', '4'], 'half:1-topic-16-partitions-1kb'),
-    ('1000-partitions-1kb', ['--partitions', '1000', '--record-size', '1024', '--batch-size', '4096',
-                             '--producers', '4'], None),
+    workload('1-topic-1-partition-1kb', partitions=1, producers=1),
+    workload(MAIN),
+    workload('1-topic-16-partitions-100b', record=100, batch=16384),
+    workload('1-topic-16-partitions-64kb', record=65536),
+    workload('small-requests', producers=16, record=100, batch=1, more=['--window', '4']),
+    workload('100-topics-1kb', partitions=1, batch=16384, more=['--topics', '100']),
+    workload('half-rate-end-to-end', batch=16384, rate=('half', MAIN), more=['--consumers', '1']),
+    workload('fan-out-4', producers=2, rate=('half', MAIN), more=['--consumers', '1', '--readers', '4']),
+    workload('1000-partitions-1kb', partitions=1000, batch=4096, warmup=4),
 ]
-FULL_WORKLOADS = [
-    ('10000-partitions-1kb', ['--partitions', '10000', '--record-size', '1024', '--batch-size', '4096',
-                              '--producers', '4'], None),
-]
+FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, warmup=20, more=['--topics', '10'])]
 CURVE = (0.2, 0.5, 0.8, 0.95)
-
-
-def run_load(broker, options, rate, seconds, warmup, cpu):
-    """One run of the generator against a broker -> its JSON result."""
-    with tempfile.NamedTemporaryFile(suffix='.json') as out:
-        command = [MILLRACE, 'bench', '--bootstrap-server', '127.0.0.1:%d' % broker.port, '--broker-pid',
-                   str(broker.pid), '--json', out.name, '--quiet', '--duration', '%g' % seconds, '--warmup',
-                   '%g' % warmup, '--rate', 'max' if rate is None else '%g' % rate] + options
-        if cpu is not None:
-            command += ['--cpu', cpu]
-        p = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=seconds + warmup + 120)
-        if p.returncode != 0:
-            brokers.die('the generator failed against %s: %s' % (broker.name, p.stderr.decode(errors='replace')[-400:]))
-        return json.load(open(out.name))['results'][-1]
-
-
-def median(values):
-    v = sorted(values)
-    return v[len(v) // 2] if len(v) % 2 else (v[len(v) // 2 - 1] + v[len(v) // 2]) / 2
+RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 12, 3, 8, 12, 3
+SMALLER, BIGGER = 'smaller', 'bigger'
+FIGURES = [('MB/s', BIGGER), ('records/s', BIGGER), ('CPU-s/GB', SMALLER), ('broker CPU-s/GB', SMALLER),
+           ('us CPU/request', SMALLER), ('p50 ms', SMALLER), ('p99 ms', SMALLER), ('p99.9 ms', SMALLER),
+           ('p99.99 ms', SMALLER), ('e2e p50 ms', SMALLER), ('e2e p99.9 ms', SMALLER), ('RSS MiB', SMALLER)]
 
 
 def figures(r):
     """What a table shows of one result."""
     gb = max(r['bytes'] / 1e9, 1e-9)
-    busy = r['machine_cpu_s'] - r['client_cpu_s']
+    busy = max(r['machine_cpu_s'] - r['client_cpu_s'], 0)
     return {'MB/s': r['mb_per_s'], 'records/s': r['records_per_s'], 'CPU-s/GB': busy / gb,
-            'us CPU/request': busy * 1e6 / max(r['requests'], 1), 'p50 ms': r['produce_ms']['p50'],
-            'p99 ms': r['produce_ms']['p99'], 'p99.9 ms': r['produce_ms']['p99.9'],
+            'broker CPU-s/GB': r['broker_cpu_s'] / gb, 'us CPU/request': busy * 1e6 / max(r['requests'], 1),
+            'p50 ms': r['produce_ms']['p50'], 'p99 ms': r['produce_ms']['p99'], 'p99.9 ms': r['produce_ms']['p99.9'],
             'p99.99 ms': r['produce_ms']['p99.99'], 'max ms': r['produce_ms']['max'],
             'e2e p50 ms': r['end_to_end_ms']['p50'], 'e2e p99.9 ms': r['end_to_end_ms']['p99.9'],
-            'RSS MiB': r['broker_rss_bytes'] / 1048576, 'errors': r['errors'], 'behind': r['behind']}
+            'RSS MiB': r['broker_rss_bytes'] / 1048576, 'steal s': r['steal_s'], 'errors': r['errors'],
+            'unanswered': r['unanswered'], 'unmatched': r['unmatched'], 'is_behind': r['is_behind']}
 
 
-BIGGER_IS_BETTER = ('MB/s', 'records/s')
-SHOWN = ('MB/s', 'CPU-s/GB', 'us CPU/request', 'p50 ms', 'p99 ms', 'p99.9 ms', 'p99.99 ms', 'e2e p50 ms', 'e2e p99.9 ms',
-         'RSS MiB')
+def ratio_of(row, key, direction):
+    """How many times better millrace is; None when there is nothing to compare."""
+    ours, theirs = (median([f[key] for f in row[b]]) for b in ('millrace', 'kafka'))
+    if ours <= 0 or theirs <= 0:
+        return None
+    return ours / theirs if direction == BIGGER else theirs / ours
 
 
 class Comparison:
+    """One pair of durability classes in one placement."""
+
     def __init__(self, args, placement, pair):
         self.args, self.placement, self.pair = args, placement, pair
         self.broker_cpus, self.client_cpu = ('0', '1') if placement == 'split' else (None, None)
-        self.rows, self.maxima = [], {}
+        self.rows, self.curves, self.perf, self.settings = [], [], [], {}
 
     def pair_of_brokers(self, directory):
         ours = 'relaxed' if self.pair.startswith('D0') else 'group'
-        return (brokers.Millrace(os.path.join(directory, 'millrace'), ours, 1 if self.placement == 'split' else 2),
+        workers = 1 if self.placement == 'split' else max(1, os.cpu_count() or 1)
+        return (brokers.Millrace(os.path.join(directory, 'millrace'), ours, workers),
                 brokers.Kafka(os.path.join(directory, 'kafka'), flushes=self.pair.endswith('D2')))
 
     def warm_up(self, broker):
-        """Until the rate of two runs in a row differs by less than 5 % (a JVM needs it), at most 60 s."""
-        last, begin = 0, time.time()
-        while time.time() - begin < 60 * self.args.scale:
-            now = run_load(broker, ['--partitions', '16', '--producers', '4', '--batch-size', '16384'], None,
-                           max(2, 8 * self.args.scale), 0, self.client_cpu)['mb_per_s']
-            if last and abs(now - last) / last < 0.05:
+        """Until three runs in a row are within 5 % of each other (a JVM compiles for a while), at most 60 s."""
+        limit, each, last, begin = max(6, 60 * self.args.scale), max(1.5, 5 * self.args.scale), [], time.time()
+        while time.time() - begin < limit:
+            for options in (['--batch-size', '16384'], ['--batch-size', '1', '--record-size', '100']):
+                now = run_load(broker, ['--partitions', '16', '--producers', '4', *options], None, each, 0.5,
+                               self.client_cpu)['mb_per_s']
+                if options[1] != '1':
+                    last.append(now)
+            if len(last) >= 3 and spread(last[-3:]) < 5:
                 break
-            last = now
+        say('%s is warm after %.0f s: %s MB/s in a row%s' % (
+            broker.name, time.time() - begin, ', '.join('%.0f' % v for v in last[-3:]),
+            '' if len(last) >= 3 and spread(last[-3:]) < 5 else ' (not level: the machine or the limit of time)'))
 
-    def row(self, both, name, options, rate):
-        if isinstance(rate, str):
-            rate = self.maxima.get(rate.split(':', 1)[1], 20000) / 2
-        seconds, warmup = max(2, 20 * self.args.scale), max(1, 3 * self.args.scale)
+    def rate_of(self, w):
+        if not isinstance(w.rate, tuple):
+            return w.rate
+        base = next((r for r in self.rows if r['name'] == w.rate[1]), None)
+        return 20000 if base is None else median([f['records/s'] for f in base['kafka']]) / 2
+
+    def row(self, both, w, directory):
+        rate = self.rate_of(w)
+        seconds, warmup = max(2, RUN_S * self.args.scale), w.warmup * max(1, WARMUP_S * self.args.scale)
         got = {b.name: [] for b in both}
-        for broker in (both[0], both[1], both[1], both[0]):
-            got[broker.name].append(figures(run_load(broker, options, rate, seconds, warmup, self.client_cpu)))
-        if rate is None:
-            self.maxima[name] = median([f['records/s'] for f in got['kafka']])
-        self.rows.append({'name': name, 'rate': rate, 'options': options, 'placement': self.placement,
-                          'pair': self.pair, 'millrace': got['millrace'], 'kafka': got['kafka']})
+        for broker in (both[0], both[1], both[1], both[0]) * (2 if self.args.full else 1):
+            runs.settle(directory)
+            got[broker.name].append(figures(run_load(broker, w.options, rate, seconds, warmup, self.client_cpu)))
+        self.rows.append({'name': w.name, 'rate': rate, 'options': w.options, 'placement': self.placement,
+                          'pair': self.pair, 'seconds': seconds, **got})
         self.print_row(self.rows[-1])
 
     def print_row(self, row):
-        print('\n%s  [%s, %s]%s' % (row['name'], row['pair'], row['placement'],
-                                    '' if row['rate'] is None else '  at %.0f records/s' % row['rate']))
-        print('  %-16s %12s %12s %10s   %s' % ('', 'millrace', 'kafka', 'ratio', 'spread ours, theirs'))
-        for key in SHOWN:
+        say('\n%s  [%s, %s]%s' % (row['name'], row['pair'], row['placement'],
+                                  '' if row['rate'] is None else '  at %.0f records/s' % row['rate']))
+        say('  %-16s %12s %12s %9s   %s' % ('', 'millrace', 'kafka', 'better', 'spread ours, theirs'))
+        for key, direction in FIGURES:
             a, b = [f[key] for f in row['millrace']], [f[key] for f in row['kafka']]
-            if not any(a) and not any(b):
-                continue
-            ratio = median(a) / median(b) if median(b) else float('inf')
-            better = ratio if key in BIGGER_IS_BETTER else (1 / ratio if ratio else float('inf'))
-            print('  %-16s %12.3f %12.3f %9.2fx   %.0f %%, %.0f %%' % (
-                key, median(a), median(b), better, 100 * (max(a) - min(a)) / max(median(a), 1e-9),
-                100 * (max(b) - min(b)) / max(median(b), 1e-9)))
-        errors = sum(f['errors'] for f in row['millrace'] + row['kafka'])
-        if errors:
-            print('  answers with an error: %d' % errors)
-        sys.stdout.flush()
+            ratio = ratio_of(row, key, direction)
+            if ratio is not None:
+                say('  %-16s %12s %12s %8sx   %.0f %%, %.0f %%' % (key, short(median(a)), short(median(b)),
+                                                                   short(ratio), spread(a), spread(b)))
+        for name in ('millrace', 'kafka'):
+            for what in ('errors', 'unanswered', 'unmatched'):
+                if sum(f[what] for f in row[name]):
+                    say('  %s: %d %s: not a clean result' % (name, sum(f[what] for f in row[name]), what))
+            if any(f['is_behind'] for f in row[name]):
+                say('  %s: BEHIND, it does not reach this rate' % name)
 
-    def curve(self, both, name, options):
+    def curve(self, both, w, directory):
         """Latency at shares of each broker's own maximum."""
-        own = {b.name: median([f['records/s'] for r in self.rows if r['name'] == name for f in r[b.name]]) for b in both}
-        print('\nlatency at shares of each broker\'s own maximum, %s  [%s, %s]' % (name, self.pair, self.placement))
+        base = next(r for r in self.rows if r['name'] == w.name)
+        say('\nlatency at shares of each broker\'s own maximum, %s  [%s, %s]' % (w.name, self.pair, self.placement))
         for broker in both:
+            own = median([f['records/s'] for f in base[broker.name]])
             for share in CURVE:
-                f = figures(run_load(broker, options, own[broker.name] * share, max(2, 15 * self.args.scale),
-                                     max(1, 3 * self.args.scale), self.client_cpu))
-                print('  %-9s %3.0f %% = %9.0f records/s   p50 %.3f  p99 %.3f  p99.9 %.3f  p99.99 %.3f ms%s' % (
-                    broker.name, share * 100, own[broker.name] * share, f['p50 ms'], f['p99 ms'], f['p99.9 ms'],
-                    f['p99.99 ms'], '   BEHIND' if f['behind'] > f['records/s'] * 0.01 else ''))
-                sys.stdout.flush()
+                runs.settle(directory)
+                f = figures(run_load(broker, w.options, own * share, max(2, CURVE_S * self.args.scale),
+                                     max(1, WARMUP_S * self.args.scale), self.client_cpu))
+                self.curves.append({'broker': broker.name, 'share': share, 'rate': own * share, 'pair': self.pair,
+                                    'placement': self.placement, **f})
+                say('  %-9s %3.0f %% = %9.0f records/s   p50 %s  p99 %s  p99.9 %s  p99.99 %s ms%s' % (
+                    broker.name, share * 100, own * share, short(f['p50 ms']), short(f['p99 ms']),
+                    short(f['p99.9 ms']), short(f['p99.99 ms']), '   BEHIND' if f['is_behind'] else ''))
 
-    def run(self, directory, workloads):
+    def run(self, directory, workloads, with_perf):
         both = self.pair_of_brokers(directory)
+        chosen = [w for w in workloads if not self.args.only or w.name in self.args.only.split(',')]
         try:
             for broker in both:
                 took = broker.start(self.broker_cpus)
-                print('%s is ready after %.2f s; settings beyond its defaults: %s' % (broker.name, took, broker.settings))
+                self.settings[broker.name] = dict(broker.settings, **broker.conditions)
+                say('\n%s (pid %d) is ready after %.2f s; it differs from its defaults in: %s' % (
+                    broker.name, broker.pid, took, ', '.join('%s=%s' % x for x in self.settings[broker.name].items())))
                 self.warm_up(broker)
-            for name, options, rate in workloads:
-                if not self.args.only or name in self.args.only.split(','):
-                    self.row(both, name, options, rate)
-            if any(r['name'] == '1-topic-16-partitions-1kb' for r in self.rows):
-                self.curve(both, '1-topic-16-partitions-1kb', WORKLOADS[1][1])
+            for w in chosen:
+                self.row(both, w, directory)
+            if any(w.name == MAIN for w in chosen):
+                self.curve(both, next(w for w in chosen if w.name == MAIN), directory)
+            if with_perf and not self.args.no_perf_test:
+                self.perf = fairness.compare(both, 20000, max(5, PERF_S * self.args.scale), self.client_cpu)
         finally:
             for broker in both:
                 broker.wipe()
-        return self.rows
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--full', action='store_true', help='both placements, D2/D2 as well, 10,000 partitions')
-    p.add_argument('--scale', type=float, default=1.0, help='factor on all durations (1: 20 s per run)')
-    p.add_argument('--only', default='', help='names of workloads, by comma')
-    p.add_argument('--pairs', default='D0/D0,D2/D0')
-    p.add_argument('--out', default=os.path.join(brokers.ROOT, 'build', 'bench-kafka.json'))
-    args = p.parse_args()
+# ── README's table ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def shown_figures(row):
+    at_rate = row['rate'] is not None
+    keys = ('CPU-s/GB', 'p99 ms', 'e2e p99.9 ms') if at_rate else \
+        ('records/s', 'us CPU/request', 'p99 ms') if row['name'] == 'small-requests' else ('MB/s', 'CPU-s/GB', 'p99 ms')
+    return [(k, d) for k, d in FIGURES if k in keys]
+
+
+def markdown(data):
+    h = data['host']
+    out = ['| workload | durability | figure | millrace | Apache Kafka | better by |', '|---|---|---|---|---|---|']
+    for row in data['rows']:
+        for at, (key, direction) in enumerate(shown_figures(row)):
+            ratio = ratio_of(row, key, direction)
+            if ratio is None:
+                continue
+            name = row['name'] + ('' if row['placement'] == 'shared' else ', ' + row['placement'])
+            if row['rate'] is not None:
+                name += ', %s records/s' % '{:,.0f}'.format(row['rate'])
+            out.append('| %s | %s | %s | %s | %s | %s× |' % (
+                (name if at == 0 else ''), (row['pair'] if at == 0 else ''), key,
+                *('%s ± %.0f %%' % (short(median(v)), spread(v) / 2) for v in (
+                    [f[key] for f in row['millrace']], [f[key] for f in row['kafka']])), short(ratio)))
+    out += ['', 'Apache Kafka %s beside millrace %s: %s, %d cores, %d GiB, Linux %s, %s; %s; scale %g (%g s per run, '
+            'order A B B A, medians ± half the spread); load of the machine before: %.2f.' % (
+                brokers.KAFKA_VERSION, h['commit'], h['cpu'], h['cores'], h['memory_gib'], h['kernel'],
+                h['file_system'], h['date'], data['scale'], max(2, RUN_S * data['scale']), h['load_before'])]
+    return '\n'.join(out)
+
+
+def estimate_minutes(args, placements, pairs, workloads):
+    runs_n = 8 if args.full else 4
+    seconds = 0
+    for _ in range(len(placements) * len(pairs)):
+        each = max(2, RUN_S * args.scale) + BETWEEN_S
+        seconds += runs_n * sum(each + w.warmup * max(1, WARMUP_S * args.scale) for w in workloads) + 2 * max(6, 60 * args.scale) + 15
+        seconds += 2 * len(CURVE) * (max(2, CURVE_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S)
+    return (seconds + 8 * (max(5, PERF_S * args.scale) + BETWEEN_S)) / 60
+
+
+def measure(args):
     placements = ['shared', 'split'] if args.full else ['shared']
     pairs = args.pairs.split(',') + (['D2/D2'] if args.full else [])
-    if os.getloadavg()[0] > 1.0:
-        print('bench-kafka: the machine is busy (load %.2f): compare with care' % os.getloadavg()[0])
-    print('scale factor %g: every run measures %.0f s; placements: %s' % (args.scale, 20 * args.scale, placements))
-    rows = []
+    workloads = WORKLOADS + (FULL_WORKLOADS if args.full else [])
+    chosen = [w for w in workloads if not args.only or w.name in args.only.split(',')]
+    if not chosen:
+        brokers.die('--only names none of: ' + ', '.join(w.name for w in workloads))
+    brokers.fetch_kafka()
+    data = {'host': runs.host(), 'scale': args.scale, 'full': args.full, 'rows': [], 'curves': [], 'perf_test': [],
+            'settings': {}}
+    say(runs.host_text(data['host']))
+    say('scale %g: every run measures %g s; about %.0f minutes; placements: %s' % (
+        args.scale, max(2, RUN_S * args.scale), estimate_minutes(args, placements, pairs, chosen),
+        ', '.join(placements)))
+    if data['host']['load_before'] > 1.0:
+        say('THE MACHINE IS BUSY (load %.2f): nothing below is a result to quote' % data['host']['load_before'])
+    os.makedirs(os.path.join(brokers.ROOT, 'build'), exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='millrace-bench-', dir=os.path.join(brokers.ROOT, 'build')) as directory:
         for placement in placements:
             for pair in pairs:
                 c = Comparison(args, placement, pair)
-                rows += c.run(os.path.join(directory, pair.replace('/', '-')),
-                              WORKLOADS + (FULL_WORKLOADS if args.full else []))
-    with open(args.out, 'w') as f:
-        json.dump(rows, f, indent=1)
-    print('\n%d rows; all figures in %s' % (len(rows), os.path.relpath(args.out)))
+                try:
+                    c.run(os.path.join(directory, placement + '-' + pair.replace('/', '-')), workloads,
+                          with_perf=(placement, pair) == (placements[0], pairs[0]))
+                finally: # what was measured before a failure is kept
+                    data['rows'] += c.rows
+                    data['curves'] += c.curves
+                    data['perf_test'] += c.perf
+                    data['settings']['%s %s' % (placement, pair)] = c.settings
+                    with open(args.out, 'w') as f:
+                        json.dump(data, f, indent=1)
+    say('\n%d rows; all figures in %s' % (len(data['rows']), os.path.relpath(args.out)))
+    return data
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--full', action='store_true', help='both placements, D2/D2, 10,000 partitions, 8 runs per row')
+    p.add_argument('--scale', type=float, default=1.0, help='factor on all durations (1: %d s per run)' % RUN_S)
+    p.add_argument('--only', default='', help='names of workloads, by comma')
+    p.add_argument('--pairs', default='D0/D0,D2/D0')
+    p.add_argument('--no-perf-test', action='store_true', help='without kafka-producer-perf-test')
+    p.add_argument('--out', default=os.path.join(brokers.ROOT, 'build', 'bench-kafka.json'))
+    p.add_argument('--markdown', action='store_true', help='print README\'s table at the end')
+    p.add_argument('--from', dest='saved', metavar='FILE', help='do not measure: use this JSON')
+    args = p.parse_args()
+    try:
+        data = json.load(open(args.saved)) if args.saved else measure(args)
+    except runs.Failed as e:
+        brokers.die(str(e))
+    except KeyboardInterrupt:
+        brokers.die('interrupted; the brokers were stopped and their data removed')
+    if args.markdown:
+        print('\n' + markdown(data))
 
 
 if __name__ == '__main__':

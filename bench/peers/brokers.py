@@ -17,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 KAFKA_VERSION = '4.3.1'
 JARS = os.path.join(ROOT, 'build', 'peers', 'kafka-' + KAFKA_VERSION)
 READY_S = 90
+DELETE_DELAY_MS = 1000  # topics of one run must not fill the disk of the next
 
 
 def die(text):
@@ -62,7 +63,8 @@ class Broker:
 
     def __init__(self, name, directory):
         self.name, self.directory, self.process, self.port = name, directory, None, free_port()
-        self.settings = {}
+        self.settings = {}    # what differs from the defaults and may change a figure
+        self.conditions = {}  # what the bench needs: small, and the same idea for both
 
     @property
     def pid(self):
@@ -106,11 +108,13 @@ class Millrace(Broker):
     def __init__(self, directory, durability, workers):
         super().__init__('millrace', directory)
         self.settings = {'storage.durability': durability, 'dataplane.workers': workers}
+        self.conditions = {'log.segment.delete.delay.ms': DELETE_DELAY_MS}
+        self.wrapper = []  # valgrind and the like
 
     def start(self, cpus=None):
-        command = [os.path.join(ROOT, 'build', 'millraced')]
+        command = self.wrapper + [os.path.join(ROOT, 'build', 'millraced')]
         for key, value in {'log.dirs': os.path.join(self.directory, 'data'), 'admin.listeners': '',
-                           'listeners': 'PLAINTEXT://127.0.0.1:%d' % self.port, **self.settings}.items():
+                           'listeners': 'PLAINTEXT://127.0.0.1:%d' % self.port, **self.settings, **self.conditions}.items():
             command += ['--override', '%s=%s' % (key, value)]
         return self.launch(command, cpus)
 
@@ -124,6 +128,8 @@ class Kafka(Broker):
         super().__init__('kafka', directory)
         self.controller_port = free_port()
         self.settings = {'log.flush.interval.messages': 1} if flushes else {}
+        self.settings['heap'] = self.HEAP + ', G1'
+        self.conditions = {'log.segment.delete.delay.ms': DELETE_DELAY_MS, 'group.initial.rebalance.delay.ms': 0}
 
     def jvm(self):
         return ['java', '-server', '-Xms' + self.HEAP, '-Xmx' + self.HEAP, '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20',
@@ -145,7 +151,7 @@ class Kafka(Broker):
             'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
             'log.dirs': os.path.join(self.directory, 'data'), 'offsets.topic.replication.factor': 1,
             'transaction.state.log.replication.factor': 1, 'transaction.state.log.min.isr': 1,
-            'group.initial.rebalance.delay.ms': 0, **self.settings}
+            **{k: v for k, v in self.settings.items() if k != 'heap'}, **self.conditions}
         path = os.path.join(self.directory, 'server.properties')
         with open(path, 'w') as f:
             f.writelines('%s=%s\n' % item for item in properties.items())

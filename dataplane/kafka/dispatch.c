@@ -3,10 +3,10 @@
  *
  * Owner: worker.
  *
- * What cannot be decoded, an unknown or unserved key, a version out of range: the connection is
- * closed, without an answer (error-behaviour 1; trap 31). The exception is ApiVersions in an
- * unknown version (trap 2, KIP-511). Bytes behind a well-formed body are ignored, unknown tags
- * skipped (trap 33).
+ * What cannot be decoded, names more than REQUEST_ELEMENTS_MAX topics and partitions together, an
+ * unknown or unserved key, a version out of range: the connection is closed, without an answer
+ * (error-behaviour 1; trap 31). The exception is ApiVersions in an unknown version (trap 2,
+ * KIP-511). Bytes behind a well-formed body are ignored, unknown tags skipped (trap 33).
  */
 #include "request.h"
 
@@ -73,10 +73,13 @@ void request_dispatch(struct request *r, const struct view *view, struct now now
         return;
     const struct proto_message *m = proto_request(r->api->key);
     r->client_id = header.client_id;
+    in.elements_left = REQUEST_ELEMENTS_MAX;
     r->body = arena_alloc(&r->arena, m->size);
     rc = r->body == NULL ? E_NO_MEMORY : proto_decode(m, r->version, &in, r->body);
     if (rc == E_NO_MEMORY)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+    else if (rc == E_TOO_LARGE)
+        request_close(r, CONN_END_PROTOCOL, STAT_MANY_ELEMENTS);
     else if (rc != 0)
         request_close(r, CONN_END_PROTOCOL, STAT_BAD_BODY);
     else

@@ -3,10 +3,15 @@
  *
  * Owner: worker; control has the operation between mail_send and its answer.
  *
- * At most control_requests_max are at control at once; the last tenth is only for heartbeats (no
- * API of that kind is served yet, api_is_heartbeat names them), so that a storm of admin requests
- * never costs a group member its session. The others wait here in order. The frame stays until the
- * operation is back, because the decoded request points into it.
+ * At most control_requests_max are at control at once; the last tenth is only for heartbeats
+ * (api_is_heartbeat), so that a storm of admin requests never costs a group member its session. The
+ * others wait here in order. The frame stays until the operation is back, because the decoded
+ * request points into it.
+ *
+ * JoinGroup and SyncGroup stay at control until other members have done their part, for minutes if
+ * need be. They are counted by themselves (half of the pool of requests), so that nothing else
+ * waits behind them; and when their connection goes, control is told (MAIL_CANCEL) and gives them
+ * back.
  *
  * The answer's structs stand in the operation's arena (heap, made by control) until they are bytes.
  */
@@ -17,9 +22,15 @@
 /* Owner: the request. */
 struct forward {
     struct control_op op;
+    struct cancel_op cancel;
     struct request *request;
     bool is_away; /* at control */
 };
+
+static bool api_waits_for_others(int16_t key)
+{
+    return key == 11 || key == 14; /* JoinGroup, SyncGroup */
+}
 
 static bool api_is_heartbeat(int16_t key)
 {
@@ -30,6 +41,8 @@ static bool api_is_heartbeat(int16_t key)
 static bool forward_has_room(const struct kafka *k, int16_t key)
 {
     uint32_t max = k->config.control_requests_max, reserve = (max + 9) / 10;
+    if (api_waits_for_others(key))
+        return k->join_n < (k->config.requests_max + 1) / 2;
     if (api_is_heartbeat(key))
         return k->control_n < max;
     return k->control_n < (max > reserve ? max - reserve : 1);
@@ -39,7 +52,10 @@ static void forward_go(struct request *r)
 {
     struct kafka *k = r->kafka;
     struct forward *f = r->forward;
-    k->control_n++;
+    if (api_waits_for_others(f->op.api_key))
+        k->join_n++;
+    else
+        k->control_n++;
     r->holds_control = true;
     f->is_away = true;
     request_op_begin(r);
@@ -66,7 +82,10 @@ void forward_send(struct request *r, int16_t key, int16_t version, const void *b
     f->op.request = body;
     f->op.started_ns = k->now.ns;
     arena_init(&f->op.arena, NULL, NULL, REQUEST_ARENA_MAX);
-    if (list_is_empty(&k->wait_control) && forward_has_room(k, key)) {
+    struct list *queue = api_waits_for_others(key) ? &k->wait_join : &k->wait_control;
+    list_init(&f->cancel.mail.link);
+    f->cancel.op = &f->op;
+    if ((list_is_empty(queue) || api_is_heartbeat(key)) && forward_has_room(k, key)) {
         forward_go(r);
         request_wait(r, more);
         return;
@@ -74,20 +93,26 @@ void forward_send(struct request *r, int16_t key, int16_t version, const void *b
     r->more = more;
     request_state_set(r, REQUEST_WAITING);
     if (api_is_heartbeat(key))
-        list_push(&k->wait_control, &r->run_link);
+        list_push(queue, &r->run_link);
     else
-        list_append(&k->wait_control, &r->run_link);
+        list_append(queue, &r->run_link);
 }
 
-void forward_next(struct kafka *k)
+static void forward_next_of(struct kafka *k, struct list *queue)
 {
-    while (!list_is_empty(&k->wait_control)) {
-        struct request *r = list_first(&k->wait_control, struct request, run_link);
+    while (!list_is_empty(queue)) {
+        struct request *r = list_first(queue, struct request, run_link);
         if (!forward_has_room(k, r->forward->op.api_key))
             return;
         list_del(&r->run_link);
         forward_go(r);
     }
+}
+
+void forward_next(struct kafka *k)
+{
+    forward_next_of(k, &k->wait_control);
+    forward_next_of(k, &k->wait_join);
 }
 
 void forward_back(struct mail *mail)
@@ -96,15 +121,22 @@ void forward_back(struct mail *mail)
         container_of(container_of(mail, struct control_op, mail), struct forward, op);
     struct request *r = f->request;
     struct kafka *k = r->kafka;
-    check(f->is_away && r->holds_control && k->control_n > 0);
+    uint32_t *count = api_waits_for_others(f->op.api_key) ? &k->join_n : &k->control_n;
+    check(f->is_away && r->holds_control && *count > 0);
     f->is_away = false;
     r->holds_control = false;
-    k->control_n--;
+    --*count;
     request_stamp(r, STAGE_MAILED, k->now.ns);
     forward_next(k);
     if (r->state == REQUEST_RELEASING)
         arena_fini(&f->op.arena); /* nobody waits for the answer any more */
     request_op_end(r);
+}
+
+void forward_cancelled(struct mail *mail)
+{
+    struct cancel_op *cancel = container_of(mail, struct cancel_op, mail);
+    request_op_end(container_of(cancel, struct forward, cancel)->request);
 }
 
 /* The whole broker ends, in whatever state the request is: only what is not page memory has to go.
@@ -148,6 +180,11 @@ void forward_start(struct request *r, const struct view *view, struct now now)
 
 void forward_release(struct request *r, struct now now)
 {
+    struct forward *f = r->forward;
     (void)now;
     forward_end(r);
+    if (f == NULL || !f->is_away || !api_waits_for_others(f->op.api_key))
+        return;
+    request_op_begin(r);
+    mail_send(r->kafka->post, r->kafka->config.control_thread, MAIL_CANCEL, &f->cancel.mail);
 }

@@ -48,9 +48,9 @@ static int kafka_requests_init(struct kafka *k)
 static void kafka_lists_init(struct kafka *k)
 {
     struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
-                                  &k->wait_answer, &k->wait_control, &k->conns,      &k->conns_free,
-                                  &k->conn_pages,  &k->wait_small,   &k->wait_large, &k->appends,
-                                  &k->reads};
+                                  &k->wait_answer, &k->wait_control, &k->wait_join,  &k->conns,
+                                  &k->conns_free,  &k->conn_pages,   &k->wait_small, &k->wait_large,
+                                  &k->appends,     &k->reads};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -161,6 +161,10 @@ void kafka_mail(struct kafka *k, const struct view *view, struct mail *mail, str
     case MAIL_REQUEST:
         check(mail->is_answer);
         forward_back(mail);
+        break;
+    case MAIL_CANCEL:
+        check(mail->is_answer);
+        forward_cancelled(mail);
         break;
     default: check(false); /* worker_turn sends us no other kind */
     }

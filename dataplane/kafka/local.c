@@ -9,11 +9,12 @@
  * needs them. The supported minimum of metadata.version is 7; a feature with minimum 0 would have
  * to be left out up to v3 (trap 3), and is.
  *
- * FindCoordinator: this node coordinates every group. Transactions are not served yet: 53
- * TRANSACTIONAL_ID_AUTHORIZATION_FAILED is fatal in both the Java client (TransactionManager,
- * FindCoordinatorHandler) and librdkafka (rdkafka_txnmgr.c); any retriable code, and for librdkafka
- * any code it does not know, would be asked again for ever. Share groups and unknown key types get
- * 42, as in Apache Kafka.
+ * FindCoordinator: this node coordinates every group, once __consumer_offsets is there; before,
+ * control is asked to make it and the answer is 15, as in Apache Kafka. Transactions are not served
+ * yet: 53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED is fatal in both the Java client
+ * (TransactionManager, FindCoordinatorHandler) and librdkafka (rdkafka_txnmgr.c); any retriable
+ * code, and for librdkafka any code it does not know, would be asked again for ever. Share groups
+ * and unknown key types get 42, as in Apache Kafka.
  */
 #include "request.h"
 
@@ -118,6 +119,8 @@ static const char *coordinator_text(int16_t code)
 {
     if (code == KAFKA_NONE)
         return "";
+    if (code == KAFKA_COORDINATOR_NOT_AVAILABLE)
+        return "The coordinator is not available.";
     return code == KAFKA_INVALID_REQUEST ? "Unknown coordinator key type"
                                          : "Transactions are not served by this broker yet";
 }
@@ -143,12 +146,9 @@ static bool find_coordinator_keys(struct request *r, struct find_coordinator_res
     return true;
 }
 
-void find_coordinator_start(struct request *r, const struct view *view, struct now now)
+static void find_coordinator_answer(struct request *r, const struct view *view, int16_t code)
 {
-    const struct find_coordinator_request *q = r->body;
-    int16_t code = coordinator_code(q->key_type);
     struct find_coordinator_response *p = PROTO_NEW(&r->arena, find_coordinator_response, 1);
-    (void)now;
     if (p != NULL && r->version < 4) {
         p->error_code = code;
         p->error_message = bytes_of_string(coordinator_text(code));
@@ -159,6 +159,26 @@ void find_coordinator_start(struct request *r, const struct view *view, struct n
         p = NULL;
     }
     request_answer(r, p);
+}
+
+/* The topic was made, or could not be: either way the client asks again. */
+static void find_coordinator_made(struct request *r, const struct view *view, struct now now)
+{
+    (void)now;
+    forward_end(r);
+    find_coordinator_answer(r, view, KAFKA_COORDINATOR_NOT_AVAILABLE);
+}
+
+void find_coordinator_start(struct request *r, const struct view *view, struct now now)
+{
+    const struct find_coordinator_request *q = r->body;
+    int16_t code = coordinator_code(q->key_type);
+    (void)now;
+    if (code != 0 || view_topic_by_name(view, bytes_of_string("__consumer_offsets")) != NULL)
+        find_coordinator_answer(r, view, code);
+    else
+        forward_send(r, proto_find_coordinator_request.api_key, r->version, q,
+                     find_coordinator_made);
 }
 
 /* ── DescribeCluster ── */

@@ -40,6 +40,7 @@ enum {
     FRAMES_PER_CONN = 16,         /* begun of one connection before the next one has its turn    */
     FRAME_SLICES_MAX = 65536,     /* pieces of one frame                                         */
     FRAME_GRACE_MS = 2000,        /* before the minimum rate is asked for                        */
+    REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
     ENCODE_UNITS_TURN = 20000,    /* fields encoded in one turn, all requests together           */
     APPEND_BYTES_TURN = 8 << 20,  /* placed in logs in one turn; then the other stages come      */
 };
@@ -88,7 +89,7 @@ struct request {
     uint8_t state;           /* enum request_state; changed by request_state_set only      */
     bool is_large;           /* holds a place of the large frames                          */
     bool is_unanswered;      /* acks=0                                                     */
-    bool holds_control;      /* counted in control_n                                       */
+    bool holds_control;      /* counted in control_n, or join_n                            */
     int16_t version;
     int32_t correlation_id;
     struct bytes client_id; /* view into the frame: gone with it                          */
@@ -151,6 +152,7 @@ struct kafka {
     struct list free, run, encode, sent;
     struct list wait_answer;  /* fetches that wait for the answer budget */
     struct list wait_control; /* requests that wait for a place at control */
+    struct list wait_join;    /* the same, JoinGroup and SyncGroup          */
     uint32_t states_n[REQUEST_STATES_N];
     uint32_t begun_n; /* in this turn */
 
@@ -162,7 +164,7 @@ struct kafka {
     uint64_t small_bytes, large_bytes; /* reserved */
     uint32_t large_n;
     uint64_t answer_bytes;
-    uint32_t control_n;
+    uint32_t control_n, join_n; /* at control */
 
     struct list appends;   /* home side: operations not placed yet, in order of arrival */
     struct list reads;     /* home side: reads that go on after the disk                */
@@ -270,6 +272,7 @@ void *forward_response(struct request *request);
 void forward_end(struct request *request); /* the response's memory; safe more than once */
 void forward_fini(struct request *request);
 void forward_back(struct mail *mail);
+void forward_cancelled(struct mail *mail);
 /* A request left control: the next one that waits may go. */
 void forward_next(struct kafka *kafka);
 

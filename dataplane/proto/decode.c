@@ -6,8 +6,8 @@
  *
  * Hostile input: a length is compared with the bytes left before anything is allocated, an array's
  * count times the fewest bytes an element can take as well; what an array takes in memory is
- * bounded by the arena. Depth is the schema's. So a message of n bytes costs O(n) time and at most
- * the arena's bound of memory.
+ * bounded by the arena, the number of all elements by proto_in.elements_left. Depth is the
+ * schema's. So a message of n bytes costs O(n) time and at most the arena's bound of memory.
  *
  * It does not check what values mean, and bytes after the message are the caller's.
  *

@@ -1,15 +1,16 @@
 /*
- * client.c - simulated clients: speak the protocol through our own codec over an in-memory connection.
+ * client.c - simulated clients: speak the protocol through our own codec over an in-memory
+ * connection.
  *
  * Owner: the simulator.
  *
- * A producer keeps a queue of batches; each batch has a fixed partition, sequence and content from birth to
- * acknowledgement. Up to SIM_FLIGHT requests are under way. When a connection ends, or an answer is a
- * retriable error, an idempotent producer sends the same batches again, in order, after everything under way
- * has been answered; a plain producer gives them up (at most once).
+ * A producer keeps a queue of batches; each batch has a fixed partition, sequence and content from
+ * birth to acknowledgement. Up to SIM_FLIGHT requests are under way. When a connection ends, or an
+ * answer is a retriable error, an idempotent producer sends the same batches again, in order, after
+ * everything under way has been answered; a plain producer gives them up (at most once).
  *
- * A consumer fetches all partitions of all created topics from where it stands and hands every record to the
- * model. Rule 5 (order of answers) is checked here for both.
+ * A consumer fetches all partitions of all created topics from where it stands and hands every
+ * record to the model. Rule 5 (order of answers) is checked here for both.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,9 +21,14 @@
 #include "messages.h"
 #include "proto.h"
 #include "sim.h"
+#include "wire.h"
 
-
-enum { SIM_FLIGHT = 3, SIM_QUEUE = 16, SIM_BATCH_BYTES = 16384, SIM_RX_BYTES = 1 << 20, VALUE_HEADER = 16 };
+enum {
+    SIM_FLIGHT = 3,
+    SIM_QUEUE = 16,
+    SIM_BATCH_BYTES = 16384,
+    VALUE_HEADER = 16
+};
 
 enum batch_state { BATCH_FREE, BATCH_WAITING, BATCH_UNDER_WAY, BATCH_FAILED };
 
@@ -45,8 +51,8 @@ struct sent {
     uint8_t kind;
     int16_t version;
     int16_t acks;
-    bool is_stale;                  /* SENT_FETCH: asked before a rewind */
-    uint32_t topic;                 /* SENT_CREATE */
+    bool is_stale;  /* SENT_FETCH: asked before a rewind */
+    uint32_t topic; /* SENT_CREATE */
     struct queued *batches[SIM_TOPICS_MAX * SIM_PARTITIONS_MAX];
     uint32_t batches_n;
 };
@@ -54,19 +60,14 @@ struct sent {
 struct sim_client {
     enum sim_role role;
     uint32_t number;
-    struct conn_memory *peer;
-    const void *worker; /* whose connection it is */
-    int32_t correlation_id;
+    struct sim_wire wire;
     struct sent flight[SIM_FLIGHT];
     uint32_t flight_n;
-    uint8_t *tx;
-    uint64_t tx_n, tx_at;
-    uint8_t rx[SIM_RX_BYTES];
-    uint64_t rx_n;
     int16_t acks;
     int64_t producer_id;
     int16_t producer_epoch;
-    bool is_retrying; /* idempotent: something failed; wait for the flight to land, then send again */
+    bool is_retrying; /* idempotent: something failed; wait for the flight to land, then send again
+                       */
     uint64_t next_number[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
     uint64_t order;
     struct queued queue[SIM_QUEUE];
@@ -80,6 +81,7 @@ struct sim_client *client_new(struct sim *s, uint32_t number, enum sim_role role
     static const int16_t acks[] = {-1, -1, 1, 0};
     struct sim_client *c = calloc(1, sizeof *c);
     check(c != NULL);
+    wire_init(&c->wire);
     c->role = role;
     c->number = number;
     c->acks = role == SIM_IDEMPOTENT_PRODUCER ? -1 : acks[prng_below(&s->prng, array_n(acks))];
@@ -90,7 +92,7 @@ struct sim_client *client_new(struct sim *s, uint32_t number, enum sim_role role
 
 void client_free(struct sim_client *c)
 {
-    free(c->tx);
+    wire_fini(&c->wire);
     free(c);
 }
 
@@ -131,68 +133,35 @@ bool client_is_done(const struct sim *s, const struct sim_client *c)
 
 /* ── the connection ── */
 
-/* What was under way will not be answered: an idempotent producer sends it again, a plain one gives it up. */
+/* What was under way will not be answered: an idempotent producer sends it again, a plain one gives
+ * it up. */
 static void flight_lost(struct sim_client *c)
 {
     for (uint32_t i = 0; i < c->flight_n; i++)
         for (uint32_t b = 0; b < c->flight[i].batches_n; b++)
-            c->flight[i].batches[b]->state = c->role == SIM_IDEMPOTENT_PRODUCER ? BATCH_FAILED : BATCH_FREE;
+            c->flight[i].batches[b]->state =
+                c->role == SIM_IDEMPOTENT_PRODUCER ? BATCH_FAILED : BATCH_FREE;
     c->is_retrying = c->role == SIM_IDEMPOTENT_PRODUCER;
     c->flight_n = 0;
-    c->rx_n = c->tx_n = c->tx_at = 0;
 }
 
 void client_broker_gone(struct sim_client *c)
 {
-    c->peer = NULL;
-    flight_lost(c);
-}
-
-static bool client_connect(struct sim *s, struct sim_client *c)
-{
-    uint8_t worker = (uint8_t)prng_below(&s->prng, s->broker->workers_n);
-    struct worker *w = s->broker->workers[worker];
-    thread_self = w;
-    c->worker = w;
-    c->peer = conns_memory_connect(w->conns, &s->broker->listeners[0], s->now);
-    thread_self = NULL;
-    return c->peer != NULL;
-}
-
-static void client_disconnect(struct sim_client *c)
-{
-    thread_self = c->worker;
-    if (c->peer != NULL)
-        conn_memory_close(c->peer);
-    thread_self = NULL;
-    c->peer = NULL;
+    wire_gone(&c->wire);
     flight_lost(c);
 }
 
 static struct sent *client_sent(struct sim_client *c, uint8_t kind, int16_t version)
 {
     struct sent *sent = &c->flight[c->flight_n++];
-    *sent = (struct sent){.correlation_id = ++c->correlation_id, .kind = kind, .version = version};
+    *sent = (struct sent){.correlation_id = c->wire.correlation_id + 1, .kind = kind, .version = version};
     return sent;
 }
 
-/* Encodes a request behind what is waiting to be sent. */
-static void client_queue(struct sim_client *c, int16_t api_key, int16_t version, const void *request, struct arena *arena)
+static void client_queue(struct sim_client *c, int16_t api_key, int16_t version,
+                         const void *request, struct arena *arena)
 {
-    struct proto_out out;
-    int rc = proto_encode_request(&out, arena, api_key, version, c->correlation_id, bytes_of_string("sim"), request);
-    while (rc == 0 || rc == E_AGAIN) {
-        rc = proto_encode_more(&out, 1000);
-        if (rc == 0)
-            break;
-    }
-    check(rc == 0);
-    c->tx = realloc(c->tx, c->tx_n + out.out.bytes);
-    check(c->tx != NULL);
-    struct slices_at at = {0, 0};
-    slices_copy(&out.out, &at, c->tx + c->tx_n, out.out.bytes);
-    c->tx_n += out.out.bytes;
-    slices_put_all(&out.out);
+    wire_queue(&c->wire, api_key, version, request, arena);
 }
 
 /* ── producing ── */
@@ -206,7 +175,8 @@ static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
     q->first_number = c->next_number[q->topic][q->partition];
     batch_begin(&b, q->data, sizeof q->data);
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t bytes = VALUE_HEADER + (uint32_t)prng_below(&s->prng, prng_chance(&s->prng, 10) ? 2000 : 100);
+        uint32_t bytes =
+            VALUE_HEADER + (uint32_t)prng_below(&s->prng, prng_chance(&s->prng, 10) ? 2000 : 100);
         store_u32(value, c->number);
         store_u32(value + 4, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition);
         store_u64(value + 8, q->first_number + i);
@@ -221,7 +191,8 @@ static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
         store_u64(q->data + 43, (uint64_t)c->producer_id);
         store_u16(q->data + 51, (uint16_t)c->producer_epoch);
         store_u32(q->data + 53, (uint32_t)q->first_number);
-        store_u32(q->data + BATCH_CRC_AT, crc_of(q->data + BATCH_ATTRIBUTES_AT, q->bytes - BATCH_ATTRIBUTES_AT));
+        store_u32(q->data + BATCH_CRC_AT,
+                  crc_of(q->data + BATCH_ATTRIBUTES_AT, q->bytes - BATCH_ATTRIBUTES_AT));
     }
 }
 
@@ -242,7 +213,8 @@ static void client_invent(struct sim *s, struct sim_client *c)
     }
 }
 
-/* The oldest batch of a partition that waits; NULL when there is none, or an older one has failed. */
+/* The oldest batch of a partition that waits; NULL when there is none, or an older one has failed.
+ */
 static struct queued *oldest(struct sim_client *c, uint32_t topic, int32_t partition)
 {
     struct queued *first = NULL;
@@ -270,13 +242,15 @@ static void client_produce(struct sim *s, struct sim_client *c)
     for (uint32_t t = 0; t < s->topics_n; t++) {
         struct produce_request_topic_data *topic = &r->topic_data[r->topic_data_n];
         topic->name = bytes_of_string(s->topics[t].name);
-        topic->partition_data = PROTO_NEW(&arena, produce_request_topic_data_partition_data, SIM_PARTITIONS_MAX);
+        topic->partition_data =
+            PROTO_NEW(&arena, produce_request_topic_data_partition_data, SIM_PARTITIONS_MAX);
         topic->partition_data_n = 0;
         for (int32_t p = 0; p < s->topics[t].partitions_n; p++) {
             struct queued *q = oldest(c, t, p);
             if (q == NULL || (sent->batches_n > 0 && prng_chance(&s->prng, 30)))
                 continue;
-            struct produce_request_topic_data_partition_data *part = &topic->partition_data[topic->partition_data_n++];
+            struct produce_request_topic_data_partition_data *part =
+                &topic->partition_data[topic->partition_data_n++];
             struct slice *slice = &slices[sent->batches_n];
             *slice = (struct slice){q->data, q->bytes, NULL};
             part->index = p;
@@ -299,34 +273,40 @@ static void client_produce(struct sim *s, struct sim_client *c)
     arena_fini(&arena);
 }
 
-static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sent, struct proto_in *in)
+static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sent,
+                           struct proto_in *in)
 {
     struct produce_response r;
     uint32_t answered = 0;
     if (proto_decode(&proto_produce_response, sent->version, in, &r) != 0)
-        return sim_fail(s, "client %u: a Produce v%d answer cannot be decoded", c->number, sent->version);
+        return sim_fail(s, "client %u: a Produce v%d answer cannot be decoded", c->number,
+                        sent->version);
     for (int32_t t = 0; t < r.responses_n; t++) {
         for (int32_t p = 0; p < r.responses[t].partition_responses_n; p++) {
-            const struct produce_response_responses_partition_responses *a = &r.responses[t].partition_responses[p];
+            const struct produce_response_responses_partition_responses *a =
+                &r.responses[t].partition_responses[p];
             struct queued *q = NULL;
             for (uint32_t i = 0; i < sent->batches_n; i++)
                 if (sent->batches[i]->partition == a->index &&
-                    bytes_equal_string(r.responses[t].name, s->topics[sent->batches[i]->topic].name))
+                    bytes_equal_string(r.responses[t].name,
+                                       s->topics[sent->batches[i]->topic].name))
                     q = sent->batches[i];
             if (q == NULL)
-                return sim_fail(s, "client %u: an answer for a partition that was not asked", c->number);
+                return sim_fail(s, "client %u: an answer for a partition that was not asked",
+                                c->number);
             answered++;
             if (a->error_code != 0) {
                 bool is_again = c->role == SIM_IDEMPOTENT_PRODUCER;
                 if (s->options.is_verbose)
-                    fprintf(stderr, "  client %u: produce error %d at %s-%d\n", c->number, a->error_code,
-                            s->topics[q->topic].name, q->partition);
+                    fprintf(stderr, "  client %u: produce error %d at %s-%d\n", c->number,
+                            a->error_code, s->topics[q->topic].name, q->partition);
                 q->state = is_again ? BATCH_FAILED : BATCH_FREE;
                 c->is_retrying |= is_again;
                 continue;
             }
             for (uint32_t i = 0; i < q->records_n; i++) {
-                struct sim_record record = {c->number, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition,
+                struct sim_record record = {c->number,
+                                            q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition,
                                             q->first_number + i};
                 if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record,
                                  sent->acks))
@@ -336,7 +316,8 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
         }
     }
     if (answered != sent->batches_n)
-        return sim_fail(s, "client %u: %u partitions answered of %u", c->number, answered, sent->batches_n);
+        return sim_fail(s, "client %u: %u partitions answered of %u", c->number, answered,
+                        sent->batches_n);
     return true;
 }
 
@@ -363,7 +344,8 @@ static void client_create(struct sim *s, struct sim_client *c, uint32_t topic)
     arena_fini(&arena);
 }
 
-static bool create_answer(struct sim *s, struct sim_client *c, struct sent *sent, struct proto_in *in)
+static bool create_answer(struct sim *s, struct sim_client *c, struct sent *sent,
+                          struct proto_in *in)
 {
     struct create_topics_response r;
     if (proto_decode(&proto_create_topics_response, sent->version, in, &r) != 0 || r.topics_n != 1)
@@ -436,17 +418,19 @@ static void client_fetch(struct sim *s, struct sim_client *c)
 }
 
 /* One whole batch: every record goes to the model. */
-static bool consume_batch(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition, const uint8_t *at,
-                          const struct batch *b)
+static bool consume_batch(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition,
+                          const uint8_t *at, const struct batch *b)
 {
     struct bytes records = bytes_of(at + BATCH_HEADER, b->bytes - BATCH_HEADER);
     struct record record;
     uint32_t place = 0;
     if (crc_of(at + BATCH_ATTRIBUTES_AT, b->bytes - BATCH_ATTRIBUTES_AT) != b->crc)
-        return sim_fail(s, "%s-%d at %" PRId64 ": wrong checksum", s->topics[topic].name, partition, b->base_offset);
+        return sim_fail(s, "%s-%d at %" PRId64 ": wrong checksum", s->topics[topic].name, partition,
+                        b->base_offset);
     for (int32_t i = 0; i < b->records_n; i++) {
         if (record_next(records, &place, &record) != 0 || record.value.n < VALUE_HEADER)
-            return sim_fail(s, "%s-%d at %" PRId64 ": bad record", s->topics[topic].name, partition, b->base_offset);
+            return sim_fail(s, "%s-%d at %" PRId64 ": bad record", s->topics[topic].name, partition,
+                            b->base_offset);
         struct sim_record r = {load_u32(record.value.ptr), load_u32(record.value.ptr + 4),
                                load_u64(record.value.ptr + 8)};
         if (b->base_offset + record.offset_delta < c->position[topic][partition])
@@ -458,7 +442,8 @@ static bool consume_batch(struct sim *s, struct sim_client *c, uint32_t topic, i
     return true;
 }
 
-static bool consume(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition, const struct slices *data)
+static bool consume(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition,
+                    const struct slices *data)
 {
     uint8_t *flat = malloc(data->bytes + 1);
     struct slices_at from = {0, 0};
@@ -484,11 +469,13 @@ static bool consume(struct sim *s, struct sim_client *c, uint32_t topic, int32_t
     return ok;
 }
 
-static bool fetch_answer(struct sim *s, struct sim_client *c, struct sent *sent, struct proto_in *in)
+static bool fetch_answer(struct sim *s, struct sim_client *c, struct sent *sent,
+                         struct proto_in *in)
 {
     struct fetch_response r;
     if (proto_decode(&proto_fetch_response, sent->version, in, &r) != 0)
-        return sim_fail(s, "client %u: a Fetch v%d answer cannot be decoded", c->number, sent->version);
+        return sim_fail(s, "client %u: a Fetch v%d answer cannot be decoded", c->number,
+                        sent->version);
     for (int32_t i = 0; i < r.responses_n; i++) {
         uint32_t t = 0;
         while (t < s->topics_n && !bytes_equal_string(r.responses[i].topic, s->topics[t].name))
@@ -498,11 +485,14 @@ static bool fetch_answer(struct sim *s, struct sim_client *c, struct sent *sent,
         for (int32_t j = 0; j < r.responses[i].partitions_n; j++) {
             struct fetch_response_responses_partitions *p = &r.responses[i].partitions[j];
             if (p->error_code == 1 && !sent->is_stale)
-                return sim_fail(s, "%s-%d: offset %" PRId64 " is out of range; the log is %" PRId64 "..%" PRId64,
-                                s->topics[t].name, p->partition_index, c->position[t][p->partition_index],
-                                p->log_start_offset, p->high_watermark);
+                return sim_fail(
+                    s,
+                    "%s-%d: offset %" PRId64 " is out of range; the log is %" PRId64 "..%" PRId64,
+                    s->topics[t].name, p->partition_index, c->position[t][p->partition_index],
+                    p->log_start_offset, p->high_watermark);
             if (p->error_code == 3 && s->topics[t].is_created)
-                return sim_fail(s, "%s-%d: a created topic is unknown", s->topics[t].name, p->partition_index);
+                return sim_fail(s, "%s-%d: a created topic is unknown", s->topics[t].name,
+                                p->partition_index);
             if (p->error_code != 0 || sent->is_stale)
                 continue;
             c->high[t][p->partition_index] = p->high_watermark;
@@ -533,7 +523,8 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
     proto_in_init(&in, &slices, &arena);
     if (proto_decode_response_header(&in, keys[sent.kind], sent.version, &correlation_id) != 0 ||
         correlation_id != sent.correlation_id)
-        ok = sim_fail(s, "client %u: answer %d where %d was due", c->number, correlation_id, sent.correlation_id);
+        ok = sim_fail(s, "client %u: answer %d where %d was due", c->number, correlation_id,
+                      sent.correlation_id);
     else if (sent.kind == SENT_CREATE)
         ok = create_answer(s, c, &sent, &in);
     else if (sent.kind == SENT_INIT)
@@ -544,24 +535,6 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
         ok = fetch_answer(s, c, &sent, &in);
     arena_fini(&arena);
     return ok;
-}
-
-static bool client_receive(struct sim *s, struct sim_client *c)
-{
-    int64_t got = conn_memory_read(c->peer, c->rx + c->rx_n, SIM_RX_BYTES - c->rx_n);
-    if (got < 0) {
-        client_disconnect(c);
-        return true;
-    }
-    c->rx_n += (uint64_t)got;
-    while (c->rx_n >= 4 && c->rx_n - 4 >= load_u32(c->rx)) {
-        uint32_t n = load_u32(c->rx);
-        if (!client_answer(s, c, c->rx + 4, n))
-            return false;
-        c->rx_n -= 4 + n;
-        memmove(c->rx, c->rx + 4 + n, c->rx_n);
-    }
-    return true;
 }
 
 /* After a failure, and when nothing is under way any more: everything that failed waits again. */
@@ -577,7 +550,7 @@ static void client_retry(struct sim_client *c)
 
 static void client_ask(struct sim *s, struct sim_client *c)
 {
-    if (c->flight_n == SIM_FLIGHT || c->tx_n - c->tx_at > 65536 || s->now.ns < c->idle_until_ns)
+    if (c->flight_n == SIM_FLIGHT || c->wire.tx_n - c->wire.tx_at > 65536 || s->now.ns < c->idle_until_ns)
         return;
     if (prng_chance(&s->prng, 20))
         c->idle_until_ns = s->now.ns + prng_below(&s->prng, 20 * NS_PER_MS);
@@ -610,35 +583,23 @@ static void client_ask(struct sim *s, struct sim_client *c)
     client_produce(s, c);
 }
 
-static bool client_talk(struct sim *s, struct sim_client *c)
+static bool client_frame(struct sim *s, void *context, const uint8_t *frame, uint32_t n)
 {
-    if (c->peer == NULL && !client_connect(s, c))
-        return true;
-    thread_self = c->worker;
-    if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
-        client_disconnect(c);
-        return true;
-    }
-    client_ask(s, c);
-    if (c->tx_at < c->tx_n) {
-        uint64_t n = c->tx_n - c->tx_at;
-        if (prng_chance(&s->prng, 20))
-            n = 1 + prng_below(&s->prng, n);
-        int64_t took = conn_memory_write(c->peer, c->tx + c->tx_at, n, s->now);
-        if (took < 0) {
-            client_disconnect(c);
-            return true;
-        }
-        c->tx_at += (uint64_t)took;
-        if (c->tx_at == c->tx_n)
-            c->tx_at = c->tx_n = 0;
-    }
-    return client_receive(s, c);
+    return client_answer(s, context, frame, n);
 }
 
 bool client_turn(struct sim *s, struct sim_client *c)
 {
-    bool ok = client_talk(s, c);
-    thread_self = NULL;
-    return ok;
+    if (c->wire.peer == NULL && !wire_connect(s, &c->wire))
+        return true;
+    if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
+        wire_disconnect(&c->wire);
+        flight_lost(c);
+        return true;
+    }
+    client_ask(s, c);
+    enum wire_end end = wire_pump(s, &c->wire, client_frame, c);
+    if (end == WIRE_ENDED)
+        flight_lost(c);
+    return end != WIRE_FAILED;
 }

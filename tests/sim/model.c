@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "batch.h"
 #include "check.h"
 #include "sim.h"
 
@@ -36,19 +37,22 @@ static struct sim_known *note(struct sim *s, uint32_t topic, int32_t partition, 
     struct sim_log *log = &s->topics[topic].logs[partition];
     struct sim_known *k = known(log, offset);
     if (k == NULL) {
-        sim_fail(s, "%s %s-%d: offset %" PRId64 " is out of the model's range", how, s->topics[topic].name, partition,
-                 offset);
+        sim_fail(s, "%s %s-%d: offset %" PRId64 " is out of the model's range", how,
+                 s->topics[topic].name, partition, offset);
         return NULL;
     }
     if (record->partition != topic * SIM_PARTITIONS_MAX + (uint32_t)partition) {
-        sim_fail(s, "%s %s-%d at %" PRId64 ": the record belongs to partition %u", how, s->topics[topic].name,
-                 partition, offset, record->partition);
+        sim_fail(s, "%s %s-%d at %" PRId64 ": the record belongs to partition %u", how,
+                 s->topics[topic].name, partition, offset, record->partition);
         return NULL;
     }
     if (k->is_known && !same(&k->record, record)) {
-        sim_fail(s, "%s %s-%d at %" PRId64 ": producer %u number %" PRIu64 ", but it %s producer %u number %" PRIu64,
+        sim_fail(s,
+                 "%s %s-%d at %" PRId64 ": producer %u number %" PRIu64
+                 ", but it %s producer %u number %" PRIu64,
                  how, s->topics[topic].name, partition, offset, record->producer, record->number,
-                 k->is_acked || k->is_weak ? "was acknowledged as" : "was read as", k->record.producer, k->record.number);
+                 k->is_acked || k->is_weak ? "was acknowledged as" : "was read as",
+                 k->record.producer, k->record.number);
         return NULL;
     }
     k->record = *record;
@@ -56,8 +60,8 @@ static struct sim_known *note(struct sim *s, uint32_t topic, int32_t partition, 
     return k;
 }
 
-bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record,
-                 int16_t acks)
+bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                 const struct sim_record *record, int16_t acks)
 {
     struct sim_log *log = &s->topics[topic].logs[partition];
     struct sim_known *k = note(s, topic, partition, offset, record, "acknowledged");
@@ -70,7 +74,8 @@ bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offse
     return true;
 }
 
-bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record)
+bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                const struct sim_record *record)
 {
     struct sim_log *log = &s->topics[topic].logs[partition];
     struct sim_known *k = note(s, topic, partition, offset, record, "read");
@@ -91,13 +96,14 @@ static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_
         const struct sim_record *r = &log->v[offset].record;
         bool is_strict;
         if (r->producer >= s->clients_n)
-            return sim_fail(s, "%s-%d at %" PRId64 ": unknown producer %u", s->topics[topic].name, partition, offset,
-                            r->producer);
+            return sim_fail(s, "%s-%d at %" PRId64 ": unknown producer %u", s->topics[topic].name,
+                            partition, offset, r->producer);
         is_strict = client_role(s->clients[r->producer]) == SIM_IDEMPOTENT_PRODUCER;
         if (is_strict ? r->number != next[r->producer] : r->number < next[r->producer])
-            return sim_fail(s, "%s-%d at %" PRId64 ": producer %u number %" PRIu64 " after %" PRIu64 " (%s)",
-                            s->topics[topic].name, partition, offset, r->producer, r->number, next[r->producer],
-                            is_strict ? "idempotent" : "plain");
+            return sim_fail(
+                s, "%s-%d at %" PRId64 ": producer %u number %" PRIu64 " after %" PRIu64 " (%s)",
+                s->topics[topic].name, partition, offset, r->producer, r->number, next[r->producer],
+                is_strict ? "idempotent" : "plain");
         next[r->producer] = r->number + 1;
     }
     return true;
@@ -108,15 +114,56 @@ bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t e
     struct sim_log *log = &s->topics[topic].logs[partition];
     const char *name = s->topics[topic].name;
     if (end < log->acked_end)
-        return sim_fail(s, "%s-%d ends at %" PRId64 ", but offset %" PRId64 " was acknowledged", name, partition, end,
-                        log->acked_end - 1);
+        return sim_fail(s, "%s-%d ends at %" PRId64 ", but offset %" PRId64 " was acknowledged",
+                        name, partition, end, log->acked_end - 1);
     if (end < log->seen_end)
-        return sim_fail(s, "%s-%d ends at %" PRId64 ", but a consumer had read offset %" PRId64, name, partition, end,
-                        log->seen_end - 1);
+        return sim_fail(s, "%s-%d ends at %" PRId64 ", but a consumer had read offset %" PRId64,
+                        name, partition, end, log->seen_end - 1);
     for (int64_t offset = 0; offset < end; offset++)
         if (offset >= log->n || !log->v[offset].is_seen)
-            return sim_fail(s, "%s-%d: offset %" PRId64 " was never delivered", name, partition, offset);
+            return sim_fail(s, "%s-%d: offset %" PRId64 " was never delivered", name, partition,
+                            offset);
     return check_order(s, topic, partition, end);
+}
+
+void model_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t from, int64_t to)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    for (int64_t offset = from; offset < to; offset++) {
+        struct sim_known *k = known(log, offset);
+        if (k != NULL)
+            k->is_processed = true;
+    }
+}
+
+bool model_check_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    for (int64_t offset = 0; offset < end; offset++) {
+        struct sim_known *k = known(log, offset);
+        if (k == NULL || !k->is_processed)
+            return sim_fail(s, "group: %s-%d: %" PRId64 " is committed, but nobody read offset %" PRId64,
+                            s->topics[topic].name, partition, end, offset);
+    }
+    return true;
+}
+
+int64_t model_batches_end(const struct slices *records, int64_t from)
+{
+    struct slices_at at = {0, 0};
+    uint64_t left = records->bytes;
+    uint8_t header[BATCH_HEADER];
+    while (left >= BATCH_HEADER) {
+        struct slices_at here = at;
+        struct batch b;
+        slices_copy(records, &here, header, BATCH_HEADER);
+        if (batch_header(header, &b) != 0 || b.bytes > left)
+            break;
+        slices_skip(records, &at, b.bytes);
+        left -= b.bytes;
+        from = max_i64(from, batch_last_offset(&b) + 1);
+    }
+    return from;
 }
 
 void model_power_cut(struct sim *s)
@@ -128,7 +175,7 @@ void model_power_cut(struct sim *s)
             for (int64_t offset = 0; offset < log->n; offset++) {
                 struct sim_known *k = &log->v[offset];
                 if (k->is_known && !k->is_acked && !k->is_seen)
-                    *k = (struct sim_known){.is_known = false};
+                    *k = (struct sim_known){.is_processed = k->is_processed};
                 if (k->is_acked || k->is_weak)
                     log->acked_end = offset + 1;
             }

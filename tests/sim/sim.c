@@ -3,13 +3,15 @@
  *
  *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--no-flush] [--verbose]
  *
- * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays it.
+ * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays
+ * it.
  *
- * One step: time moves by up to 200 us (or to the next disk completion), then the broker's threads and the
- * clients take turns in a random order, some not at all: a slow thread is a thread that was not chosen.
+ * One step: time moves by up to 200 us (or to the next disk completion), then the broker's threads
+ * and the clients take turns in a random order, some not at all: a slow thread is a thread that was
+ * not chosen.
  *
- * One run: load with up to `crashes_max` crashes; drain (producers finish); everything is read once more from
- * offset 0 and compared with the model; clean stop, start, and the same once more.
+ * One run: load with up to `crashes_max` crashes; drain (producers finish); everything is read once
+ * more from offset 0 and compared with the model; clean stop, start, and the same once more.
  */
 #include "sim.h"
 
@@ -56,8 +58,8 @@ static void seam_io_close(void *context, uint8_t thread, struct io *io)
 /* Mapped, so that what is never touched costs nothing: a run boots the broker many times. */
 static void *seam_memory_take(void *context, uint64_t bytes)
 {
-    uint8_t *all = mmap(NULL, bytes + PAGE_BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                        -1, 0);
+    uint8_t *all = mmap(NULL, bytes + PAGE_BLOCK, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     (void)context;
     if (all == MAP_FAILED)
         return NULL;
@@ -80,9 +82,16 @@ static void seam_memory_put(void *context, void *memory, uint64_t bytes)
 static bool sim_start(struct sim *s)
 {
     struct broker_seams seams = {
-        .disk = sim_disk_disk(s->disk), .io_open = seam_io_open, .io_close = seam_io_close,
-        .memory_take = seam_memory_take, .memory_put = seam_memory_put, .context = s,
-        .seed = prng_next(&s->prng), .now = s->now, .cpus_n = 2, .descriptors_max = 4000,
+        .disk = sim_disk_disk(s->disk),
+        .io_open = seam_io_open,
+        .io_close = seam_io_close,
+        .memory_take = seam_memory_take,
+        .memory_put = seam_memory_put,
+        .context = s,
+        .seed = prng_next(&s->prng),
+        .now = s->now,
+        .cpus_n = 2,
+        .descriptors_max = 4000,
         .is_single_threaded = true,
     };
     thread_self = NULL;
@@ -105,20 +114,26 @@ static void sim_down(struct sim *s, enum sim_crash kind)
     s->broker = NULL;
     for (uint32_t i = 0; i < s->clients_n; i++)
         client_broker_gone(s->clients[i]);
+    for (uint32_t i = 0; i < s->members_n; i++)
+        member_broker_gone(s->members[i]);
     sim_disk_crash(s->disk, kind);
     if (kind == SIM_POWER)
         model_power_cut(s);
 }
 
-/* Restarts after a crash; crashes again while starting now and then (recovery must survive that, too). */
+/* Restarts after a crash; crashes again while starting now and then (recovery must survive that,
+ * too). */
 static bool sim_crash(struct sim *s)
 {
     bool is_relaxed = s->options.durability == STORE_RELAXED;
     enum sim_crash kind = is_relaxed || prng_chance(&s->prng, 50) ? SIM_KILL : SIM_POWER;
     s->crashes_n++;
     if (s->options.is_verbose)
-        fprintf(stderr, "  %8.3f s: %s\n", (double)s->now.ns / NS_PER_S, kind == SIM_KILL ? "kill" : "power cut");
+        fprintf(stderr, "  %8.3f s: %s\n", (double)s->now.ns / NS_PER_S,
+                kind == SIM_KILL ? "kill" : "power cut");
     sim_down(s, kind);
+    if (s->options.is_verbose)
+        sim_disk_print(s->disk, stderr);
     while (prng_chance(&s->prng, 20)) {
         if (!sim_start(s))
             return false;
@@ -166,6 +181,9 @@ static bool sim_step(struct sim *s)
         if (!client_turn(s, c) || s->why[0] != 0)
             return false;
     }
+    for (uint32_t i = 0; i < s->members_n; i++)
+        if (!member_turn(s, s->members[prng_below(&s->prng, s->members_n)]) || s->why[0] != 0)
+            return false;
     return true;
 }
 
@@ -190,7 +208,8 @@ static bool sim_load(struct sim *s)
 static bool all_done(const struct sim *s, bool are_producers)
 {
     for (uint32_t i = 0; i < s->clients_n; i++)
-        if ((client_role(s->clients[i]) != SIM_CONSUMER) == are_producers && !client_is_done(s, s->clients[i]))
+        if ((client_role(s->clients[i]) != SIM_CONSUMER) == are_producers &&
+            !client_is_done(s, s->clients[i]))
             return false;
     return true;
 }
@@ -204,6 +223,26 @@ static bool sim_until_done(struct sim *s, bool are_producers, const char *what)
             return false;
     }
     return sim_fail(s, "%s are not done after %d steps", what, SIM_STEPS_MAX / 10);
+}
+
+/* The group has committed everything there is. */
+static bool group_is_done(const struct sim *s)
+{
+    for (uint32_t i = 0; i < s->members_n; i++)
+        if (member_is_done(s, s->members[i]))
+            return true;
+    return s->members_n == 0;
+}
+
+static bool group_until_done(struct sim *s)
+{
+    for (uint64_t i = 0; i < SIM_STEPS_MAX / 10; i++) {
+        if (group_is_done(s))
+            return true;
+        if (!sim_step(s))
+            return false;
+    }
+    return sim_fail(s, "the group has not committed everything after %d steps", SIM_STEPS_MAX / 10);
 }
 
 /* Everything is read from the beginning and compared. */
@@ -230,7 +269,7 @@ static bool sim_script(struct sim *s)
     if (!sim_start(s) || !sim_load(s))
         return false;
     s->is_draining = true;
-    if (!sim_until_done(s, true, "producers") || !sim_verify(s))
+    if (!sim_until_done(s, true, "producers") || !sim_verify(s) || !group_until_done(s))
         return false;
     if (!sim_crash(s) || !sim_verify(s))
         return false;
@@ -243,14 +282,24 @@ static void sim_configure(struct sim *s)
 {
     char text[128];
     static const char *const fixed[] = {
-        "log.dirs=/data", "node.id=1", "listeners=PLAINTEXT://127.0.0.1:9092", "storage.cache.bytes=67108864", "storage.tail.bytes=8388608",
+        "log.dirs=/data",
+        "node.id=1",
+        "listeners=PLAINTEXT://127.0.0.1:9092",
+        "storage.cache.bytes=67108864",
+        "storage.tail.bytes=8388608",
+        "log.flush.offset.checkpoint.interval.ms=30",
+        "log.flush.start.offset.checkpoint.interval.ms=40",
+        "replica.high.watermark.checkpoint.interval.ms=20",
+        "offsets.topic.num.partitions=2", "group.min.session.timeout.ms=1",
+        "group.initial.rebalance.delay.ms=5",
     };
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
         check(config_override(s->config, fixed[i], stderr) == 0);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
     check(config_override(s->config, text, stderr) == 0);
-    snprintf(text, sizeof text, "storage.durability=%s", s->options.durability == STORE_GROUP ? "group" : "relaxed");
+    snprintf(text, sizeof text, "storage.durability=%s",
+             s->options.durability == STORE_GROUP ? "group" : "relaxed");
     check(config_override(s->config, text, stderr) == 0);
 }
 
@@ -265,6 +314,7 @@ static struct sim *sim_new(const struct sim_options *options)
     s->now = (struct now){NS_PER_S, 1700000000000ll};
     s->disk = sim_disk_new(prng_next(&s->prng), 2 * NS_PER_MS);
     sim_disk_ignore_syncs(s->disk, options->no_flush);
+    sim_disk_has_no_sync_all(s->disk, options->seed % 7 == 0);
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
     sim_configure(s);
     s->topics_n = 1 + (uint32_t)prng_below(&s->prng, SIM_TOPICS_MAX);
@@ -275,6 +325,9 @@ static struct sim *sim_new(const struct sim_options *options)
     s->clients_n = 2 + (uint32_t)prng_below(&s->prng, array_n(roles) - 1);
     for (uint32_t i = 0; i < s->clients_n; i++)
         s->clients[i] = client_new(s, i, roles[i]);
+    s->members_n = (uint32_t)prng_below(&s->prng, SIM_MEMBERS_MAX + 1);
+    for (uint32_t i = 0; i < s->members_n; i++)
+        s->members[i] = member_new();
     return s;
 }
 
@@ -285,6 +338,8 @@ static void sim_free(struct sim *s)
         sim_down(s, SIM_KILL);
     for (uint32_t i = 0; i < s->clients_n; i++)
         client_free(s->clients[i]);
+    for (uint32_t i = 0; i < s->members_n; i++)
+        member_free(s->members[i]);
     model_free(s);
     config_free(s->config);
     sim_disk_free(s->disk);
@@ -296,19 +351,22 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     struct sim *s = sim_new(options);
     bool ok = sim_script(s) && s->why[0] == 0;
     if (!ok && !expect_failure)
-        printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n  replay: build/sim --seed %" PRIu64
-               " --workers %u%s%s --verbose\n",
+        printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64
+               " crashes: %s\n  replay: build/sim --seed %" PRIu64 " --workers %u%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
-               options->durability == STORE_RELAXED ? " --relaxed" : "", options->no_flush ? " --no-flush" : "");
+               options->durability == STORE_RELAXED ? " --relaxed" : "",
+               options->no_flush ? " --no-flush" : "");
     else if (options->is_verbose)
-        printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64 " acknowledged, %" PRIu64 " read%s%s\n",
-               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, ok ? "" : ": ", s->why);
+        printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
+               " acknowledged, %" PRIu64 " read%s%s\n",
+               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, ok ? "" : ": ",
+               s->why);
     sim_free(s);
     return ok;
 }
 
-/* The checks must be able to fail: with syncs that do nothing, some seed of these has to lose an acknowledged
- * record. */
+/* The checks must be able to fail: with syncs that do nothing, some seed of these has to lose an
+ * acknowledged record. */
 static bool sim_canary(struct sim_options options)
 {
     options.no_flush = true;
@@ -325,24 +383,30 @@ static bool sim_canary(struct sim_options options)
 
 static int usage(void)
 {
-    printf("sim - the whole broker in one thread from one seed\n\n"
-           "  --seeds N      seeds 1..N with 1 and 3 workers by turns (default 20), then the canary\n"
-           "  --seed S       this seed only\n"
-           "  --workers N    with --seed: 1 or 3 (default 1)\n"
-           "  --relaxed      storage.durability=relaxed\n"
-           "  --no-flush     planted bug: syncs do nothing\n"
-           "  --verbose      say what happens\n");
+    printf(
+        "sim - the whole broker in one thread from one seed\n\n"
+        "  --seeds N      seeds 1..N with 1 and 3 workers by turns (default 20), then the canary\n"
+        "  --seed S       this seed only\n"
+        "  --workers N    with --seed: 1 or 3 (default 1)\n"
+        "  --relaxed      storage.durability=relaxed\n"
+        "  --no-flush     planted bug: syncs do nothing\n"
+        "  --verbose      say what happens\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},     {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'}, {"no-flush", 0, NULL, 'f'}, {"verbose", 0, NULL, 'v'}, {0},
+        {"seeds", 1, NULL, 'n'},
+        {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'},
+        {"no-flush", 0, NULL, 'f'},
+        {"verbose", 0, NULL, 'v'},
+        {0},
     };
-    struct sim_options options = {.workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4,
-                                  .run_ns = NS_PER_S / 2};
+    struct sim_options options = {
+        .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};
     uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'n')

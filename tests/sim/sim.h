@@ -1,17 +1,20 @@
 /*
  * sim.h - the whole broker as a function of one seed: who is in it and what is true of it.
  *
- * Owner: the simulator (one thread; thread_self says which of the broker's threads a turn stands for).
+ * Owner: the simulator (one thread; thread_self says which of the broker's threads a turn stands
+ * for).
  *
- * A run: a broker (1 or 3 workers, control, files, bulk) over the simulated disk and in-memory connections,
- * clients that create topics, produce and fetch, virtual time, and crashes between any two turns. Checked:
+ * A run: a broker (1 or 3 workers, control, files, bulk) over the simulated disk and in-memory
+ * connections, clients that create topics, produce and fetch, virtual time, and crashes between any
+ * two turns. Checked:
  *
- *   1. an acknowledged record is at its offset, for ever (acks=all: after any crash; acks=1 and relaxed
- *      durability: after a kill of the process)
+ *   1. an acknowledged record is at its offset, for ever (acks=all: after any crash; acks=1 and
+ * relaxed durability: after a kill of the process)
  *   2. what a consumer saw at an offset is never something else, and never gone
  *   3. offsets are dense: every fetched batch begins where the one before it ended
- *   4. per producer and partition the numbers rise; from an idempotent producer, by one, without gap or repeat
- *      (plain producers keep their connection while the broker runs: order holds per connection)
+ *   4. per producer and partition the numbers rise; from an idempotent producer, by one, without
+ * gap or repeat (plain producers keep their connection while the broker runs: order holds per
+ * connection)
  *   5. answers come in request order, each with the correlation id of its request
  *   6. a topic whose creation was acknowledged exists after any crash
  */
@@ -26,6 +29,7 @@ enum {
     SIM_CLIENTS_MAX = 8,
     SIM_TOPICS_MAX = 3,
     SIM_PARTITIONS_MAX = 4,
+    SIM_MEMBERS_MAX = 3,
     SIM_RECORDS_MAX = 200000, /* per partition: bounds the model */
     SIM_WHY_MAX = 512,
 };
@@ -41,16 +45,17 @@ struct sim_record {
 struct sim_known {
     struct sim_record record;
     bool is_known, is_seen;
-    bool is_acked;  /* acks=all: for ever */
-    bool is_weak;   /* acks=1: until the power fails */
+    bool is_processed; /* by a member of the group */
+    bool is_acked; /* acks=all: for ever */
+    bool is_weak;  /* acks=1: until the power fails */
 };
 
 /* The model of one partition. */
 struct sim_log {
     struct sim_known *v; /* by offset */
     int64_t n, room;
-    int64_t acked_end;   /* highest acknowledged offset + 1 */
-    int64_t seen_end;    /* highest offset + 1 that a consumer saw */
+    int64_t acked_end; /* highest acknowledged offset + 1 */
+    int64_t seen_end;  /* highest offset + 1 that a consumer saw */
 };
 
 struct sim_topic {
@@ -63,11 +68,11 @@ struct sim_topic {
 struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
-    uint8_t durability;  /* enum store_durability */
-    bool no_flush;       /* planted bug: syncs do nothing */
+    uint8_t durability; /* enum store_durability */
+    bool no_flush;      /* planted bug: syncs do nothing */
     bool is_verbose;
     uint32_t crashes_max;
-    uint64_t run_ns;     /* virtual time of load */
+    uint64_t run_ns; /* virtual time of load */
 };
 
 struct sim {
@@ -81,6 +86,9 @@ struct sim {
     uint32_t topics_n;
     struct sim_client *clients[SIM_CLIENTS_MAX];
     uint32_t clients_n;
+    struct sim_member *members[SIM_MEMBERS_MAX]; /* of one consumer group */
+    uint32_t members_n;
+    int64_t group_committed[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* acknowledged */
     uint64_t turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];
@@ -90,14 +98,29 @@ struct sim {
 bool sim_fail(struct sim *s, const char *format, ...) printf_like(2, 3);
 
 /* model.c */
-bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record,
-                 int16_t acks);
-bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset, const struct sim_record *record);
+bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                 const struct sim_record *record, int16_t acks);
+bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
+                const struct sim_record *record);
 /* After a complete read of the partition up to `end`: rules 1, 2 and 4. */
 bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t end);
 /* The power failed: what was only written, and nobody has seen, may be gone. */
 void model_power_cut(struct sim *s);
 void model_free(struct sim *s);
+
+/* The group: a member read these offsets; everything below `end` was read by somebody. */
+void model_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t from, int64_t to);
+bool model_check_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t end);
+/* The offset behind the whole batches of a fetch that was asked from `from`. */
+int64_t model_batches_end(const struct slices *records, int64_t from);
+
+/* member.c */
+struct sim_member *member_new(void);
+void member_free(struct sim_member *m);
+bool member_turn(struct sim *s, struct sim_member *m);
+void member_broker_gone(struct sim_member *m);
+/* It has partitions, and everything of them is committed. */
+bool member_is_done(const struct sim *s, const struct sim_member *m);
 
 /* client.c */
 struct sim_client;

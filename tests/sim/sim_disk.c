@@ -1,8 +1,8 @@
 /*
  * sim_disk.c - the tree, the files and the synchronous seam of the simulated disk; see sim_disk.h.
  *
- * Owner: the simulator. Names are looked up component by component from one root directory; "." and absolute
- * paths are the same tree. Memory is the heap's: this is test code.
+ * Owner: the simulator. Names are looked up component by component from one root directory; "." and
+ * absolute paths are the same tree. Memory is the heap's: this is test code.
  */
 #include "sim_disk.h"
 
@@ -84,8 +84,8 @@ static void entries_set(struct sim_entries *e, const char *name, struct sim_node
 }
 
 /* A rename is two changes with the same number, so that both halves survive together. */
-static void directory_change(struct sim_disk *d, struct sim_node *directory, const char *name, struct sim_node *node,
-                             uint64_t number)
+static void directory_change(struct sim_disk *d, struct sim_node *directory, const char *name,
+                             struct sim_node *node, uint64_t number)
 {
     struct sim_pending *p = calloc(1, sizeof *p);
     check(p != NULL);
@@ -97,7 +97,8 @@ static void directory_change(struct sim_disk *d, struct sim_node *directory, con
     directory->modified_ms = d->wall_ms;
 }
 
-/* Walks to the directory that holds the last component; *last is that component ("" for the root). */
+/* Walks to the directory that holds the last component; *last is that component ("" for the root).
+ */
 static struct sim_node *walk(struct sim_disk *d, const char *path, char *last)
 {
     struct sim_node *at = d->root;
@@ -200,7 +201,8 @@ static int64_t sim_read(struct disk *disk, int fd, void *to, uint64_t n, uint64_
     return (int64_t)n;
 }
 
-void sim_node_write(struct sim_disk *d, struct sim_node *node, const void *from, uint64_t n, uint64_t pos)
+void sim_node_write(struct sim_disk *d, struct sim_node *node, const void *from, uint64_t n,
+                    uint64_t pos)
 {
     struct sim_pending *p = calloc(1, sizeof *p + n);
     check(p != NULL);
@@ -327,7 +329,8 @@ static int sim_rename(struct disk *disk, const char *from, const char *to)
 {
     struct sim_disk *d = of(disk);
     char last_from[DISK_NAME_MAX + 1], last_to[DISK_NAME_MAX + 1];
-    struct sim_node *at = walk(d, from, last_from), *at_to = walk(d, to, last_to), *node = find(d, from);
+    struct sim_node *at = walk(d, from, last_from), *at_to = walk(d, to, last_to),
+                    *node = find(d, from);
     if (at == NULL || at_to == NULL || node == NULL)
         return E_NOT_FOUND;
     if (sim_disk_counts(d))
@@ -338,7 +341,8 @@ static int sim_rename(struct disk *disk, const char *from, const char *to)
     return 0;
 }
 
-static int sim_list(struct disk *disk, const char *path, int (*each)(void *, const char *), void *context)
+static int sim_list(struct disk *disk, const char *path, int (*each)(void *, const char *),
+                    void *context)
 {
     struct sim_node *node = find(of(disk), path);
     int rc = 0;
@@ -370,11 +374,36 @@ static int sim_space(struct disk *disk, const char *path, struct disk_space *out
     return 0;
 }
 
+static int sim_sync_all(struct disk *disk, int fd)
+{
+    struct sim_disk *d = of(disk);
+    sim_fd_node(d, fd);
+    if (d->has_no_sync_all)
+        return E_UNSUPPORTED;
+    if (sim_disk_counts(d))
+        return E_IO;
+    list_for_each(l, next, &d->nodes) {
+        sim_node_sync(d, list_entry(l, struct sim_node, link), UINT64_MAX);
+    }
+    return 0;
+}
+
 static const struct disk_functions sim_functions = {
-    .open = sim_open, .close = sim_close, .read = sim_read, .write = sim_write, .sync = sim_sync,
-    .truncate = sim_truncate, .stat = sim_stat, .make_directory = sim_make_directory,
-    .remove_directory = sim_remove_directory, .unlink = sim_unlink, .rename = sim_rename, .list = sim_list,
-    .lock = sim_lock, .space = sim_space,
+    .open = sim_open,
+    .close = sim_close,
+    .read = sim_read,
+    .write = sim_write,
+    .sync = sim_sync,
+    .truncate = sim_truncate,
+    .stat = sim_stat,
+    .make_directory = sim_make_directory,
+    .remove_directory = sim_remove_directory,
+    .unlink = sim_unlink,
+    .rename = sim_rename,
+    .list = sim_list,
+    .lock = sim_lock,
+    .space = sim_space,
+    .sync_all = sim_sync_all,
 };
 
 /* ── life and crashes ── */
@@ -451,7 +480,8 @@ static void power_cut_file(struct sim_disk *d, struct sim_node *node)
     content_write(&node->now, node->kept.ptr, node->kept.bytes, 0);
 }
 
-/* All directories share one cut: changes numbered up to `last` survive, as in a journal of metadata. */
+/* All directories share one cut: changes numbered up to `last` survive, as in a journal of
+ * metadata. */
 static void power_cut_directory(struct sim_node *node, uint64_t last)
 {
     list_for_each(l, next, &node->pending) {
@@ -507,7 +537,30 @@ uint64_t sim_disk_operations(const struct sim_disk *d)
     return d->operations_n;
 }
 
+void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none)
+{
+    d->has_no_sync_all = has_none;
+}
+
 void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore)
 {
     d->ignore_syncs = ignore;
+}
+
+static void print_directory(const struct sim_node *directory, const char *path, FILE *to)
+{
+    for (uint32_t i = 0; i < directory->entries.n; i++) {
+        const struct sim_entry *e = &directory->entries.v[i];
+        char full[DISK_PATH_MAX];
+        snprintf(full, sizeof full, "%.500s/%.255s", path, e->name);
+        if (e->node->is_directory)
+            print_directory(e->node, full, to);
+        else
+            fprintf(to, "    %s %llu\n", full, (unsigned long long)e->node->now.bytes);
+    }
+}
+
+void sim_disk_print(struct sim_disk *d, FILE *to)
+{
+    print_directory(d->root, "", to);
 }

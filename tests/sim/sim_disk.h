@@ -1,25 +1,29 @@
 /*
  * sim_disk.h - a disk in memory that forgets, tears and reorders what was not flushed.
  *
- * Owner: the simulator (one thread). Implements disk.h and the disk kinds of io.h over one tree of files, so the
- * whole broker runs on it unchanged.
+ * Owner: the simulator (one thread). Implements disk.h and the disk kinds of io.h over one tree of
+ * files, so the whole broker runs on it unchanged.
  *
- * What it keeps of a file: `now`, what a read returns (the page cache), and `kept`, what the platter holds. A
- * write changes `now` and stays *pending* until a sync of that file covers it. The tree works the same way:
- * create, rename and unlink are pending in their directory until that directory is synced.
+ * What it keeps of a file: `now`, what a read returns (the page cache), and `kept`, what the
+ * platter holds. A write changes `now` and stays *pending* until a sync of that file covers it. The
+ * tree works the same way: create, rename and unlink are pending in their directory until that
+ * directory is synced.
  *
- *   process kill   `now` survives; operations that had not completed happened, happened in part, or did not.
- *   power cut      each pending write is kept, lost, or torn at 512-byte sectors, independently (so in any
- *                  order); the file's size is the kept one or any later one; of a directory's pending changes a
- *                  random prefix survives.
+ *   process kill   `now` survives; operations that had not completed happened, happened in part, or
+ * did not. power cut      each pending write is kept, lost, or torn at 512-byte sectors,
+ * independently (so in any order); the file's size is the kept one or any later one; of a
+ * directory's pending changes a random prefix survives.
  *
- * IO_SYNC makes durable what had completed before it was submitted, and nothing else (a stricter rule than
- * ext4's: code that relies on more fails here).
+ * IO_SYNC makes durable what had completed before it was submitted, and nothing else (a stricter
+ * rule than ext4's: code that relies on more fails here).
  *
- * Faults: after sim_disk_fail_at(n) the n-th operation from then on fails (EIO, ENOSPC or a short transfer).
+ * Faults: after sim_disk_fail_at(n) the n-th operation from then on fails (EIO, ENOSPC or a short
+ * transfer).
  */
 #ifndef MILLRACE_SIM_DISK_H
 #define MILLRACE_SIM_DISK_H
+
+#include <stdio.h>
 
 #include "disk.h"
 #include "io.h"
@@ -30,7 +34,8 @@ struct sim_disk;
 enum sim_crash { SIM_KILL, SIM_POWER };
 enum sim_fault { SIM_FAULT_EIO, SIM_FAULT_ENOSPC, SIM_FAULT_SHORT };
 
-/* Latency of an asynchronous operation: uniform below `ns_max`, one in a hundred ten times longer. */
+/* Latency of an asynchronous operation: uniform below `ns_max`, one in a hundred ten times longer.
+ */
 struct sim_disk *sim_disk_new(uint64_t seed, uint64_t latency_ns_max);
 void sim_disk_free(struct sim_disk *d);
 struct disk *sim_disk_disk(struct sim_disk *d);
@@ -43,16 +48,22 @@ void sim_disk_clock(struct sim_disk *d, uint64_t now_ns, int64_t wall_ms);
 /* When the next operation is due; UINT64_MAX when none is under way. */
 uint64_t sim_disk_next_ns(const struct sim_disk *d);
 
-/* The machine stops: each operation under way happens, happens in part, or does not; every io is gone. While the
- * memory that operations point to is still there. */
+/* The machine stops: each operation under way happens, happens in part, or does not; every io is
+ * gone. While the memory that operations point to is still there. */
 void sim_disk_halt(struct sim_disk *d);
 /* Afterwards: everything open is closed; what is left is what the crash leaves. */
 void sim_disk_crash(struct sim_disk *d, enum sim_crash kind);
 
+/* The tree, one line per file with its bytes: for --verbose. */
+void sim_disk_print(struct sim_disk *d, FILE *to);
+
 /* The n-th write, sync or change of the tree from now on fails (n >= 1; 0 = none). */
 void sim_disk_fail_at(struct sim_disk *d, uint64_t n, enum sim_fault fault);
 uint64_t sim_disk_operations(const struct sim_disk *d);
-/* Ignores every sync of a file while still reporting success: the planted bug "the flush was removed". */
+/* As on a file system where one call cannot stand for all files. */
+void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none);
+/* Ignores every sync of a file while still reporting success: the planted bug "the flush was
+ * removed". */
 void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore);
 
 #endif

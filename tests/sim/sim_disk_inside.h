@@ -1,5 +1,6 @@
 /*
- * sim_disk_inside.h - shared by sim_disk.c (tree, synchronous seam) and sim_disk_io.c (asynchronous seam).
+ * sim_disk_inside.h - shared by sim_disk.c (tree, synchronous seam) and sim_disk_io.c (asynchronous
+ * seam).
  *
  * Owner: the simulator.
  */
@@ -25,7 +26,8 @@ struct sim_entries {
     uint32_t n, room;
 };
 
-/* A write to a file, or a change of a directory, that no sync covers yet; `number` orders all of them. */
+/* A write to a file, or a change of a directory, that no sync covers yet; `number` orders all of
+ * them. */
 struct sim_pending {
     struct list link;
     uint64_t number;
@@ -54,12 +56,13 @@ struct sim_disk {
     struct list nodes, ios;
     uint64_t changes_n, operations_n, fail_at;
     enum sim_fault fault;
-    bool ignore_syncs;
+    bool ignore_syncs, has_no_sync_all;
     struct sim_node *files[SIM_FILES_MAX];
 };
 
 struct sim_node *sim_fd_node(struct sim_disk *d, int fd);
-void sim_node_write(struct sim_disk *d, struct sim_node *node, const void *from, uint64_t n, uint64_t pos);
+void sim_node_write(struct sim_disk *d, struct sim_node *node, const void *from, uint64_t n,
+                    uint64_t pos);
 /* Makes durable the pending changes with a number <= up_to. */
 void sim_node_sync(struct sim_disk *d, struct sim_node *node, uint64_t up_to);
 /* Counts an operation; true when it is the one that has to fail. */

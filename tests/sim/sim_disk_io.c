@@ -1,9 +1,11 @@
 /*
- * sim_disk_io.c - the asynchronous seam of the simulated disk: operations take time and complete in any order.
+ * sim_disk_io.c - the asynchronous seam of the simulated disk: operations take time and complete in
+ * any order.
  *
- * Owner: the simulator. A write changes the file when it completes; a read takes what is there when it
- * completes. IO_SYNC covers what had completed when it was submitted: it remembers the change number of that
- * moment. A descriptor's file stays reachable while operations on it are under way, as in a kernel.
+ * Owner: the simulator. A write changes the file when it completes; a read takes what is there when
+ * it completes. IO_SYNC covers what had completed when it was submitted: it remembers the change
+ * number of that moment. A descriptor's file stays reachable while operations on it are under way,
+ * as in a kernel.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -43,7 +45,8 @@ static void sim_submit(struct io *io, struct io_op *op)
     struct sim_io *s = of(io);
     struct sim_op *so = calloc(1, sizeof *so);
     check(so != NULL);
-    check(op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_SYNC || op->kind == IO_CLOSE);
+    check(op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_SYNC ||
+          op->kind == IO_CLOSE);
     so->op = op;
     so->node = sim_fd_node(s->disk, op->fd);
     so->number = s->disk->changes_n;
@@ -133,7 +136,8 @@ static int sim_wait(struct io *io, uint64_t ns_max)
     return sim_poll(io);
 }
 
-static const struct io_functions sim_io_functions = {.submit = sim_submit, .poll = sim_poll, .wait = sim_wait};
+static const struct io_functions sim_io_functions = {
+    .submit = sim_submit, .poll = sim_poll, .wait = sim_wait};
 
 struct io *sim_disk_io(struct sim_disk *d)
 {
@@ -163,7 +167,8 @@ uint64_t sim_disk_next_ns(const struct sim_disk *d)
     return ns;
 }
 
-/* An operation that had not completed: did it reach the page cache? Nobody was told, so anything may be. */
+/* An operation that had not completed: did it reach the page cache? Nobody was told, so anything
+ * may be. */
 static void crash_op(struct sim_disk *d, struct sim_op *so)
 {
     if (so->op->kind == IO_WRITE) {

@@ -2,6 +2,7 @@
 import os
 import socket
 import stat
+import time
 
 import lib
 import wire
@@ -51,6 +52,10 @@ def test_refusals(t, running):
     other = t.broker(start=False)
     other.settings['listeners'] = 'PLAINTEXT://127.0.0.1:%d' % running.port
     refuses(t, other, ('in use', str(running.port)), 'a port in use')
+    other = t.broker(start=False)
+    other.settings['admin.listeners'] = '127.0.0.1:%d' % running.metrics_port
+    refuses(t, other, ('admin.listeners', str(running.metrics_port)), 'a port of metrics in use')
+    lib.check(not os.path.exists(other.settings['log.dirs']), 'a refused start made its directory')
     for key, value in (('num.partitions', 'many'), ('listeners', 'nonsense'), ('log.segment.bytes', '-5'),
                        ('dataplane.workers', '-2')):
         other = t.broker(start=False)
@@ -70,6 +75,40 @@ def test_refusals(t, running):
     other.settings['log.dirs'] = os.path.join(other.directory, 'file')
     refuses(t, other, (other.settings['log.dirs'],), 'a file in place of the directory')
     lib.check(running.answers(), 'the first broker no longer answers')
+
+
+def cores_of_workers(broker):
+    """{name of a worker's thread: the cores it may run on}"""
+    tasks, cores = '/proc/%d/task' % broker.pid, {}
+    for task in os.listdir(tasks):
+        with open('%s/%s/comm' % (tasks, task)) as f:
+            name = f.read().strip()
+        if name.startswith('worker'):
+            cores[name] = os.sched_getaffinity(int(task))
+    return cores
+
+
+def test_workers(t, workers):
+    """dataplane.workers, dataplane.cpus and dataplane.poll do what they say, and the broker answers."""
+    free = t.broker(workers=workers)
+    lib.equal(len(cores_of_workers(free)), workers, 'threads of workers')
+    lib.check(all(len(c) == len(os.sched_getaffinity(0)) for c in cores_of_workers(free).values()),
+              'workers are pinned without dataplane.cpus: %s' % cores_of_workers(free))
+    free.stop()
+    core = min(os.sched_getaffinity(0))
+    pinned = t.broker(workers=workers, settings={'dataplane.cpus': ','.join([str(core)] * workers),
+                                                 'dataplane.poll': 'always'})
+    lib.check(all(c == {core} for c in cores_of_workers(pinned).values()),
+              'dataplane.cpus=%d: %s' % (core, cores_of_workers(pinned)))
+    with open('/proc/%d/stat' % pinned.pid) as f:
+        before = int(f.read().split()[13])
+    time.sleep(0.5)
+    with open('/proc/%d/stat' % pinned.pid) as f:
+        spent = int(f.read().split()[13]) - before
+    lib.check(spent > 5, 'dataplane.poll=always slept: %d ticks in half a second' % spent)
+    lib.check(pinned.answers(), 'a polling broker does not answer')
+    pinned.stop()
+    t.say('%d workers: pinned and polling as set' % workers)
 
 
 def test_missing_file():
@@ -95,6 +134,8 @@ def test(t):
     test_life(t, workers=3)
     test_refusals(t, running)
     test_stop_with_connections(t)
+    test_workers(t, 1)
+    test_workers(t, 3)
 
 
 lib.main(test)

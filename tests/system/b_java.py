@@ -29,7 +29,7 @@ def test_console(broker, topic):
     for partition in range(3):
         _, out, _ = kafka_java.tool(
             'org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server', broker.bootstrap, '--topic', topic,
-            '--partition', str(partition), '--offset', 'earliest', '--timeout-ms', '3000',
+            '--partition', str(partition), '--offset', 'earliest', '--timeout-ms', '8000',
             '--formatter-property', 'print.key=true', '--formatter-property', 'key.separator=:', ok=False)
         got += out
     lib.equal(sorted(got.splitlines()), sorted(lines.splitlines()), 'lines through the console tools')
@@ -48,6 +48,33 @@ def test_perf(t, broker, topic):
     lib.equal(sum(ends), 50500, 'end offsets after the perf test')
 
 
+def test_groups(broker, topic):
+    """The console consumer in a group; the tool lists, describes, moves and deletes it."""
+    _, out, _ = kafka_java.tool('org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server', broker.bootstrap,
+                                '--topic', topic, '--group', 'g-java', '--from-beginning', '--max-messages', '500')
+    lib.equal(len(out.splitlines()), 500, 'lines through the console consumer in a group')
+
+    def groups(*words):
+        _, out, _ = kafka_java.tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', '--bootstrap-server',
+                                    broker.bootstrap, *words)
+        return out.decode()
+    lib.check('g-java' in groups('--list'), 'the group is listed')
+
+    def lags():
+        return [line.split()[5] for line in groups('--describe', '--group', 'g-java').splitlines() if topic in line]
+    lib.equal(lags(), ['0'] * 3, 'lag')
+    groups('--reset-offsets', '--group', 'g-java', '--topic', topic, '--to-earliest', '--execute')
+    lib.equal(sum(int(n) for n in lags()), 500, 'lag after the reset')
+    lib.check('Successful' in groups('--delete-offsets', '--group', 'g-java', '--topic', topic + ':0'), 'offsets are deleted')
+    lib.check('was successful' in groups('--delete', '--group', 'g-java'), 'the group is deleted')
+    for formatter, word in (('OffsetsMessageFormatter', '"leaderEpoch"'), ('GroupMetadataMessageFormatter', '"protocolType"')):
+        _, out, _ = kafka_java.tool(
+            'org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server', broker.bootstrap, '--topic',
+            '__consumer_offsets', '--from-beginning', '--timeout-ms', '8000', '--formatter',
+            'org.apache.kafka.tools.consumer.' + formatter, ok=False)
+        lib.check(word in out.decode() and 'g-java' in out.decode(), '%s reads: %s' % (formatter, out[:300]))
+
+
 def test_versions(broker):
     _, out, _ = kafka_java.tool('org.apache.kafka.tools.BrokerApiVersionsCommand', '--bootstrap-server', broker.bootstrap)
     text = out.decode()
@@ -59,6 +86,7 @@ def test(t):
     broker, topic = t.broker(workers=3), t.topic('java')
     test_topics(broker, topic)
     test_console(broker, topic)
+    test_groups(broker, topic)
     test_perf(t, broker, topic)
     test_versions(broker)
     topics(broker, '--delete', '--topic', topic)

@@ -156,6 +156,7 @@ def test_counters(t, broker):
         'millrace_bad_api_total': [framed(struct.pack('>hhih', 999, 0, 1, 0)), framed(struct.pack('>hhih', -7, 0, 1, 0))],
         'millrace_bad_version_total': [framed(struct.pack('>hhih', 3, 99, 1, 0)), framed(struct.pack('>hhih', 0, 2, 1, 0))],
         'millrace_bad_body_total': [framed(head + struct.pack('>i', 5)), framed(head + struct.pack('>ih', 1, -9))],
+        'millrace_request_too_many_elements_total': [framed(head + struct.pack('>i', 100001) + b'\0\1?' * 100001)],
     }
     for name, inputs in causes.items():
         before = {n: broker.metric(n) for n in causes}

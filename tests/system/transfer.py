@@ -58,11 +58,13 @@ def same_files(a, b, what):
 
 
 def stored_codec(broker, topic):
-    """The codec numbers of the first batches that the broker gives out."""
+    """The codec numbers of the first batches that the broker gives out. librdkafka leaves a batch plain that does not
+    become smaller, which happens to single records: batches of one count only when there are no others."""
     with wire.Conn(broker.bootstrap) as c:
-        p = wire.fetch(c, topic, 0, max_bytes=1 << 20)
+        p = wire.fetch(c, topic, 0, max_bytes=1 << 24)
     lib.equal(p['error_code'], 0, 'Fetch of %s' % topic)
-    return sorted({b[1] & 7 for b in wire.batches(p['records']) if b[2] > 1})
+    batches = list(wire.batches(p['records']))
+    return sorted({b[1] & 7 for b in batches if b[2] > 1} or {b[1] & 7 for b in batches})
 
 
 def round_trip(t, broker, codec, path, *options):

@@ -296,6 +296,36 @@ static void full_tail_makes_the_request_wait(void **state)
     assert_int_equal(rig_view(&rig)->topics_n, 1);
 }
 
+static void waiting_uses_up_no_memory(void **state)
+{
+    (void)state;
+    struct control_op op, init;
+    struct create_topics_request_topics topic = rig_topic("t", 1, 1);
+    struct create_topics_request request = {.topics = &topic, .topics_n = 1};
+    struct init_producer_id_request id = {.producer_id = -1, .producer_epoch = -1};
+    rig_send(&rig, &op, 19, 7, &request);
+    for (int i = 0; i < 1000; i++) {
+        fake_store_rules.append_error = E_AGAIN;
+        rig_turn(&rig);
+    }
+    assert_false(op.mail.is_answer);
+    assert_int_equal(op.arena.used_bytes, 0);
+    fake_store_rules.append_error = 0;
+    fake_store_rules.holds_flush = true;
+    rig_turn(&rig);
+    rig_send(&rig, &init, 22, 4, &id);
+    for (int i = 0; i < 1000; i++)
+        rig_turn(&rig);
+    assert_false(init.mail.is_answer);
+    assert_in_range(init.arena.used_bytes, 1, 4096);
+    fake_store_rules.holds_flush = false;
+    for (int i = 0; i < 20; i++)
+        rig_turn(&rig);
+    assert_true(op.mail.is_answer && init.mail.is_answer);
+    arena_fini(&op.arena);
+    arena_fini(&init.arena);
+}
+
 static void append_that_fails_closes_the_log(void **state)
 {
     (void)state;
@@ -347,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failed_metadata_log_publishes_nothing_more, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(full_tail_makes_the_request_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(waiting_uses_up_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(append_that_fails_closes_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_api_closes_the_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(store_is_ticked_every_second, setup, teardown),

@@ -38,6 +38,7 @@ struct fake_store_rules {
     bool holds_flush;  /* nothing becomes durable */
     bool fails_flush;  /* the next flush fails */
     int append_error;  /* what the next append returns, once */
+    int recovered_error;
     int recover_error; /* what store_log_recover of a topic's log returns */
     bool holds_file, is_busy;
     int file_error, move_error;
@@ -62,6 +63,12 @@ int store_init(struct store **out, const struct store_config *config, struct io 
 void store_fini(struct store *store)
 {
     free(store);
+}
+
+int store_recovered(struct store *store)
+{
+    (void)store;
+    return fake_store_rules.recovered_error;
 }
 
 /* Finds the end of the metadata log by walking its batches; topics' logs are only counted. */

@@ -208,11 +208,13 @@ static inline void mem_disk_init(struct mem_disk *m)
     static const struct disk_functions functions = {
         mem_open,           mem_close,  mem_read,   mem_write,  mem_sync, mem_truncate, mem_stat,
         mem_make_directory, mem_unlink, mem_unlink, mem_rename, mem_list, mem_lock,     mem_space,
+        NULL,
     };
     memset(m, 0, sizeof *m);
     m->disk.functions = &functions;
     m->files = calloc(MEM_FILES_MAX, sizeof *m->files);
     check(m->files != NULL);
+    check(mem_make(m, "data", true) != NULL); /* the log directory */
 }
 
 static inline void mem_disk_fini(struct mem_disk *m)
@@ -246,6 +248,8 @@ static inline void mem_disk_copy(struct mem_disk *to, const struct mem_disk *fro
         const struct mem_file *f = &from->files[i];
         if (!f->is_used)
             continue;
+        free(to->files[i].bytes); /* mem_disk_init's own "data" */
+        free(to->files[i].synced);
         to->files[i] = *f;
         to->files[i].bytes = to->files[i].synced = NULL;
         to->files[i].n = to->files[i].synced_n = 0;

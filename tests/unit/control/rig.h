@@ -41,6 +41,7 @@ struct rig {
     int open_error; /* answer of the next LOG_OPEN */
     bool is_deaf;   /* workers do not read their mail */
     bool is_asleep; /* workers do not look at the view */
+    void (*on_mail)(struct rig *r, uint8_t worker, struct mail *mail); /* other kinds of mail */
 };
 
 static int rig_io_poll(struct io *io)
@@ -161,6 +162,8 @@ static inline void rig_turn(struct rig *r)
         while (!r->is_deaf && (mail = mail_read(&r->posts[w], &r->from_at[w])) != NULL)
             if (mail->kind == MAIL_LOG)
                 rig_worker_log(r, w, container_of(mail, struct log_op, mail));
+            else if (!mail->is_answer && r->on_mail != NULL)
+                r->on_mail(r, w, mail);
         if (!r->is_asleep)
             (void)view_load(&r->views, w);
         mail_flush(&r->posts[w]);

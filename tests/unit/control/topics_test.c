@@ -180,6 +180,22 @@ static void create_judges_settings(void **state)
     }
 }
 
+static void create_with_a_codec_of_the_broker_is_refused(void **state)
+{
+    (void)state;
+    struct create_topics_request_topics_configs config = {bytes_of_string("compression.type"),
+                                                          bytes_of_string("lz4")};
+    struct create_topics_request_topics topic = rig_topic("t", 1, 1);
+    topic.configs = &config;
+    topic.configs_n = 1;
+    assert_int_equal(rig_create_topic(&rig, &topic, text), 40);
+    assert_string_equal(text,
+                        "Invalid value lz4 for configuration compression.type: not served here. "
+                        "Record batches stay as their producer compressed them, and are not "
+                        "compressed anew: leave it at producer, and choose the codec in the "
+                        "producer (its compression.type).");
+}
+
 static void create_judges_settings_together(void **state)
 {
     (void)state;
@@ -202,7 +218,7 @@ static void create_applies_settings_to_the_log(void **state)
     struct create_topics_request_topics_configs configs[] = {
         {bytes_of_string("cleanup.policy"), bytes_of_string(" compact , delete ")},
         {bytes_of_string("segment.bytes"), bytes_of_string(" 2000000 ")},
-        {bytes_of_string("compression.type"), bytes_of_string("zstd")},
+        {bytes_of_string("compression.type"), bytes_of_string("producer")},
         {bytes_of_string("message.timestamp.type"), bytes_of_string("LogAppendTime")},
         {bytes_of_string("storage.durability"), bytes_of_string("relaxed")},
         {bytes_of_string("retention.ms"), bytes_of_string("-1")},
@@ -215,7 +231,7 @@ static void create_applies_settings_to_the_log(void **state)
     const struct log_config *c = &view_topic_by_name(rig_view(&rig), bytes_of_string("t"))->config;
     assert_true(c->is_compacted && c->is_deleted && c->is_log_append_time);
     assert_int_equal(c->segment_bytes, 3000000);
-    assert_int_equal(c->codec, CODEC_ZSTD);
+    assert_int_equal(c->codec, CODEC_PRODUCER);
     assert_int_equal(c->durability, STORE_RELAXED);
     assert_int_equal(c->retention_ms, -1);
     const struct settings *s =
@@ -564,6 +580,7 @@ int main(void)
         RIG_TEST(create_takes_what_kafka_takes),
         RIG_TEST(create_judges_settings),
         RIG_TEST(create_judges_settings_together),
+        RIG_TEST(create_with_a_codec_of_the_broker_is_refused),
         RIG_TEST(create_applies_settings_to_the_log),
         RIG_TEST(create_with_a_setting_of_one_mebibyte_is_refused),
         RIG_TEST(create_judges_assignments),

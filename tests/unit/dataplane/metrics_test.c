@@ -1,4 +1,5 @@
-/* metrics_test.c - the text of /metrics: every counter of every thread, and never more series than promised. */
+/* metrics_test.c - the text of /metrics: every counter of every thread, and never more series than
+ * promised. */
 #include "metrics.h"
 
 #include <stdlib.h>
@@ -14,7 +15,8 @@ static struct broker *broker_new(struct config *config)
     assert_non_null(b);
     b->config = config;
     b->workers_n = WORKERS_N;
-    b->bounds = (struct bounds){.workers_n = WORKERS_N, .cache_bytes = MIB(64), .request_bytes = MIB(64)};
+    b->bounds =
+        (struct bounds){.workers_n = WORKERS_N, .cache_bytes = MIB(64), .request_bytes = MIB(64)};
     for (int i = 0; i < WORKERS_N; i++) {
         b->workers[i] = aligned_alloc(64, align_up(sizeof(struct worker), 64));
         assert_non_null(b->workers[i]);
@@ -75,7 +77,8 @@ static void metrics_counters_carry_their_thread(void **state)
     assert_non_null(strstr(text, "\nmillrace_requests_total{thread=\"worker-0\"} 0\n"));
     assert_non_null(strstr(text, "\nmillrace_sleeps_total{thread=\"control\"} 7\n"));
     assert_non_null(strstr(text, "\n# TYPE millrace_connections gauge\n"));
-    assert_non_null(strstr(text, "millrace_build_info{version=\"1.2.3\",transport=\"io_uring\"} 1\n"));
+    assert_non_null(
+        strstr(text, "millrace_build_info{version=\"1.2.3\",transport=\"io_uring\"} 1\n"));
     assert_non_null(strstr(text, "millrace_durability_mode{mode=\"group\"} 1\n"));
     free(text);
     broker_free(b);

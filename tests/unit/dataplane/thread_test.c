@@ -20,7 +20,8 @@ static void cpus_list_and_ranges_are_read(void **state)
 
 static void cpus_what_is_no_list_is_refused(void **state)
 {
-    static const char *const bad[] = {"a", "1,,2", "1-", "-1", "3-1", "1;2", "1 2", "99999", "0-16", ","};
+    static const char *const bad[] = {"a",   "1,,2", "1-",    "-1",   "3-1",
+                                      "1;2", "1 2",  "99999", "0-16", ","};
     int v[16];
     (void)state;
     for (size_t i = 0; i < array_n(bad); i++)

@@ -123,6 +123,22 @@ static void arena_hostile_sizes_give_null(void **state)
     bed_free(bed);
 }
 
+/* The answer of ListGroups for 100,000 groups is one array. */
+static void arena_of_the_heap_gives_what_its_bound_allows(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, NULL, NULL, 64 << 20);
+    uint8_t *large = arena_array(&a, 100000, 64);
+    assert_non_null(large);
+    large[100000 * 64 - 1] = 1;
+    assert_non_null(arena_alloc(&a, 8));
+    assert_null(arena_alloc(&a, 64 << 20));
+    assert_non_null(arena_alloc(&a, 32 << 20));
+    arena_fini(&a);
+    assert_int_equal(a.used_bytes, 0);
+}
+
 static void arena_pages_used_up_gives_null_and_recovers(void **state)
 {
     (void)state;
@@ -158,6 +174,7 @@ int main(void)
         TEST(arena_random_sizes_keep_their_bytes),
         TEST(arena_small_request_takes_one_small_page),
         TEST(arena_hostile_sizes_give_null),
+        TEST(arena_of_the_heap_gives_what_its_bound_allows),
         TEST(arena_pages_used_up_gives_null_and_recovers),
         TEST(arena_copy_is_equal_and_apart),
     };

@@ -52,8 +52,9 @@ static void ended_transactions_hold_until_they_are_visible(void **state)
 
 static void file_is_kafkas(void **state)
 {
-    static const uint8_t kafka[TXN_INDEX_ENTRY] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
-                                                   3, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6};
+    static const uint8_t kafka[TXN_INDEX_ENTRY] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0,
+                                                   0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0,
+                                                   0, 5, 0, 0, 0, 0, 0, 0, 0, 6};
     uint8_t file[TXN_INDEX_ENTRY];
     (void)state;
     assert_int_equal(aborted_decode(&list, bytes_of(kafka, sizeof kafka), 2), 0);

@@ -328,6 +328,27 @@ static void append_rolls_by_time_of_its_records(void **state)
     assert_int_equal(rig.log->segments[1]->base_offset, 2);
 }
 
+/* segment.jitter.ms is at most taken off, not always, and not the same for every segment; more than
+ * segment.ms counts as segment.ms. */
+static void jitter_takes_a_part_of_segment_ms_off_that_differs(void **state)
+{
+    (void)state;
+    struct segment segment = {0};
+    int64_t low = INT64_MAX, high = 0;
+    rig.log_config.segment_ms = 1000;
+    for (int64_t jitter_ms = 400; jitter_ms <= 4000; jitter_ms *= 10) {
+        rig.log_config.segment_jitter_ms = jitter_ms;
+        plog_configure(rig.log, &rig.log_config);
+        for (segment.base_offset = 0; segment.base_offset < 100; segment.base_offset++) {
+            int64_t age_ms = segment_age_ms_max(rig.log, &segment);
+            assert_true(age_ms <= 1000 && age_ms > 1000 - min_i64(jitter_ms, 1000));
+            low = min_i64(low, age_ms);
+            high = max_i64(high, age_ms);
+        }
+        assert_true(high - low > min_i64(jitter_ms, 1000) * 8 / 10);
+    }
+}
+
 static void append_rolls_when_an_index_is_full(void **state)
 {
     (void)state;
@@ -424,6 +445,7 @@ int main(void)
         WITH_LOG(append_rolls_by_size_and_reads_go_on_behind),
         WITH_LOG(append_many_rolls_before_any_write_are_written_in_order),
         WITH_LOG(append_rolls_by_time_of_its_records),
+        WITH_LOG(jitter_takes_a_part_of_segment_ms_off_that_differs),
         WITH_LOG(append_rolls_when_an_index_is_full),
         WITH_LOG(append_without_a_page_waits_and_changes_nothing),
         WITH_LOG(append_more_than_memory_holds_is_read_back),

@@ -125,14 +125,14 @@ static void produced_batch_that_keeps_the_rules_passes(void **state)
     assert_int_equal(judge(b, 9, &a), 0);
 }
 
-#define REFUSED(change, version, error_, text)                  \
-    do {                                                        \
-        struct batch b = produced();                            \
-        struct append a;                                        \
-        change;                                                 \
-        assert_int_equal(judge(b, version, &a), error_);        \
-        assert_non_null(strstr(a.reason, text));                \
-        assert_int_equal(a.bad_record_at, -1);                  \
+#define REFUSED(change, version, error_, text)           \
+    do {                                                 \
+        struct batch b = produced();                     \
+        struct append a;                                 \
+        change;                                          \
+        assert_int_equal(judge(b, version, &a), error_); \
+        assert_non_null(strstr(a.reason, text));         \
+        assert_int_equal(a.bad_record_at, -1);           \
     } while (0)
 
 static void produced_batch_that_breaks_a_rule_is_refused_with_reason(void **state)
@@ -231,7 +231,8 @@ static void built_nulls_headers_and_times_are_read_back(void **state)
     batch_begin(&b, to, sizeof to);
     assert_int_equal(batch_add(&b, 1000, (struct bytes){NULL, 0}, bytes_of("", 0)), 0);
     assert_int_equal(batch_add_headers(&b, 10, bytes_of_string("k"), (struct bytes){NULL, 0},
-                                       bytes_of(headers, sizeof headers)), 0);
+                                       bytes_of(headers, sizeof headers)),
+                     0);
     uint32_t n = batch_end(&b, BATCH_TRANSACTIONAL, 7);
     batch_stamp_producer(to, 12, 3, 9);
     assert_int_equal(batch_header(to, &header), 0);

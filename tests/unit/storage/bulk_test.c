@@ -235,7 +235,7 @@ static void damage_is_an_error_and_no_answer(void **state)
     disk_close(disk_posix(), fd);
     assert_int_equal(ask(0), E_CORRUPT);
     assert_int_equal(query.offset, -1);
-    is_answer(111, 3, 200); /* the damaged batch is not needed for this */
+    is_answer(111, 3, 200);     /* the damaged batch is not needed for this */
     job.segments[0].bytes -= 1; /* torn */
     assert_int_equal(ask(TIME_MAX_TIMESTAMP), E_CORRUPT);
 }

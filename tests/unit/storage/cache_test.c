@@ -75,7 +75,8 @@ static void eviction_spares_tails_fills_and_what_is_lent(void **state)
 {
     (void)state;
     for (uint64_t i = 0; i < 32; i++)
-        put(i * PAGE_LARGE, PAGE_LARGE, 0, PAGE_LARGE, i % 2 ? CACHE_PAGE_TAIL : CACHE_PAGE_FILLING);
+        put(i * PAGE_LARGE, PAGE_LARGE, 0, PAGE_LARGE,
+            i % 2 ? CACHE_PAGE_TAIL : CACHE_PAGE_FILLING);
     assert_null(cache_take(&rig.store->cache, PAGE_SMALL));
     struct page *lent = find(0);
     cache_flags_set(&rig.store->cache, lent, 0);

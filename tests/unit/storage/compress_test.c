@@ -166,8 +166,8 @@ static void snappy_without_framing_and_joined_streams_are_read(void **state)
 
 static void snappy_block_that_claims_too_much_is_refused(void **state)
 {
-    uint8_t claim[] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1,
-                       0, 0, 0, 6, 0xff, 0xff, 0xff, 0xff, 0x0f, 0};
+    uint8_t claim[] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,    0,    0,    0,    1,    0,
+                       0,    0,   1,   0,   0,   0,   6,   0xff, 0xff, 0xff, 0xff, 0x0f, 0};
     uint8_t to[64];
     (void)state;
     assert_int_equal(codec_decompress(CODEC_SNAPPY, bytes_of(claim, sizeof claim), to, sizeof to),

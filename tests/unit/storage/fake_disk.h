@@ -17,6 +17,8 @@ struct fake_disk {
     int fail_error;
     bool is_dead;
     uint64_t opens_n, closes_n;
+    uint64_t syncs_n, sync_alls_n;
+    bool has_no_sync_all;
 };
 
 static inline struct fake_disk *fake_disk_of(struct disk *d)
@@ -62,6 +64,7 @@ static inline int fake_disk_write(struct disk *d, int fd, const void *from, uint
 
 static inline int fake_disk_sync(struct disk *d, int fd)
 {
+    fake_disk_of(d)->syncs_n++;
     return FAKE_DISK_CALL(d, disk_sync(fake_disk_of(d)->real, fd));
 }
 
@@ -111,6 +114,14 @@ static inline int fake_disk_space(struct disk *d, const char *path, struct disk_
     return disk_space(fake_disk_of(d)->real, path, out);
 }
 
+static inline int fake_disk_sync_all(struct disk *d, int fd)
+{
+    if (fake_disk_of(d)->has_no_sync_all)
+        return E_UNSUPPORTED;
+    fake_disk_of(d)->sync_alls_n++;
+    return FAKE_DISK_CALL(d, disk_sync_all(fake_disk_of(d)->real, fd));
+}
+
 static inline void fake_disk_init(struct fake_disk *f, struct disk *real)
 {
     static const struct disk_functions functions = {
@@ -118,7 +129,7 @@ static inline void fake_disk_init(struct fake_disk *f, struct disk *real)
         fake_disk_write,  fake_disk_sync,           fake_disk_truncate,
         fake_disk_stat,   fake_disk_make_directory, fake_disk_remove_directory,
         fake_disk_unlink, fake_disk_rename,         fake_disk_list,
-        fake_disk_lock,   fake_disk_space,
+        fake_disk_lock,   fake_disk_space,          fake_disk_sync_all,
     };
     *f = (struct fake_disk){.disk = {.functions = &functions}, .real = real, .fail_error = E_IO};
 }

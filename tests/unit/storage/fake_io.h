@@ -24,6 +24,7 @@ struct fake_io {
     uint64_t done_n;  /* operations done or failed */
     uint64_t fail_at; /* the n-th fails; 0: none   */
     int fail_errno;
+    bool are_writes_full; /* every write fails for want of space */
     bool is_dead;         /* after the first failure everything fails */
     uint32_t short_bytes; /* 0: transfers are whole */
     uint64_t kinds_n[IO_CLOSE + 1];
@@ -63,6 +64,8 @@ static inline int32_t fake_io_do(struct fake_io *f, struct io_op *op)
     if (op->kind != IO_CLOSE && f->fail_at != 0 &&
         (f->done_n == f->fail_at || (f->is_dead && f->done_n > f->fail_at)))
         return -f->fail_errno;
+    if (op->kind == IO_WRITE && f->are_writes_full)
+        return -ENOSPC;
     switch ((enum io_kind)op->kind) {
     case IO_READ:
     case IO_WRITE: return (int32_t)fake_io_transfer(f, op);

@@ -30,10 +30,12 @@ struct fault_disk {
     uint64_t ops_n;   /* so far                           */
     uint64_t fail_at; /* 1 = the next one; 0 = never      */
     int error;
-    bool is_dead;     /* everything after it fails too    */
+    bool is_dead; /* everything after it fails too    */
     bool is_fired;
     int fds_n;        /* open now                         */
     uint64_t syncs_n; /* that succeeded                   */
+    uint64_t sync_alls_n;
+    bool has_no_sync_all;
 };
 
 static inline struct fault_disk *fault_of(struct disk *d)
@@ -144,6 +146,15 @@ static inline int fault_space(struct disk *d, const char *path, struct disk_spac
     return error < 0 ? error : disk_space(fault_of(d)->inner, path, out);
 }
 
+static inline int fault_sync_all(struct disk *d, int fd)
+{
+    struct fault_disk *f = fault_of(d);
+    int error = f->has_no_sync_all ? E_UNSUPPORTED : fault_next(f);
+    error = error < 0 ? error : disk_sync_all(f->inner, fd);
+    f->sync_alls_n += error == 0;
+    return error;
+}
+
 static inline void fault_disk_init(struct fault_disk *f, struct disk *inner)
 {
     static const struct disk_functions functions = {
@@ -161,6 +172,7 @@ static inline void fault_disk_init(struct fault_disk *f, struct disk *inner)
         .list = fault_list,
         .lock = fault_lock,
         .space = fault_space,
+        .sync_all = fault_sync_all,
     };
     *f = (struct fault_disk){.disk = {&functions}, .inner = inner};
 }

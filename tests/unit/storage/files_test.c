@@ -21,7 +21,7 @@ static int setup(void **state)
     test_directory(root);
     test_path(partition, root, "my-topic-3");
     fault_disk_init(&fault, disk_posix());
-    assert_int_equal(posts_connect(posts, 2, 16), 0);
+    assert_int_equal(posts_connect(posts, 2, 64), 0);
     return helper_init(&helper, &fault.disk, &files_post, 1);
 }
 
@@ -65,6 +65,15 @@ static void close_fds(struct job *job)
     for (size_t i = 0; i < array_n(fds); i++)
         if (fds[i] >= 0)
             disk_close(&fault.disk, fds[i]);
+}
+
+static int test_open(const char *directory, const char *name)
+{
+    char path[DISK_PATH_MAX];
+    test_path(path, directory, name);
+    int fd = disk_open(&fault.disk, path, DISK_WRITE | DISK_CREATE);
+    assert_true(fd >= 0);
+    return fd;
 }
 
 /* ── paths and small files ── */
@@ -149,14 +158,13 @@ static void segment_create_makes_what_kafka_makes(void **state)
     (void)state;
     struct job *job = job_of(JOB_SEGMENT_CREATE);
     job->base_offset = 2600;
+    job->is_first = true;
     assert_int_equal(run(job), 0);
-    assert_true(job->fd >= 0 && job->index_fd >= 0 && job->time_fd >= 0);
+    assert_true(job->fd >= 0);
     assert_true(test_file_is(partition, "partition.metadata", sample_partition_metadata,
                              sizeof sample_partition_metadata));
     assert_true(test_file_is(partition, "leader-epoch-checkpoint", "0\n0\n", 4));
     assert_true(test_file_is(partition, "00000000000000002600.log", "", 0));
-    assert_true(test_file_is(partition, "00000000000000002600.index", "", 0));
-    assert_true(test_file_is(partition, "00000000000000002600.timeindex", "", 0));
     assert_int_equal(disk_write(&fault.disk, job->fd, "x", 1, 0), 0);
     close_fds(job);
     /* The next segment finds the directory; a name with content is not taken. */
@@ -183,6 +191,7 @@ static void segment_create_that_failed_anywhere_can_be_repeated(void **state)
         for (int is_dead = 0; is_dead < 2; is_dead++) {
             test_directory_remove(partition);
             struct job *job = job_of(JOB_SEGMENT_CREATE);
+            job->is_first = true;
             job->preallocate = true;
             job->bytes = 4096;
             fault_disk_arm(&fault, n, E_DISK_FULL, is_dead);
@@ -196,6 +205,7 @@ static void segment_create_that_failed_anywhere_can_be_repeated(void **state)
             assert_int_equal(fault.fds_n, 0);
             fault_disk_arm(&fault, 0, 0, false);
             job = job_of(JOB_SEGMENT_CREATE);
+            job->is_first = true;
             error = run(job);
             /* A disk that died cannot clean up: then the preallocated name is refused, never
              * overwritten. */
@@ -208,14 +218,95 @@ static void segment_create_that_failed_anywhere_can_be_repeated(void **state)
     }
 }
 
+enum { MANY = 40 };
+
+/* `n` new partitions "many-<i>" in one turn of the helper; returns how many failed. */
+static int create_many(struct job *jobs, int n)
+{
+    uint8_t from_at = 0;
+    int failed_n = 0;
+    for (int i = 0; i < n; i++) {
+        char name[32];
+        jobs[i] = *job_of(JOB_SEGMENT_CREATE);
+        list_init(&jobs[i].mail.link);
+        jobs[i].is_first = true;
+        snprintf(name, sizeof name, "many-%d", i);
+        test_path(jobs[i].directory, root, name);
+        mail_send(&store_post, 1, MAIL_FILE, &jobs[i].mail);
+    }
+    assert_int_equal(mail_flush(&store_post), n);
+    assert_int_equal(helper_turn(helper, now, n + 1), n);
+    for (int i = 0; i < n; i++) {
+        assert_non_null(mail_read(&store_post, &from_at));
+        failed_n += jobs[i].error < 0;
+        assert_true(jobs[i].error < 0 ? jobs[i].fd < 0 : jobs[i].fd >= 0);
+        close_fds(&jobs[i]);
+    }
+    return failed_n;
+}
+
+static void many_remove(void)
+{
+    for (int i = 0; i < MANY; i++) {
+        char path[DISK_PATH_MAX], name[32];
+        snprintf(name, sizeof name, "many-%d", i);
+        test_path(path, root, name);
+        test_directory_remove(path);
+    }
+}
+
+static void creations_of_one_turn_cost_one_flush(void **state)
+{
+    static struct job jobs[MANY];
+    (void)state;
+    fault.syncs_n = fault.sync_alls_n = 0;
+    assert_int_equal(create_many(jobs, MANY), 0);
+    assert_int_equal(fault.sync_alls_n, 1);
+    assert_int_equal(fault.syncs_n, 0);
+    many_remove();
+    /* One alone: partition.metadata, epochs, the directory, the parent. */
+    assert_int_equal(create_many(jobs, 1), 0);
+    assert_int_equal(fault.sync_alls_n, 1);
+    assert_int_equal(fault.syncs_n, 4);
+    many_remove();
+    /* Where one flush cannot stand for all: three each, and the parent once. */
+    fault.has_no_sync_all = true;
+    fault.syncs_n = 0;
+    assert_int_equal(create_many(jobs, MANY), 0);
+    assert_int_equal(fault.syncs_n, 3 * MANY + 1);
+    fault.has_no_sync_all = false;
+}
+
+static void creations_of_one_turn_fail_for_themselves_or_with_the_flush(void **state)
+{
+    static struct job jobs[MANY];
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        many_remove();
+        fault_disk_arm(&fault, n, E_IO, false);
+        int failed_n = create_many(jobs, 4);
+        assert_int_equal(fault.fds_n, 0);
+        if (!fault.is_fired) {
+            assert_int_equal(failed_n, 0);
+            return;
+        }
+        assert_true(failed_n == 1 || failed_n == 4);
+        for (int i = 0; i < 4; i++)
+            assert_true(jobs[i].error == 0 ||
+                        !test_exists(jobs[i].directory, "00000000000000000000.log"));
+    }
+}
+
 static void seal_cuts_to_content_and_writes_the_snapshot(void **state)
 {
     (void)state;
     for (int with_fds = 0; with_fds < 2; with_fds++) {
         test_directory_remove(partition);
         struct job *create = job_of(JOB_SEGMENT_CREATE);
+        create->is_first = true;
         assert_int_equal(run(create), 0);
-        int fds[] = {create->fd, create->index_fd, create->time_fd};
+        int fds[] = {create->fd, test_open(partition, "00000000000000000000.index"),
+                     test_open(partition, "00000000000000000000.timeindex")};
         struct job *job = job_of(JOB_SEAL);
         for (int i = 0; i < 3; i++) {
             assert_int_equal(disk_write(&fault.disk, fds[i], "content and zeros", 17, 0), 0);
@@ -246,9 +337,12 @@ static void seal_that_failed_anywhere_keeps_content_and_can_be_repeated(void **s
         test_directory_remove(partition);
         fault_disk_arm(&fault, 0, 0, false);
         struct job *job = job_of(JOB_SEGMENT_CREATE);
+        job->is_first = true;
         assert_int_equal(run(job), 0);
         assert_int_equal(disk_write(&fault.disk, job->fd, "content\0\0", 9, 0), 0);
         close_fds(job);
+        test_file(partition, "00000000000000000000.index", "", 0);
+        test_file(partition, "00000000000000000000.timeindex", "", 0);
         job = job_of(JOB_SEAL);
         job->bytes = 7;
         fault_disk_arm(&fault, n, E_IO, false);
@@ -302,6 +396,7 @@ static void drop_renames_and_purge_removes(void **state)
 {
     (void)state;
     struct job *job = job_of(JOB_SEGMENT_CREATE);
+    job->is_first = true;
     assert_int_equal(run(job), 0);
     close_fds(job);
     job = job_of(JOB_DROP);
@@ -349,6 +444,7 @@ static void drop_and_purge_that_failed_anywhere_can_be_repeated(void **state)
         bool is_fired = false;
         fault_disk_arm(&fault, 0, 0, false);
         struct job *job = job_of(JOB_SEGMENT_CREATE);
+        job->is_first = true;
         assert_int_equal(run(job), 0);
         close_fds(job);
         job = job_of(JOB_DROP);
@@ -443,6 +539,8 @@ int main(void)
         FILE_TEST(file_replaced_is_old_or_new_whatever_fails),
         FILE_TEST(file_read_is_bounded_and_tells_errors),
         FILE_TEST(segment_create_makes_what_kafka_makes),
+        FILE_TEST(creations_of_one_turn_cost_one_flush),
+        FILE_TEST(creations_of_one_turn_fail_for_themselves_or_with_the_flush),
         FILE_TEST(segment_create_that_failed_anywhere_can_be_repeated),
         FILE_TEST(seal_cuts_to_content_and_writes_the_snapshot),
         FILE_TEST(seal_that_failed_anywhere_keeps_content_and_can_be_repeated),

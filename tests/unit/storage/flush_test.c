@@ -355,7 +355,7 @@ static void file_that_cannot_be_made_fails_the_log(void **state)
     struct waiter w;
     (void)state;
     rig.disk.fail_at = 1;
-    rig.disk.fail_error = E_DISK_FULL;
+    rig.disk.fail_error = E_IO;
     rig_append(&rig, 1, 10, 'a');
     assert_false(wait_for(&w, PLOG_WRITTEN, 1, 0));
     rig_settle(&rig);
@@ -423,6 +423,7 @@ static void fault_restart(void)
         struct plog *log;
         assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &log),
                          0);
+        assert_int_equal(store_recovered(rig.store), 0);
         assert_true(rig_offsets(log).high >= acknowledged[l]);
         assert_int_equal(rig_read_all(&rig, log, 0, 10000), rig_offsets(log).high);
     }

@@ -167,21 +167,21 @@ static void record_with_a_wrong_length_is_refused(void **state)
     static const struct {
         uint8_t n, b[16];
     } bad[] = {
-        {6, {10, 0, 0, 0, 1, 1}},                       /* no room for headers                */
-        {1, {0}},                                       /* length 0                           */
-        {1, {1}},                                       /* length -1                          */
-        {7, {12, 0, 0, 0, 3, 1, 0}},                    /* key length -2                      */
-        {7, {12, 0, 0, 0, 1, 3, 0}},                    /* value length -2                    */
-        {7, {12, 0, 0, 0, 4, 1, 0}},                    /* the key takes the value's place    */
-        {7, {12, 0, 0, 0, 1, 8, 0}},                    /* the value runs out of the record   */
-        {7, {12, 0, 0, 0, 1, 1, 1}},                    /* -1 headers                         */
-        {7, {12, 0, 0, 0, 1, 1, 2}},                    /* a header that is not there         */
-        {8, {14, 0, 0, 0, 1, 1, 0, 0}},                 /* a byte too many                    */
-        {9, {16, 0, 0, 0, 1, 1, 2, 1, 0}},              /* null header key                    */
-        {9, {16, 0, 0, 0, 1, 1, 2, 0, 3}},              /* header value length -2             */
-        {10, {18, 0, 0, 0, 1, 1, 2, 0, 1, 0}},          /* a byte behind the headers          */
-        {6, {0x80, 0x80, 0x80, 0x80, 0x80, 0x01}},      /* a length of six bytes              */
-        {5, {0xff, 0xff, 0xff, 0xff, 0x7f}},            /* a length beyond 32 bits            */
+        {6, {10, 0, 0, 0, 1, 1}},                  /* no room for headers                */
+        {1, {0}},                                  /* length 0                           */
+        {1, {1}},                                  /* length -1                          */
+        {7, {12, 0, 0, 0, 3, 1, 0}},               /* key length -2                      */
+        {7, {12, 0, 0, 0, 1, 3, 0}},               /* value length -2                    */
+        {7, {12, 0, 0, 0, 4, 1, 0}},               /* the key takes the value's place    */
+        {7, {12, 0, 0, 0, 1, 8, 0}},               /* the value runs out of the record   */
+        {7, {12, 0, 0, 0, 1, 1, 1}},               /* -1 headers                         */
+        {7, {12, 0, 0, 0, 1, 1, 2}},               /* a header that is not there         */
+        {8, {14, 0, 0, 0, 1, 1, 0, 0}},            /* a byte too many                    */
+        {9, {16, 0, 0, 0, 1, 1, 2, 1, 0}},         /* null header key                    */
+        {9, {16, 0, 0, 0, 1, 1, 2, 0, 3}},         /* header value length -2             */
+        {10, {18, 0, 0, 0, 1, 1, 2, 0, 1, 0}},     /* a byte behind the headers          */
+        {6, {0x80, 0x80, 0x80, 0x80, 0x80, 0x01}}, /* a length of six bytes              */
+        {5, {0xff, 0xff, 0xff, 0xff, 0x7f}},       /* a length beyond 32 bits            */
         {12, {22, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1, 1, 0}}, /* an offset of six bytes */
     };
     (void)state;

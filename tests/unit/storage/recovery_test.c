@@ -37,6 +37,13 @@ static int64_t file_bytes(int64_t base, const char *suffix)
     return stat(file_path(base, suffix), &s) == 0 ? s.st_size : -1;
 }
 
+/* As a boot does it. */
+static int recover(const struct log_id *id, bool is_clean, struct plog **out)
+{
+    int rc = store_log_recover(rig.store, id, &rig.log_config, is_clean, &report, out);
+    return rc == 0 ? store_recovered(rig.store) : rc;
+}
+
 /* The process ends without a word and starts again. */
 static int crash_and_recover(void)
 {
@@ -45,7 +52,7 @@ static int crash_and_recover(void)
     rig.disk.fail_at = 0;
     rig_start(&rig);
     report = (struct recovery_report){0};
-    return store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log);
+    return recover(&id, false, &rig.log);
 }
 
 static void close_store(void)
@@ -66,7 +73,7 @@ static int close_and_open(bool is_clean)
     rig_stop(&rig);
     rig_start(&rig);
     report = (struct recovery_report){0};
-    return store_log_recover(rig.store, &id, &rig.log_config, is_clean, &report, &rig.log);
+    return recover(&id, is_clean, &rig.log);
 }
 
 static void check_log(int64_t start, int64_t end)
@@ -149,7 +156,7 @@ static void clean_stop_with_a_torn_end_is_scanned_after_all(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+    assert_int_equal(recover(&id, true, &rig.log),
                      0);
     check_goes_on(0, 18);
 }
@@ -290,7 +297,8 @@ static void crash_believes_segments_below_the_recovery_point(void **state)
     snprintf(path, sizeof path, "%s/topic-0/partition.metadata", rig.directory);
     assert_int_equal(utimes(path, old), 0); /* the partition is older than the checkpoint */
     assert_int_equal(crash_and_recover(), 0);
-    assert_int_equal(report.scanned_bytes, rig.log->segments[3]->end_pos);
+    assert_int_equal(report.scanned_bytes, 0); /* no body of what was flushed */
+    assert_int_equal(report.rebuilt_indexes_n, 0);
     check_goes_on(0, 17);
 }
 
@@ -317,7 +325,7 @@ static void start_without_a_sealed_index_scans_that_segment(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+    assert_int_equal(recover(&id, true, &rig.log),
                      0);
     assert_true(file_bytes(5, ".index") >= 0);
     check_goes_on(0, 17);
@@ -328,9 +336,9 @@ static void start_without_a_directory_makes_an_empty_log(void **state)
     struct log_id id = rig_id(5);
     struct plog *log;
     (void)state;
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &log), 0);
+    assert_int_equal(recover(&id, true, &log), 0);
     assert_int_equal(rig_offsets(log).end, 0);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &log),
+    assert_int_equal(recover(&id, true, &log),
                      E_EXISTS);
     struct append out;
     assert_int_equal(rig_append_to(&rig, log, 1, 10, 'a', &out), 0);
@@ -404,7 +412,7 @@ static void damaged_snapshot_is_dropped_and_producers_replayed(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+    assert_int_equal(recover(&id, true, &rig.log),
                      0);
     assert_int_equal(rig.log->producers.n, 1);
     assert_int_equal(file_bytes(10, ".snapshot"), -1);
@@ -461,7 +469,7 @@ static void every_disk_operation_of_a_recovery_failing_is_reported_and_the_next_
         rig_start(&rig);
         rig.disk.n = 0;
         rig.disk.fail_at = at;
-        int rc = store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log);
+        int rc = recover(&id, false, &rig.log);
         if (rc != 0) {
             failed_n++;
             assert_int_equal(rc, E_IO);
@@ -471,6 +479,79 @@ static void every_disk_operation_of_a_recovery_failing_is_reported_and_the_next_
     assert_true(failed_n > 3);
     assert_int_equal(crash_and_recover(), 0);
     check_goes_on(0, 7);
+}
+
+enum { FLUSHED_LOGS = 10 };
+
+/* Ten logs with a record each, as after a crash. */
+static void open_many(bool has_no_sync_all)
+{
+    struct plog *log;
+    rig.disk.has_no_sync_all = has_no_sync_all;
+    rig.disk.syncs_n = rig.disk.sync_alls_n = 0;
+    for (int i = 0; i < FLUSHED_LOGS; i++) {
+        struct log_id id = rig_id(i + 1);
+        int rc = store_log_recover(rig.store, &id, &rig.log_config, false, &report, &log);
+        assert_int_equal(rc, 0);
+    }
+    assert_int_equal(rig.disk.syncs_n, 0);
+    assert_int_equal(store_recovered(rig.store), 0);
+}
+
+static void stop_and_unclean_start_of_many_logs_cost_one_flush(void **state)
+{
+    (void)state;
+    rig.log = NULL;
+    for (int has_no_sync_all = 0; has_no_sync_all < 2; has_no_sync_all++) {
+        struct checkpoints *c = checkpoints_new();
+        struct append out;
+        for (int i = 0; i < FLUSHED_LOGS; i++) {
+            struct log_id id = rig_id(i + 1);
+            struct plog *log = store_log_find(rig.store, &id.topic_id, i + 1);
+            if (log == NULL)
+                log = rig_log_new(&rig, i + 1);
+            assert_int_equal(rig_append_to(&rig, log, 1, 10, 'a', &out), 0);
+        }
+        rig_settle(&rig);
+        rig.disk.has_no_sync_all = has_no_sync_all;
+        rig.disk.syncs_n = rig.disk.sync_alls_n = 0;
+        assert_int_equal(store_close(rig.store, c), 0);
+        checkpoints_free(c);
+        if (has_no_sync_all)
+            assert_true(rig.disk.syncs_n >= 4 * FLUSHED_LOGS);
+        else
+            assert_int_equal(rig.disk.syncs_n, 0);
+        assert_int_equal(rig.disk.sync_alls_n, !has_no_sync_all);
+        rig_stop(&rig);
+        rig_start(&rig);
+        open_many(has_no_sync_all);
+        if (has_no_sync_all)
+            assert_true(rig.disk.syncs_n >= 2 * FLUSHED_LOGS);
+        assert_int_equal(rig.disk.sync_alls_n, !has_no_sync_all);
+    }
+}
+
+static void recovery_whose_flush_failed_does_not_serve(void **state)
+{
+    (void)state;
+    struct plog *log;
+    rig_append(&rig, 3, 10, 'a');
+    rig_settle(&rig);
+    for (int has_no_sync_all = 0; has_no_sync_all < 2; has_no_sync_all++) {
+        struct log_id id = rig_id(0);
+        rig_stop(&rig);
+        rig_start(&rig);
+        rig.disk.has_no_sync_all = has_no_sync_all;
+        assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &log),
+                         0);
+        rig.disk.fail_at = rig.disk.n + 1;
+        assert_int_equal(store_recovered(rig.store), E_IO);
+        assert_true(rig.store->is_unsynced);
+        rig.disk.fail_at = 0;
+    }
+    rig.disk.has_no_sync_all = false;
+    assert_int_equal(crash_and_recover(), 0);
+    check_goes_on(0, 3);
 }
 
 static void failing_stop_says_so(void **state)
@@ -515,7 +596,7 @@ static void stop_writes_what_the_turns_have_left(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
+    assert_int_equal(recover(&id, true, &rig.log),
                      0);
     check_goes_on(0, 13);
 }
@@ -524,6 +605,8 @@ int main(void)
 {
 #define WITH_LOG(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        WITH_LOG(stop_and_unclean_start_of_many_logs_cost_one_flush),
+        WITH_LOG(recovery_whose_flush_failed_does_not_serve),
         WITH_LOG(clean_stop_and_start_keeps_everything),
         WITH_LOG(clean_stop_leaves_files_as_kafka_wants_them),
         WITH_LOG(clean_stop_with_a_torn_end_is_scanned_after_all),

@@ -52,7 +52,8 @@ static int crash_and_recover(void)
     rig.disk.fail_at = 0;
     rig_start(&rig);
     report = (struct recovery_report){0};
-    return store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log);
+    int rc = store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log);
+    return rc == 0 ? store_recovered(rig.store) : rc;
 }
 
 static void start_moves_for_readers_at_once_and_is_safe_when_done(void **state)

@@ -439,6 +439,7 @@ static void transactions_hold_the_stable_offset_and_aborted_ones_are_listed(void
     rig_start(&rig);
     assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log),
                      0);
+    assert_int_equal(store_recovered(rig.store), 0);
     check_aborted();
     rig.log->is_changed = true;
     struct checkpoints *c = checkpoints_new();
@@ -449,6 +450,7 @@ static void transactions_hold_the_stable_offset_and_aborted_ones_are_listed(void
     rig_start(&rig);
     assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
                      0);
+    assert_int_equal(store_recovered(rig.store), 0);
     check_aborted();
     rig_stop(&rig);
     rig_start(&rig);
@@ -457,6 +459,7 @@ static void transactions_hold_the_stable_offset_and_aborted_ones_are_listed(void
     assert_int_equal(truncate(path, 50), 0); /* damaged: dropped, and replayed */
     assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, true, &report, &rig.log),
                      0);
+    assert_int_equal(store_recovered(rig.store), 0);
     check_aborted();
 }
 

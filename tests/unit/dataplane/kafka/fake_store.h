@@ -45,11 +45,12 @@ struct plog {
 
 struct store {
     struct list logs;
-    struct list reads; /* that wait for the disk */
-    bool is_instant;   /* appends are written and durable at once */
-    bool is_full;      /* appends get E_AGAIN */
-    bool is_disk_slow; /* reads get E_AGAIN and complete with store_disk */
-    int next_error;    /* of the next append */
+    struct plog *found; /* by the last look-up */
+    struct list reads;  /* that wait for the disk */
+    bool is_instant;    /* appends are written and durable at once */
+    bool is_full;       /* appends get E_AGAIN */
+    bool is_disk_slow;  /* reads get E_AGAIN and complete with store_disk */
+    int next_error;     /* of the next append */
     int32_t bad_record_at;
     const char *reason;
     struct list queries;
@@ -101,10 +102,16 @@ static void fake_store_free(struct store *s)
 
 struct plog *store_log_find(struct store *s, const struct uuid *id, int32_t partition)
 {
+    struct plog *found = s->found; /* most ask in order: the next one is looked at first */
+    if (found != NULL && list_is_linked(&found->link) && found->link.next != &s->logs) {
+        found = list_entry(found->link.next, struct plog, link);
+        if (uuid_equal(&found->id, id) && found->partition == partition)
+            return s->found = found;
+    }
     list_for_each(l, next, &s->logs) {
         struct plog *log = list_entry(l, struct plog, link);
         if (uuid_equal(&log->id, id) && log->partition == partition)
-            return log;
+            return s->found = log;
     }
     return NULL;
 }

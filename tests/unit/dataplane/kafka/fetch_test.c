@@ -475,6 +475,7 @@ static void log_dropped_while_parked_ends_the_fetch(void **state)
     bed_turns(bed, 5);
     struct plog *log = bed_log(bed, t, 0);
     list_del(&log->link);
+    bed->workers[0].store->found = NULL;
     fake_wake(log, E_NOT_FOUND, bed->now);
     free(log);
     const struct fetch_response *p = client_answer(&c, FETCH, 12, id);

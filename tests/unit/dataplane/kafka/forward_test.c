@@ -97,6 +97,58 @@ static void requests_beyond_controls_places_wait(void **state)
     bed_free(bed);
 }
 
+static struct join_group_request join_of(void)
+{
+    return (struct join_group_request){.group_id = bytes_of_string("g"),
+                                       .member_id = bytes_of_string(""),
+                                       .protocol_type = bytes_of_string("consumer")};
+}
+
+/* JoinGroups that wait for other members take nobody else's place. */
+static void joins_have_places_of_their_own(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed), other = client_connect(bed);
+    struct join_group_request q = join_of();
+    bed->is_control_slow = true;
+    for (int i = 0; i < 12; i++)
+        client_send(&c, 11, 9, &q);
+    bed_turns(bed, 5);
+    assert_in_range(bed->workers[0].kafka->join_n, 10, 12);
+    assert_int_equal(bed->workers[0].kafka->control_n, 0);
+    int32_t id = client_send(&other, CREATE_TOPICS, 7, create_of(bed, "x"));
+    bed_turns(bed, 2);
+    assert_int_equal(bed->workers[0].kafka->control_n, 1);
+    bed_reset_conns(bed, 0);
+    bed_turns(bed, 5);
+    assert_int_equal(bed->workers[0].kafka->join_n, 0);
+    assert_in_range(bed->cancelled_n, 10, 12);
+    (void)id;
+    client_close(&c);
+    client_close(&other);
+    bed_free(bed);
+}
+
+static void join_of_a_closed_connection_comes_back(void **state)
+{
+    (void)state;
+    for (uint32_t turns = 0; turns < 4; turns++) {
+        struct bed *bed = bed_new(1);
+        struct client c = client_connect(bed);
+        struct join_group_request q = join_of();
+        bed->is_control_slow = true;
+        client_send(&c, 11, 9, &q);
+        bed_turns(bed, turns);
+        bed_reset_conns(bed, 0);
+        bed_turns(bed, 6);
+        assert_true(kafka_is_quiet(bed->workers[0].kafka));
+        assert_in_range(bed->cancelled_n, turns < 2 ? 0 : 1, 1);
+        client_close(&c);
+        bed_free(bed);
+    }
+}
+
 static void closing_at_any_turn_releases_everything(void **state)
 {
     (void)state;
@@ -131,6 +183,8 @@ int main(void)
         TEST(each_forwarded_api_reaches_control_with_who_asked),
         TEST(null_response_closes_the_connection),
         TEST(requests_beyond_controls_places_wait),
+        TEST(joins_have_places_of_their_own),
+        TEST(join_of_a_closed_connection_comes_back),
         TEST(closing_at_any_turn_releases_everything),
     };
     bed_unused();

@@ -59,7 +59,7 @@ struct bed {
     struct list at_control; /* operations the fake control keeps back */
     bool is_control_slow;
     bool is_control_refusing; /* answers NULL */
-    uint32_t control_n;
+    uint32_t control_n, cancelled_n;
     struct post *posts[BED_WORKERS_MAX + 1];
     struct io io;
     struct now now;
@@ -278,11 +278,27 @@ static void bed_thread(const void *thread)
     thread_self = thread;
 }
 
+/* As control does: an op that waits for others comes back at once. */
+static void bed_control_cancel(struct bed *bed, struct mail *mail)
+{
+    struct control_op *op = container_of(mail, struct cancel_op, mail)->op;
+    bed->cancelled_n++;
+    list_for_each(l, next, &bed->at_control)
+        if (l == &op->mail.link) {
+            list_del(l);
+            bed_control_answer(bed, op);
+        }
+    mail_answer(&bed->control, mail);
+}
+
 static void bed_control_turn(struct bed *bed)
 {
     bed_thread(&bed->control);
     for (struct mail *mail; (mail = mail_read(&bed->control, &bed->control_mail_at)) != NULL;)
-        list_append(&bed->at_control, &mail->link);
+        if (mail->kind == MAIL_CANCEL)
+            bed_control_cancel(bed, mail);
+        else
+            list_append(&bed->at_control, &mail->link);
     while (!bed->is_control_slow && !list_is_empty(&bed->at_control))
         bed_control_answer(bed,
                            container_of(list_entry(list_pop(&bed->at_control), struct mail, link),
@@ -357,6 +373,7 @@ static void bed_free(struct bed *bed)
         assert_int_equal(w->kafka->large_bytes, 0);
         assert_int_equal(w->kafka->answer_bytes, 0);
         assert_int_equal(w->kafka->control_n, 0);
+        assert_int_equal(w->kafka->join_n, 0);
         conns_fini(w->conns);
         kafka_fini(w->kafka);
         assert_int_equal(w->timers.n, 0);

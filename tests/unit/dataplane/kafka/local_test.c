@@ -403,12 +403,33 @@ static void metadata_goes_on_in_a_changed_view(void **state)
 
 /* ── FindCoordinator ── */
 
+/* Control is asked to make __consumer_offsets; meanwhile there is no coordinator. */
+static void coordinator_without_its_topic_is_not_available(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    struct bytes key = bytes_of_string("g1");
+    struct find_coordinator_request q = {.key = key};
+    const struct find_coordinator_response *p = client_ask(&c, FIND_COORDINATOR, 2, &q);
+    assert_int_equal(p->error_code, 15);
+    assert_int_equal(p->node_id, -1);
+    q = (struct find_coordinator_request){bytes_of_string(""), 0, &key, 1};
+    p = client_ask(&c, FIND_COORDINATOR, 6, &q);
+    assert_int_equal(p->coordinators->error_code, 15);
+    assert_int_equal(p->coordinators->node_id, -1);
+    assert_int_equal(bed->control_n, 2);
+    client_close(&c);
+    bed_free(bed);
+}
+
 static void coordinator_of_a_group_is_this_node(void **state)
 {
     (void)state;
     struct bed *bed = bed_new(1);
     struct client c = client_connect(bed);
     struct bytes keys[2] = {bytes_of_string("g1"), bytes_of_string("")};
+    bed_topic(bed, "__consumer_offsets", 50);
     for (int16_t version = 0; version <= 6; version++) {
         struct find_coordinator_request q = {bytes_of_string("g1"), 0, keys, 2};
         if (version >= 4)
@@ -501,6 +522,7 @@ int main(void)
         TEST(metadata_of_50000_partitions_is_spread_over_turns),
         TEST(metadata_of_50000_topics_is_whole),
         TEST(metadata_goes_on_in_a_changed_view),
+        TEST(coordinator_without_its_topic_is_not_available),
         TEST(coordinator_of_a_group_is_this_node),
         TEST(coordinator_of_other_kinds_is_refused),
         TEST(cluster_is_this_node),

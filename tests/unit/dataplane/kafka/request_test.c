@@ -93,7 +93,7 @@ static void short_headers_close(void **state)
 static void trap_31_unknown_keys_close(void **state)
 {
     (void)state;
-    static const int keys[] = {999, -1, 4, 7, 52, 11, 93};
+    static const int keys[] = {999, -1, 4, 7, 52, 71, 93};
     uint8_t frame[64];
     for (size_t i = 0; i < array_n(keys); i++)
         expect_close(frame, frame_of(frame, keys[i], 0, "c", "\0\0\0\0", 4), STAT_BAD_API);
@@ -125,6 +125,34 @@ static void bodies_that_cannot_be_decoded_close(void **state)
                  STAT_BAD_BODY);
     expect_close(frame, frame_of(frame, METADATA, 9, "c", overlong, sizeof overlong),
                  STAT_BAD_BODY);
+}
+
+/* One request may not hold a worker for long: what it may name is bounded, however small its
+ * elements are. */
+static void more_elements_than_one_request_may_have_close(void **state)
+{
+    (void)state;
+    enum { TOPIC_BYTES = 3 };
+    for (uint32_t over = 0; over < 2; over++) {
+        struct bed *bed = bed_new(1);
+        struct client c = client_connect(bed);
+        uint32_t n = REQUEST_ELEMENTS_MAX + over, body_n = 4 + n * TOPIC_BYTES;
+        uint8_t *frame = malloc(64 + body_n), *body = calloc(1, body_n);
+        store_u32(body, n);
+        for (uint32_t i = 0; i < n; i++)
+            memcpy(body + 4 + i * TOPIC_BYTES, "\0\1?", TOPIC_BYTES);
+        client_write(&c, frame, frame_of(frame, METADATA, 1, "c", body, body_n));
+        if (over == 1)
+            client_expect_end(&c);
+        else
+            bed_turns(bed, BED_TURNS); /* decoded; the answer is another matter */
+        assert_int_equal(bed_stat(bed, STAT_MANY_ELEMENTS), over);
+        assert_int_equal(bed_stat(bed, STAT_BAD_BODY), 0);
+        client_close(&c);
+        bed_free(bed);
+        free(frame);
+        free(body);
+    }
 }
 
 /* Trap 32: the client id has a two-byte length in flexible headers, too (ApiVersions v3 among
@@ -483,6 +511,7 @@ int main(void)
         TEST(trap_31_unknown_keys_close),
         TEST(versions_out_of_range_close),
         TEST(bodies_that_cannot_be_decoded_close),
+        TEST(more_elements_than_one_request_may_have_close),
         TEST(oddities_that_kafka_tolerates_are_answered),
         TEST(trap_33_unknown_tag_in_the_header_is_skipped),
         TEST(header_only_api_versions_v0_is_answered),

@@ -1,0 +1,166 @@
+/*
+ * coordinator.h - consumer groups and their log: __consumer_offsets becomes state, changes of state
+ * become records.
+ *
+ * Owner: control.
+ *
+ * A partition of __consumer_offsets:
+ *
+ *   LOADING ──all batches read──► ACTIVE ──its log failed, or the topic is gone──► FAILED
+ *      └──────────a batch cannot be read──────────────────────────────────────────►
+ *
+ * A group lives in partition hash(id) mod partitions, Kafka's hash, so a directory of Apache Kafka
+ * can be carried over. Requests for a partition that is LOADING get COORDINATOR_LOAD_IN_PROGRESS,
+ * else NOT_COORDINATOR.
+ *
+ * A **write** is what one request (or timer) wants to append to one partition. Writes of a
+ * partition stand in one queue:
+ *
+ *   - one batch of a partition is under way at a time; what comes meanwhile gathers and leaves as
+ * one batch after it (group commit), so the number of flushes does not grow with the number of
+ * members;
+ *   - committed offsets change when their batch is durable, by decoding the same records that a
+ * load decodes: memory is never ahead of the log, and nobody is shown an offset that a power
+ * failure would take back;
+ *   - a write with `begin` is a barrier: it begins when all in front of it are durable and applied.
+ * Reads (OffsetFetch) and removals (DeleteGroups, OffsetDelete, expiry) are barriers, so they see
+ * every commit that came before them.
+ *
+ * Group membership (group.h) is ahead of the log on purpose: only an assignment must be durable
+ * before it is told.
+ */
+#ifndef MILLRACE_COORDINATOR_H
+#define MILLRACE_COORDINATOR_H
+
+#include "control.h"
+#include "group.h"
+#include "group_records.h"
+
+enum {
+    COORDINATOR_BATCH_BYTES_MAX = 512 << 10, /* several writes in one batch, at most so much */
+    COORDINATOR_LOAD_BYTES = 128 << 10,      /* one chunk */
+    COORDINATOR_LOADS_MAX = 4,               /* partitions that load at once */
+    COORDINATOR_SWEEP_BUCKETS = 32,          /* buckets of the groups' table looked at per turn */
+    COORDINATOR_SWEEP_WRITES_MAX = 64,       /* expiries under way */
+};
+#define OFFSETS_TOPIC "__consumer_offsets"
+
+enum coordinator_state { COORDINATOR_LOADING, COORDINATOR_ACTIVE, COORDINATOR_FAILED };
+
+struct coordinator;
+
+/* Owner: the queue of its partition. */
+struct coordinator_write {
+    struct list link;
+    struct control_op *op; /* whom `done` answers; NULL: nobody */
+    int32_t at;            /* done's own: which item of the request */
+    uint64_t number;       /* of group.h's append; 0: none */
+    struct group_records records;
+    void (*begin)(struct coordinator *co,
+                  struct coordinator_write *write); /* fills records; NULL: they are there */
+    void (*done)(struct coordinator *co, struct coordinator_write *write, int16_t error);
+    int16_t code; /* set by begin: why there is nothing to append */
+    uint32_t name_n;
+    uint8_t name[]; /* the group's id */
+};
+
+/* Owner: control. */
+struct coordinator_partition {
+    int32_t number;
+    uint8_t state, home;
+    bool is_committing, is_loading; /* commit, load are away */
+    bool is_dirty;                  /* in coordinator->dirty */
+    struct list dirty_link;
+    struct list writes, under_way; /* struct coordinator_write */
+    struct commit_op commit;
+    struct load_op load;
+    struct load_transaction *transactions; /* met while loading, not ended yet */
+    uint64_t loaded_n, skipped_n;          /* records */
+};
+
+/* Owner: control. */
+struct coordinator {
+    struct control *control;
+    struct groups groups;
+    struct uuid topic_id;
+    int32_t partitions_n;
+    struct coordinator_partition *partitions; /* NULL: the topic is not there */
+    bool is_detaching; /* the topic went; what is away must come back first */
+    uint32_t away_n, loads_n, writes_n;
+    struct list listing; /* ListGroups under way: struct control_op */
+    struct list dirty;   /* partitions whose writes may leave */
+    int32_t load_at;
+    int64_t retention_ms, check_interval_ms, metadata_max;
+    struct timer check;               /* expiry */
+    bool is_sweeping, wants_sweep;    /* for deleted topics or expiry ... */
+    bool sweep_expires, wants_expiry; /* ... and groups that are over */
+    uint32_t sweep_at, sweep_writes_n;
+    struct ask ask;
+    uint64_t batches_n, records_n, failed_n;
+};
+
+/* ── coordinator.c ── */
+nodiscard int coordinator_init(struct coordinator **out, struct control *control);
+void coordinator_fini(struct coordinator *co);
+/* The published view may have another __consumer_offsets. */
+void coordinator_look(struct coordinator *co);
+/* Topics were deleted: their offsets go. */
+void coordinator_topics_deleted(struct coordinator *co);
+void coordinator_mail(struct coordinator *co, struct mail *mail);
+/* Batches leave, loads go on, the sweep takes a step, the admin listener's question is answered. */
+int coordinator_turn(struct coordinator *co);
+bool coordinator_is_quiet(const struct coordinator *co);
+
+/* String.hashCode of the id's UTF-16 form (bytes are UTF-8; what is not counts as U+FFFD, as Java
+ * decodes it). */
+int32_t coordinator_hash(struct bytes id);
+/* The partition of a group; 0, COORDINATOR_LOAD_IN_PROGRESS or NOT_COORDINATOR. */
+int16_t coordinator_code(const struct coordinator *co, struct bytes group, int32_t *partition);
+/* NULL without memory. */
+struct coordinator_write *coordinator_write_new(struct bytes group, struct control_op *op,
+                                                void (*done)(struct coordinator *,
+                                                             struct coordinator_write *, int16_t));
+/* Puts it into the queue, which owns it from then on. */
+void coordinator_submit(struct coordinator *co, int32_t partition, struct coordinator_write *write);
+void coordinator_write_free(struct coordinator_write *write);
+static inline struct bytes coordinator_write_name(const struct coordinator_write *write)
+{
+    return bytes_of(write->name, write->name_n);
+}
+void coordinator_answer(struct coordinator *co, struct control_op *op);
+
+/* ── coordinator_load.c ── */
+void load_begin(struct coordinator *co, struct coordinator_partition *p);
+void load_back(struct coordinator *co, struct coordinator_partition *p);
+void load_end(struct coordinator_partition *p); /* its memory */
+/* A record of a batch; `is_live`: of a group's metadata nothing is taken, the group is ahead of it.
+ */
+nodiscard int coordinator_apply(struct coordinator *co, int32_t partition, struct bytes key,
+                                struct bytes value, struct arena *arena, bool is_live);
+void coordinator_partition_fail(struct coordinator *co, struct coordinator_partition *p);
+
+/* ── group_restore.c: a group as a record has it ── */
+nodiscard int group_restore(struct group *group, const struct group_metadata_value *value);
+/* After the last record: sessions begin. */
+void group_restored(struct group *group, struct now now);
+
+/* ── group_commit.c: OffsetCommit, OffsetFetch, OffsetDelete, DeleteGroups ── */
+void offset_commit_run(struct coordinator *co, struct control_op *op);
+void offset_fetch_run(struct coordinator *co, struct control_op *op);
+void offset_delete_run(struct coordinator *co, struct control_op *op);
+void delete_groups_run(struct coordinator *co, struct control_op *op);
+/* Tombstones of all its offsets and of itself. */
+void group_tombstones(struct group_records *records, const struct group *group);
+
+/* ── group_expire.c ── */
+int sweep_turn(struct coordinator *co);
+void sweep_begin(struct coordinator *co, bool expires);
+
+/* ── group_describe.c ── */
+void describe_groups_run(struct coordinator *co, struct control_op *op);
+void list_groups_run(struct coordinator *co, struct control_op *op);
+int list_groups_turn(struct coordinator *co);
+/* The rebalances of a group as JSON; heap, NULL: no such group. */
+char *group_explain(struct coordinator *co, struct bytes group);
+
+#endif

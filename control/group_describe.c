@@ -1,0 +1,266 @@
+/*
+ * group_describe.c - DescribeGroups, ListGroups, and why groups rebalanced, as JSON for the admin
+ * listener.
+ *
+ * Owner: control.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "answers.h"
+#include "check.h"
+#include "control_inside.h"
+#include "coordinator.h"
+#include "messages.h"
+
+enum {
+    GROUP_OPERATIONS =
+        0xd48, /* read, delete, describe, describe and alter configs: all there are for a group */
+    VERSION_GROUP_ID_NOT_FOUND = 6,
+    LIST_GROUPS_TURN = 2000, /* buckets and groups looked at in one turn */
+};
+
+/* ── DescribeGroups ── */
+
+static struct bytes or_empty(struct bytes b)
+{
+    return b.ptr == NULL ? bytes_of("", 0) : b;
+}
+
+static struct bytes metadata_of(const struct group_member *m, struct bytes protocol)
+{
+    for (uint32_t i = 0; i < m->protocols_n; i++)
+        if (bytes_equal(m->protocols[i].name, protocol))
+            return m->protocols[i].metadata;
+    return bytes_of("", 0);
+}
+
+static bool describe_members(const struct group *group, struct arena *arena,
+                             struct describe_groups_response_groups *to)
+{
+    bool is_stable = group->state == GROUP_STABLE;
+    to->members = PROTO_NEW(arena, describe_groups_response_groups_members, group->members_n);
+    if (to->members == NULL)
+        return false;
+    to->members_n = 0;
+    list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
+        const struct group_member *m = list_entry(l, struct group_member, link);
+        to->members[to->members_n++] = (struct describe_groups_response_groups_members){
+            .member_id = answer_bytes(arena, m->id),
+            .group_instance_id = answer_bytes(arena, m->instance_id),
+            .client_id = answer_bytes(arena, or_empty(m->client_id)),
+            .client_host = answer_bytes(arena, or_empty(m->client_host)),
+            .member_metadata =
+                answer_bytes(arena, is_stable ? metadata_of(m, group->protocol) : bytes_of("", 0)),
+            .member_assignment = answer_bytes(arena, or_empty(m->assignment))};
+    }
+    return true;
+}
+
+static void describe_unknown(struct control_op *op, struct bytes name,
+                             struct describe_groups_response_groups *to)
+{
+    char text[512];
+    to->group_state = bytes_of_string(group_state_name(GROUP_DEAD));
+    if (op->api_version < VERSION_GROUP_ID_NOT_FOUND)
+        return;
+    snprintf(text, sizeof text, "Group %.*s not found.", (int)name.n, (const char *)name.ptr);
+    to->error_code = KAFKA_GROUP_ID_NOT_FOUND;
+    to->error_message = answer_text(&op->arena, text);
+}
+
+static bool describe_one(struct coordinator *co, struct control_op *op, struct bytes name,
+                         struct describe_groups_response_groups *to)
+{
+    const struct describe_groups_request *q = op->request;
+    struct bytes empty = bytes_of("", 0);
+    int32_t partition = 0;
+    to->group_id = name;
+    to->group_state = to->protocol_type = to->protocol_data = empty;
+    to->members_n = 0;
+    to->error_code = coordinator_code(co, name, &partition);
+    if (to->error_code != 0)
+        return true;
+    const struct group *group = group_find(&co->groups, name);
+    if (group == NULL) {
+        describe_unknown(op, name, to);
+    } else {
+        to->group_state = bytes_of_string(group_state_name(group->state));
+        to->protocol_type = answer_bytes(&op->arena, or_empty(group->protocol_type));
+        if (group->state == GROUP_STABLE)
+            to->protocol_data = answer_bytes(&op->arena, or_empty(group->protocol));
+        if (!describe_members(group, &op->arena, to))
+            return false;
+    }
+    if (q->include_authorized_operations && to->error_code == 0)
+        to->authorized_operations = GROUP_OPERATIONS;
+    return true;
+}
+
+void describe_groups_run(struct coordinator *co, struct control_op *op)
+{
+    const struct describe_groups_request *q = op->request;
+    int32_t n = q->groups_n < 0 ? 0 : q->groups_n;
+    struct describe_groups_response *out = PROTO_NEW(&op->arena, describe_groups_response, 1);
+    if (out != NULL)
+        out->groups = PROTO_NEW(&op->arena, describe_groups_response_groups, n);
+    bool is_good = out != NULL && out->groups != NULL;
+    if (is_good)
+        out->groups_n = n;
+    for (int32_t i = 0; is_good && i < n; i++)
+        is_good = describe_one(co, op, q->groups[i], &out->groups[i]);
+    op->response = is_good ? out : NULL;
+    coordinator_answer(co, op);
+}
+
+/* ── ListGroups ── */
+
+/* No filter lets all through; names are compared without regard to case. */
+static bool passes(const struct bytes *filter, int32_t n, const char *name)
+{
+    size_t length = strlen(name);
+    for (int32_t i = 0; i < n; i++)
+        if (filter[i].n == length && strncasecmp((const char *)filter[i].ptr, name, length) == 0)
+            return true;
+    return n <= 0;
+}
+
+static void list_one(const struct group *group, struct arena *arena,
+                     struct list_groups_response_groups *to)
+{
+    *to = (struct list_groups_response_groups){
+        .group_id = answer_bytes(arena, group->id),
+        .protocol_type = answer_bytes(arena, or_empty(group->protocol_type)),
+        .group_state = bytes_of_string(group_state_name(group->state)),
+        .group_type = bytes_of_string("classic")};
+}
+
+/* What stands in op->inside while a ListGroups is under way: the next bucket, and the room of its
+ * answer. */
+enum { LIST_AT = 4, LIST_ROOM = 5 };
+
+/* One step of the oldest ListGroups: some buckets of the table, at most LIST_GROUPS_TURN groups or
+ * so. */
+int list_groups_turn(struct coordinator *co)
+{
+    struct mail *mail = list_first(&co->listing, struct mail, link);
+    if (mail == NULL)
+        return 0;
+    struct control_op *op = container_of(mail, struct control_op, mail);
+    const struct list_groups_request *q = op->request;
+    struct list_groups_response *out = op->response;
+    uintptr_t at = (uintptr_t)op->inside[LIST_AT], room = (uintptr_t)op->inside[LIST_ROOM];
+    uint32_t seen_n = 0;
+    for (; at < GROUP_BUCKETS && seen_n < LIST_GROUPS_TURN; at++) {
+        seen_n++;
+        list_for_each(l, next, &co->groups.buckets[at]) {
+            const struct group *group = list_entry(l, struct group, link);
+            seen_n++;
+            if ((uintptr_t)out->groups_n < room &&
+                passes(q->states_filter, q->states_filter_n, group_state_name(group->state)))
+                list_one(group, &op->arena, &out->groups[out->groups_n++]);
+        }
+    }
+    op->inside[LIST_AT] = (void *)at;
+    if (at < GROUP_BUCKETS)
+        return 1;
+    list_del(&mail->link);
+    coordinator_answer(co, op);
+    return 1;
+}
+
+static bool any_loading(const struct coordinator *co)
+{
+    for (int32_t i = 0; i < co->partitions_n; i++)
+        if (co->partitions[i].state == COORDINATOR_LOADING)
+            return true;
+    return false;
+}
+
+void list_groups_run(struct coordinator *co, struct control_op *op)
+{
+    const struct list_groups_request *q = op->request;
+    struct list_groups_response *out = PROTO_NEW(&op->arena, list_groups_response, 1);
+    uint32_t room = passes(q->types_filter, q->types_filter_n, "classic") ? co->groups.groups_n : 0;
+    op->response = out;
+    if (out != NULL && any_loading(co)) {
+        out->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+    } else if (out != NULL) {
+        out->groups = PROTO_NEW(&op->arena, list_groups_response_groups, room);
+        if (out->groups != NULL && room > 0) {
+            op->inside[LIST_AT] = NULL;
+            op->inside[LIST_ROOM] = (void *)(uintptr_t)room;
+            list_append(&co->listing, &op->mail.link);
+            return;
+        }
+        op->response = out->groups == NULL ? NULL : out;
+    }
+    coordinator_answer(co, op);
+}
+
+/* ── why a group rebalanced ── */
+
+static void json_text(FILE *to, const char *text, size_t n)
+{
+    fputc('"', to);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = (uint8_t)text[i];
+        if (c == '"' || c == '\\')
+            fprintf(to, "\\%c", c);
+        else if (c < 0x20 || c >= 0x7f) /* bytes a client chose: shown, never trusted to be UTF-8 */
+            fprintf(to, "\\u%04x", c);
+        else
+            fputc(c, to);
+    }
+    fputc('"', to);
+}
+
+static void json_rebalance(FILE *to, const struct group_rebalance *r)
+{
+    fprintf(to, "{\"generation\": %d, \"began_ms\": %lld, \"cause\": ", r->generation,
+            (long long)r->began_wall_ms);
+    json_text(to, group_cause_text(r->cause), strlen(group_cause_text(r->cause)));
+    fprintf(to, ", \"member\": ");
+    json_text(to, r->who, strlen(r->who));
+    fprintf(to, ", \"reason\": ");
+    json_text(to, r->reason, strlen(r->reason));
+    fprintf(to, ", \"last_to_join\": ");
+    json_text(to, r->last, strlen(r->last));
+    fprintf(to,
+            ", \"joining_ms\": %.3f, \"syncing_ms\": %.3f, \"members_before\": %u, "
+            "\"members_after\": %u, "
+            "\"late\": %u}",
+            (double)r->joining_ns / 1e6, (double)r->syncing_ns / 1e6, r->members_before,
+            r->members_after, r->late_n);
+}
+
+char *group_explain(struct coordinator *co, struct bytes name)
+{
+    const struct group *group = group_find(&co->groups, name);
+    char *text = NULL;
+    size_t n = 0;
+    FILE *to = group == NULL ? NULL : open_memstream(&text, &n);
+    if (to == NULL)
+        return NULL;
+    fprintf(to, "{\"group\": ");
+    json_text(to, (const char *)name.ptr, name.n);
+    fprintf(to,
+            ", \"state\": \"%s\", \"generation\": %d, \"members\": %u, \"rebalances_total\": %u, "
+            "\"rebalances\": [",
+            group_state_name(group->state), group->generation, group->members_n,
+            group->rebalances_n);
+    uint32_t kept = group->rebalances == NULL
+                        ? 0
+                        : (uint32_t)min_u64(group->rebalances_n, group->rebalances_max);
+    for (uint32_t i = group->rebalances_n - kept; i < group->rebalances_n; i++) {
+        fputs(i == group->rebalances_n - kept ? "\n  " : ",\n  ", to);
+        json_rebalance(to, &group->rebalances[i % group->rebalances_max]);
+    }
+    fputs("\n]}\n", to);
+    if (fclose(to) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

@@ -1,0 +1,103 @@
+/*
+ * checksum.h - the Internet checksum (RFC 1071) over bytes in pieces.
+ *
+ * Owner: immutable (pure functions).
+ *
+ * A sum is kept in 64 bits of memory order and folded at the end; the byte order of the words does
+ * not matter as long as it is one (RFC 1071 2B). A piece that begins at an odd place is added with
+ * its bytes swapped. One add with carry per 8 bytes: 1448 bytes are about 230 instructions.
+ */
+#ifndef MILLRACE_CHECKSUM_H
+#define MILLRACE_CHECKSUM_H
+
+#include "bytes.h"
+
+static inline uint64_t sum_carry(uint64_t a, uint64_t b)
+{
+    a += b;
+    return a + (a < b);
+}
+
+#if defined(__x86_64__)
+static inline uint64_t sum_block64(uint64_t sum, const uint8_t *p)
+{
+    __asm__("addq 0(%1), %0\n\tadcq 8(%1), %0\n\tadcq 16(%1), %0\n\tadcq 24(%1), %0\n\t"
+            "adcq 32(%1), %0\n\tadcq 40(%1), %0\n\tadcq 48(%1), %0\n\tadcq 56(%1), %0\n\t"
+            "adcq $0, %0"
+            : "+r"(sum)
+            : "r"(p), "m"(*(const uint8_t(*)[64])p)
+            : "cc");
+    return sum;
+}
+#else
+static inline uint64_t sum_block64(uint64_t sum, const uint8_t *p)
+{
+    for (int i = 0; i < 64; i += 8) {
+        uint64_t v;
+        memcpy(&v, p + i, 8);
+        sum = sum_carry(sum, v);
+    }
+    return sum;
+}
+#endif
+
+/* Adds n bytes that begin at an even place of the message. */
+static inline uint64_t sum_bytes(uint64_t sum, const uint8_t *p, uint32_t n)
+{
+    uint64_t v;
+    for (; n >= 64; p += 64, n -= 64)
+        sum = sum_block64(sum, p);
+    for (; n >= 8; p += 8, n -= 8) {
+        memcpy(&v, p, 8);
+        sum = sum_carry(sum, v);
+    }
+    if (n > 0) {
+        v = 0;
+        memcpy(&v, p, n);
+        sum = sum_carry(sum, v);
+    }
+    return sum;
+}
+
+static inline uint16_t sum_fold(uint64_t sum) /* to 16 bits of memory order, not complemented */
+{
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    uint32_t s = (uint32_t)((sum & 0xffff) + (sum >> 16));
+    s = (s & 0xffff) + (s >> 16);
+    return (uint16_t)((s & 0xffff) + (s >> 16));
+}
+
+/* Adds a piece that begins at byte `at` of the message. */
+static inline uint64_t sum_piece(uint64_t sum, const uint8_t *p, uint32_t n, uint32_t at)
+{
+    if ((at & 1) == 0)
+        return sum_bytes(sum, p, n);
+    return sum_carry(sum, __builtin_bswap16(sum_fold(sum_bytes(0, p, n))));
+}
+
+/* The pseudo header of IPv4 (RFC 9293 3.1); addresses in host order, n is the TCP length. */
+static inline uint64_t sum_pseudo(uint32_t from, uint32_t to, uint8_t protocol, uint32_t n)
+{
+    uint64_t sum = (uint64_t)__builtin_bswap32(from) + __builtin_bswap32(to);
+    return sum + __builtin_bswap16((uint16_t)n) + __builtin_bswap16(protocol);
+}
+
+/* The checksum field for a sum; stored with sum_store as it is. */
+static inline uint16_t sum_finish(uint64_t sum)
+{
+    return (uint16_t)~sum_fold(sum);
+}
+
+static inline void sum_store(uint8_t *to, uint16_t sum)
+{
+    memcpy(to, &sum, sizeof sum);
+}
+
+/* A message whose checksum field is included sums to all ones. */
+static inline bool sum_is_good(uint64_t sum)
+{
+    return sum_fold(sum) == 0xffff;
+}
+
+#endif

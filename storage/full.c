@@ -1,0 +1,113 @@
+/*
+ * full.c - a full disk: a state that ends by itself.
+ *
+ * Owner: home.
+ *
+ * A write or a new file that failed for want of space has changed nothing that was acknowledged:
+ * the bytes are still in tail pages. Its log is *full*: it takes no more appends of clients, reads
+ * go on, and what failed is tried again each time the space was looked at, until it succeeds.
+ * Appends of our own (offsets, metadata) are still taken, into the tail; few as they are, they find
+ * room in what deleting gives back. A flush that failed is another thing, whatever its reason: that
+ * log fails for good (flush.c).
+ *
+ * The space is looked at by the files helper once a second. With less than min_free_bytes appends
+ * of clients are refused in all logs of the store, so that there is room left for what keeps a
+ * broker going, and for whoever cleans up.
+ */
+#include <stdio.h>
+
+#include "plog.h"
+
+enum { SPACE_NS = NS_PER_S };
+
+void plog_full(struct plog *log)
+{
+    if (log->is_full || log->state != PLOG_OPEN)
+        return;
+    log->is_full = true;
+    list_append(&log->store->full, &log->full_link);
+    log->store->stats.logs_full_n++;
+}
+
+void plog_full_forget(struct plog *log)
+{
+    if (!log->is_full)
+        return;
+    log->is_full = false;
+    list_del(&log->full_link);
+    log->store->stats.logs_full_n--;
+}
+
+void plog_full_end(struct plog *log)
+{
+    if (!log->is_full)
+        return;
+    plog_full_forget(log);
+    plog_mark_dirty(log); /* something else of it may still wait */
+    plog_mark_pending(log);
+    if (log->has_epochs_to_write)
+        plog_mark_epochs(log);
+}
+
+/* What did not succeed is asked for again. */
+static void full_retry(struct store *store)
+{
+    list_for_each(node, next, &store->full) {
+        struct plog *log = list_entry(node, struct plog, full_link);
+        bool has_work = log->written.bytes < log->end.bytes ||
+                        log->sealed_n + 1 < log->segments_n || log->has_epochs_to_write ||
+                        log->has_epochs_job || !list_is_empty(&log->start_moves);
+        if (!has_work) {
+            plog_full_end(log);
+            continue;
+        }
+        plog_mark_dirty(log);
+        plog_mark_pending(log);
+        if (log->has_epochs_to_write)
+            plog_mark_epochs(log);
+    }
+}
+
+static void space_known(struct job *job, struct now now)
+{
+    struct store *store = job->subject;
+    (void)now;
+    if (job->error == 0)
+        store->stats.free_bytes = job->index_bytes;
+    store->is_low = store->config.min_free_bytes > 0 && job->error == 0
+                        ? job->index_bytes < store->config.min_free_bytes
+                        : store->is_low;
+    store->stats.is_low = store->is_low;
+    store->has_space_job = false;
+    store_job_give(store, job);
+    full_retry(store);
+}
+
+void store_space_tick(struct store *store, struct now now)
+{
+    bool is_wanted = store->config.min_free_bytes > 0 || !list_is_empty(&store->full);
+    if (!is_wanted || store->has_space_job || now.ns < store->space_at_ns)
+        return;
+    struct job *job = store_job_take(store, NULL, JOB_SPACE);
+    if (job == NULL)
+        return;
+    memcpy(job->directory, store->config.directory, sizeof job->directory);
+    store->space_at_ns = now.ns + SPACE_NS;
+    store->has_space_job = true;
+    store_job_send(store, job, space_known, store);
+}
+
+int plog_space_judge(const struct plog *log, char *reason, size_t reason_n)
+{
+    const struct store *store = log->store;
+    if (log->is_full)
+        snprintf(reason, reason_n,
+                 "The broker's disk is full. Free some space: appends are then taken again.");
+    else if (store->is_low)
+        snprintf(reason, reason_n,
+                 "The broker's disk has %llu MiB left, less than storage.min.free.bytes (%llu "
+                 "MiB). Free some space: appends are then taken again.",
+                 (unsigned long long)(store->stats.free_bytes >> 20),
+                 (unsigned long long)(store->config.min_free_bytes >> 20));
+    return log->is_full || store->is_low ? E_DISK_FULL : 0;
+}

@@ -1,0 +1,172 @@
+"""Consumer groups with real clients: every record is delivered, offsets and groups survive kill -9 of the broker.
+
+confluent_kafka (range, cooperative-sticky, a static member), kafka-python, kcat -G, and the command line's group commands.
+"""
+import json
+import subprocess
+import time
+
+import lib
+import wire
+
+PARTITIONS, RECORDS = 6, 600
+
+
+def fill(broker, topic, first=0):
+    from confluent_kafka import Producer
+    p = Producer({'bootstrap.servers': broker.bootstrap})
+    for i in range(first, first + RECORDS):
+        p.produce(topic, value=str(i), partition=i % PARTITIONS)
+    lib.equal(p.flush(20), 0, 'records not delivered')
+
+
+def consumer(broker, group, **more):
+    from confluent_kafka import Consumer
+    settings = {'bootstrap.servers': broker.bootstrap, 'group.id': group, 'auto.offset.reset': 'earliest',
+                'enable.auto.commit': False, 'session.timeout.ms': 6000, 'heartbeat.interval.ms': 500}
+    settings.update({k.replace('_', '.'): v for k, v in more.items()})
+    return Consumer(settings)
+
+
+def poll(consumers, until, what, seconds=30, seen=None):
+    deadline = time.monotonic() + seconds
+    while not until():
+        lib.check(time.monotonic() < deadline, 'not within %d s: %s' % (seconds, what))
+        for c in consumers:
+            m = c.poll(0.05)
+            if m is not None and m.error() is None and seen is not None:
+                seen.append(int(m.value()))
+
+
+def describe(broker, group):
+    with wire.Conn(broker.bootstrap) as c:
+        return c.call('DescribeGroups', 5, groups=[group], include_authorized_operations=False)['groups'][0]
+
+
+def parts(consumers):
+    return sorted(len(c.assignment()) for c in consumers)
+
+
+def test_strategy(t, broker, strategy):
+    topic, group, seen = t.topic(strategy), 'g-' + strategy, []
+    wire.create_topic(broker.bootstrap, topic, PARTITIONS)
+    fill(broker, topic)
+    cs = [consumer(broker, group, partition_assignment_strategy=strategy) for _ in range(3)]
+    for c in cs:
+        c.subscribe([topic])
+    poll(cs, lambda: parts(cs) == [2, 2, 2], 'three members with two partitions each', seen=seen)
+    poll(cs, lambda: len(set(seen)) == RECORDS, 'every record', seen=seen)
+    for c in cs:
+        c.commit(asynchronous=False)
+    cs.pop().close()
+    poll(cs, lambda: parts(cs) == [3, 3], 'two members with three each', seen=seen)
+    fill(broker, topic, RECORDS)
+    poll(cs, lambda: len(set(seen)) == 2 * RECORDS, 'every record after a member left', seen=seen)
+    for c in cs:
+        c.commit(asynchronous=False)
+    # The broker dies with both members in the group: they go on with the same assignment, without a rebalance.
+    generation = [m['member_id'] for m in describe(broker, group)['members']]
+    broker.kill()
+    broker.start()
+    fill(broker, topic, 2 * RECORDS)
+    poll(cs, lambda: len(set(seen)) == 3 * RECORDS, 'every record after kill -9', seen=seen)
+    lib.equal(sorted(m['member_id'] for m in describe(broker, group)['members']), sorted(generation),
+              'members after kill -9')
+    t.say('%s: %d records, %d of them twice' % (strategy, 3 * RECORDS, len(seen) - len(set(seen))))
+    for c in cs:
+        c.close()
+    broker.kill()
+    broker.start()
+    c = consumer(broker, group, partition_assignment_strategy=strategy)
+    from confluent_kafka import TopicPartition
+    committed = c.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], timeout=20)
+    lib.equal([p.offset for p in committed], [2 * RECORDS // PARTITIONS] * PARTITIONS, 'offsets after kill -9')
+    c.close()
+
+
+def test_static(t, broker):
+    topic = t.topic('static')
+    wire.create_topic(broker.bootstrap, topic, 2)
+    c = consumer(broker, 'g-static', group_instance_id='i1')
+    c.subscribe([topic])
+    poll([c], lambda: parts([c]) == [2], 'a static member')
+    before = describe(broker, 'g-static')
+    c.close()  # does not leave
+    c = consumer(broker, 'g-static', group_instance_id='i1')
+    c.subscribe([topic])
+    poll([c], lambda: parts([c]) == [2], 'the static member back')
+    after = describe(broker, 'g-static')
+    lib.equal((after['group_state'], len(after['members'])), ('Stable', 1), 'its group')
+    lib.check(before['members'][0]['member_id'] != after['members'][0]['member_id'], 'it has a new id')
+    c.close()
+
+
+def test_kafka_python(t, broker):
+    from kafka import KafkaConsumer
+    topic = t.topic('kafka-python')
+    wire.create_topic(broker.bootstrap, topic, PARTITIONS)
+    fill(broker, topic)
+    c = KafkaConsumer(topic, group_id='g-python', bootstrap_servers=broker.bootstrap, auto_offset_reset='earliest',
+                      enable_auto_commit=False, consumer_timeout_ms=10000)
+    seen = set()
+    for m in c:
+        seen.add(int(m.value))
+        if len(seen) == RECORDS:
+            break
+    lib.equal(len(seen), RECORDS, 'records by kafka-python')
+    c.commit()
+    c.close()
+    lib.equal(describe(broker, 'g-python')['group_state'], 'Empty', 'its group after leaving')
+
+
+def test_kcat(t, broker):
+    topic = t.topic('kcat')
+    wire.create_topic(broker.bootstrap, topic, PARTITIONS)
+    fill(broker, topic)
+    p = subprocess.run(['kcat', '-b', broker.bootstrap, '-G', 'g-kcat', '-q', '-e', '-X', 'auto.offset.reset=earliest',
+                        topic], capture_output=True, timeout=40)
+    lib.equal(len(set(p.stdout.split())), RECORDS, 'records by kcat -G: %s' % p.stderr[-300:])
+
+
+def test_cli(t, broker):
+    topic = t.topic('cli')
+    wire.create_topic(broker.bootstrap, topic, PARTITIONS)
+    fill(broker, topic)
+    c = consumer(broker, 'g-cli')
+    seen = []
+    c.subscribe([topic])
+    poll([c], lambda: len(set(seen)) == RECORDS, 'every record', seen=seen)
+    c.commit(asynchronous=False)
+
+    def cli(*words, ok=True):
+        status, out, err = lib.run(lib.MILLRACE, '--bootstrap-server', broker.bootstrap, '--json', *words, ok=False)
+        lib.check((status == 0) == ok, 'millrace %s: status %d: %s' % (' '.join(words), status, err))
+        return json.loads(out) if ok else err
+    lib.check(['g-cli', 'Stable'] in [[g['group'], g['state']] for g in cli('group', 'list')], 'g-cli is listed')
+    out = cli('group', 'describe', 'g-cli')
+    lib.equal([sum(o['lag'] for o in out['offsets']), len(out['members'])], [0, 1], 'lag and members')
+    lib.check(all(o['member'] == out['members'][0]['member'] for o in out['offsets']), 'the member has all partitions')
+    lib.check('members' in cli('group', 'reset', 'g-cli', '--to', 'beginning', '--execute', ok=False), 'reset is refused')
+    lib.check('members' in cli('group', 'delete', 'g-cli', ok=False), 'delete is refused')
+    out = cli('group', 'explain', 'g-cli', '--admin', '127.0.0.1:%d' % broker.metrics_port)
+    lib.equal(out['rebalances'][0]['cause'], 'the first member joined', 'why it rebalanced')
+    c.close()
+    out = cli('group', 'reset', 'g-cli', '--to', '-7', '--topic', topic + ':1')
+    lib.equal([o['now'] for o in out], [RECORDS // PARTITIONS - 7], 'what a reset would do')
+    cli('group', 'reset', 'g-cli', '--to', 'beginning', '--execute')
+    lib.equal(sum(o['lag'] for o in cli('group', 'describe', 'g-cli')['offsets']), RECORDS, 'lag after the reset')
+    lib.equal(cli('group', 'delete', 'g-cli'), {'deleted': ['g-cli']}, 'delete')
+    lib.check('no such group' in cli('group', 'describe', 'g-cli', ok=False), 'a deleted group')
+
+
+def test(t):
+    broker = t.broker(workers=3, settings={'node.id': '1', 'group.initial.rebalance.delay.ms': '0'})
+    for strategy in ('range', 'cooperative-sticky'):
+        test_strategy(t, broker, strategy)
+    test_static(t, broker)
+    test_kafka_python(t, broker)
+    test_kcat(t, broker)
+    test_cli(t, broker)
+
+
+lib.main(test)
