@@ -60,5 +60,6 @@ int plog_roll(struct plog *log, struct now now)
     segment_snapshot(log, active);
     segment_roll(log, next);
     log->is_changed = true;
+    (void)segment_open(next); /* its file is made now: a stop may append when nobody makes one */
     return 0;
 }

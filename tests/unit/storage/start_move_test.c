@@ -243,7 +243,9 @@ static void roll_and_move_leave_the_new_segment_only(void **state)
     assert_int_equal(plog_roll(rig.log, rig.now), 0);
     assert_int_equal(plog_roll(rig.log, rig.now), 0); /* an empty one stays */
     assert_int_equal(rig.log->segments_n, 2);
+    assert_false(store_is_quiet(rig.store)); /* the new segment's file is being made */
     rig_settle(&rig);
+    assert_int_equal(rig.log->segments[1]->state, SEGMENT_LIVE);
     assert_int_equal(move_to(&w, START_AT_HIGH), E_AGAIN);
     rig_settle(&rig);
     for (int i = 0; i < 5; i++)
