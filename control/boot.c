@@ -8,6 +8,7 @@
  * epoch; the records of this start (bootstrap.c), flushed; then the log is opened as a plog of
  * control's own store for everything later.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "check.h"
@@ -51,6 +52,11 @@ static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t w
     if (e < 0)
         return e;
     c->cut_bytes = log.cut_bytes;
+    c->snapshot.offset = log.snapshot_offset;
+    c->snapshot.bytes_since = log.replayed_bytes;
+    if (log.snapshot_offset >= 0)
+        snprintf(c->snapshot.name, sizeof c->snapshot.name, "%020" PRId64 "-%010d.checkpoint",
+                 log.snapshot_offset, log.snapshot_epoch);
     e = quorum_state_read(c->disk, log.directory, &c->quorum_epoch, &is_dynamic);
     if (e == 0) {
         is_dynamic = begins_dynamic(c) ||
@@ -60,6 +66,8 @@ static int metadata_boot(struct control *c, int64_t wall_ms, char *why, size_t w
         e = quorum_state_write(c->disk, log.directory, c->node_id, c->quorum_epoch, is_dynamic);
     }
     c->is_dynamic = e == 0 && is_dynamic;
+    if (c->is_dynamic && c->controller.name[0] == 0)
+        (void)config_controller(c->config.config, &c->controller); /* snapshots name the voter */
     if (e < 0)
         fail(why, why_n, "quorum-state", e);
     else
@@ -244,6 +252,7 @@ void control_fini(struct control *c)
         view_topic_put(c->dropped.v[i]);
     free(c->dropped.v);
     free(c->created.v);
+    free(c->snapshot.bytes);
     records_fini(&c->records);
     state_fini(&c->state);
     free(c->orders);

@@ -82,13 +82,14 @@ static int boot_end(struct boot *b, bool is_control)
     int64_t n = records_end(&c->records, is_control, c->quorum_epoch, c->state.end_offset);
     if (n < 0)
         return (int)n;
+    c->snapshot.bytes_since += (uint64_t)n;
     int e = metadata_log_append(b->log, c->records.buffer, (uint64_t)n);
     return e < 0 ? e : state_apply_batch(&c->state, c->records.buffer);
 }
 
 /* A dynamic quorum of this node alone: what `kafka-storage format --standalone` begins a log with.
  */
-static void add_voters(struct control *c)
+void bootstrap_add_voters(struct control *c)
 {
     struct kraft_version_record version = {.kraft_version = 1};
     struct voters_record_voters_endpoints point = {bytes_of_string(c->controller.name),
@@ -119,7 +120,7 @@ static int boot_leader_change(struct boot *b, bool is_dynamic)
     records_add_control(&c->records, CONTROL_LEADER_CHANGE, &proto_leader_change_message, 0,
                         &message);
     if (is_dynamic && c->state.end_offset == 0)
-        add_voters(c);
+        bootstrap_add_voters(c);
     return boot_end(b, true);
 }
 
@@ -152,9 +153,8 @@ static int boot_first(struct boot *b)
     return boot_end(b, false);
 }
 
-static int boot_register_controller(struct boot *b)
+static void add_controller(struct control *c)
 {
-    struct control *c = b->control;
     struct register_controller_record_features list[array_n(features)];
     for (uint32_t i = 0; i < array_n(features); i++)
         list[i] = (struct register_controller_record_features){bytes_of_string(features[i].name),
@@ -163,16 +163,21 @@ static int boot_register_controller(struct boot *b)
                                                 .incarnation_id = c->incarnation,
                                                 .features = list,
                                                 .features_n = array_n(features)};
-    if (metadata_version(c) < METADATA_VERSION_LOG_DIRS)
-        return 0; /* logs older than 3.7 have no such record */
-    records_begin(&c->records, b->wall_ms);
     records_add(&c->records, &proto_register_controller_record, 0, &record);
+}
+
+static int boot_register_controller(struct boot *b)
+{
+    if (metadata_version(b->control) < METADATA_VERSION_LOG_DIRS)
+        return 0; /* logs older than 3.7 have no such record */
+    records_begin(&b->control->records, b->wall_ms);
+    add_controller(b->control);
     return boot_end(b, false);
 }
 
-static int boot_register_broker(struct boot *b)
+/* As it registers (fenced), or as it is, in a snapshot. */
+static void add_broker(struct control *c, const struct broker *broker, bool is_snapshot)
 {
-    struct control *c = b->control;
     const char *rack = config_string(c->config.config, "broker.rack");
     struct register_broker_record_features list[array_n(features)];
     struct register_broker_record_end_points points[LISTENERS_MAX];
@@ -186,25 +191,40 @@ static int boot_register_broker(struct boot *b)
             listener->advertised_port, 0};
     }
     struct register_broker_record record = {
-        .broker_id = c->node_id,
-        .incarnation_id = c->incarnation,
-        .broker_epoch = c->state.end_offset,
+        .broker_id = broker->id,
+        .incarnation_id = broker->incarnation,
+        .broker_epoch = broker->epoch,
         .end_points = points,
         .end_points_n = (int32_t)c->config.listeners_n,
         .features = list,
         .features_n = array_n(features),
         .rack = bytes_of_string(rack),
-        .fenced = true,
-        .cordoned_log_dirs_n = -1,
+        .fenced = broker->is_fenced,
+        .in_controlled_shutdown = broker->in_shutdown,
+        .cordoned_log_dirs_n = is_snapshot && broker_version(c) >= 4 ? 0 : -1,
     };
     int16_t version = broker_version(c);
     if (version >= 3) {
         record.log_dirs = &c->config.directory.directory_id;
         record.log_dirs_n = 1;
     }
-    records_begin(&c->records, b->wall_ms);
     records_add(&c->records, &proto_register_broker_record, version, &record);
+}
+
+static int boot_register_broker(struct boot *b)
+{
+    struct control *c = b->control;
+    struct broker broker = {c->node_id, c->state.end_offset, c->incarnation, true, false};
+    records_begin(&c->records, b->wall_ms);
+    add_broker(c, &broker, false);
     return boot_end(b, false);
+}
+
+void bootstrap_copy_node(struct control *c)
+{
+    if (metadata_version(c) >= METADATA_VERSION_LOG_DIRS)
+        add_controller(c);
+    add_broker(c, &c->state.brokers[0], true);
 }
 
 static int boot_broker_change(struct boot *b, int16_t version, int8_t fenced)
@@ -232,7 +252,8 @@ static bool has_replica(const struct control *c, const struct partition *p)
     return false;
 }
 
-void bootstrap_add_partition(struct control *c, const struct uuid *topic_id, int32_t partition)
+static void add_partition(struct control *c, const struct uuid *topic_id, int32_t partition,
+                          const struct partition *p)
 {
     int16_t version = partition_version(c);
     struct partition_record record = {
@@ -243,8 +264,9 @@ void bootstrap_add_partition(struct control *c, const struct uuid *topic_id, int
         .isr = &c->node_id,
         .isr_n = 1,
         .leader = c->node_id,
-        .leader_epoch = c->leader_epoch,
-        .partition_epoch = 0,
+        .leader_epoch = p->leader_epoch,
+        .partition_epoch = p->partition_epoch,
+        .leader_recovery_state = p->recovery,
         .eligible_leader_replicas_n = -1,
         .last_known_elr_n = -1,
     };
@@ -253,6 +275,17 @@ void bootstrap_add_partition(struct control *c, const struct uuid *topic_id, int
         record.directories_n = 1;
     }
     records_add(&c->records, &proto_partition_record, version, &record);
+}
+
+void bootstrap_add_partition(struct control *c, const struct uuid *topic_id, int32_t partition)
+{
+    struct partition p = {.leader_epoch = c->leader_epoch};
+    add_partition(c, topic_id, partition, &p);
+}
+
+void bootstrap_copy_partition(struct control *c, const struct topic *topic, int32_t partition)
+{
+    add_partition(c, &topic->id, partition, &topic->partitions[partition]);
 }
 
 /* We lead again (leads), or nobody does: what an orderly stop leaves. */

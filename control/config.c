@@ -37,7 +37,7 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define ONE_PROCESS       "Broker and controller are one process: they cannot lose contact."
 #define CHECKPOINTS \
     "Nothing waits for checkpoints: recovery reads the logs, and a clean stop writes them."
-#define METADATA_KEPT "The metadata log is kept whole: it is small and the source of all metadata."
+#define METADATA_KEPT "The newest snapshot of the metadata log and what follows it are kept, and nothing older."
 #define METRICS       "Metrics are served over HTTP (admin.listeners), without reporters."
 #define THREADS       "dataplane.workers says how many threads serve clients."
 #define LEVELS        "Record batches stay as their producer compressed them."

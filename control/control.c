@@ -107,6 +107,7 @@ int control_commit(struct control *c)
     if (e < 0)
         c->is_failed = true; /* memory and log may differ now: nothing more is published */
     c->is_dirty = true;
+    c->snapshot.bytes_since += (uint64_t)n;
     return e;
 }
 
@@ -328,6 +329,7 @@ int control_turn(struct control *c, struct now now)
     n += requests_run(c);
     if (c->phase == CONTROL_OPEN && c->is_dirty)
         round_flush(c);
+    n += snapshot_work(c);
     n += coordinator_turn(c->coordinator);
     n += store_flush(c->store, now);
     n += (int)view_retire(c);
@@ -340,7 +342,8 @@ bool control_is_quiet(const struct control *c)
 {
     return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) &&
            list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
-           list_is_empty(&c->answers) && c->orders_n == 0 && store_is_quiet(c->store);
+           list_is_empty(&c->answers) && c->orders_n == 0 &&
+           c->snapshot.phase == SNAPSHOT_NONE && store_is_quiet(c->store);
 }
 
 struct ask *control_ask(struct control *c)

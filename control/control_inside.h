@@ -26,6 +26,7 @@
 #include "prng.h"
 #include "records.h"
 #include "resolve.h"
+#include "snapshot.h"
 
 enum {
     CONTROL_REQUESTS_PER_TURN = 64,
@@ -69,6 +70,7 @@ struct control {
     struct store *store;
     struct plog *log; /* __cluster_metadata-0 */
     uint64_t cut_bytes;
+    struct snapshot snapshot;
 
     struct io *io;
     struct disk *disk;
@@ -180,5 +182,10 @@ nodiscard int bootstrap_stop(struct control *control, struct now now);
 /* A partition record of this node alone, in the version the log is at. */
 void bootstrap_add_partition(struct control *control, const struct uuid *topic_id,
                              int32_t partition);
+/* What a snapshot has: the quorum's records, this node, a partition as it is. */
+void bootstrap_add_voters(struct control *control);
+void bootstrap_copy_node(struct control *control);
+void bootstrap_copy_partition(struct control *control, const struct topic *topic,
+                              int32_t partition);
 
 #endif

@@ -219,6 +219,8 @@ static int snapshots_load(struct metadata_log *log, struct files *files, struct 
     int e = files_list(log, files, INT64_MAX);
     while (e == 0 && files->snapshot >= 0) {
         e = snapshot_load(log, files, state, why, why_n);
+        log->snapshot_offset = e == 0 ? files->snapshot : -1;
+        log->snapshot_epoch = files->snapshot_epoch;
         if (e != E_EOF)
             return e;
         e = files_list(log, files, files->snapshot); /* it has no footer: an older one may */
@@ -306,6 +308,7 @@ static int segment_walk(struct metadata_log *log, struct reader *r, struct state
                 return e == E_EOF ? E_MALFORMED : e;
             }
             log->batches_n++;
+            log->replayed_bytes += batch.bytes;
         }
         reader_skip(r, batch.bytes);
     }
@@ -385,7 +388,7 @@ int metadata_log_open(struct metadata_log *log, struct disk *disk, const char *s
                       struct state *state, char *why, size_t why_n)
 {
     struct files files = {0};
-    *log = (struct metadata_log){.disk = disk, .fd = -1};
+    *log = (struct metadata_log){.disk = disk, .fd = -1, .snapshot_offset = -1};
     why[0] = 0;
     int n = snprintf(log->directory, sizeof log->directory, "%s/" METADATA_DIRECTORY, store);
     int e = n >= (int)sizeof log->directory ? E_INVALID : directory_make(log);

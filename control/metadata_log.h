@@ -21,6 +21,9 @@ struct metadata_log {
     uint64_t pos;                  /* its end */
     uint64_t cut_bytes;            /* a torn tail that was cut off */
     uint64_t batches_n;            /* replayed */
+    uint64_t replayed_bytes;       /* of these batches */
+    int64_t snapshot_offset;       /* that was loaded; -1: none */
+    int32_t snapshot_epoch;
     bool is_new;                   /* nothing was there */
 };
 

@@ -103,6 +103,7 @@ struct state {
     int64_t end_offset;  /* of the log: the next record's */
     int32_t epoch;       /* of the last batch */
     uint64_t skipped_n;  /* records of known types that mean nothing here */
+    uint64_t unkept_n;   /* of them those that say something that is kept nowhere else */
     bool in_transaction; /* between BEGIN_TRANSACTION and its end ... */
     uint8_t *held;       /* ... the records, each behind its length (u32) */
     uint64_t held_n, held_max;

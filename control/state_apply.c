@@ -280,6 +280,7 @@ static int apply_decoded(struct state *state, uint32_t type, int16_t version, st
     union any_record record;
     if (type >= array_n(handlers) || handlers[type] == NULL) {
         state->skipped_n++;
+        state->unkept_n += type != 20 && type != 27 && type != 28; /* no-op, controller, ELR */
         return 0;
     }
     const struct proto_message *message = proto_metadata_record(type);

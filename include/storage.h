@@ -229,6 +229,23 @@ struct plog_offsets {
 void plog_offsets(const struct plog *log, struct plog_offsets *out);
 uint8_t plog_durability(const struct plog *log); /* enum store_durability */
 
+/* ── other files of a log, and rolling ── */
+
+/* A file in the log's directory. Owner: the caller; home until done. `name` and `data` stay. */
+struct side_file {
+    const char *name;
+    struct bytes data;
+    int error; /* out */
+    void (*done)(struct side_file *file, struct now now);
+    struct plog *log; /* inside */
+};
+/* Replaced as a whole (tmp, fsync, rename, fsync of the directory), or unlinked. 0: `done` will be
+ * called. E_NO_MEMORY: no job is free, nothing happens. */
+nodiscard int plog_file_write(struct plog *log, struct side_file *file);
+nodiscard int plog_file_unlink(struct plog *log, struct side_file *file);
+/* What comes from now on goes to a new segment. E_NO_MEMORY, E_STORAGE. */
+nodiscard int plog_roll(struct plog *log, struct now now);
+
 /* ── the log's start ── */
 
 enum { START_AT_HIGH = -1 };

@@ -40,6 +40,8 @@ enum job_kind {
     JOB_UNLINK_SEGMENT,
     /* Closes fd, index_fd and time_fd where >= 0. */
     JOB_CLOSE,
+    /* Unlinks directory/name and syncs the directory. No such file is no error. */
+    JOB_UNLINK_FILE,
     /* The room of the disk that holds `directory`. out: bytes (all of it), index_bytes (usable). */
     JOB_SPACE,
     /* Offsets of logs for the checkpoint files: `data` is an array of struct checkpoint_row; `how`

@@ -20,8 +20,8 @@ static const char add_help[] =
     "\n"
     "  --validate              only ask whether it could be done\n"
     "\n"
-    "Records with a key go to another partition than before when their number changes, and there is\n"
-    "no way back.\n"
+    "Records with a key go to another partition than before when their number changes, and\n"
+    "there is no way back.\n"
     "\n"
     "  millrace partition add orders --to 24\n";
 static const char trim_help[] =
@@ -92,7 +92,9 @@ static int partition_add(struct cli *cli, int argc, char **argv)
 {
     enum { TO = CLI_OPTION_OWN, VALIDATE };
     static const struct option options[] = {
-        {"to", required_argument, NULL, TO}, {"validate", no_argument, NULL, VALIDATE}, CLI_OPTIONS};
+        {"to", required_argument, NULL, TO},
+        {"validate", no_argument, NULL, VALIDATE},
+        CLI_OPTIONS};
     int64_t count = 0;
     bool is_dry = false;
     int option, status = CLI_OK;

@@ -309,6 +309,28 @@ def test_survives_kill(broker):
         lib.equal([r[0] for r in wire.fetch_all(c, 'gone')], [7, 8, 9], 'records after kill -9')
 
 
+def metadata_files(broker, end):
+    directory = os.path.join(broker.data, '__cluster_metadata-0')
+    return sorted(n for n in os.listdir(directory) if n.endswith(end))
+
+
+def test_metadata_snapshots(t):
+    """The metadata log is cut behind a snapshot, and a start from it, also after kill -9, knows everything."""
+    broker = t.broker(workers=2, settings={'metadata.log.max.record.bytes.between.snapshots': '2000'})
+    wire.create_topic(broker.bootstrap, 'first', 40)
+    set_value(broker.bootstrap, TOPIC, 'first', 'retention.ms', '1234567')
+    lib.wait_until(lambda: len(metadata_files(broker, '.checkpoint')) == 1, 10, 'a snapshot')
+    lib.wait_until(lambda: metadata_files(broker, '.log')[0] > '0' * 20 + '.log', 20, 'the first segment is gone')
+    for kill in (True, False):
+        broker.kill() if kill else broker.stop()
+        broker.start()
+        lib.equal(value_of(broker.bootstrap, TOPIC, 'first', 'retention.ms'), ('1234567', 1), 'setting')
+        with wire.Conn(broker.bootstrap) as c:
+            topic = c.call('Metadata', 12, topics=[dict(name='first')])['topics'][0]
+            lib.equal(len(topic['partitions']), 40, 'partitions')
+            lib.equal(wire.produce(c, 'first', wire.batch([(b'k', b'v')]), 7)['error_code'], 0, 'produce')
+
+
 # ── running them ─────────────────────────────────────────────────────────────────────────────────────────────
 def prepare(bootstrap):
     names = ['ok1', 'grows', 'records', 'cpt', 'set', 'gone', 'sized', 'session']
@@ -357,6 +379,7 @@ def test(t):
     test_fetch_session(broker.bootstrap)
     if not lib.PEER:
         test_survives_kill(broker)
+        test_metadata_snapshots(t)
     t.say('%d rows as expected' % len(ROWS))
 
 

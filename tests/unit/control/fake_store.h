@@ -24,6 +24,8 @@ struct plog {
     int32_t epoch;
     int error;
     struct list waits;
+    struct side_file *side_file;
+    bool is_unlink;
 };
 
 struct store {
@@ -38,6 +40,10 @@ struct fake_store_rules {
     int append_error;  /* what the next append returns, once */
     int recovered_error;
     int recover_error; /* what store_log_recover of a topic's log returns */
+    bool holds_file, is_busy;
+    int file_error, move_error;
+    int64_t moved_to;
+    uint64_t rolls_n;
     uint64_t appends_n, recovered_n, ticks_n;
 };
 static struct fake_store_rules fake_store_rules; /* the only way into functions without a context */
@@ -146,9 +152,12 @@ static void fake_store_wake(struct plog *log, struct now now)
     }
 }
 
+static void fake_side_file_end(struct plog *log, struct now now);
+
 int store_flush(struct store *store, struct now now)
 {
     struct plog *log = &store->log;
+    fake_side_file_end(log, now);
     if (fake_store_rules.holds_flush || log->durable == log->end || log->error != 0)
         return 0;
     if (fake_store_rules.fails_flush || disk_sync(log->disk, log->fd) < 0)
@@ -169,6 +178,71 @@ void store_mail(struct store *store, struct mail *mail, struct now now)
 {
     (void)store, (void)mail, (void)now;
     check(!"the fake store sends no mail");
+}
+
+/* ── side files ── */
+
+int plog_roll(struct plog *log, struct now now)
+{
+    (void)log, (void)now;
+    fake_store_rules.rolls_n++;
+    return 0;
+}
+
+static int fake_side_file(struct plog *log, struct side_file *file, bool is_unlink)
+{
+    if (fake_store_rules.is_busy || log->side_file != NULL)
+        return E_NO_MEMORY;
+    file->log = log;
+    log->side_file = file;
+    log->is_unlink = is_unlink;
+    return 0;
+}
+
+int plog_file_write(struct plog *log, struct side_file *file)
+{
+    return fake_side_file(log, file, false);
+}
+
+int plog_file_unlink(struct plog *log, struct side_file *file)
+{
+    return fake_side_file(log, file, true);
+}
+
+/* The helper's turn: by tmp and rename, each step may fail. */
+static int fake_side_file_run(struct plog *log, const struct side_file *file)
+{
+    char path[DISK_PATH_MAX], tmp[DISK_PATH_MAX + 8];
+    snprintf(path, sizeof path, "data/__cluster_metadata-0/%s", file->name);
+    if (log->is_unlink)
+        return disk_unlink(log->disk, path);
+    snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    int fd = disk_open(log->disk, tmp, DISK_WRITE | DISK_CREATE);
+    if (fd < 0)
+        return fd;
+    int e = disk_write(log->disk, fd, file->data.ptr, file->data.n, 0);
+    if (e == 0)
+        e = disk_sync(log->disk, fd);
+    disk_close(log->disk, fd);
+    return e < 0 ? e : disk_rename(log->disk, tmp, path);
+}
+
+static void fake_side_file_end(struct plog *log, struct now now)
+{
+    struct side_file *file = log->side_file;
+    if (file == NULL || fake_store_rules.holds_file)
+        return;
+    log->side_file = NULL;
+    file->error = fake_store_rules.file_error != 0 ? fake_store_rules.file_error
+                                                   : fake_side_file_run(log, file);
+    file->done(file, now);
+}
+
+int plog_start_move(struct plog *log, struct start_move *move, struct now now)
+{
+    (void)log, (void)now;
+    fake_store_rules.moved_to = move->start = move->offset;
+    return fake_store_rules.move_error;
 }
 
 bool store_is_quiet(const struct store *store)

@@ -190,6 +190,74 @@ static void damaged_file_is_refused(void **state)
     }
 }
 
+/* ── side files and rolling (side_file.c) ── */
+
+struct file_waiter {
+    struct side_file file;
+    int done_n;
+};
+
+static void file_done(struct side_file *file, struct now now)
+{
+    (void)now;
+    container_of(file, struct file_waiter, file)->done_n++;
+}
+
+static bool has_file(const char *name)
+{
+    char path[DISK_PATH_MAX];
+    struct stat s;
+    snprintf(path, sizeof path, "%s/topic-0/%s", rig.directory, name);
+    return stat(path, &s) == 0;
+}
+
+static void side_file_is_written_and_unlinked(void **state)
+{
+    (void)state;
+    struct file_waiter w = {
+        .file = {.name = "x.checkpoint", .data = bytes_of("abc", 3), .done = file_done}};
+    assert_int_equal(plog_file_write(rig.log, &w.file), 0);
+    rig_settle(&rig);
+    assert_int_equal(w.done_n, 1);
+    assert_int_equal(w.file.error, 0);
+    assert_true(has_file("x.checkpoint"));
+    for (int i = 0; i < 2; i++) { /* the second finds none, which is no error */
+        assert_int_equal(plog_file_unlink(rig.log, &w.file), 0);
+        rig_settle(&rig);
+        assert_int_equal(w.file.error, 0);
+        assert_false(has_file("x.checkpoint"));
+    }
+    rig.disk.fail_at = rig.disk.n + 1;
+    assert_int_equal(plog_file_write(rig.log, &w.file), 0);
+    rig_settle(&rig);
+    assert_int_equal(w.file.error, E_IO);
+    assert_false(has_file("x.checkpoint"));
+    assert_int_equal(rig_append(&rig, 1, 10, 'a'), 30); /* the log goes on */
+    rig_settle(&rig);
+}
+
+static void roll_and_move_leave_the_new_segment_only(void **state)
+{
+    (void)state;
+    struct waiter w;
+    assert_int_equal(plog_roll(rig.log, rig.now), 0);
+    assert_int_equal(plog_roll(rig.log, rig.now), 0); /* an empty one stays */
+    assert_int_equal(rig.log->segments_n, 2);
+    assert_false(store_is_quiet(rig.store)); /* the new segment's file is being made */
+    rig_settle(&rig);
+    assert_int_equal(rig.log->segments[1]->state, SEGMENT_LIVE);
+    assert_int_equal(move_to(&w, START_AT_HIGH), E_AGAIN);
+    rig_settle(&rig);
+    for (int i = 0; i < 5; i++)
+        rig_wait_ms(&rig, 10);
+    assert_int_equal(rig.log->segments_n, 1);
+    assert_int_equal(rig.log->segments[0]->base_offset, 30);
+    assert_int_equal(crash_and_recover(), 0);
+    assert_int_equal(rig_offsets(rig.log).start, 30);
+    assert_int_equal(rig_offsets(rig.log).end, 30);
+    assert_int_equal(rig_append(&rig, 1, 10, 'a'), 30);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +272,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(dropped_log_ends_moves, setup, teardown),
         cmocka_unit_test_setup_teardown(segments_below_the_start_go, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_file_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(side_file_is_written_and_unlinked, setup, teardown),
+        cmocka_unit_test_setup_teardown(roll_and_move_leave_the_new_segment_only, setup, teardown),
     };
     return TESTS_RUN(tests);
 }

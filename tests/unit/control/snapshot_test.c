@@ -1,0 +1,213 @@
+/* snapshot_test.c - snapshots of the metadata log: when, what is in them, and that a start from one
+ * and what follows it gives the same state. */
+#include "rig.h"
+
+static struct rig rig;
+static struct control_op op;
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init(&rig, 2);
+    rig_override(&rig, "metadata.log.max.record.bytes.between.snapshots=3000");
+    assert_int_equal(rig_start(&rig), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_fini(&rig);
+    return 0;
+}
+
+static void set(int8_t type, const char *name, const char *key, const char *value)
+{
+    struct incremental_alter_configs_request_resources_configs item = {
+        bytes_of_string(key), 0, bytes_of_string(value)};
+    struct incremental_alter_configs_request_resources resource = {type, bytes_of_string(name),
+                                                                   &item, 1};
+    struct incremental_alter_configs_request request = {&resource, 1, false};
+    struct incremental_alter_configs_response *r = rig_ask(&rig, &op, 44, 1, &request);
+    assert_int_equal(r->responses[0].error_code, 0);
+    arena_fini(&op.arena);
+}
+
+static void turns_until_written(uint64_t n)
+{
+    for (int i = 0; i < 200 && (rig.control->snapshot.written_n < n ||
+                                rig.control->snapshot.phase != SNAPSHOT_NONE);
+         i++)
+        rig_turn(&rig);
+    assert_int_equal(rig.control->snapshot.written_n, n);
+}
+
+/* Everything a state can hold. */
+static void fill(void)
+{
+    assert_int_equal(rig_create(&rig, "a.b", 3), 0);
+    assert_int_equal(rig_create(&rig, "many", 2500), 0);
+    set(2, "a.b", "retention.ms", "77");
+    set(4, "", "log.retention.ms", "88");
+    set(4, "1", "log.roll.ms", "99");
+    set(32, "g", "consumer.session.timeout.ms", "46000");
+    set(16, "s", "metrics", "x");
+    struct init_producer_id_request request = {.producer_id = -1, .producer_epoch = -1};
+    (void)rig_ask(&rig, &op, 22, 4, &request);
+    arena_fini(&op.arena);
+}
+
+static uint32_t snapshots_n(void)
+{
+    uint32_t n = 0;
+    for (int i = 0; i < MEM_FILES_MAX; i++) {
+        const char *path = rig.disk.files[i].path;
+        n += path[0] != 0 && strlen(path) > 11 &&
+             strcmp(path + strlen(path) - 11, ".checkpoint") == 0;
+    }
+    return n;
+}
+
+static void snapshot_alone_gives_the_same_state(void **state)
+{
+    (void)state;
+    fill();
+    turns_until_written(1);
+    rig.now.ns += 61 * NS_PER_S;
+    assert_int_equal(rig_create(&rig, "last", 60), 0);
+    turns_until_written(2);
+    assert_int_equal(fake_store_rules.moved_to, rig.control->snapshot.offset);
+    char *live = state_text(&rig.control->state), *replayed = rig_replayed_text(&rig);
+    assert_string_equal(live, replayed);
+    free(replayed);
+    /* without the log there is only the snapshot */
+    char path[128];
+    snprintf(path, sizeof path, "data/__cluster_metadata-0/%020d.log", 0);
+    assert_int_equal(disk_unlink(&rig.disk.disk, path), 0);
+    replayed = rig_replayed_text(&rig);
+    assert_string_equal(live, replayed);
+    free(live);
+    free(replayed);
+}
+
+static void start_goes_on_from_a_snapshot(void **state)
+{
+    (void)state;
+    fill();
+    turns_until_written(1);
+    assert_int_equal(rig_create(&rig, "later", 2), 0);
+    char *live = state_text(&rig.control->state), *replayed = rig_replayed_text(&rig);
+    assert_string_equal(live, replayed);
+    free(live);
+    free(replayed);
+    rig_stop(&rig);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_non_null(view_topic_by_name(rig_view(&rig), bytes_of_string("later")));
+    const struct view_topic *topic = view_topic_by_name(rig_view(&rig), bytes_of_string("a.b"));
+    assert_int_equal(topic->config.retention_ms, 77);
+    assert_int_equal(view_topic_by_name(rig_view(&rig), bytes_of_string("many"))->partitions_n,
+                     2500);
+}
+
+static void only_the_newest_is_kept(void **state)
+{
+    (void)state;
+    fill();
+    turns_until_written(1);
+    for (uint64_t i = 2; i <= 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%d", (int)i);
+        assert_int_equal(rig_create(&rig, name, 60), 0);
+        rig.now.ns += 61 * NS_PER_S;
+        turns_until_written(i);
+        assert_int_equal(snapshots_n(), 1);
+    }
+}
+
+static void little_news_wait_for_the_interval(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        rig_turn(&rig);
+    assert_int_equal(rig.control->snapshot.written_n, 0);
+    rig.now.ns += 3601 * NS_PER_S;
+    turns_until_written(1);
+    rig.now.ns += 3601 * NS_PER_S; /* nothing came since */
+    for (int i = 0; i < 50; i++)
+        rig_turn(&rig);
+    assert_int_equal(rig.control->snapshot.written_n, 1);
+}
+
+static void failed_write_leaves_everything_and_is_tried_again(void **state)
+{
+    (void)state;
+    fake_store_rules.file_error = E_IO;
+    fill();
+    for (int i = 0; i < 50; i++)
+        rig_turn(&rig);
+    assert_int_equal(rig.control->snapshot.written_n, 0);
+    assert_int_equal(rig.control->snapshot.phase, SNAPSHOT_NONE);
+    assert_int_equal(snapshots_n(), 0);
+    assert_int_equal(control_error(rig.control), 0);
+    char *live = state_text(&rig.control->state), *replayed = rig_replayed_text(&rig);
+    assert_string_equal(live, replayed);
+    free(live);
+    free(replayed);
+    fake_store_rules.file_error = 0;
+    rig.now.ns += 61 * NS_PER_S;
+    assert_int_equal(rig_create(&rig, "more", 60), 0);
+    turns_until_written(1);
+}
+
+static void requests_go_on_while_one_is_written(void **state)
+{
+    (void)state;
+    fake_store_rules.holds_file = true;
+    fill();
+    assert_int_equal(rig.control->snapshot.phase, SNAPSHOT_WRITING);
+    assert_false(control_is_quiet(rig.control));
+    assert_int_equal(rig_create(&rig, "meanwhile", 1), 0);
+    fake_store_rules.holds_file = false;
+    turns_until_written(1);
+    char *live = state_text(&rig.control->state), *replayed = rig_replayed_text(&rig);
+    assert_string_equal(live, replayed);
+    free(live);
+    free(replayed);
+}
+
+static void log_with_what_is_not_kept_gets_none(void **state)
+{
+    (void)state;
+    rig.control->state.unkept_n = 1; /* an ACL, say */
+    fill();
+    rig.now.ns += 3601 * NS_PER_S;
+    for (int i = 0; i < 50; i++)
+        rig_turn(&rig);
+    assert_int_equal(rig.control->snapshot.written_n, 0);
+    assert_true(rig.control->snapshot.refused_n > 0);
+}
+
+static void stop_within_a_snapshot_frees_it(void **state)
+{
+    (void)state;
+    fake_store_rules.holds_file = true;
+    fill();
+    assert_int_equal(rig.control->snapshot.phase, SNAPSHOT_WRITING);
+}
+
+#define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(snapshot_alone_gives_the_same_state),
+        RIG_TEST(start_goes_on_from_a_snapshot),
+        RIG_TEST(only_the_newest_is_kept),
+        RIG_TEST(little_news_wait_for_the_interval),
+        RIG_TEST(failed_write_leaves_everything_and_is_tried_again),
+        RIG_TEST(requests_go_on_while_one_is_written),
+        RIG_TEST(log_with_what_is_not_kept_gets_none),
+        RIG_TEST(stop_within_a_snapshot_frees_it),
+    };
+    return TESTS_RUN(tests);
+}
