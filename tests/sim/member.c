@@ -317,6 +317,8 @@ static bool answer_offsets(struct sim *s, struct sim_member *m, const struct off
             return sim_fail(s, "group: %s-%d: committed %" PRId64 " was acknowledged, OffsetFetch says %" PRId64,
                             s->topics[p->topic].name, p->partition, m->asked[p->topic][p->partition],
                             committed);
+        /* A commit whose answer was lost in a crash is known from here on. */
+        s->group_committed[p->topic][p->partition] = committed;
         p->position = p->committed = committed;
         p->high = -1;
     }
