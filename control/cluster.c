@@ -51,8 +51,8 @@ static bool quorum_topics(const struct control *c, const struct describe_quorum_
         struct describe_quorum_response_topics *to = &p->topics[i];
         to->topic_name = answer_bytes(&op->arena, from->topic_name);
         to->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
-        to->partitions = PROTO_NEW(&op->arena, describe_quorum_response_topics_partitions,
-                                   to->partitions_n);
+        to->partitions =
+            PROTO_NEW(&op->arena, describe_quorum_response_topics_partitions, to->partitions_n);
         if (to->partitions == NULL)
             return false;
         for (int32_t k = 0; k < to->partitions_n; k++) {
@@ -98,9 +98,9 @@ enum verdict describe_quorum_run(struct control *c, struct control_op *op)
     struct describe_quorum_response *p = PROTO_NEW(&op->arena, describe_quorum_response, 1);
     if (p == NULL)
         return VERDICT_CLOSE;
-    bool is_ours = q->topics_n == 1 && bytes_equal_string(q->topics[0].topic_name, METADATA_TOPIC) &&
-                   q->topics[0].partitions_n == 1 &&
-                   q->topics[0].partitions[0].partition_index == 0;
+    bool is_ours =
+        q->topics_n == 1 && bytes_equal_string(q->topics[0].topic_name, METADATA_TOPIC) &&
+        q->topics[0].partitions_n == 1 && q->topics[0].partitions[0].partition_index == 0;
     p->error_message = bytes_of_string("");
     p->topics_n = q->topics_n > 0 ? q->topics_n : 0;
     p->topics = PROTO_NEW(&op->arena, describe_quorum_response_topics, p->topics_n);
@@ -135,8 +135,7 @@ static bool feature_check_range(const struct control *c, const struct feature *f
     if (update->max_version_level < 0)
         return feature_fault(fault, update, "A feature version cannot be less than 0.");
     if (feature == NULL) {
-        snprintf(why, sizeof why, "Local controller %d does not support this feature.",
-                 c->node_id);
+        snprintf(why, sizeof why, "Local controller %d does not support this feature.", c->node_id);
         return feature_fault(fault, update, why);
     }
     if (update->max_version_level >= feature->min && update->max_version_level <= feature->max)
@@ -243,8 +242,7 @@ static bool quota_check(const struct describe_client_quotas_request *q, int32_t 
     static const char *const types[] = {"user", "client-id", "ip"};
     const COMPONENT *component = &q->components[at];
     int name_n = (int)min_u64(component->entity_type.n, 200);
-    const char *name =
-        component->entity_type.n > 0 ? (const char *)component->entity_type.ptr : "";
+    const char *name = component->entity_type.n > 0 ? (const char *)component->entity_type.ptr : "";
     bool is_known = false;
     if (component->match_type < QUOTA_MATCH_EXACT || component->match_type > QUOTA_MATCH_ANY)
         return fault_set(fault, KAFKA_INVALID_REQUEST, "Unknown match type %d",
@@ -262,8 +260,8 @@ static bool quota_check(const struct describe_client_quotas_request *q, int32_t 
     for (int32_t i = 0; i < at; i++)
         if (bytes_equal(q->components[i].entity_type, component->entity_type))
             return fault_set(fault, KAFKA_INVALID_REQUEST,
-                             "Entity type %.*s cannot appear more than once in the filter.",
-                             name_n, name);
+                             "Entity type %.*s cannot appear more than once in the filter.", name_n,
+                             name);
     return true;
 }
 

@@ -20,11 +20,12 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_SASL "Authentication is not served yet, and a listener that needs it is refused."
 #define NO_TOKENS \
     "Delegation tokens are not served, and the key that would switch them on is refused."
-#define NO_TIERING        "Tiered storage is not served, and switching it on is refused."
-#define NO_GROUPS         "Bounds and values of single groups are not served yet: the broker's count."
-#define ONE_COORDINATOR   "Groups are coordinated by the control thread, and their batches leave at once."
+#define NO_TIERING "Tiered storage is not served, and switching it on is refused."
+#define NO_GROUPS  "Bounds and values of single groups are not served yet: the broker's count."
+#define ONE_COORDINATOR \
+    "Groups are coordinated by the control thread, and their batches leave at once."
 #define NO_MIGRATION      "A group changes its protocol only while it is empty."
-#define BOTH_ASSIGNORS    "Both of Apache Kafka's assignors are always there; uniform is the default."
+#define BOTH_ASSIGNORS    "Both assignors of Kafka are always there; uniform is the default."
 #define REGEX_REFRESH     "Expressions are matched again whenever a topic comes or goes."
 #define NO_SHARE_GROUPS   "Share groups are not served yet."
 #define NO_STREAMS_GROUPS "Streams groups are not served yet."
@@ -37,11 +38,12 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define ONE_PROCESS       "Broker and controller are one process: they cannot lose contact."
 #define CHECKPOINTS \
     "Nothing waits for checkpoints: recovery reads the logs, and a clean stop writes them."
-#define METADATA_KEPT "The newest snapshot of the metadata log and what follows it are kept, and nothing older."
-#define METRICS       "Metrics are served over HTTP (admin.listeners), without reporters."
-#define THREADS       "dataplane.workers says how many threads serve clients."
-#define LEVELS        "Record batches stay as their producer compressed them."
-#define NO_RECOMPRESSION \
+#define METADATA_KEPT \
+    "The newest snapshot of the metadata log and what follows it are kept, and nothing older."
+#define METRICS "Metrics are served over HTTP (admin.listeners), without reporters."
+#define THREADS "dataplane.workers says how many threads serve clients."
+#define LEVELS  "Record batches stay as their producer compressed them."
+#define NO_RECOMPRESSION                                                                         \
     "Record batches stay as their producer compressed them, and are not compressed anew: leave " \
     "it at producer, and choose the codec in the producer (its compression.type)."
 

@@ -151,8 +151,7 @@ static void add_records(struct control *c, const struct alteration *a)
             add_config(c, a, bytes_of_string(a->before->v[i].key), NULL);
     if (!has_elr || !is_changed(a, "min.insync.replicas"))
         return;
-    struct clear_elr_record clear = {a->type == RESOURCE_TOPIC ? a->name
-                                                               : (struct bytes){NULL, 0}};
+    struct clear_elr_record clear = {a->type == RESOURCE_TOPIC ? a->name : (struct bytes){NULL, 0}};
     if (a->type == RESOURCE_TOPIC || (a->type == RESOURCE_BROKER && a->name.n == 0))
         records_add(&c->records, &proto_clear_elr_record, 0, &clear);
 }
@@ -341,8 +340,8 @@ enum verdict list_config_resources_run(struct control *c, struct control_op *op)
     if (p == NULL)
         return VERDICT_CLOSE;
     for (uint32_t t = 0; t < array_n(types); t++)
-        wanted[t] = op->api_version == 0 ? types[t] == RESOURCE_CLIENT_METRICS
-                                         : q->resource_types_n <= 0;
+        wanted[t] =
+            op->api_version == 0 ? types[t] == RESOURCE_CLIENT_METRICS : q->resource_types_n <= 0;
     for (int32_t i = 0; op->api_version > 0 && i < q->resource_types_n; i++) {
         uint32_t t = 0;
         while (t < array_n(types) && types[t] != q->resource_types[i])
@@ -352,9 +351,8 @@ enum verdict list_config_resources_run(struct control *c, struct control_op *op)
         else
             wanted[t] = true;
     }
-    p->config_resources =
-        PROTO_NEW(&op->arena, list_config_resources_response_config_resources,
-                  c->state.live_n + c->state.topics_n + c->state.resources_n + 2);
+    p->config_resources = PROTO_NEW(&op->arena, list_config_resources_response_config_resources,
+                                    c->state.live_n + c->state.topics_n + c->state.resources_n + 2);
     op->response = p;
     if (p->config_resources == NULL)
         return VERDICT_CLOSE;

@@ -64,8 +64,8 @@ static bool check_nulls(struct alteration *a)
             names_add(names, a->items[i].key);
             has_null = true;
         }
-    return !has_null || fault_set(&a->fault, KAFKA_INVALID_REQUEST,
-                                  "Null value not supported for : %s", names);
+    return !has_null ||
+           fault_set(&a->fault, KAFKA_INVALID_REQUEST, "Null value not supported for : %s", names);
 }
 
 static bool check_node(const struct control *c, struct alteration *a)
@@ -81,10 +81,9 @@ static bool check_node(const struct control *c, struct alteration *a)
         return fault_set(&a->fault, KAFKA_INVALID_REQUEST,
                          "Node id must be an integer, but it is: %.*s", shown,
                          n > 0 ? (const char *)a->name.ptr : "");
-    return id == c->node_id ||
-           fault_set(&a->fault, KAFKA_INVALID_REQUEST,
-                     "Unexpected broker id, expected %d, but received %.*s", c->node_id, shown,
-                     (const char *)a->name.ptr);
+    return id == c->node_id || fault_set(&a->fault, KAFKA_INVALID_REQUEST,
+                                         "Unexpected broker id, expected %d, but received %.*s",
+                                         c->node_id, shown, (const char *)a->name.ptr);
 }
 
 /* There are no loggers: whatever is named does not exist. */
@@ -306,8 +305,7 @@ static bool check_topic(const struct control *c, struct alteration *a)
         return false;
     return state_topic_by_name(&c->state, a->name) != NULL ||
            fault_set(&a->fault, KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
-                     "The topic '%.*s' does not exist.", (int)a->name.n,
-                     (const char *)a->name.ptr);
+                     "The topic '%.*s' does not exist.", (int)a->name.n, (const char *)a->name.ptr);
 }
 
 /* ── brokers ── */
@@ -427,8 +425,7 @@ static bool check_longer(const struct control *c, struct alteration *a, const ch
 static bool check_group(const struct control *c, struct alteration *a)
 {
     static const char *const bounds[][3] = {
-#define BOUNDS(kind, name) \
-    {kind "." name, "group." kind ".min." name, "group." kind ".max." name}
+#define BOUNDS(kind, name) {kind "." name, "group." kind ".min." name, "group." kind ".max." name}
         BOUNDS("consumer", "heartbeat.interval.ms"),
         BOUNDS("consumer", "session.timeout.ms"),
         BOUNDS("share", "heartbeat.interval.ms"),

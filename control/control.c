@@ -28,12 +28,17 @@ struct control_row {
 
 static const struct control_row rows[] = {
     {3, true, auto_create_run}, /* Metadata: make the topics it names */
-    {8, false, group_request_run},     {9, false, group_request_run},
+    {8, false, group_request_run},
+    {9, false, group_request_run},
     {10, true, find_coordinator_run}, /* makes __consumer_offsets */
-    {11, false, group_request_run},    {12, false, group_request_run},
-    {13, false, group_request_run},    {14, false, group_request_run},
-    {15, false, group_request_run},    {16, false, group_request_run},
-    {19, true, create_topics_run},     {20, true, delete_topics_run},
+    {11, false, group_request_run},
+    {12, false, group_request_run},
+    {13, false, group_request_run},
+    {14, false, group_request_run},
+    {15, false, group_request_run},
+    {16, false, group_request_run},
+    {19, true, create_topics_run},
+    {20, true, delete_topics_run},
     {22, false, init_producer_id_run}, /* asks for a new block by itself, through control_may_change
                                         */
     {32, false, describe_configs_run},
@@ -280,8 +285,7 @@ static void request_take(struct control *c, struct control_op *op)
         op_close(
             c,
             op); /* a worker asks only for what the table has; a newer one would be told so here */
-    else if (op->api_key == API_HEARTBEAT ||
-             op->api_key == API_CONSUMER_GROUP_HEARTBEAT)
+    else if (op->api_key == API_HEARTBEAT || op->api_key == API_CONSUMER_GROUP_HEARTBEAT)
         list_append(&c->heartbeats, &op->mail.link);
     else
         list_append(&c->waiting, &op->mail.link);
@@ -342,8 +346,8 @@ bool control_is_quiet(const struct control *c)
 {
     return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) &&
            list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
-           list_is_empty(&c->answers) && c->orders_n == 0 &&
-           c->snapshot.phase == SNAPSHOT_NONE && store_is_quiet(c->store);
+           list_is_empty(&c->answers) && c->orders_n == 0 && c->snapshot.phase == SNAPSHOT_NONE &&
+           store_is_quiet(c->store);
 }
 
 struct ask *control_ask(struct control *c)

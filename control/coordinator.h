@@ -83,8 +83,8 @@ struct coordinator_partition {
 struct coordinator {
     struct control *control;
     struct groups groups;
-    struct nexts nexts;            /* KIP-848 groups (group_next_host.c) */
-    bool serves_next;              /* group.coordinator.rebalance.protocols has "consumer" */
+    struct nexts nexts; /* KIP-848 groups (group_next_host.c) */
+    bool serves_next;   /* group.coordinator.rebalance.protocols has "consumer" */
     uint64_t next_number, next_lost_n;
     struct uuid topic_id;
     int32_t partitions_n;

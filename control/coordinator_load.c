@@ -228,7 +228,8 @@ static void loaded(struct coordinator *co, struct coordinator_partition *p)
         struct group *group = list_entry(l, struct group, partition_link);
         if (e == 0 && group->next != NULL)
             e = next_host_loaded(co, group);
-        if (group->next == NULL && !group->has_record && (group->offsets == NULL || offsets_n(group->offsets) == 0))
+        if (group->next == NULL && !group->has_record &&
+            (group->offsets == NULL || offsets_n(group->offsets) == 0))
             group_free(group, KAFKA_NOT_COORDINATOR);
         else
             group_restored(group, co->control->now);

@@ -17,7 +17,12 @@
 #include "group_next_records.h"
 #include "messages.h"
 
-enum { VERSION_TOPIC_IDS = 10, VERSION_GROUPS = 8, VERSION_TOP_ERROR = 2, VERSION_MEMBER_EPOCH = 9 };
+enum {
+    VERSION_TOPIC_IDS = 10,
+    VERSION_GROUPS = 8,
+    VERSION_TOP_ERROR = 2,
+    VERSION_MEMBER_EPOCH = 9
+};
 
 /* ── parts ── */
 
@@ -114,8 +119,7 @@ static struct offset_commit_response *commit_plan(const struct coordinator *co,
 
 /* May this request commit to its group? An unknown group is made for whoever manages its partitions
  * itself. */
-static int16_t commit_check(struct coordinator *co, const struct control_op *op,
-                            int32_t *partition)
+static int16_t commit_check(struct coordinator *co, const struct control_op *op, int32_t *partition)
 {
     const struct offset_commit_request *q = op->request;
     struct groups *groups = &co->groups;

@@ -30,8 +30,8 @@ void group_records_metadata(struct group_records *records, const struct group *g
 void group_records_metadata_gone(struct group_records *records, struct bytes group);
 /* Inside: u32 length, int16 `type`, the struct; a null value; only the latter counts a record. */
 struct proto_message;
-void group_records_put(struct group_records *records, int16_t type, const struct proto_message *message,
-                       int16_t version, const void *value);
+void group_records_put(struct group_records *records, int16_t type,
+                       const struct proto_message *message, int16_t version, const void *value);
 void group_records_put_null(struct group_records *records);
 /* The next record from place `*at`; false at the end. */
 bool group_records_next(const struct group_records *records, uint32_t *at, struct bytes *key,

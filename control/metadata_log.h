@@ -24,7 +24,7 @@ struct metadata_log {
     uint64_t replayed_bytes;       /* of these batches */
     int64_t snapshot_offset;       /* that was loaded; -1: none */
     int32_t snapshot_epoch;
-    bool is_new;                   /* nothing was there */
+    bool is_new; /* nothing was there */
 };
 
 /* The topic id of __cluster_metadata (Uuid.METADATA_TOPIC_ID). */

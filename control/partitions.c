@@ -3,10 +3,10 @@
  *
  * Owner: control.
  *
- * Checks and sentences of Kafka's ControllerApis and ReplicationControlManager. One PARTITION record
- * each, all of a request in one batch; a topic that fails, also because the batch would become too
- * long, leaves none. The topic joins the round's list: its new logs are opened before the view says
- * that they are there.
+ * Checks and sentences of Kafka's ControllerApis and ReplicationControlManager. One PARTITION
+ * record each, all of a request in one batch; a topic that fails, also because the batch would
+ * become too long, leaves none. The topic joins the round's list: its new logs are opened before
+ * the view says that they are there.
  */
 #include <stdlib.h>
 
@@ -119,8 +119,8 @@ static void answer_one(const struct growth *g, struct create_partitions_response
 {
     to->name = answer_bytes(arena, g->asked->name);
     to->error_code = g->fault.code;
-    to->error_message = g->fault.text[0] == 0 ? (struct bytes){NULL, 0}
-                                              : answer_text(arena, g->fault.text);
+    to->error_message =
+        g->fault.text[0] == 0 ? (struct bytes){NULL, 0} : answer_text(arena, g->fault.text);
 }
 
 static enum verdict growths_commit(struct control *c, struct growth *v, uint32_t n)

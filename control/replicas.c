@@ -5,8 +5,8 @@
  * Owner: control.
  *
  * Every partition's replicas are this node alone, so its preferred leader leads, nothing is ever
- * being reassigned, and there is no second directory to move to. Only a log that could not be opened
- * has no leader, and no election gives it one. Codes and sentences are Kafka's.
+ * being reassigned, and there is no second directory to move to. Only a log that could not be
+ * opened has no leader, and no election gives it one. Codes and sentences are Kafka's.
  */
 #include "answers.h"
 #include "check.h"
@@ -65,8 +65,8 @@ static bool elect_asked(struct control *c, const struct elect_leaders_request *q
         RESULT *to = &p->replica_election_results[p->replica_election_results_n++];
         int32_t n = from->partitions_n > 0 ? from->partitions_n : 0;
         to->topic = answer_bytes(arena, from->topic);
-        to->partition_result = PROTO_NEW(
-            arena, elect_leaders_response_replica_election_results_partition_result, n);
+        to->partition_result =
+            PROTO_NEW(arena, elect_leaders_response_replica_election_results_partition_result, n);
         to->partition_result_n = n;
         for (int32_t k = 0; to->partition_result != NULL && k < n; k++) {
             struct fault fault = {0};
@@ -147,8 +147,7 @@ enum verdict alter_reassignments_run(struct control *c, struct control_op *op)
         PROTO_NEW(&op->arena, alter_partition_reassignments_response, 1);
     int32_t n = q->topics_n > 0 ? q->topics_n : 0;
     if (p != NULL)
-        p->responses =
-            PROTO_NEW(&op->arena, alter_partition_reassignments_response_responses, n);
+        p->responses = PROTO_NEW(&op->arena, alter_partition_reassignments_response_responses, n);
     if (p == NULL || p->responses == NULL)
         return VERDICT_CLOSE;
     p->responses_n = n;
@@ -232,8 +231,8 @@ enum verdict alter_replica_log_dirs_run(struct control *c, struct control_op *op
     p->results_n = 0;
     for (int32_t i = 0; i < q->dirs_n; i++)
         for (int32_t k = 0; k < q->dirs[i].topics_n; k++)
-            if (!move_topic(c, q->dirs[i].path, &q->dirs[i].topics[k],
-                            &p->results[p->results_n++], &op->arena))
+            if (!move_topic(c, q->dirs[i].path, &q->dirs[i].topics[k], &p->results[p->results_n++],
+                            &op->arena))
                 return VERDICT_CLOSE;
     op->response = p;
     return VERDICT_NOW;

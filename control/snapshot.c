@@ -244,9 +244,8 @@ static void snapshot_begin(struct control *c)
     s->offset_new = c->state.end_offset;
     snprintf(s->name_new, sizeof s->name_new, "%020" PRId64 "-%010d.checkpoint", s->offset_new,
              c->state.epoch);
-    s->file = (struct side_file){.name = s->name_new,
-                                 .data = bytes_of(s->bytes, s->bytes_n),
-                                 .done = snapshot_written};
+    s->file = (struct side_file){
+        .name = s->name_new, .data = bytes_of(s->bytes, s->bytes_n), .done = snapshot_written};
     s->phase = SNAPSHOT_WRITING;
     if (e == 0)
         e = plog_file_write(c->log, &s->file);

@@ -20,10 +20,10 @@ struct snapshot {
     uint64_t interval_ns; /* when the interval began; 0: not yet */
     uint64_t due_ns;      /* not again before */
     uint64_t refused_n, written_n;
-    int64_t offset;       /* of the newest that is whole; -1: none */
-    int64_t offset_new;   /* of the one under way */
+    int64_t offset;     /* of the newest that is whole; -1: none */
+    int64_t offset_new; /* of the one under way */
     char name[64], name_new[64];
-    uint8_t *bytes;       /* of the one under way. Heap */
+    uint8_t *bytes; /* of the one under way. Heap */
     uint64_t bytes_n, bytes_max;
     struct side_file file;
     struct start_move move;

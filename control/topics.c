@@ -83,8 +83,8 @@ static bool check_assignments(const struct control *c, struct creation *t, struc
                              number);
         else
             seen[number / 8] |= (uint8_t)(1 << number % 8);
-        if (!replicas_check(c, a->broker_ids, a->broker_ids_n,
-                            asked->assignments[0].broker_ids_n, &t->fault))
+        if (!replicas_check(c, a->broker_ids, a->broker_ids_n, asked->assignments[0].broker_ids_n,
+                            &t->fault))
             return false;
     }
     t->partitions_n = asked->assignments_n;

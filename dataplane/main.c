@@ -331,7 +331,8 @@ static int run(const struct options *o, const struct config *config)
     print_directory(b);
     print_durability(config);
     rc = serve(b, o, cpus, cpus_n, &set);
-    if (rc == 0) /* else requests or sockets are still open, and the end of the process frees them */
+    if (rc ==
+        0) /* else requests or sockets are still open, and the end of the process frees them */
         broker_fini(b);
     free(b);
     return rc;

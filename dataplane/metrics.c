@@ -455,8 +455,8 @@ int metrics_check(const struct config *config, char *why, size_t why_n)
         return metrics_refuse(address, E_DENIED, why, why_n);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(fd, (struct sockaddr *)&at,
-             at.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                      : sizeof(struct sockaddr_in)) != 0)
+             at.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) !=
+        0)
         rc = metrics_refuse(address, E_IN_USE, why, why_n);
     close(fd);
     return rc;

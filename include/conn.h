@@ -43,8 +43,9 @@ enum {
                                          unless a frame that long is being admitted (conn_want)   */
     CONN_SEND_BYTES_MAX = 512 * 1024, /* of one connection in one turn */
 };
-#define CONN_ENDED_NS_MAX NS_PER_S /* a peer that ended its side waits this long for its answers \
-                                    */
+#define CONN_ENDED_NS_MAX                                                  \
+    NS_PER_S /* a peer that ended its side waits this long for its answers \
+              */
 
 struct conn;
 struct conns;

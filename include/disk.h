@@ -56,9 +56,9 @@ struct disk_functions {
                 void *context);
     int (*lock)(struct disk *d, int fd); /* exclusive, or E_IN_USE */
     int (*space)(struct disk *d, const char *path, struct disk_space *out);
-    /* Makes durable everything that was done before on the file system of `fd`, names too. What failed since
-     * `fd` was opened is reported: open it before the first change it has to cover. NULL, or E_UNSUPPORTED: this
-     * file system does not promise that; each file must be synced. */
+    /* Makes durable everything that was done before on the file system of `fd`, names too. What
+     * failed since `fd` was opened is reported: open it before the first change it has to cover.
+     * NULL, or E_UNSUPPORTED: this file system does not promise that; each file must be synced. */
     int (*sync_all)(struct disk *d, int fd);
 };
 

@@ -37,16 +37,16 @@ struct kafka_config {
     uint8_t worker; /* this worker's number */
     uint8_t workers_n;
     uint8_t control_thread;
-    uint64_t frame_bytes_max;       /* socket.request.max.bytes */
-    uint64_t request_budget_bytes;  /* frames received and placed: queued.max.request.bytes, share */
-    uint64_t answer_budget_bytes;   /* bytes of fetch answers under way */
-    uint32_t requests_max;          /* requests under way */
-    uint32_t requests_per_turn;     /* at most this many begin in one turn */
-    uint32_t control_requests_max;  /* at control at once; a tenth is kept for heartbeats */
-    uint64_t frame_rate_min;        /* bytes/s below which a large frame loses its place */
-    int32_t fetch_bytes_max;        /* fetch.max.bytes */
-    uint32_t sessions_max;          /* fetch sessions, share of this worker; 0: none are made */
-    uint32_t session_parts_max;     /* partitions of all of them: the memory bound */
+    uint64_t frame_bytes_max;      /* socket.request.max.bytes */
+    uint64_t request_budget_bytes; /* frames received and placed: queued.max.request.bytes, share */
+    uint64_t answer_budget_bytes;  /* bytes of fetch answers under way */
+    uint32_t requests_max;         /* requests under way */
+    uint32_t requests_per_turn;    /* at most this many begin in one turn */
+    uint32_t control_requests_max; /* at control at once; a tenth is kept for heartbeats */
+    uint64_t frame_rate_min;       /* bytes/s below which a large frame loses its place */
+    int32_t fetch_bytes_max;       /* fetch.max.bytes */
+    uint32_t sessions_max;         /* fetch sessions, share of this worker; 0: none are made */
+    uint32_t session_parts_max;    /* partitions of all of them: the memory bound */
 };
 
 struct kafka;

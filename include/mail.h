@@ -41,9 +41,9 @@ enum { THREADS_MAX = 128 };
     KIND(QUERY, "worker -> home worker: offsets by time, epoch ends (kafka/offsets)")     \
     KIND(REQUEST, "worker -> control: a decoded request; comes back with its answer")     \
     KIND(LOG, "control -> home worker: open, drop or reconfigure a log")                  \
-    KIND(COMMIT, "control -> home worker: append a batch to an internal log")              \
-    KIND(LOAD, "control -> home worker: copy batches of an internal log")                  \
-    KIND(CANCEL, "worker -> control: nobody waits for that REQUEST any more")              \
+    KIND(COMMIT, "control -> home worker: append a batch to an internal log")             \
+    KIND(LOAD, "control -> home worker: copy batches of an internal log")                 \
+    KIND(CANCEL, "worker -> control: nobody waits for that REQUEST any more")             \
     KIND(FILE, "worker or control -> files: create, sync, rename, unlink")                \
     KIND(BULK, "worker or control -> bulk: long work")                                    \
     KIND(STOP, "main -> thread: finish and stop")

@@ -325,7 +325,7 @@ int32_t plog_epoch(const struct plog *log); /* the log's leader epoch now */
 struct producer_state {
     int64_t producer_id;
     int16_t epoch;
-    int32_t last_sequence;     /* -1: no batch of this epoch  */
+    int32_t last_sequence; /* -1: no batch of this epoch  */
     int64_t last_timestamp;
     int32_t coordinator_epoch; /* -1: no marker seen          */
     int64_t txn_first_offset;  /* -1: no open transaction     */

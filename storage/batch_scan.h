@@ -16,13 +16,13 @@
 struct batch_scan {
     struct disk *disk;
     int fd;
-    uint64_t bytes;       /* of the file that count         */
-    uint64_t pos;         /* of the next batch              */
-    uint8_t *window;      /* [window_pos, window_pos + window_n) */
+    uint64_t bytes;  /* of the file that count         */
+    uint64_t pos;    /* of the next batch              */
+    uint8_t *window; /* [window_pos, window_pos + window_n) */
     uint64_t window_pos;
     uint32_t window_n;
-    uint32_t last_bytes;  /* size of the batch before       */
-    uint8_t *body;        /* heap, grows                    */
+    uint32_t last_bytes; /* size of the batch before       */
+    uint8_t *body;       /* heap, grows                    */
     uint32_t body_max;
 };
 

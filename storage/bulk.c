@@ -39,9 +39,9 @@ struct found {
 /* One search. Owner: the call. */
 struct search {
     struct disk *disk;
-    int64_t wanted;      /* a time, or TIME_MAX_TIMESTAMP          */
-    int64_t offset_min;  /* records below were deleted             */
-    struct found found;  /* offset -1: nothing yet                 */
+    int64_t wanted;     /* a time, or TIME_MAX_TIMESTAMP          */
+    int64_t offset_min; /* records below were deleted             */
+    struct found found; /* offset -1: nothing yet                 */
     bool is_done;
     struct plain plain;
 };

@@ -25,52 +25,35 @@ static int64_t copy(struct bytes from, uint8_t *to, uint32_t max)
 int64_t codec_decompress(uint8_t codec, struct bytes from, uint8_t *to, uint32_t max)
 {
     switch (codec) {
-    case CODEC_NONE:
-        return copy(from, to, max);
-    case CODEC_GZIP:
-        return gzip_decompress(from, to, max);
-    case CODEC_SNAPPY:
-        return snappy_xerial_decompress(from, to, max);
-    case CODEC_LZ4:
-        return lz4_decompress(from, to, max);
-    case CODEC_ZSTD:
-        return zstd_decompress(from, to, max);
-    default:
-        return E_BAD_CODEC;
+    case CODEC_NONE: return copy(from, to, max);
+    case CODEC_GZIP: return gzip_decompress(from, to, max);
+    case CODEC_SNAPPY: return snappy_xerial_decompress(from, to, max);
+    case CODEC_LZ4: return lz4_decompress(from, to, max);
+    case CODEC_ZSTD: return zstd_decompress(from, to, max);
+    default: return E_BAD_CODEC;
     }
 }
 
 int64_t codec_compress(uint8_t codec, int level, struct bytes from, uint8_t *to, uint32_t max)
 {
     switch (codec) {
-    case CODEC_NONE:
-        return copy(from, to, max);
-    case CODEC_GZIP:
-        return gzip_compress(level, from, to, max);
-    case CODEC_SNAPPY:
-        return snappy_xerial_compress(from, to, max);
-    case CODEC_LZ4:
-        return lz4_compress(level, from, to, max);
-    case CODEC_ZSTD:
-        return zstd_compress(level, from, to, max);
-    default:
-        return E_BAD_CODEC;
+    case CODEC_NONE: return copy(from, to, max);
+    case CODEC_GZIP: return gzip_compress(level, from, to, max);
+    case CODEC_SNAPPY: return snappy_xerial_compress(from, to, max);
+    case CODEC_LZ4: return lz4_compress(level, from, to, max);
+    case CODEC_ZSTD: return zstd_compress(level, from, to, max);
+    default: return E_BAD_CODEC;
     }
 }
 
 uint64_t codec_bytes_max(uint8_t codec, uint32_t n)
 {
     switch (codec) {
-    case CODEC_GZIP:
-        return gzip_bytes_max(n);
-    case CODEC_SNAPPY:
-        return snappy_xerial_bytes_max(n);
-    case CODEC_LZ4:
-        return lz4_bytes_max(n);
-    case CODEC_ZSTD:
-        return zstd_bytes_max(n);
-    default:
-        return n;
+    case CODEC_GZIP: return gzip_bytes_max(n);
+    case CODEC_SNAPPY: return snappy_xerial_bytes_max(n);
+    case CODEC_LZ4: return lz4_bytes_max(n);
+    case CODEC_ZSTD: return zstd_bytes_max(n);
+    default: return n;
     }
 }
 

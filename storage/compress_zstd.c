@@ -17,12 +17,9 @@ int64_t zstd_decompress(struct bytes from, uint8_t *to, uint32_t max)
     if (!ZSTD_isError(n))
         return (int64_t)n;
     switch (ZSTD_getErrorCode(n)) {
-    case ZSTD_error_dstSize_tooSmall:
-        return E_TOO_LARGE;
-    case ZSTD_error_memory_allocation:
-        return E_NO_MEMORY;
-    default:
-        return E_CORRUPT;
+    case ZSTD_error_dstSize_tooSmall: return E_TOO_LARGE;
+    case ZSTD_error_memory_allocation: return E_NO_MEMORY;
+    default: return E_CORRUPT;
     }
 }
 

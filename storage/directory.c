@@ -60,15 +60,11 @@ static const char *advice(int error)
         return "make it writable for this user, or choose another directory with log.dirs";
     case E_DISK_FULL:
         return "free some space on its file system, or choose another directory with log.dirs";
-    case E_NO_MEMORY:
-        return "raise the limit of open files (ulimit -n) or of memory";
-    case E_TOO_LARGE:
-        return "choose a directory with a shorter name";
+    case E_NO_MEMORY: return "raise the limit of open files (ulimit -n) or of memory";
+    case E_TOO_LARGE: return "choose a directory with a shorter name";
     case E_NOT_FOUND:
-    case E_EXISTS:
-        return "a part of the path is no directory; choose another with log.dirs";
-    default:
-        return "look into the kernel's log for errors of the device";
+    case E_EXISTS: return "a part of the path is no directory; choose another with log.dirs";
+    default: return "look into the kernel's log for errors of the device";
     }
 }
 

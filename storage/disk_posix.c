@@ -111,10 +111,10 @@ static int posix_stat(struct disk *d, const char *path, struct disk_stat *out)
     struct stat s;
     if (stat(path, &s) < 0)
         return error_from_errno(errno);
-    *out = (struct disk_stat){.bytes = (uint64_t)s.st_size,
-                              .modified_ms = s.st_mtim.tv_sec * 1000ll +
-                                             s.st_mtim.tv_nsec / 1000000,
-                              .is_directory = S_ISDIR(s.st_mode)};
+    *out =
+        (struct disk_stat){.bytes = (uint64_t)s.st_size,
+                           .modified_ms = s.st_mtim.tv_sec * 1000ll + s.st_mtim.tv_nsec / 1000000,
+                           .is_directory = S_ISDIR(s.st_mode)};
     return 0;
 }
 
@@ -204,10 +204,8 @@ static bool posix_promises_sync_all(const struct statfs *fs)
     case BTRFS_SUPER_MAGIC:
     case F2FS_SUPER_MAGIC:
     case TMPFS_MAGIC:
-    case OVERLAYFS_SUPER_MAGIC:
-        return true;
-    default:
-        return false;
+    case OVERLAYFS_SUPER_MAGIC: return true;
+    default: return false;
     }
 }
 

@@ -33,7 +33,7 @@ void file_read_free(struct bytes *data);
 
 /* The names in a directory, sorted by bytes. Heap. */
 struct names {
-    char *text;   /* each with its NUL */
+    char *text; /* each with its NUL */
     uint32_t text_n, text_max;
     char **v;
     uint32_t n;

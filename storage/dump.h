@@ -25,19 +25,19 @@
 /* What to show. All zero: batches only, whole file, text. */
 struct dump_options {
     bool is_json;
-    bool with_records;       /* rows of records too; they are checked in any case */
+    bool with_records;        /* rows of records too; they are checked in any case */
     uint32_t value_bytes_max; /* of a key or value shown; 0: all of it            */
-    int64_t offset_min;      /* rows below are checked but not shown              */
-    uint64_t rows_max;       /* of batches, records or entries; 0: no limit       */
+    int64_t offset_min;       /* rows below are checked but not shown              */
+    uint64_t rows_max;        /* of batches, records or entries; 0: no limit       */
 };
 
 /* The sums, as the last row says them. */
 struct dump_summary {
-    uint64_t bytes;          /* of the file                  */
+    uint64_t bytes; /* of the file                  */
     uint64_t batches_n, records_n, entries_n;
     int64_t first_offset, last_offset; /* -1: none           */
-    uint64_t damages_n;      /* 0: the file is sound         */
-    uint64_t damaged_bytes;  /* that belong to no good batch */
+    uint64_t damages_n;                /* 0: the file is sound         */
+    uint64_t damaged_bytes;            /* that belong to no good batch */
 };
 
 /* Dumps one file. 0 also when there is damage (see the summary). E_NOT_FOUND, E_IO, E_DENIED,

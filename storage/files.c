@@ -237,31 +237,18 @@ static int space_ask(struct disk *disk, struct job *job)
 static int job_run(struct helper *helper, struct job *job)
 {
     switch ((enum job_kind)job->kind) {
-    case JOB_SEGMENT_CREATE:
-        break; /* create.c */
-    case JOB_OPEN:
-        return open_file(helper->disk, job);
-    case JOB_WRITE_FILE:
-        return file_replace(helper->disk, job->directory, job->name, job->data);
-    case JOB_SEAL:
-        return segment_seal(helper->disk, job);
-    case JOB_DROP:
-        return directory_drop(helper, job);
-    case JOB_PURGE:
-        return directory_purge(helper->disk, job);
-    case JOB_UNLINK_SEGMENT:
-        return segment_unlink(helper->disk, job);
-    case JOB_CLOSE:
-        close_all(helper->disk, job);
-        return 0;
-    case JOB_UNLINK_FILE:
-        return file_unlink(helper->disk, job);
-    case JOB_SPACE:
-        return space_ask(helper->disk, job);
-    case JOB_CHECKPOINT:
-        return checkpoint_job(helper, job);
-    case JOB_TIME_QUERY:
-        return bulk_time_query(helper, job);
+    case JOB_SEGMENT_CREATE: break; /* create.c */
+    case JOB_OPEN: return open_file(helper->disk, job);
+    case JOB_WRITE_FILE: return file_replace(helper->disk, job->directory, job->name, job->data);
+    case JOB_SEAL: return segment_seal(helper->disk, job);
+    case JOB_DROP: return directory_drop(helper, job);
+    case JOB_PURGE: return directory_purge(helper->disk, job);
+    case JOB_UNLINK_SEGMENT: return segment_unlink(helper->disk, job);
+    case JOB_CLOSE: close_all(helper->disk, job); return 0;
+    case JOB_UNLINK_FILE: return file_unlink(helper->disk, job);
+    case JOB_SPACE: return space_ask(helper->disk, job);
+    case JOB_CHECKPOINT: return checkpoint_job(helper, job);
+    case JOB_TIME_QUERY: return bulk_time_query(helper, job);
     }
     check(false);
     return E_INVALID;

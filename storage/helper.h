@@ -15,11 +15,11 @@ enum { CREATES_MAX = 128 };
 struct helper {
     struct disk *disk;
     struct post *post;
-    struct prng prng;  /* names that must be unique */
-    uint8_t from_at;   /* round robin of mail_read  */
+    struct prng prng;                 /* names that must be unique */
+    uint8_t from_at;                  /* round robin of mail_read  */
     struct job *creates[CREATES_MAX]; /* made in this turn, not yet durable, not yet answered */
     uint32_t creates_n;
-    int creates_fd;    /* of creates_parent, opened before the first; only while creates_n > 0 */
+    int creates_fd; /* of creates_parent, opened before the first; only while creates_n > 0 */
     char creates_parent[DISK_PATH_MAX];
     struct checkpoints *checkpoints; /* files helper only; NULL before boot has come to its end */
     char directory[DISK_PATH_MAX];   /* of the checkpoint files */

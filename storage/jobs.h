@@ -67,30 +67,30 @@ struct checkpoint_row {
 
 /* Owner: store; helper while under way. */
 struct job {
-    struct mail mail;             /* MAIL_FILE or MAIL_BULK */
-    uint8_t kind;                 /* enum job_kind          */
-    int error;                    /* out                    */
-    char directory[DISK_PATH_MAX];/* of the partition       */
-    char name[DISK_NAME_MAX + 1]; /* file, or new name      */
+    struct mail mail;              /* MAIL_FILE or MAIL_BULK */
+    uint8_t kind;                  /* enum job_kind          */
+    int error;                     /* out                    */
+    char directory[DISK_PATH_MAX]; /* of the partition       */
+    char name[DISK_NAME_MAX + 1];  /* file, or new name      */
     struct uuid topic_id;
     int64_t base_offset;
-    uint64_t bytes;               /* truncate to / file size out */
+    uint64_t bytes; /* truncate to / file size out */
     uint64_t index_bytes, time_index_bytes;
     int fd, index_fd, time_fd;
-    int how;                      /* enum disk_open, for JOB_OPEN */
-    bool preallocate, is_first, owns_data; /* data is on the heap, freed by the store */
-    struct bytes data;            /* file content; stays until the job is back */
+    int how;                                       /* enum disk_open, for JOB_OPEN */
+    bool preallocate, is_first, owns_data;         /* data is on the heap, freed by the store */
+    struct bytes data;                             /* file content; stays until the job is back */
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;
-    struct store *store;          /* JOB_SPACE: whose job it is, which no subject tells */
+    struct store *store; /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;
     struct {
         int64_t base_offset;
-        uint64_t bytes;           /* written content of the .log */
+        uint64_t bytes;    /* written content of the .log */
         uint64_t from_pos; /* where the search may begin (from an index in memory); 0: the index
                               files are asked, or everything is read */
-        int64_t time_max;         /* largest timestamp, -1 unknown */
+        int64_t time_max;  /* largest timestamp, -1 unknown */
     } segments[JOB_SEGMENTS_MAX];
     uint32_t segments_n;
 };

@@ -35,16 +35,16 @@
 
 enum {
     STORE_MAGIC = 0x53544f52,
-    JOBS_MAX = 64,           /* of one store with the helpers at once */
-    WRITES_MAX = 256,        /* write operations under way at once */
-    WRITE_IOV_MAX = 32,      /* pages of one write: 2 MiB of large ones */
-    SYNCS_MAX = 64,          /* flushes under way at once */
-    FILLS_MAX = 64,          /* reads from the disk under way at once */
-    FILL_PAGES_MAX = 16,     /* pages of one: 1 MiB read ahead */
+    JOBS_MAX = 64,                /* of one store with the helpers at once */
+    WRITES_MAX = 256,             /* write operations under way at once */
+    WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
+    SYNCS_MAX = 64,               /* flushes under way at once */
+    FILLS_MAX = 64,               /* reads from the disk under way at once */
+    FILL_PAGES_MAX = 16,          /* pages of one: 1 MiB read ahead */
     INDEX_CACHE_BYTES = 16 << 20, /* indexes of sealed segments kept in memory */
-    TICK_LOGS_MAX = 64,      /* logs looked at by one store_tick */
-    TICK_PRODUCERS_MAX = 64, /* producers looked at per log and tick */
-    STEP_LOGS_MAX = 256,     /* pending logs looked at by one store_flush */
+    TICK_LOGS_MAX = 64,           /* logs looked at by one store_tick */
+    TICK_PRODUCERS_MAX = 64,      /* producers looked at per log and tick */
+    STEP_LOGS_MAX = 256,          /* pending logs looked at by one store_flush */
 };
 
 /* An operation of io.h whose end is dealt with in store_flush, when the turn's time is known:
@@ -57,11 +57,11 @@ struct store_op {
 
 /* ── log ── */
 
-#define PLOG_STATES(STATE)                                                                      \
-    STATE(CLOSED,     "dropped or not yet opened: in no table, nobody reads, appends or waits") \
-    STATE(RECOVERING, "boot reads its files; no offset may be trusted")                         \
-    STATE(OPEN,       "the order of offsets in storage.h holds; the last segment takes appends")\
-    STATE(FAILED,     "a write or flush failed: appends are refused, written, durable stand still")
+#define PLOG_STATES(STATE)                                                                  \
+    STATE(CLOSED, "dropped or not yet opened: in no table, nobody reads, appends or waits") \
+    STATE(RECOVERING, "boot reads its files; no offset may be trusted")                     \
+    STATE(OPEN, "the order of offsets in storage.h holds; the last segment takes appends")  \
+    STATE(FAILED, "a write or flush failed: appends are refused, written, durable stand still")
 
 enum plog_state {
 #define STATE(name, text) PLOG_##name,
@@ -78,71 +78,71 @@ struct mark {
 /* Owner: home. */
 struct plog {
     uint32_t magic;
-    uint8_t state;              /* enum plog_state; only plog_state_set writes it */
-    bool has_epochs_to_write;   /* leader-epoch-checkpoint is behind */
-    bool wants_sync;            /* a file had to be opened before its flush */
-    bool is_changed;            /* since it was opened: a clean stop has something to write */
-    bool is_unsynced;           /* recovery has read or changed files that nobody flushed */
-    uint64_t refused_ns;        /* a client was last refused for want of space; 0: never */
-    bool is_full;               /* something failed for want of space; in store.full */
+    uint8_t state;            /* enum plog_state; only plog_state_set writes it */
+    bool has_epochs_to_write; /* leader-epoch-checkpoint is behind */
+    bool wants_sync;          /* a file had to be opened before its flush */
+    bool is_changed;          /* since it was opened: a clean stop has something to write */
+    bool is_unsynced;         /* recovery has read or changed files that nobody flushed */
+    uint64_t refused_ns;      /* a client was last refused for want of space; 0: never */
+    bool is_full;             /* something failed for want of space; in store.full */
     struct store *store;
-    struct list link;           /* store.logs or store.dropped */
+    struct list link; /* store.logs or store.dropped */
     struct list dirty_link, sync_link, pending_link;
     struct plog *hash_next;
-    struct log_id id;           /* topic points to topic_name */
+    struct log_id id; /* topic points to topic_name */
     char *topic_name;
     struct log_config config;
 
-    int64_t cleaner_offset;     /* of cleaner-offset-checkpoint, handed on; -1 = none */
-    int64_t start;              /* first offset a reader may ask for */
+    int64_t cleaner_offset; /* of cleaner-offset-checkpoint, handed on; -1 = none */
+    int64_t start;          /* first offset a reader may ask for */
     struct mark high, written, durable, end;
-    struct segment **segments;  /* by base offset; the last one takes appends */
+    struct segment **segments; /* by base offset; the last one takes appends */
     uint32_t segments_n, segments_max;
-    uint32_t sealed_n;          /* leading segments that need nothing more */
+    uint32_t sealed_n; /* leading segments that need nothing more */
 
-    uint64_t charged_bytes;     /* this log's share of store.tail_bytes */
-    uint32_t small_pages_n;     /* taken in a row ... */
-    uint64_t small_pages_ns;    /* ... since then: a busy log gets large pages */
-    uint64_t unflushed_ns;      /* STORE_RELAXED: when the oldest unflushed byte was written */
+    uint64_t charged_bytes;  /* this log's share of store.tail_bytes */
+    uint32_t small_pages_n;  /* taken in a row ... */
+    uint64_t small_pages_ns; /* ... since then: a busy log gets large pages */
+    uint64_t unflushed_ns;   /* STORE_RELAXED: when the oldest unflushed byte was written */
 
-    struct write_op *write;     /* under way; one per log */
+    struct write_op *write;         /* under way; one per log */
     struct segment *target_segment; /* the run being written ends here ... */
     uint64_t target_pos;
-    struct mark target;         /* ... which is this place */
-    struct mark syncing;        /* what the flush under way makes durable */
-    uint32_t syncs_n;           /* flushes of this log's files under way */
-    uint32_t jobs_n;            /* jobs under way */
+    struct mark target;  /* ... which is this place */
+    struct mark syncing; /* what the flush under way makes durable */
+    uint32_t syncs_n;    /* flushes of this log's files under way */
+    uint32_t jobs_n;     /* jobs under way */
     bool has_epochs_job;
-    struct list epochs_link;    /* store.epochs_behind */
-    struct list moved_link;     /* store.moved */
-    struct list full_link;      /* store.full */
-    uint8_t drop_step;          /* dropped logs: what is done */
-    int64_t start_safe;         /* what log-start-offset holds */
-    int64_t start_writing;      /* what the job under way writes to it */
+    struct list epochs_link; /* store.epochs_behind */
+    struct list moved_link;  /* store.moved */
+    struct list full_link;   /* store.full */
+    uint8_t drop_step;       /* dropped logs: what is done */
+    int64_t start_safe;      /* what log-start-offset holds */
+    int64_t start_writing;   /* what the job under way writes to it */
     bool has_start_job;
-    char start_text[32];        /* of that job */
-    struct list start_moves;    /* who waits for it */
-    uint64_t retention_at_ns;   /* by age and size not before; 0: not planned yet */
-    uint64_t drop_ns;           /* when the renamed directory may be removed */
+    char start_text[32];               /* of that job */
+    struct list start_moves;           /* who waits for it */
+    uint64_t retention_at_ns;          /* by age and size not before; 0: not planned yet */
+    uint64_t drop_ns;                  /* when the renamed directory may be removed */
     char drop_name[DISK_NAME_MAX + 1]; /* its name after the rename */
 
     struct producers producers;
     struct epochs epochs;
     struct aborted_list aborted;
-    struct list waits[4];       /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
+    struct list waits[4]; /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
 };
 
 enum { PLOG_MAGIC = 0x504c4f47, PLOG_WAIT_BYTES = 3 };
 
 /* ── segment ── */
 
-#define SEGMENT_STATES(STATE)                                                            \
-    STATE(NEW,      "no file; its bytes wait in tail pages")                             \
-    STATE(CREATING, "the files helper makes its files")                                  \
-    STATE(LIVE,     "it has a file; it takes appends, or still has bytes to write")      \
-    STATE(SEALING,  "rolled and written; indexes and snapshot are being made durable")   \
-    STATE(SEALED,   "durable and complete")                                              \
-    STATE(GONE,     "deleted or dropped; kept while pages or reads point to it")
+#define SEGMENT_STATES(STATE)                                                         \
+    STATE(NEW, "no file; its bytes wait in tail pages")                               \
+    STATE(CREATING, "the files helper makes its files")                               \
+    STATE(LIVE, "it has a file; it takes appends, or still has bytes to write")       \
+    STATE(SEALING, "rolled and written; indexes and snapshot are being made durable") \
+    STATE(SEALED, "durable and complete")                                             \
+    STATE(GONE, "deleted or dropped; kept while pages or reads point to it")
 
 enum segment_state {
 #define STATE(name, text) SEGMENT_##name,
@@ -158,52 +158,52 @@ struct index_buffer {
 
 /* Owner: home. */
 struct segment {
-    struct plog *log;           /* NULL when GONE                                                 */
+    struct plog *log; /* NULL when GONE                                                 */
     struct store *store;
-    struct list store_link;     /* store.segments                                                 */
-    uint8_t state;              /* enum segment_state                                             */
-    bool is_rolled;             /* a later segment takes the appends                              */
-    bool is_opening;            /* a job opens its file                                           */
-    bool is_closing;            /* its descriptor is being closed                                 */
+    struct list store_link; /* store.segments                                                 */
+    uint8_t state;          /* enum segment_state                                             */
+    bool is_rolled;         /* a later segment takes the appends                              */
+    bool is_opening;        /* a job opens its file                                           */
+    bool is_closing;        /* its descriptor is being closed                                 */
     bool is_index_loaded;
     bool is_index_loading;
-    bool has_file;              /* while recovering */
-    bool is_unsynced;           /* recovery has read or written its files, nobody flushed them    */
+    bool has_file;    /* while recovering */
+    bool is_unsynced; /* recovery has read or written its files, nobody flushed them    */
     uint8_t seal_step;
-    uint32_t refs;              /* the log, pages, reads, jobs, operations                        */
-    uint32_t io_n;              /* operations on its descriptor                                   */
-    uint32_t pages_n;           /* pages of it in the cache                                       */
+    uint32_t refs;    /* the log, pages, reads, jobs, operations                        */
+    uint32_t io_n;    /* operations on its descriptor                                   */
+    uint32_t pages_n; /* pages of it in the cache                                       */
     int fd;
     int64_t base_offset;
-    uint64_t end_pos;           /* bytes appended                                                 */
+    uint64_t end_pos; /* bytes appended                                                 */
     uint64_t written_pos, durable_pos, syncing_pos;
-    struct mark end;            /* when rolled: of its last byte                                  */
-    int64_t first_timestamp;    /* of its first batch; -1 while empty                             */
-    int64_t max_timestamp;      /* -1 when it has none                                            */
+    struct mark end;         /* when rolled: of its last byte                                  */
+    int64_t first_timestamp; /* of its first batch; -1 while empty                             */
+    int64_t max_timestamp;   /* -1 when it has none                                            */
     int64_t max_timestamp_offset;
     int64_t created_ms;
     uint64_t bytes_since_index;
     struct index_buffer index, time_index;
-    struct page *append_page;   /* where the next byte goes; may be full, or NULL                 */
-    struct list open_link;      /* store.open_files, least recently used first                    */
-    struct list index_link;     /* store.indexes, the same                                        */
-    struct list waits;          /* reads that wait for the descriptor or the index                */
-    struct list want_link;      /* store.wants: a descriptor is needed, a job is not yet sent     */
-    struct list delete_link;    /* store.deleting                                                 */
-    struct plog *delete_log;    /* whose directory holds the files; NULL when that was dropped    */
-    uint8_t delete_step;        /* enum delete_step                                               */
-    uint64_t delete_ns;         /* when the renamed files may be unlinked                         */
-    uint8_t *snapshot;          /* producers as of the end, until it is sealed. Heap              */
+    struct page *append_page; /* where the next byte goes; may be full, or NULL                 */
+    struct list open_link;    /* store.open_files, least recently used first                    */
+    struct list index_link;   /* store.indexes, the same                                        */
+    struct list waits;        /* reads that wait for the descriptor or the index                */
+    struct list want_link;    /* store.wants: a descriptor is needed, a job is not yet sent     */
+    struct list delete_link;  /* store.deleting                                                 */
+    struct plog *delete_log;  /* whose directory holds the files; NULL when that was dropped    */
+    uint8_t delete_step;      /* enum delete_step                                               */
+    uint64_t delete_ns;       /* when the renamed files may be unlinked                         */
+    uint8_t *snapshot;        /* producers as of the end, until it is sealed. Heap              */
     uint32_t snapshot_bytes;
-    uint8_t *file;              /* .txnindex while it is written. Heap                            */
-    struct store_op op;         /* its flush, or its close                                        */
+    uint8_t *file;      /* .txnindex while it is written. Heap                            */
+    struct store_op op; /* its flush, or its close                                        */
 };
 
 /* ── operations ── */
 
 /* A run of one segment being written. Owner: store; io while busy. */
 struct write_op {
-    struct list link;           /* store.writes_free */
+    struct list link; /* store.writes_free */
     struct store_op op;
     struct plog *log;
     struct segment *segment;
@@ -214,26 +214,26 @@ struct write_op {
 
 /* A run of one segment being read into clean pages. Owner: store; io while busy. */
 struct fill {
-    struct list link;           /* store.fills_free or store.fills */
+    struct list link; /* store.fills_free or store.fills */
     struct store_op op;
     struct segment *segment;
-    struct list reads;          /* that wait for it */
+    struct list reads; /* that wait for it */
     uint64_t pos, bytes, done_bytes;
     uint32_t pages_n;
     struct page *pages[FILL_PAGES_MAX];
     struct iovec iov[FILL_PAGES_MAX];
     struct {
-        uint32_t from, to;      /* of the page: what is being read */
+        uint32_t from, to; /* of the page: what is being read */
     } regions[FILL_PAGES_MAX];
 };
 
 /* A sealed segment's .index being read. Owner: store; io while busy. Heap, the bytes behind it. */
 struct index_load {
-    struct list link;           /* store.loads */
+    struct list link; /* store.loads */
     struct store_op op;
     struct iovec iov;
     struct segment *segment;
-    struct job *job;            /* opened the file, and will close it */
+    struct job *job; /* opened the file, and will close it */
     uint32_t bytes, done_bytes;
     uint8_t to[];
 };
@@ -243,7 +243,7 @@ struct index_load {
 /* Owner: home. */
 struct store {
     uint32_t magic;
-    const void *owner;          /* thread_self of the first turn */
+    const void *owner; /* thread_self of the first turn */
     struct store_config config;
     struct io *io;
     struct disk *disk;
@@ -251,54 +251,54 @@ struct store {
     struct timers *timers;
     struct post *post;
     uint8_t files_thread, bulk_thread;
-    struct now now;             /* of the newest call */
+    struct now now; /* of the newest call */
     struct producer_pool *producers;
     struct cache cache;
     struct store_stats stats;
 
-    struct plog **table;        /* by topic id and partition; chained; table_n is a power of 2 */
+    struct plog **table; /* by topic id and partition; chained; table_n is a power of 2 */
     uint32_t table_n;
-    struct list logs;           /* in the order of store_tick */
+    struct list logs; /* in the order of store_tick */
     struct list dirty, unsynced, round, pending;
-    struct list completed;      /* operations whose end store_flush has to deal with */
-    struct list epochs_behind;  /* logs whose leader-epoch-checkpoint is to be written */
-    bool has_epochs_job;        /* one of them is */
-    struct list wants;          /* segments that need a descriptor and have no job yet */
-    struct list dropped;        /* logs whose directory is not yet gone */
-    struct list deleting;       /* segments renamed to .deleted, by delete_ns */
+    struct list completed;     /* operations whose end store_flush has to deal with */
+    struct list epochs_behind; /* logs whose leader-epoch-checkpoint is to be written */
+    bool has_epochs_job;       /* one of them is */
+    struct list wants;         /* segments that need a descriptor and have no job yet */
+    struct list dropped;       /* logs whose directory is not yet gone */
+    struct list deleting;      /* segments renamed to .deleted, by delete_ns */
     struct list open_files, indexes;
     uint64_t index_bytes;
-    uint64_t tail_bytes;        /* not yet safe, over all logs */
-    struct list segments;       /* all structs alive */
-    struct list loads;          /* indexes being read */
+    uint64_t tail_bytes;  /* not yet safe, over all logs */
+    struct list segments; /* all structs alive */
+    struct list loads;    /* indexes being read */
 
-    uint64_t dirty_since_ns;    /* first byte that no flush round covers; 0 = none */
-    uint64_t round_ns;          /* when the round under way began */
-    bool is_round_due;          /* something waited while the last round was under way */
+    uint64_t dirty_since_ns; /* first byte that no flush round covers; 0 = none */
+    uint64_t round_ns;       /* when the round under way began */
+    bool is_round_due;       /* something waited while the last round was under way */
     bool is_round_open;
     uint32_t syncs_n;
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
-    uint32_t drops_waiting_n;   /* renames of drops not yet asked for: creates wait for them */
+    uint32_t drops_waiting_n; /* renames of drops not yet asked for: creates wait for them */
     struct write_op *writes;
     struct fill *fill_ops;
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
-    struct list fill_waits;     /* reads that wait for a free fill or page */
-    int directory_fd;           /* open as long as the store: what failed since is seen */
-    bool is_unsynced;           /* a log is */
-    bool is_closed;             /* store_close succeeded */
-    struct list full;           /* logs that wait for space on the disk */
-    uint64_t space_at_ns;       /* when it is looked at next */
+    struct list fill_waits;               /* reads that wait for a free fill or page */
+    int directory_fd;                     /* open as long as the store: what failed since is seen */
+    bool is_unsynced;                     /* a log is */
+    bool is_closed;                       /* store_close succeeded */
+    struct list full;                     /* logs that wait for space on the disk */
+    uint64_t space_at_ns;                 /* when it is looked at next */
     uint64_t space_appended, space_asked; /* stats.appended_bytes when the last and the next answer
                                              were asked for */
     bool has_space_job, is_space_known;
-    struct list moved;          /* logs whose offsets the helper does not know yet */
-    uint32_t checkpoints_due;   /* bits of files to be written */
+    struct list moved;        /* logs whose offsets the helper does not know yet */
+    uint32_t checkpoints_due; /* bits of files to be written */
     bool has_checkpoint_job;
     uint64_t checkpoint_at_ns[4], checkpoint_ns, checkpoint_bytes; /* recovery point: last */
-    struct checkpoints *closed; /* of logs that could not be opened; NULL: none */
+    struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
-    struct list answers;        /* time queries that need no search, or wait for a job */
+    struct list answers;             /* time queries that need no search, or wait for a job */
 };
 
 /* store.c */
@@ -380,7 +380,7 @@ void store_jobs_fini(struct store *store); /* memory of jobs that never came bac
 nodiscard int segment_add(struct plog *log, int64_t base_offset, int64_t wall_ms,
                           struct segment **out);
 struct segment *segment_make(struct store *store, int64_t base_offset, int64_t wall_ms);
-nodiscard int segment_room(struct plog *log);      /* for one more in log->segments */
+nodiscard int segment_room(struct plog *log); /* for one more in log->segments */
 void segment_attach(struct plog *log, struct segment *segment);
 void segment_get(struct segment *segment);
 void segment_put(struct segment *segment);
@@ -425,8 +425,8 @@ bool plog_drop_step(struct plog *log, struct now now);
 /* True: it has a descriptor. False: one is asked for; when it comes the log is dirty and the waits
  * are run. */
 bool segment_open(struct segment *segment);
-void segment_wants_run(struct store *store); /* asks the helpers for what segment_open promised */
-void segment_files_limit(struct store *store);     /* keeps open_files_max */
+void segment_wants_run(struct store *store);   /* asks the helpers for what segment_open promised */
+void segment_files_limit(struct store *store); /* keeps open_files_max */
 void segment_fd_set(struct segment *segment, int fd);
 void segment_fd_idle(struct segment *segment); /* an operation ended: what is gone is closed */
 enum delete_step { DELETE_RENAME, DELETE_RENAMING, DELETE_WAITING, DELETE_UNLINKING };

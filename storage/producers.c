@@ -49,7 +49,7 @@ struct producer {
     struct producer *open_next, *open_prev; /* ring `open`      */
     struct producer *hash_next;
     struct list idle;
-    struct producers *log;                  /* NULL when free   */
+    struct producers *log; /* NULL when free   */
     int64_t producer_id;
     int64_t seen_ms;      /* our clock at the last append; -1 unknown (from a snapshot) */
     int64_t timestamp;    /* of the last batch or marker                                */
@@ -222,8 +222,13 @@ static struct producer *producer_add(struct producer_pool *pool, struct producer
         pool->free = e->hash_next;
     else
         e = &pool->entries[pool->fresh++];
-    *e = (struct producer){.log = p, .producer_id = producer_id, .seen_ms = -1, .timestamp = -1,
-                           .first_offset = -1, .coordinator_epoch = -1, .epoch = -1};
+    *e = (struct producer){.log = p,
+                           .producer_id = producer_id,
+                           .seen_ms = -1,
+                           .timestamp = -1,
+                           .first_offset = -1,
+                           .coordinator_epoch = -1,
+                           .epoch = -1};
     list_init(&e->idle);
     struct producer **bucket = bucket_of(pool, p, producer_id);
     e->hash_next = *bucket;

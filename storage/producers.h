@@ -18,7 +18,7 @@
 enum { PRODUCER_BATCHES = 5, PRODUCER_SNAPSHOT_HEADER = 10, PRODUCER_SNAPSHOT_ENTRY = 46 };
 
 struct producer;
-struct producer_pool;   /* of a store */
+struct producer_pool; /* of a store */
 
 nodiscard int producer_pool_init(struct producer_pool **out, uint32_t producers_max);
 void producer_pool_fini(struct producer_pool *pool);
@@ -37,7 +37,7 @@ struct producers {
 enum producer_verdict { PRODUCER_APPEND, PRODUCER_DUPLICATE };
 struct producer_answer {
     enum producer_verdict verdict;
-    bool is_new; /* the producer is not known */
+    bool is_new;                                 /* the producer is not known */
     int64_t base_offset, last_offset, timestamp; /* of the original, for a duplicate */
 };
 /* May this batch (with producer_id >= 0, no control batch) be appended now? Changes nothing.

@@ -53,9 +53,9 @@ struct walk {
     uint32_t left;              /* bytes of the record behind them                           */
     int32_t headers_left;
     int32_t expected_n;
-    uint8_t value_n;            /* bytes of the varint seen                                  */
-    uint8_t step;               /* enum step                                                 */
-    uint8_t why;                /* enum why                                                  */
+    uint8_t value_n; /* bytes of the varint seen                                  */
+    uint8_t step;    /* enum step                                                 */
+    uint8_t why;     /* enum why                                                  */
 };
 static_assert(sizeof(struct walk) <= sizeof(((struct record_walk *)0)->inside),
               "the state fits its place");
@@ -335,8 +335,7 @@ static void step_value(struct record_walk *w, int64_t n)
             step_next_header(w);
         }
         return;
-    case STEP_ATTRIBUTES:
-        break;
+    case STEP_ATTRIBUTES: break;
     }
     check(false);
 }
@@ -416,8 +415,7 @@ void record_walk_reason(const struct record_walk *w, const struct log_id *id,
     size_t max = APPEND_REASON_MAX;
     reason[0] = '\0';
     switch ((enum why)s->why) {
-    case WHY_NONE:
-        break;
+    case WHY_NONE: break;
     case WHY_SHAPE:
         snprintf(reason, max, "Record %d of the batch does not follow the record format",
                  w->bad_record_at);

@@ -162,8 +162,7 @@ bool segment_must_roll(const struct plog *log, const struct segment *segment, co
                         ? max_timestamp - segment->first_timestamp
                         : wall_ms - segment->created_ms;
     uint64_t bytes_max = min_u64(config->segment_bytes, INT32_MAX);
-    return segment->end_pos + b->bytes > bytes_max ||
-           since > segment_age_ms_max(log, segment) ||
+    return segment->end_pos + b->bytes > bytes_max || since > segment_age_ms_max(log, segment) ||
            index_is_full(segment, config->segment_index_bytes) ||
            last_offset - segment->base_offset > INT32_MAX;
 }

@@ -85,7 +85,7 @@ static void store_logs_fini(struct list *logs)
     struct list *l;
     while ((l = list_pop(logs)) != NULL) {
         struct plog *log = list_entry(l, struct plog, link);
-        struct list *const links[] = {&log->dirty_link, &log->sync_link, &log->pending_link,
+        struct list *const links[] = {&log->dirty_link,  &log->sync_link,  &log->pending_link,
                                       &log->epochs_link, &log->moved_link, &log->full_link};
         for (size_t i = 0; i < array_n(links); i++) {
             if (list_is_linked(links[i]))
@@ -333,8 +333,8 @@ void store_tick(struct store *store, struct now now)
 bool store_is_quiet(const struct store *store)
 {
     /* Epochs or checkpoints being written are no reason to wait: the stop writes them all. */
-    uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
-                      store->has_space_job;
+    uint32_t jobs_n =
+        store->jobs_n - store->has_epochs_job - store->has_checkpoint_job - store->has_space_job;
     return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) &&
            list_is_empty(&store->round) && list_is_empty(&store->pending) &&
            list_is_empty(&store->completed) && list_is_empty(&store->wants) &&

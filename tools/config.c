@@ -83,8 +83,8 @@ static bool resource_words(const struct cli *cli, int argc, char **argv, struct 
         if (strcmp(kinds[i].word, argv[optind]) == 0)
             out->type = kinds[i].type;
     if (out->type == 0) {
-        *status = cli_usage(cli, "%s: expected topic, broker, group or client-metrics",
-                            argv[optind]);
+        *status =
+            cli_usage(cli, "%s: expected topic, broker, group or client-metrics", argv[optind]);
         return false;
     }
     if (out->type == RESOURCE_BROKER && bytes_equal_string(out->name, "default"))
@@ -116,13 +116,13 @@ static bool connect_to(const struct cli *cli, struct client *c)
 
 static const char *source_text(int8_t source)
 {
-    static const char *const texts[] = {"?",       "topic",   "this broker", "all brokers", "file",
-                                        "default", "logger",  "subscription", "group"};
+    static const char *const texts[] = {"?",       "topic",  "this broker",  "all brokers", "file",
+                                        "default", "logger", "subscription", "group"};
     return source >= 0 && source < (int)array_n(texts) ? texts[source] : "?";
 }
 
-static void describe_print(const struct cli *cli,
-                           const struct describe_configs_response_results *r, bool is_all)
+static void describe_print(const struct cli *cli, const struct describe_configs_response_results *r,
+                           bool is_all)
 {
     struct table table;
     table_init(&table, "SETTING|VALUE|SET BY");
@@ -139,8 +139,7 @@ static void describe_print(const struct cli *cli,
         table_cell(&table, "%s", source_text(c->config_source));
         json_object_set_new(all, key,
                             json_pack("{s:o,s:s,s:b}", "value", cli_json_bytes(c->value), "set_by",
-                                      source_text(c->config_source), "is_read_only",
-                                      c->read_only));
+                                      source_text(c->config_source), "is_read_only", c->read_only));
     }
     if (cli->is_json)
         cli_json(json_incref(all));

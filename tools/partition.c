@@ -91,10 +91,9 @@ static int add_send(const struct cli *cli, struct client *c, const char *topic, 
 static int partition_add(struct cli *cli, int argc, char **argv)
 {
     enum { TO = CLI_OPTION_OWN, VALIDATE };
-    static const struct option options[] = {
-        {"to", required_argument, NULL, TO},
-        {"validate", no_argument, NULL, VALIDATE},
-        CLI_OPTIONS};
+    static const struct option options[] = {{"to", required_argument, NULL, TO},
+                                            {"validate", no_argument, NULL, VALIDATE},
+                                            CLI_OPTIONS};
     int64_t count = 0;
     bool is_dry = false;
     int option, status = CLI_OK;

@@ -88,7 +88,7 @@ struct conn_tcp {
     struct list waiting; /* conns.tcp_waiting: held is tried again next turn */
     uint32_t chunk_first, chunks_n;
     struct conn_chunk chunks[CONN_CHUNKS_N]; /* in order; a ring             */
-    uint64_t given;      /* bytes in chunks                                  */
+    uint64_t given;                          /* bytes in chunks                                  */
 };
 
 /* One provided buffer while it is ours. Owner: worker. */
@@ -178,9 +178,9 @@ struct conns {
     struct timer stop;
     struct list open, free;
     struct list ready, ready_later, attend;
-    struct list hungry;  /* by `attend`: their bytes found no staging page      */
-    struct list starved; /* sockets that wait for receive buffers               */
-    struct list skipped; /* slots whose sent is due */
+    struct list hungry;      /* by `attend`: their bytes found no staging page      */
+    struct list starved;     /* sockets that wait for receive buffers               */
+    struct list skipped;     /* slots whose sent is due */
     struct list tcp_waiting; /* TCP connections whose bytes found no staging page */
     struct conn *pool;
     uint32_t pool_used_n; /* pool[0 .. pool_used_n) have been used; the rest was never touched */

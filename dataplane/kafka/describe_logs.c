@@ -7,8 +7,8 @@
  * DescribeProducers: the home copies into memory of the request; a log with more producers than
  * were expected is asked again with room for all of them.
  *
- * DescribeLogDirs: sizes come from the homes, the room of the disk (v4) from the files helper. There
- * is one directory, nothing lags behind and nothing is cordoned.
+ * DescribeLogDirs: sizes come from the homes, the room of the disk (v4) from the files helper.
+ * There is one directory, nothing lags behind and nothing is cordoned.
  */
 #include "ops.h"
 
@@ -21,13 +21,12 @@
 enum { PRODUCERS_FIRST = 8, PRODUCERS_ROOM_MORE = 16 };
 
 #define PRODUCERS_PARTITION struct describe_producers_response_topics_partitions
-#define ACTIVE struct describe_producers_response_topics_partitions_active_producers
+#define ACTIVE              struct describe_producers_response_topics_partitions_active_producers
 
 /* What the request keeps beside the queries. */
 static int16_t producers_judge(struct request *r, const struct view *view, struct bytes name,
                                int32_t partition, PRODUCERS_PARTITION *to,
-                               const struct view_topic **topic,
-                               const struct view_partition **found)
+                               const struct view_topic **topic, const struct view_partition **found)
 {
     char why[512];
     if (topic_name_fault(name, why, sizeof why) != NULL) {
@@ -36,8 +35,7 @@ static int16_t producers_judge(struct request *r, const struct view *view, struc
     }
     int16_t code = partition_find(view, name, NULL, false, partition, topic, found);
     if (*topic == NULL)
-        to->error_message =
-            bytes_of_string("This server does not host this topic-partition.");
+        to->error_message = bytes_of_string("This server does not host this topic-partition.");
     return code;
 }
 
@@ -159,8 +157,7 @@ static bool dirs_topic(struct request *r, struct queries *s, const struct view *
                        const struct view_topic *topic, const int32_t *partitions, int32_t n,
                        DIRS_TOPIC *to)
 {
-    to->partitions =
-        PROTO_NEW(&r->arena, describe_log_dirs_response_results_topics_partitions, n);
+    to->partitions = PROTO_NEW(&r->arena, describe_log_dirs_response_results_topics_partitions, n);
     to->partitions_n = 0;
     if (to->partitions == NULL)
         return false;

@@ -26,10 +26,7 @@
  */
 #include "fetch.h"
 
-enum {
-    FETCH_BUDGET_STEP = 64 * 1024,
-    FETCH_BUDGET_TURN = 256
-};
+enum { FETCH_BUDGET_STEP = 64 * 1024, FETCH_BUDGET_TURN = 256 };
 
 static void fetch_more(struct request *r, const struct view *view, struct now now);
 
@@ -206,8 +203,8 @@ void fetch_start(struct request *r, const struct view *view, struct now now)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
-    int16_t code = session_begin(r->kafka->sessions, q, r->version, now, &f->session,
-                                 &f->wants_session);
+    int16_t code =
+        session_begin(r->kafka->sessions, q, r->version, now, &f->session, &f->wants_session);
     if (code != KAFKA_NONE) {
         fetch_refuse(r, code);
         return;
@@ -516,8 +513,8 @@ static void fetch_leave_out(struct sessions *sessions, struct fetch *f)
         for (int32_t k = 0; k < from->partitions_n; k++, part = part->next_asked) {
             const struct fetch_response_responses_partitions *p = &from->partitions[k];
             bool is_wrong = p->error_code != 0 || part->result->is_diverging;
-            if (session_note(f->session, &sessions->parts[part->cached], p->records.bytes > 0, is_wrong,
-                             p->high_watermark, p->log_start_offset))
+            if (session_note(f->session, &sessions->parts[part->cached], p->records.bytes > 0,
+                             is_wrong, p->high_watermark, p->log_start_offset))
                 from->partitions[n++] = *p;
         }
         from->partitions_n = n;
@@ -548,8 +545,8 @@ static void fetch_make_session(struct request *r, struct fetch *f, struct now no
             to->leader_epoch = part->asked_epoch;
             to->last_fetched_epoch = part->last_fetched_epoch;
             (void)session_note(session, to, p->records.bytes > 0,
-                               p->error_code != 0 || part->result->is_diverging,
-                               p->high_watermark, p->log_start_offset);
+                               p->error_code != 0 || part->result->is_diverging, p->high_watermark,
+                               p->log_start_offset);
         }
     if (session != NULL)
         f->response->session_id = session->id;

@@ -31,11 +31,11 @@ struct fetch {
     bool has_error; /* answered at once (trap 10)  */
     bool is_last;   /* the time is up: this read is answered, whatever it finds */
     bool is_committed;
-    bool wants_session;      /* a new one, with the answer */
+    bool wants_session; /* a new one, with the answer */
     bool uses_ids;
     struct session *session; /* busy with this fetch, or NULL */
-    bool shows_leader; /* some partition names the current leader (KIP-951) */
-    struct bytes host; /* of this node, for NodeEndpoints */
+    bool shows_leader;       /* some partition names the current leader (KIP-951) */
+    struct bytes host;       /* of this node, for NodeEndpoints */
     int32_t port;
     int32_t node_id;
     struct fetch_response *response; /* of the round under way, in the arena */

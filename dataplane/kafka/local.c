@@ -19,8 +19,11 @@
 #include "request.h"
 
 enum {
-    FEATURE_METADATA_MIN = 7, FEATURE_METADATA_MAX = 30, FEATURE_GROUP_MAX = 1,
-    FEATURES_N = 2, VERSION_FEATURE_MIN_0 = 4,
+    FEATURE_METADATA_MIN = 7,
+    FEATURE_METADATA_MAX = 30,
+    FEATURE_GROUP_MAX = 1,
+    FEATURES_N = 2,
+    VERSION_FEATURE_MIN_0 = 4,
 };
 
 /* ── ApiVersions ── */
@@ -61,7 +64,8 @@ static bool api_versions_features(struct request *r, struct api_versions_respons
         const char *name;
         int16_t min, max, level;
     } features[FEATURES_N] = {
-        {"metadata.version", FEATURE_METADATA_MIN, FEATURE_METADATA_MAX, view->feature_metadata_version},
+        {"metadata.version", FEATURE_METADATA_MIN, FEATURE_METADATA_MAX,
+         view->feature_metadata_version},
         {"group.version", 0, FEATURE_GROUP_MAX, view->feature_group_version},
     };
     if (supported == NULL || finalized == NULL)

@@ -232,8 +232,7 @@ static void list_offsets_answer(struct request *r, const struct view *view, stru
 void list_offsets_start(struct request *r, const struct view *view, struct now now)
 {
     const struct list_offsets_request *q = r->body;
-    struct queries *s =
-        queries_new(r, PROTO_NEW(&r->arena, list_offsets_response, 1), QUERY_TIME);
+    struct queries *s = queries_new(r, PROTO_NEW(&r->arena, list_offsets_response, 1), QUERY_TIME);
     if (s != NULL)
         s->is_committed = q->isolation_level == 1;
     if (s == NULL || !list_offsets_plan(r, s, view))

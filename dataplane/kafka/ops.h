@@ -102,7 +102,7 @@ struct read_part {
     bool shows_leader;
     /* the home's */
     bool is_waiting;
-    int64_t high, stable;         /* as the last read saw them */
+    int64_t high, stable; /* as the last read saw them */
     struct plog_wait wait;
 };
 
@@ -177,9 +177,9 @@ struct query_part {
     struct query_op *op;
     struct uuid topic_id;
     int32_t partition;
-    int64_t time_ms; /* QUERY_TIME */
-    int32_t epoch;   /* QUERY_EPOCH */
-    void *response;  /* the request's partition struct */
+    int64_t time_ms;                  /* QUERY_TIME */
+    int32_t epoch;                    /* QUERY_EPOCH */
+    void *response;                   /* the request's partition struct */
     struct producer_state *producers; /* QUERY_PRODUCERS: room for ... */
     uint32_t producers_max;
     /* out */

@@ -35,14 +35,14 @@
 #include "proto.h"
 
 enum {
-    FRAME_SMALL_MAX = 256 * 1024, /* larger frames are admitted in turn                          */
-    LARGE_FRAMES_MAX = 4,         /* large frames under way at once                              */
-    FRAMES_PER_CONN = 16,         /* begun of one connection before the next one has its turn    */
-    FRAME_SLICES_MAX = 65536,     /* pieces of one frame                                         */
-    FRAME_GRACE_MS = 2000,        /* before the minimum rate is asked for                        */
+    FRAME_SMALL_MAX = 256 * 1024,  /* larger frames are admitted in turn                          */
+    LARGE_FRAMES_MAX = 4,          /* large frames under way at once                              */
+    FRAMES_PER_CONN = 16,          /* begun of one connection before the next one has its turn    */
+    FRAME_SLICES_MAX = 65536,      /* pieces of one frame                                         */
+    FRAME_GRACE_MS = 2000,         /* before the minimum rate is asked for                        */
     REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
-    ENCODE_UNITS_TURN = 20000,    /* fields encoded in one turn, all requests together           */
-    APPEND_BYTES_TURN = 8 << 20,  /* placed in logs in one turn; then the other stages come      */
+    ENCODE_UNITS_TURN = 20000,     /* fields encoded in one turn, all requests together           */
+    APPEND_BYTES_TURN = 8 << 20,   /* placed in logs in one turn; then the other stages come      */
 };
 #define REQUEST_ARENA_MAX MIB(64)
 
@@ -172,7 +172,7 @@ struct kafka {
     uint32_t home_ops_n;   /* operations of other workers under way here                */
 
     struct sessions *sessions; /* of fetches */
-    struct api_times *times; /* one per row of api.def */
+    struct api_times *times;   /* one per row of api.def */
     _Atomic uint64_t *buckets;
 };
 

@@ -7,8 +7,8 @@
  *   id 0, epoch -1   no session
  *   id n, epoch 0    session n ends, a new one is asked for
  *   id n, epoch -1   session n ends
- *   id n, epoch e    the next request of session n: partitions named are changed or added, forgotten
- *                    ones removed, all others are fetched as before
+ *   id n, epoch e    the next request of session n: partitions named are changed or added,
+ * forgotten ones removed, all others are fetched as before
  *
  * An id is slot + a random multiple of the number of slots, so it is found without a search and
  * cannot be guessed easily; epochs run from 1 to INT32_MAX and on with 1.
@@ -173,8 +173,7 @@ static struct session_part *part_make(struct sessions *s, struct session *sessio
         part = &s->parts[s->parts_used_n++];
     if (part == NULL)
         return NULL;
-    *part = (struct session_part){
-        .topic = topic, .partition = partition, .high = -1, .start = -1};
+    *part = (struct session_part){.topic = topic, .partition = partition, .high = -1, .start = -1};
     struct session_part **chain = part_chain(s, topic, partition);
     part->hash_next = *chain;
     *chain = part;

@@ -53,7 +53,7 @@ struct session_part {
 
 /* Owner: the cache. */
 struct session {
-    int32_t id; /* 0: free */
+    int32_t id;    /* 0: free */
     int32_t epoch; /* of the next request */
     bool uses_ids; /* topic ids, from v13 on; names before: it may not change (trap 26) */
     bool is_busy, is_doomed;

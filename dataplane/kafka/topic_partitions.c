@@ -97,8 +97,8 @@ static void answer_refused(struct pages_of *p, const struct describe_topic_parti
 static bool partitions_fill(struct pages_of *p, const struct view_topic *topic, int32_t from,
                             int32_t n, TOPIC *to)
 {
-    to->partitions = PROTO_NEW(&p->request->arena,
-                               describe_topic_partitions_response_topics_partitions, n);
+    to->partitions =
+        PROTO_NEW(&p->request->arena, describe_topic_partitions_response_topics_partitions, n);
     to->partitions_n = n;
     for (int32_t i = 0; to->partitions != NULL && i < n; i++) {
         const struct view_partition *v = &topic->partitions[from + i];
@@ -194,8 +194,7 @@ void topic_partitions_start(struct request *r, const struct view *view, struct n
     }
     *p.us = view->node_id;
     p.left = (int32_t)min_i64(max_i64(q->response_partition_limit, 1), PARTITIONS_MAX);
-    p.response->topics =
-        PROTO_NEW(&r->arena, describe_topic_partitions_response_topics, p.names_n);
+    p.response->topics = PROTO_NEW(&r->arena, describe_topic_partitions_response_topics, p.names_n);
     bool is_filled = p.names != NULL && p.response->topics != NULL;
     p.response->topics_n = 0;
     is_filled = is_filled && topics_fill(&p, q);

@@ -23,12 +23,7 @@
 #include "sim.h"
 #include "wire.h"
 
-enum {
-    SIM_FLIGHT = 3,
-    SIM_QUEUE = 16,
-    SIM_BATCH_BYTES = 16384,
-    VALUE_HEADER = 16
-};
+enum { SIM_FLIGHT = 3, SIM_QUEUE = 16, SIM_BATCH_BYTES = 16384, VALUE_HEADER = 16 };
 
 enum batch_state { BATCH_FREE, BATCH_WAITING, BATCH_UNDER_WAY, BATCH_FAILED };
 
@@ -154,7 +149,8 @@ void client_broker_gone(struct sim_client *c)
 static struct sent *client_sent(struct sim_client *c, uint8_t kind, int16_t version)
 {
     struct sent *sent = &c->flight[c->flight_n++];
-    *sent = (struct sent){.correlation_id = c->wire.correlation_id + 1, .kind = kind, .version = version};
+    *sent = (struct sent){
+        .correlation_id = c->wire.correlation_id + 1, .kind = kind, .version = version};
     return sent;
 }
 
@@ -550,7 +546,8 @@ static void client_retry(struct sim_client *c)
 
 static void client_ask(struct sim *s, struct sim_client *c)
 {
-    if (c->flight_n == SIM_FLIGHT || c->wire.tx_n - c->wire.tx_at > 65536 || s->now.ns < c->idle_until_ns)
+    if (c->flight_n == SIM_FLIGHT || c->wire.tx_n - c->wire.tx_at > 65536 ||
+        s->now.ns < c->idle_until_ns)
         return;
     if (prng_chance(&s->prng, 20))
         c->idle_until_ns = s->now.ns + prng_below(&s->prng, 20 * NS_PER_MS);

@@ -3,17 +3,17 @@
  *
  * Owner: the simulator.
  *
- *   FIND ─► JOIN ─► SYNC ─► OFFSETS ─► READ ─► (COMMIT | HEARTBEAT | READ)* ─► JOIN when told to rebalance
+ *   FIND -> JOIN -> SYNC -> OFFSETS -> READ -> (COMMIT | HEARTBEAT | READ)* -> JOIN after a rebalance
  *
- * The leader deals out all partitions of all created topics in turn. A member reads its partitions one after
- * the other from the group's committed offset, marks what it read as processed and commits. Now and then one
- * leaves, or falls silent for longer than its session.
+ * The leader deals out all partitions of all created topics in turn. A member reads its partitions
+ * one after the other from the group's committed offset, marks what it read as processed and
+ * commits. Now and then one leaves, or falls silent for longer than its session.
  *
  * Checked, beside the rules in sim.h:
- *   7. an acknowledged commit is there, after any crash: OffsetFetch never answers less than what was
- *      acknowledged before it was asked
- *   8. nobody commits behind the group's back: a commit is not accepted below one that was acknowledged before
- *      it was sent (its sender has lost the partition)
+ *   7. an acknowledged commit is there, after any crash: OffsetFetch never answers less than what
+ *      was acknowledged before it was asked
+ *   8. nobody commits behind the group's back: a commit is not accepted below one that was
+ *      acknowledged before it was sent (its sender has lost the partition)
  *   9. everything below a committed offset was processed by some member
  */
 #include <inttypes.h>
@@ -60,7 +60,8 @@ struct sim_member {
     int32_t generation;
     struct member_partition parts[MEMBER_PARTITIONS_MAX];
     uint32_t parts_n, part_at;
-    int64_t asked[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* acknowledged commits when the question was sent */
+    int64_t asked[SIM_TOPICS_MAX]
+                 [SIM_PARTITIONS_MAX]; /* acknowledged commits when the question was sent */
     struct {
         char id[400];
     } members[SIM_MEMBERS_MAX + 2];
@@ -123,7 +124,8 @@ static const void *ask_join(struct sim_member *m, struct arena *a)
 }
 
 /* Partition k of all goes to member k mod n; an assignment is pairs of u32, topic and partition. */
-static void assignment_write(const struct sim *s, uint32_t at, uint32_t n, uint8_t *to, uint32_t *bytes)
+static void assignment_write(const struct sim *s, uint32_t at, uint32_t n, uint8_t *to,
+                             uint32_t *bytes)
 {
     uint32_t k = 0;
     *bytes = 0;
@@ -295,13 +297,14 @@ static void answer_sync(struct sim_member *m, const struct sync_group_response *
     m->parts_n = m->part_at = 0;
     m->has_offsets = false;
     for (uint32_t at = 0; at + 8 <= r->assignment.n && m->parts_n < MEMBER_PARTITIONS_MAX; at += 8)
-        m->parts[m->parts_n++] = (struct member_partition){
-            .topic = load_u32(r->assignment.ptr + at),
-            .partition = (int32_t)load_u32(r->assignment.ptr + at + 4)};
+        m->parts[m->parts_n++] =
+            (struct member_partition){.topic = load_u32(r->assignment.ptr + at),
+                                      .partition = (int32_t)load_u32(r->assignment.ptr + at + 4)};
     m->step = m->parts_n > 0 ? STEP_OFFSETS : STEP_HEARTBEAT;
 }
 
-static bool answer_offsets(struct sim *s, struct sim_member *m, const struct offset_fetch_response *r)
+static bool answer_offsets(struct sim *s, struct sim_member *m,
+                           const struct offset_fetch_response *r)
 {
     if (member_error(m, r->error_code))
         return true;
@@ -314,9 +317,11 @@ static bool answer_offsets(struct sim *s, struct sim_member *m, const struct off
             return true;
         committed = max_i64(committed, 0);
         if (committed < m->asked[p->topic][p->partition])
-            return sim_fail(s, "group: %s-%d: committed %" PRId64 " was acknowledged, OffsetFetch says %" PRId64,
-                            s->topics[p->topic].name, p->partition, m->asked[p->topic][p->partition],
-                            committed);
+            return sim_fail(s,
+                            "group: %s-%d: committed %" PRId64
+                            " was acknowledged, OffsetFetch says %" PRId64,
+                            s->topics[p->topic].name, p->partition,
+                            m->asked[p->topic][p->partition], committed);
         /* A commit whose answer was lost in a crash is known from here on. */
         s->group_committed[p->topic][p->partition] = committed;
         p->position = p->committed = committed;
@@ -345,7 +350,8 @@ static void answer_read(struct sim *s, struct sim_member *m, const struct fetch_
     m->part_at = (m->part_at + 1) % m->parts_n;
 }
 
-static bool answer_commit(struct sim *s, struct sim_member *m, const struct offset_commit_response *r)
+static bool answer_commit(struct sim *s, struct sim_member *m,
+                          const struct offset_commit_response *r)
 {
     struct member_partition *p = &m->parts[m->part_at];
     if (r->topics_n != 1 || r->topics[0].partitions_n != 1)
@@ -369,9 +375,10 @@ static bool member_decoded(struct sim *s, struct sim_member *m, const void *r)
     switch ((enum step)m->step) {
     case STEP_FIND: {
         const struct find_coordinator_response *f = r;
-        m->step = f->error_code != 0 ? STEP_FIND
+        m->step = f->error_code != 0                 ? STEP_FIND
                   : m->id[0] == 0 || m->parts_n == 0 ? STEP_JOIN
-                  : m->has_offsets ? STEP_HEARTBEAT : STEP_OFFSETS;
+                  : m->has_offsets                   ? STEP_HEARTBEAT
+                                                     : STEP_OFFSETS;
         if (f->error_code != 0)
             m->silent_until_ns = s->now.ns + NS_PER_MS;
         return true;
@@ -435,7 +442,8 @@ bool member_turn(struct sim *s, struct sim_member *m)
         return true;
     if (m->wire.peer == NULL && !wire_connect(s, &m->wire))
         return true;
-    if (!s->is_draining && prng_below(&s->prng, 3000) == 0) { /* dies; comes back as somebody else */
+    if (!s->is_draining &&
+        prng_below(&s->prng, 3000) == 0) { /* dies; comes back as somebody else */
         wire_disconnect(&m->wire);
         m->is_waiting = false;
         m->silent_until_ns = s->now.ns + 2 * SESSION_MS * NS_PER_MS;

@@ -142,8 +142,9 @@ bool model_check_processed(struct sim *s, uint32_t topic, int32_t partition, int
     for (int64_t offset = 0; offset < end; offset++) {
         struct sim_known *k = known(log, offset);
         if (k == NULL || !k->is_processed)
-            return sim_fail(s, "group: %s-%d: %" PRId64 " is committed, but nobody read offset %" PRId64,
-                            s->topics[topic].name, partition, end, offset);
+            return sim_fail(
+                s, "group: %s-%d: %" PRId64 " is committed, but nobody read offset %" PRId64,
+                s->topics[topic].name, partition, end, offset);
     }
     return true;
 }

@@ -89,8 +89,7 @@ static void sim_fault_arm(struct sim *s)
     s->faults_n++;
     sim_disk_fail_at(s->disk, 1 + prng_below(&s->prng, 30), fault);
     if (s->options.is_verbose)
-        fprintf(stderr, "  %8.3f s: a disk operation will fail: %s\n",
-                (double)s->now.ns / NS_PER_S,
+        fprintf(stderr, "  %8.3f s: a disk operation will fail: %s\n", (double)s->now.ns / NS_PER_S,
                 fault == SIM_FAULT_EIO      ? "EIO"
                 : fault == SIM_FAULT_ENOSPC ? "ENOSPC"
                                             : "short");
@@ -330,7 +329,8 @@ static void sim_configure(struct sim *s)
         "log.flush.offset.checkpoint.interval.ms=30",
         "log.flush.start.offset.checkpoint.interval.ms=40",
         "replica.high.watermark.checkpoint.interval.ms=20",
-        "offsets.topic.num.partitions=2", "group.min.session.timeout.ms=1",
+        "offsets.topic.num.partitions=2",
+        "group.min.session.timeout.ms=1",
         "group.initial.rebalance.delay.ms=5",
     };
     check(config_new(&s->config) == 0);
@@ -391,13 +391,11 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     struct sim *s = sim_new(options);
     bool ok = sim_script(s) && s->why[0] == 0;
     if (!ok && !expect_failure)
-        printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64
-               " crashes: %s\n"
+        printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n"
                "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
-               options->has_faults ? " --faults" : "",
-               options->no_flush ? " --no-flush" : "");
+               options->has_faults ? " --faults" : "", options->no_flush ? " --no-flush" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
                " acknowledged, %" PRIu64 " read%s%s\n",
@@ -440,14 +438,10 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},
-        {"seed", 1, NULL, 's'},
-        {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'},
-        {"faults", 0, NULL, 'd'},
-        {"no-flush", 0, NULL, 'f'},
-        {"verbose", 0, NULL, 'v'},
-        {0},
+        {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'}, {"relaxed", 0, NULL, 'r'},
+        {"faults", 0, NULL, 'd'},  {"no-flush", 0, NULL, 'f'},
+        {"verbose", 0, NULL, 'v'}, {0},
     };
     struct sim_options options = {
         .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};

@@ -46,8 +46,8 @@ struct sim_known {
     struct sim_record record;
     bool is_known, is_seen;
     bool is_processed; /* by a member of the group */
-    bool is_acked; /* acks=all: for ever */
-    bool is_weak;  /* acks=1: until the power fails */
+    bool is_acked;     /* acks=all: for ever */
+    bool is_weak;      /* acks=1: until the power fails */
 };
 
 /* The model of one partition. */
@@ -69,7 +69,7 @@ struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
     uint8_t durability; /* enum store_durability */
-    bool has_faults;     /* disk operations fail now and then */
+    bool has_faults;    /* disk operations fail now and then */
     bool no_flush;      /* planted bug: syncs do nothing */
     bool is_verbose;
     uint32_t crashes_max;

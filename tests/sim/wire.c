@@ -91,7 +91,8 @@ enum wire_end wire_pump(struct sim *s, struct sim_wire *w,
 {
     thread_self = w->worker;
     bool is_open = wire_send(s, w);
-    int64_t got = is_open ? conn_memory_read(w->peer, w->rx + w->rx_n, WIRE_RX_BYTES - w->rx_n) : -1;
+    int64_t got =
+        is_open ? conn_memory_read(w->peer, w->rx + w->rx_n, WIRE_RX_BYTES - w->rx_n) : -1;
     thread_self = NULL;
     if (got < 0) {
         wire_disconnect(w);

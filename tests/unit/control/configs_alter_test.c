@@ -77,84 +77,84 @@ static const struct log_config *published(const char *name)
     return &view_topic_by_name(rig_view(&rig), bytes_of_string(name))->config;
 }
 
+/* What is refused, and how Apache Kafka words it. */
+static const struct {
+    int8_t type, how;
+    const char *name, *key, *value;
+    int16_t code;
+    const char *message;
+} refused[] = {
+    {2, 0, "nosuch", "retention.ms", "1", 3, "The topic 'nosuch' does not exist."},
+    {2, 0, "nosuch", "no.such", "1", 40, "Unknown topic config name: no.such"},
+    {2, 0, "ok1", "retention.ms", "abc", 40,
+     "Invalid value abc for configuration retention.ms: Not a number of type LONG"},
+    {2, 2, "ok1", "retention.ms", "1", 40,
+     "Can't APPEND to key retention.ms because its type is not LIST."},
+    {2, 3, "ok1", "no.such", "1", 40,
+     "Can't SUBTRACT to key no.such because its type is not LIST."},
+    {2, 0, "ok1", "retention.ms", NULL, 42, "Null value not supported for : retention.ms"},
+    {2, 7, "ok1", "retention.ms", "1", -1, ""},
+    {2, 0, "", "retention.ms", "1", 42, "Default topic resources are not allowed."},
+    {2, 2, "ok1", "cleanup.policy", "foo", 40,
+     "Invalid value foo for configuration cleanup.policy: String must be one of: compact, "
+     "delete"},
+    {2, 0, "ok1", "remote.storage.enable", "true", 40,
+     "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with "
+     "remote log storage."},
+    {4, 0, "1", "log.dirs", "x", 42, "Cannot update these configs dynamically: [log.dirs]"},
+    {4, 0, "7", "log.retention.ms", "1", 42, "Unexpected broker id, expected 1, but received 7"},
+    {4, 0, "abc", "log.retention.ms", "1", 42, "Node id must be an integer, but it is: abc"},
+    {4, 0, "", "cordoned.log.dirs", "x", 42,
+     "Cannot update these configs at default cluster level, broker id must be specified: "
+     "[cordoned.log.dirs]"},
+    {4, 0, "1", "cordoned.log.dirs", "x", 40,
+     "cordoned.log.dirs: There is one log directory, and nothing could be created if it were "
+     "cordoned: unset it."},
+    {4, 0, "1", "listeners", "x", 42, "Cannot update these configs dynamically: [listeners]"},
+    {4, 0, "1", "ssl.keystore.location", "x", 42,
+     "These security configs can be dynamically updated only per-listener using the listener "
+     "prefix: [ssl.keystore.location]"},
+    {4, 0, "1", "log.retention.ms", "abc", 42,
+     "Invalid value abc for configuration log.retention.ms: Not a number of type LONG"},
+    {4, 7, "1", "log.retention.ms", "1", 42, "Unknown operations type 7"},
+    {4, 2, "1", "log.retention.ms", "1", 40,
+     "Config value append is not allowed for config key: log.retention.ms"},
+    {4, 2, "1", "foo.bar", "1", 40, "Unknown config name: foo.bar"},
+    {4, 0, "1", "min.insync.replicas", "1", 40,
+     "Broker-level min.insync.replicas cannot be altered while ELR is enabled."},
+    {4, 1, "", "min.insync.replicas", NULL, 40,
+     "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."},
+    {8, 0, "1", "root", "INFO", 40, "Logger root does not exist!"},
+    {8, 2, "1", "root", "INFO", 42,
+     "APPEND operation is not allowed for the BROKER_LOGGER resource"},
+    {99, 0, "x", "a", "b", 42, "Unknown resource type 99"},
+    {32, 0, "g", "x.y", "1", 40, "Unknown group config name: x.y"},
+    {32, 0, "", "consumer.session.timeout.ms", "45000", 42,
+     "Default group resources are not allowed."},
+    {32, 0, "g", "consumer.session.timeout.ms", "1", 40,
+     "consumer.session.timeout.ms must be greater than or equal to "
+     "group.consumer.min.session.timeout.ms"},
+    {32, 0, "g", "streams.num.standby.replicas", "3", 40,
+     "streams.num.standby.replicas must be less than or equal to "
+     "group.streams.max.standby.replicas"},
+    {16, 0, "", "interval.ms", "1000", 42, "Subscription name can't be empty"},
+    {16, 0, "s", "foo", "1000", 42, "Unknown client metrics configuration: foo"},
+    {16, 0, "s", "interval.ms", "1", 42,
+     "Invalid value 1 for interval.ms, interval must be between 100 and 3600000 (1 hour)"},
+    {16, 0, "s", "match", "client_id=[", 40, "Illegal client matching pattern: client_id=["},
+    {16, 0, "s", "match", "abc=x", 40, "Illegal client matching pattern: abc=x"},
+    {16, 2, "s", "metrics", "c", 40, "Can't APPEND to key metrics because its type is not LIST."},
+};
+
 static void alter_refuses_with_kafkas_words(void **state)
 {
     (void)state;
-    static const struct {
-        int8_t type, how;
-        const char *name, *key, *value;
-        int16_t code;
-        const char *message;
-    } rows[] = {
-        {2, 0, "nosuch", "retention.ms", "1", 3, "The topic 'nosuch' does not exist."},
-        {2, 0, "nosuch", "no.such", "1", 40, "Unknown topic config name: no.such"},
-        {2, 0, "ok1", "retention.ms", "abc", 40,
-         "Invalid value abc for configuration retention.ms: Not a number of type LONG"},
-        {2, 2, "ok1", "retention.ms", "1", 40,
-         "Can't APPEND to key retention.ms because its type is not LIST."},
-        {2, 3, "ok1", "no.such", "1", 40,
-         "Can't SUBTRACT to key no.such because its type is not LIST."},
-        {2, 0, "ok1", "retention.ms", NULL, 42, "Null value not supported for : retention.ms"},
-        {2, 7, "ok1", "retention.ms", "1", -1, ""},
-        {2, 0, "", "retention.ms", "1", 42, "Default topic resources are not allowed."},
-        {2, 2, "ok1", "cleanup.policy", "foo", 40,
-         "Invalid value foo for configuration cleanup.policy: String must be one of: compact, "
-         "delete"},
-        {2, 0, "ok1", "remote.storage.enable", "true", 40,
-         "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with "
-         "remote log storage."},
-        {4, 0, "1", "log.dirs", "x", 42, "Cannot update these configs dynamically: [log.dirs]"},
-        {4, 0, "7", "log.retention.ms", "1", 42, "Unexpected broker id, expected 1, but received 7"},
-        {4, 0, "abc", "log.retention.ms", "1", 42, "Node id must be an integer, but it is: abc"},
-        {4, 0, "", "cordoned.log.dirs", "x", 42,
-         "Cannot update these configs at default cluster level, broker id must be specified: "
-         "[cordoned.log.dirs]"},
-        {4, 0, "1", "cordoned.log.dirs", "x", 40,
-         "cordoned.log.dirs: There is one log directory, and nothing could be created if it were "
-         "cordoned: unset it."},
-        {4, 0, "1", "listeners", "x", 42, "Cannot update these configs dynamically: [listeners]"},
-        {4, 0, "1", "ssl.keystore.location", "x", 42,
-         "These security configs can be dynamically updated only per-listener using the listener "
-         "prefix: [ssl.keystore.location]"},
-        {4, 0, "1", "log.retention.ms", "abc", 42,
-         "Invalid value abc for configuration log.retention.ms: Not a number of type LONG"},
-        {4, 7, "1", "log.retention.ms", "1", 42, "Unknown operations type 7"},
-        {4, 2, "1", "log.retention.ms", "1", 40,
-         "Config value append is not allowed for config key: log.retention.ms"},
-        {4, 2, "1", "foo.bar", "1", 40, "Unknown config name: foo.bar"},
-        {4, 0, "1", "min.insync.replicas", "1", 40,
-         "Broker-level min.insync.replicas cannot be altered while ELR is enabled."},
-        {4, 1, "", "min.insync.replicas", NULL, 40,
-         "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."},
-        {8, 0, "1", "root", "INFO", 40, "Logger root does not exist!"},
-        {8, 2, "1", "root", "INFO", 42,
-         "APPEND operation is not allowed for the BROKER_LOGGER resource"},
-        {99, 0, "x", "a", "b", 42, "Unknown resource type 99"},
-        {32, 0, "g", "x.y", "1", 40, "Unknown group config name: x.y"},
-        {32, 0, "", "consumer.session.timeout.ms", "45000", 42,
-         "Default group resources are not allowed."},
-        {32, 0, "g", "consumer.session.timeout.ms", "1", 40,
-         "consumer.session.timeout.ms must be greater than or equal to "
-         "group.consumer.min.session.timeout.ms"},
-        {32, 0, "g", "streams.num.standby.replicas", "3", 40,
-         "streams.num.standby.replicas must be less than or equal to "
-         "group.streams.max.standby.replicas"},
-        {16, 0, "", "interval.ms", "1000", 42, "Subscription name can't be empty"},
-        {16, 0, "s", "foo", "1000", 42, "Unknown client metrics configuration: foo"},
-        {16, 0, "s", "interval.ms", "1", 42,
-         "Invalid value 1 for interval.ms, interval must be between 100 and 3600000 (1 hour)"},
-        {16, 0, "s", "match", "client_id=[", 40,
-         "Illegal client matching pattern: client_id=["},
-        {16, 0, "s", "match", "abc=x", 40, "Illegal client matching pattern: abc=x"},
-        {16, 2, "s", "metrics", "c", 40,
-         "Can't APPEND to key metrics because its type is not LIST."},
-    };
     char *before = state_text(&rig.control->state);
-    for (uint32_t i = 0; i < array_n(rows); i++) {
-        assert_int_equal(
-            alter(rows[i].type, rows[i].name, rows[i].key, rows[i].how, rows[i].value),
-            rows[i].code);
-        assert_string_equal(text, rows[i].message);
+    for (uint32_t i = 0; i < array_n(refused); i++) {
+        assert_int_equal(alter(refused[i].type, refused[i].name, refused[i].key, refused[i].how,
+                               refused[i].value),
+                         refused[i].code);
+        assert_string_equal(text, refused[i].message);
     }
     char *after = state_text(&rig.control->state);
     assert_string_equal(before, after); /* none of them wrote anything */
@@ -234,8 +234,8 @@ static void duplicates_are_refused(void **state)
     assert_int_equal(r->responses[0].error_code, 42);
     assert_int_equal(r->responses[1].error_code, 3);
     assert_int_equal(r->responses[2].error_code, 42);
-    assert_true(bytes_text_is(r->responses[2].error_message,
-                              "Each resource must appear at most once."));
+    assert_true(
+        bytes_text_is(r->responses[2].error_message, "Each resource must appear at most once."));
     arena_fini(&op.arena);
 }
 

@@ -35,9 +35,9 @@ struct store {
 
 /* What the test decides. */
 struct fake_store_rules {
-    bool holds_flush;  /* nothing becomes durable */
-    bool fails_flush;  /* the next flush fails */
-    int append_error;  /* what the next append returns, once */
+    bool holds_flush; /* nothing becomes durable */
+    bool fails_flush; /* the next flush fails */
+    int append_error; /* what the next append returns, once */
     int recovered_error;
     int recover_error; /* what store_log_recover of a topic's log returns */
     bool holds_file, is_busy;

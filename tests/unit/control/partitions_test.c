@@ -120,10 +120,9 @@ static void name_given_twice_grows_nothing(void **state)
 {
     (void)state;
     assert_int_equal(rig_create(&rig, "two", 1), 0);
-    struct create_partitions_request_topics topics[] = {
-        {bytes_of_string("ok1"), 3, NULL, -1},
-        {bytes_of_string("two"), 2, NULL, -1},
-        {bytes_of_string("ok1"), 4, NULL, -1}};
+    struct create_partitions_request_topics topics[] = {{bytes_of_string("ok1"), 3, NULL, -1},
+                                                        {bytes_of_string("two"), 2, NULL, -1},
+                                                        {bytes_of_string("ok1"), 4, NULL, -1}};
     struct create_partitions_request request = {topics, 3, 1000, false};
     struct create_partitions_response *r = rig_ask(&rig, &op, 37, 3, &request);
     assert_int_equal(r->results_n, 2);

@@ -23,8 +23,8 @@ static int teardown(void **state)
 
 static void set(int8_t type, const char *name, const char *key, const char *value)
 {
-    struct incremental_alter_configs_request_resources_configs item = {
-        bytes_of_string(key), 0, bytes_of_string(value)};
+    struct incremental_alter_configs_request_resources_configs item = {bytes_of_string(key), 0,
+                                                                       bytes_of_string(value)};
     struct incremental_alter_configs_request_resources resource = {type, bytes_of_string(name),
                                                                    &item, 1};
     struct incremental_alter_configs_request request = {&resource, 1, false};

@@ -156,8 +156,7 @@ static void clean_stop_with_a_torn_end_is_scanned_after_all(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(recover(&id, true, &rig.log),
-                     0);
+    assert_int_equal(recover(&id, true, &rig.log), 0);
     check_goes_on(0, 18);
 }
 
@@ -325,8 +324,7 @@ static void start_without_a_sealed_index_scans_that_segment(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(recover(&id, true, &rig.log),
-                     0);
+    assert_int_equal(recover(&id, true, &rig.log), 0);
     assert_true(file_bytes(5, ".index") >= 0);
     check_goes_on(0, 17);
 }
@@ -338,8 +336,7 @@ static void start_without_a_directory_makes_an_empty_log(void **state)
     (void)state;
     assert_int_equal(recover(&id, true, &log), 0);
     assert_int_equal(rig_offsets(log).end, 0);
-    assert_int_equal(recover(&id, true, &log),
-                     E_EXISTS);
+    assert_int_equal(recover(&id, true, &log), E_EXISTS);
     struct append out;
     assert_int_equal(rig_append_to(&rig, log, 1, 10, 'a', &out), 0);
     rig_settle(&rig);
@@ -412,8 +409,7 @@ static void damaged_snapshot_is_dropped_and_producers_replayed(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(recover(&id, true, &rig.log),
-                     0);
+    assert_int_equal(recover(&id, true, &rig.log), 0);
     assert_int_equal(rig.log->producers.n, 1);
     assert_int_equal(file_bytes(10, ".snapshot"), -1);
     append_producer(10);
@@ -596,8 +592,7 @@ static void stop_writes_what_the_turns_have_left(void **state)
     struct log_id id = rig_id(0);
     rig_stop(&rig);
     rig_start(&rig);
-    assert_int_equal(recover(&id, true, &rig.log),
-                     0);
+    assert_int_equal(recover(&id, true, &rig.log), 0);
     check_goes_on(0, 13);
 }
 

@@ -175,8 +175,8 @@ static void segments_below_the_start_go(void **state)
 static void damaged_file_is_refused(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "0\n", "1\n5\n", "0\n5", "0\n-5\n", "0\n5x\n",
-                                        "0\n99999999999999999999\n"};
+    static const char *const texts[] = {
+        "", "0\n", "1\n5\n", "0\n5", "0\n-5\n", "0\n5x\n", "0\n99999999999999999999\n"};
     for (uint32_t i = 0; i < array_n(texts); i++) {
         char path[DISK_PATH_MAX], directory[DISK_PATH_MAX];
         int64_t start;

@@ -54,7 +54,7 @@ struct store {
     int32_t bad_record_at;
     const char *reason;
     struct list queries;
-    bool is_bulk_slow; /* time queries wait for store_bulk */
+    bool is_bulk_slow;         /* time queries wait for store_bulk */
     struct list moves;         /* of starts, until the bulk's turn */
     bool is_files_slow;        /* ... or later */
     struct space_query *space; /* asked, answered in the bulk's turn */

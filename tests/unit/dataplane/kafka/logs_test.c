@@ -140,10 +140,9 @@ static void all_producers_are_listed_however_many(void **state)
     struct view_topic *t = bed_topic(bed, "t", 2);
     struct client c = client_connect(bed);
     int32_t partitions[] = {0, 1, 9};
-    struct describe_producers_request_topics topics[] = {
-        {t->name, partitions, 3},
-        {bytes_of_string("nosuch"), partitions, 1},
-        {bytes_of_string("a b"), partitions, 1}};
+    struct describe_producers_request_topics topics[] = {{t->name, partitions, 3},
+                                                         {bytes_of_string("nosuch"), partitions, 1},
+                                                         {bytes_of_string("a b"), partitions, 1}};
     struct describe_producers_request q = {topics, 3};
     bed_log(bed, t, 0)->producers_n = 3;
     bed_log(bed, t, 1)->producers_n = 500;
@@ -169,8 +168,8 @@ static void log_dirs_tell_sizes_and_room(void **state)
     struct view_topic *t = bed_topic(bed, "t", 3);
     struct client c = client_connect(bed);
     int32_t partitions[] = {2, 7};
-    struct describe_log_dirs_request_topics topics[] = {
-        {t->name, partitions, 2}, {bytes_of_string("nosuch"), partitions, 1}};
+    struct describe_log_dirs_request_topics topics[] = {{t->name, partitions, 2},
+                                                        {bytes_of_string("nosuch"), partitions, 1}};
     struct describe_log_dirs_request q = {topics, 2};
     bed_topic(bed, "empty", 1);
     fill(bed, t, 2);
@@ -198,9 +197,10 @@ static void log_dirs_tell_sizes_and_room(void **state)
 
 /* ── DescribeTopicPartitions ── */
 
-static const struct describe_topic_partitions_response *page_of(
-    struct client *c, const char *const *names, int32_t n, int32_t limit, const char *cursor,
-    int32_t partition)
+static const struct describe_topic_partitions_response *page_of(struct client *c,
+                                                                const char *const *names, int32_t n,
+                                                                int32_t limit, const char *cursor,
+                                                                int32_t partition)
 {
     struct describe_topic_partitions_request_topics topics[4];
     struct describe_topic_partitions_request_cursor at = {bytes_of_string(cursor), partition};

@@ -59,7 +59,7 @@ static void answers_carry_only_what_is_new(void **state)
         const struct fetch_response *p = ask(&c, version, fetch_of(bed, t, 4, 0), 0, 0);
         int32_t id = p->session_id;
         assert_true(id > 0);
-        assert_int_equal(partitions_of(p), 4); /* the first answer is whole */
+        assert_int_equal(partitions_of(p), 4);            /* the first answer is whole */
         struct fetch_request *q = fetch_of(bed, t, 2, 2); /* partition 1 goes on at 2 */
         q->topics->partitions[0].partition = 1;
         q->topics->partitions_n = 1;
