@@ -3,7 +3,7 @@
  *
  * Owner: the simulator.
  *
- *   FIND -> JOIN -> SYNC -> OFFSETS -> READ -> (COMMIT | HEARTBEAT | READ)* -> JOIN after a rebalance
+ *   FIND -> JOIN -> SYNC -> OFFSETS -> READ -> (COMMIT | HEARTBEAT | READ)* -> JOIN again
  *
  * The leader deals out all partitions of all created topics in turn. A member reads its partitions
  * one after the other from the group's committed offset, marks what it read as processed and
