@@ -14,6 +14,7 @@
 
 #include "batch.h"
 #include "check.h"
+#include "utf8.h"
 #include "control_inside.h"
 #include "group_next_host.h"
 #include "kafka_codes.h"
@@ -66,6 +67,8 @@ int32_t coordinator_hash(struct bytes id)
 /* Utils.abs: the most negative number becomes 0. */
 int16_t coordinator_code(const struct coordinator *co, struct bytes group, int32_t *partition)
 {
+    if (!utf8_is_valid(group)) /* every list of groups would be unreadable for everybody */
+        return KAFKA_INVALID_GROUP_ID;
     int32_t hash = coordinator_hash(group);
     if (co->partitions == NULL || co->is_detaching)
         return KAFKA_NOT_COORDINATOR;

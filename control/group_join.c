@@ -17,6 +17,7 @@
 #include "check.h"
 #include "kafka_codes.h"
 #include "messages.h"
+#include "utf8.h"
 
 enum { VERSION_MEMBER_ID_REQUIRED = 4, VERSION_SKIP_ASSIGNMENT = 9, UUID_TEXT = 37 };
 
@@ -661,7 +662,11 @@ int16_t group_join_check(const struct groups *groups, const struct join_group_re
         return KAFKA_INVALID_SESSION_TIMEOUT;
     if (r->member_id.n > GROUP_MEMBER_ID_MAX)
         return KAFKA_UNKNOWN_MEMBER_ID;
-    return 0;
+    bool is_text = utf8_is_valid(r->group_instance_id) && utf8_is_valid(r->protocol_type);
+    for (int32_t i = 0; is_text && i < r->protocols_n; i++)
+        is_text = utf8_is_valid(r->protocols[i].name);
+    /* What DescribeGroups tells others must be readable for them. */
+    return is_text ? 0 : KAFKA_INVALID_REQUEST;
 }
 
 /* While members are gathered, who has joined counts, so that a group that is too large after its

@@ -18,6 +18,7 @@
 #include "request.h"
 
 #include "control.h"
+#include "utf8.h"
 
 /* Owner: the request. */
 struct forward {
@@ -76,7 +77,7 @@ void forward_send(struct request *r, int16_t key, int16_t version, const void *b
     list_init(&f->op.mail.link);
     f->op.api_key = key;
     f->op.api_version = version;
-    f->op.client_id = r->client_id;
+    f->op.client_id = utf8_is_valid(r->client_id) ? r->client_id : bytes_of("?", 1);
     request_client_host(r, f->op.client_host, sizeof f->op.client_host);
     f->op.listener = conn_listener(r->conn->conn);
     f->op.request = body;
