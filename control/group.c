@@ -80,6 +80,12 @@ struct group *group_find(struct groups *groups, struct bytes id)
     return NULL;
 }
 
+struct bytes group_answer_copy(struct control_op *op, struct bytes from)
+{
+    void *ptr = from.ptr == NULL ? NULL : arena_copy(&op->arena, from.ptr, from.n);
+    return (struct bytes){ptr, ptr == NULL ? 0 : from.n};
+}
+
 struct bytes group_copy(struct bytes from)
 {
     uint8_t *ptr = from.ptr == NULL ? NULL : malloc(from.n + 1u);

@@ -282,5 +282,7 @@ void group_answer_sync(struct groups *groups, struct control_op *op, int16_t err
 struct group_rebalance *group_rebalance_now(struct group *group);
 /* A heap copy; ptr NULL when from.ptr is, or without memory (the caller tells by from.ptr). */
 struct bytes group_copy(struct bytes from);
+/* A copy in the arena of an answer. */
+struct bytes group_answer_copy(struct control_op *op, struct bytes from);
 
 #endif

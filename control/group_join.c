@@ -42,12 +42,6 @@ void group_answer_join(struct groups *groups, struct control_op *op, int16_t err
     groups->host.answer(groups->host.context, op);
 }
 
-static struct bytes copy(struct control_op *op, struct bytes from)
-{
-    void *ptr = from.ptr == NULL ? NULL : arena_copy(&op->arena, from.ptr, from.n);
-    return (struct bytes){ptr, ptr == NULL ? 0 : from.n};
-}
-
 static struct bytes protocol_metadata(const struct group_member *member, struct bytes name)
 {
     for (uint32_t i = 0; i < member->protocols_n; i++)
@@ -66,9 +60,9 @@ static bool members_fill(const struct group *group, struct control_op *op,
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members) {
         const struct group_member *member = list_entry(l, struct group_member, link);
         struct join_group_response_members *to = &r->members[r->members_n++];
-        to->member_id = copy(op, member->id);
-        to->group_instance_id = copy(op, member->instance_id);
-        to->metadata = copy(op, protocol_metadata(member, group->protocol));
+        to->member_id = group_answer_copy(op, member->id);
+        to->group_instance_id = group_answer_copy(op, member->instance_id);
+        to->metadata = group_answer_copy(op, protocol_metadata(member, group->protocol));
     }
     return true;
 }
@@ -82,11 +76,11 @@ static void generation_fill(const struct group *group, const struct group_member
     op->response = r;
     if (r != NULL) {
         r->generation_id = group->generation;
-        r->protocol_type = copy(op, group->protocol_type);
-        r->protocol_name = copy(op, group->protocol);
-        r->leader = copy(op, leader);
+        r->protocol_type = group_answer_copy(op, group->protocol_type);
+        r->protocol_name = group_answer_copy(op, group->protocol);
+        r->leader = group_answer_copy(op, leader);
         r->skip_assignment = skip_assignment;
-        r->member_id = copy(op, member->id);
+        r->member_id = group_answer_copy(op, member->id);
         if (with_members && !members_fill(group, op, r))
             op->response = NULL;
     }

@@ -15,12 +15,6 @@ enum { VERSION_PROTOCOL_NAMED = 5 };
 
 /* ── SyncGroup ── */
 
-static struct bytes copy(struct control_op *op, struct bytes from)
-{
-    void *ptr = from.ptr == NULL ? NULL : arena_copy(&op->arena, from.ptr, from.n);
-    return (struct bytes){ptr, ptr == NULL ? 0 : from.n};
-}
-
 void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error,
                        const struct group_member *member)
 {
@@ -32,10 +26,10 @@ void group_answer_sync(struct groups *groups, struct control_op *op, int16_t err
         r->error_code = error;
         r->assignment = bytes_of("", 0);
         if (member != NULL) {
-            r->protocol_type = copy(op, member->group->protocol_type);
-            r->protocol_name = copy(op, member->group->protocol);
+            r->protocol_type = group_answer_copy(op, member->group->protocol_type);
+            r->protocol_name = group_answer_copy(op, member->group->protocol);
             if (member->assignment.ptr != NULL)
-                r->assignment = copy(op, member->assignment);
+                r->assignment = group_answer_copy(op, member->assignment);
         }
     }
     groups->host.answer(groups->host.context, op);

@@ -63,6 +63,15 @@ static inline int64_t max_i64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* a + b, held at the end of the range it would leave. */
+static inline int64_t add_i64_saturated(int64_t a, int64_t b)
+{
+    int64_t sum;
+    if (__builtin_add_overflow(a, b, &sum))
+        return b < 0 ? INT64_MIN : INT64_MAX;
+    return sum;
+}
+
 /* A topic id, a directory id, a cluster id: 16 raw bytes. All zero means "none" (Kafka Uuid.java).
  */
 struct uuid {

@@ -124,14 +124,6 @@ static int check_producer(const struct batch *b, struct append *append)
     return 0;
 }
 
-static int64_t add_saturated(int64_t a, int64_t b)
-{
-    int64_t sum;
-    if (__builtin_add_overflow(a, b, &sum))
-        return b < 0 ? INT64_MIN : INT64_MAX;
-    return sum;
-}
-
 static int check_timestamps(const struct batch *b, const struct log_config *config,
                             struct append *append, int64_t wall_ms)
 {
@@ -140,8 +132,8 @@ static int check_timestamps(const struct batch *b, const struct log_config *conf
                       "Producer should not set timestamp type to LogAppendTime.");
     if (config->is_log_append_time || batch_codec(b) == CODEC_NONE)
         return 0;
-    int64_t first = add_saturated(wall_ms, -config->timestamp_before_max_ms);
-    int64_t last = add_saturated(wall_ms, config->timestamp_after_max_ms);
+    int64_t first = add_i64_saturated(wall_ms, -config->timestamp_before_max_ms);
+    int64_t last = add_i64_saturated(wall_ms, config->timestamp_after_max_ms);
     const int64_t times[2] = {b->base_timestamp, b->max_timestamp};
     for (int i = 0; i < 2; i++)
         if (times[i] != -1 && (times[i] < first || times[i] > last))

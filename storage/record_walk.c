@@ -65,14 +65,6 @@ static struct walk *walk_of(struct record_walk *w)
     return (struct walk *)(void *)w->inside;
 }
 
-static int64_t add_saturated(int64_t a, int64_t b)
-{
-    int64_t sum;
-    if (__builtin_add_overflow(a, b, &sum))
-        return b < 0 ? INT64_MIN : INT64_MAX;
-    return sum;
-}
-
 void record_walk_init(struct record_walk *w, const struct batch *b, const struct log_config *config,
                       bool need_keys, int64_t wall_ms)
 {
@@ -87,8 +79,8 @@ void record_walk_init(struct record_walk *w, const struct batch *b, const struct
     s->time_min = INT64_MIN;
     s->time_max = INT64_MAX;
     if (!config->is_log_append_time) {
-        s->time_min = add_saturated(wall_ms, -config->timestamp_before_max_ms);
-        s->time_max = add_saturated(wall_ms, config->timestamp_after_max_ms);
+        s->time_min = add_i64_saturated(wall_ms, -config->timestamp_before_max_ms);
+        s->time_max = add_i64_saturated(wall_ms, config->timestamp_after_max_ms);
     }
 }
 
