@@ -144,6 +144,10 @@ test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, bu
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
 	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS)") $(if $(NETSIM),"$(NETSIM) --seeds 500") --stage system $(SYSTEM)
 
+DIFFERENTIAL := c_admin c_errors c_groups c_next_groups c_versions
+test-kafka: ## the differential scripts against a live Apache Kafka: golden/ is what it answers (CAPTURE=1: write it anew)
+	@SYSTEM_KAFKA=1 $(PY) tests/system/run $(DIFFERENTIAL)
+
 sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
 
@@ -227,6 +231,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench bench-micro bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: all unit tests-build test test-kafka sim asan tsan fuzz fuzzers bench bench-micro bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -87,6 +87,9 @@ static void entry_sources(struct description *d, const struct config_row *row, E
         if (entry->synonyms != NULL)
             entry_synonym(entry, behind[i].name, behind[i].value, behind[i].source, d);
     }
+    /* A group's setting that no broker setting stands behind is its own synonym. */
+    if (broker == NULL && d->scope == CONFIG_GROUP && entry->synonyms != NULL)
+        entry_synonym(entry, row->key, row->default_value, SOURCE_DEFAULT, d);
 }
 
 static void entry_fill(struct description *d, const struct config_row *row, const char *value,

@@ -459,17 +459,23 @@ static bool fetch_aborted_fill(struct request *r, const struct read *read,
     return true;
 }
 
+/* Of what is not there Apache Kafka answers an empty list of aborted transactions, else null. */
+static bool fetch_is_nowhere(int16_t code)
+{
+    return code == KAFKA_UNKNOWN_TOPIC_OR_PARTITION || code == KAFKA_UNKNOWN_TOPIC_ID;
+}
+
 static bool fetch_part_fill(struct request *r, struct fetch *f, struct read_part *part)
 {
     const struct read_result *result = part->result;
     struct fetch_response_responses_partitions *p = result->response;
-    bool has_offsets = part->code == 0 && (result->error == 0 || result->error == E_OFFSET_RANGE);
+    bool has_offsets = part->code == 0 && result->error == 0;
     p->partition_index = part->partition;
     p->error_code = fetch_code(part);
     p->high_watermark = has_offsets ? result->offsets.high : -1;
     p->last_stable_offset = has_offsets ? result->offsets.stable : -1;
     p->log_start_offset = has_offsets ? result->offsets.start : -1;
-    p->aborted_transactions_n = -1;
+    p->aborted_transactions_n = fetch_is_nowhere(p->error_code) ? 0 : -1;
     p->preferred_read_replica = -1;
     if (part->shows_leader) {
         p->current_leader.leader_id = part->leader;

@@ -172,7 +172,7 @@ static void find_coordinator_answer(struct request *r, const struct view *view, 
     struct find_coordinator_response *p = PROTO_NEW(&r->arena, find_coordinator_response, 1);
     if (p != NULL && r->version < 4) {
         p->error_code = code;
-        p->error_message = bytes_of_string(coordinator_text(code));
+        p->error_message = bytes_of_string(code == 0 ? "NONE" : coordinator_text(code));
         p->node_id = code == 0 ? view->node_id : -1;
         p->host = code == 0 ? listener_host(r) : bytes_of_string("");
         p->port = code == 0 ? listener_port(r) : -1;
@@ -242,7 +242,7 @@ void describe_cluster_start(struct request *r, const struct view *view, struct n
         request_answer(r, NULL);
         return;
     }
-    p->endpoint_type = q->endpoint_type;
+    p->endpoint_type = ENDPOINT_BROKERS;
     p->cluster_id = bytes_of_string("");
     if (describe_cluster_fault(r, q, p)) {
         request_answer(r, p);

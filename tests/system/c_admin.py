@@ -1,11 +1,12 @@
 """The everyday admin surface: wrong requests and their codes and messages, as Apache Kafka 4.3.1 answers them; and
 what the right ones change: settings without a restart, partitions, deleted records, fetch sessions.
 
-SYSTEM_PEER=host:port tests another broker against the same rows (DIRECTORY=its log directory).
+The rows' whole answers are compared with those of Apache Kafka (golden.py).
 """
 import os
 import time
 
+import golden
 import lib
 import wire
 
@@ -348,11 +349,16 @@ def prepare(bootstrap):
 
 
 def rows_that_differ(bootstrap):
-    wrong = []
+    """-> (what is wrong, {row: normalised answer})"""
+    with wire.Conn(bootstrap) as c:
+        topics = c.call('Metadata', 12, topics=None)['topics']
+    wrong, answers, normal = [], {}, golden.Normal({t['topic_id']: t['name'] for t in topics})
     for name, api, version, code, message, values in ROWS:
         with wire.Conn(bootstrap) as c:
             try:
-                codes, messages = wire.found_in(c.call(api, version, **values))
+                out = c.call(api, version, **values)
+                answers[name] = normal.of(out)
+                codes, messages = wire.found_in(out)
             except (OSError, ValueError) as e:
                 wrong.append('%s (%s v%d): %r' % (name, api, version, e))
                 continue
@@ -360,15 +366,16 @@ def rows_that_differ(bootstrap):
         if got != code or message is not ANY and message not in messages:
             wrong.append('%s (%s v%d): expected %s %r, got %s %r' % (
                 name, api, version, code, None if message is ANY else message, got, messages))
-    return wrong
+    return wrong, answers
 
 
 def test(t):
     lib.check(len({r[0] for r in ROWS}) == len(ROWS), 'two rows of one name')
     broker = t.broker(workers=3, settings={'node.id': '1', 'auto.create.topics.enable': 'false'})
-    directory = os.environ.get('DIRECTORY') if lib.PEER else broker.data
+    directory = broker.data if lib.APACHE or not lib.PEER else None
     prepare(broker.bootstrap)
-    wrong = rows_that_differ(broker.bootstrap)
+    wrong, answers = rows_that_differ(broker.bootstrap)
+    wrong += golden.compare(t, 'c_admin', answers)
     for line in wrong:
         t.say(line)
     lib.check(not wrong, '%d of %d rows differ, the first: %s' % (len(wrong), len(ROWS), (wrong or [''])[0]))

@@ -1,12 +1,10 @@
 """Groups of KIP-848, request by request: heartbeats, epochs, revocation, static members, expressions, commits.
 
-Each row names the error code that Apache Kafka 4.3.1 answers. With DIFF=host:port the same script runs against that broker
-and every answer must be equal field by field; topic ids are replaced by names first, what differs on purpose is listed in
-DIFFERENT.
+Each row names the error code that Apache Kafka 4.3.1 answers, and the whole answer is compared with its own (golden.py).
 """
-import os
 import time
 
+import golden
 import lib
 import wire
 
@@ -14,29 +12,14 @@ NO_ID = bytes(16)
 TOPIC, OTHER = 'ng-topic', 'ng-other'
 WAIT_S = 1.1   # group.consumer.assignment.interval.ms
 
-# Rows in which the answers may differ, and why.
-DIFFERENT = {
-    'regex join': 'we match at once, Apache Kafka a heartbeat later',
-    'regex beat': 'the same',
-    'classic join into it': 'a member of the classic protocol is refused while members of the new one are there',
-}
-
 
 class Script:
     def __init__(self, bootstrap):
         self.bootstrap, self.wrong, self.answers = bootstrap, [], {}
         self.ids = {wire.create_topic(bootstrap, TOPIC, 4): TOPIC, wire.create_topic(bootstrap, OTHER, 2): OTHER}
         self.topic_id = next(iter(self.ids))
+        self.normal = golden.Normal(self.ids)
         self.conn = wire.Conn(bootstrap, timeout=15)
-
-    def normal(self, value):
-        if isinstance(value, dict):
-            return {k: self.normal(v) for k, v in value.items() if k != 'throttle_time_ms'}
-        if isinstance(value, list):
-            return sorted((self.normal(v) for v in value), key=repr)
-        if isinstance(value, bytes):
-            return self.ids.get(value, value)
-        return value
 
     def ask(self, name, code, api, version, **values):
         out = self.conn.call(api, version, **values)
@@ -44,7 +27,7 @@ class Script:
         if code is not None and (got or [0]) != [code]:
             self.wrong.append('%s: expected %s, got %s: %s' % (name, code, got, out))
         lib.check(name not in self.answers, 'two rows are called %r' % name)
-        self.answers[name] = self.normal(out)
+        self.answers[name] = self.normal.of(out)
         return out
 
     def beat(self, name, code, group, member, epoch, version=1, **values):
@@ -258,13 +241,7 @@ def run(bootstrap):
 def test(t):
     broker = t.broker(workers=3, settings={'node.id': '1'})
     ours = run(broker.bootstrap)
-    wrong = ours.wrong
-    if os.environ.get('DIFF'):
-        other = run(os.environ['DIFF'])
-        wrong += ['the other broker: ' + w for w in other.wrong]
-        for name, answer in ours.answers.items():
-            if answer != other.answers.get(name) and name not in DIFFERENT:
-                wrong.append('%s differs:\n    here  %s\n    there %s' % (name, answer, other.answers.get(name)))
+    wrong = ours.wrong + golden.compare(t, 'c_next_groups', ours.answers)
     for line in wrong:
         t.say(line)
     lib.check(not wrong, '%d of %d rows differ, the first: %s' % (len(wrong), len(ours.answers), (wrong or [''])[0]))

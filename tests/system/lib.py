@@ -14,6 +14,7 @@ Environment:
   MILLRACE       the command line (default build/millrace)
   SYSTEM_PORTS   ports to choose from (default 20800-20879); a lock file per port keeps parallel tests apart
   SYSTEM_PEER    host:port of a running Kafka broker to test instead of ours; tests that must control the broker skip
+  SYSTEM_KAFKA=1 each test gets an Apache Kafka of its own in place of our broker (apache.py)
   SYSTEM_KEEP=1  keep the directories
   FULL=1         the long form of tests that have one
 """
@@ -37,10 +38,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MILLRACED = os.environ.get('MILLRACED', os.path.join(ROOT, 'build', 'millraced'))
 MILLRACE = os.environ.get('MILLRACE', os.path.join(ROOT, 'build', 'millrace'))
-PEER = os.environ.get('SYSTEM_PEER')
+APACHE = os.environ.get('SYSTEM_KAFKA') == '1'
+PEER = os.environ.get('SYSTEM_PEER') or ('Apache Kafka' if APACHE else None)
 FULL = os.environ.get('FULL') == '1'
 CODECS = ('none', 'gzip', 'snappy', 'lz4', 'zstd')
 START_S = 30.0
+# What an Apache Kafka needs to run as one node; ours answers DescribeConfigs alike with the same settings.
+ONE_NODE = {
+    'offsets.topic.replication.factor': '1', 'transaction.state.log.replication.factor': '1',
+    'transaction.state.log.min.isr': '1', 'share.coordinator.state.topic.replication.factor': '1',
+    'share.coordinator.state.topic.min.isr': '1'}
 STOP_S = 20.0
 
 
@@ -270,13 +277,17 @@ class Test:
         print('[%6.2f s] %s' % (time.monotonic() - self.began, text), flush=True)
 
     def broker(self, workers=1, settings=None, start=True):
-        broker = PeerBroker() if PEER else Broker(self, workers, settings)
+        if APACHE:
+            import apache
+            broker = apache.Broker(self, settings)
+        else:
+            broker = PeerBroker() if PEER else Broker(self, workers, settings)
         self.brokers.append(broker)
         return broker.start() if start else broker
 
     def topic(self, name):
         """A topic name; unique when the broker is shared with other runs."""
-        return '%s-%s' % (name, self.run_id) if PEER else name
+        return '%s-%s' % (name, self.run_id) if PEER and not APACHE else name
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -293,7 +304,7 @@ class Test:
                 child.kill()
                 child.wait()
         for broker in self.brokers:
-            if is_failed and isinstance(broker, Broker) and os.path.exists(broker.log_path):
+            if is_failed and not isinstance(broker, PeerBroker) and os.path.exists(broker.log_path):
                 state = 'running' if broker.is_running() else \
                     'ended' if broker.process is None else 'status %s' % broker.process.poll()
                 print('---- the end of the log of %s (%s)' % (broker.bootstrap, state))
