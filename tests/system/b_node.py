@@ -1,44 +1,44 @@
-"""kafkajs creates a topic, produces with its idempotent producer, asks for offsets (node/client.js).
+"""Node clients: kafkajs and @platformatic/kafka (node/): topics, idempotent producers, a group, commits, a seek, admin.
 
-Its consumer knows only groups: it takes part when the broker lists JoinGroup. Without groups kcat reads back.
+matrix.py looks at what is left.
 """
 import os
 import shutil
 import subprocess
 
 import lib
-import wire
+import matrix
 
-VERSION = '2.2.4'
-JOIN_GROUP = 11
+RECORDS = 3000
+CLIENTS = (('kafkajs', '2.2.4', 'kafkajs.js'), ('@platformatic/kafka', '1.35.0', 'platformatic.mjs'))
 
 
-def fetch():
-    """-> a folder with the client and kafkajs, in build/; skips when npm cannot bring it."""
-    folder = os.path.join(lib.ROOT, 'build', 'kafkajs')
+def fetch(package, version, program):
+    """-> a folder in build/ with the client and its package; skips when npm cannot bring it."""
+    folder = os.path.join(lib.ROOT, 'build', 'node-clients', package.strip('@').replace('/', '-'))
     os.makedirs(folder, exist_ok=True)
-    shutil.copy(os.path.join(lib.HERE, 'node', 'client.js'), folder)
-    if not os.path.isdir(os.path.join(folder, 'node_modules', 'kafkajs')):
+    shutil.copy(os.path.join(lib.HERE, 'node', program), folder)
+    if not os.path.isdir(os.path.join(folder, 'node_modules', package)):
         lib.want('npm')
         try:
-            p = subprocess.run(['npm', 'install', '--no-audit', '--no-fund', '--prefix', folder, 'kafkajs@' + VERSION],
+            p = subprocess.run(['npm', 'install', '--no-audit', '--no-fund', '--prefix', folder, package + '@' + version],
                                capture_output=True, timeout=60)
         except subprocess.TimeoutExpired:
-            lib.skip('npm did not bring kafkajs within 60 s')
+            lib.skip('npm did not bring %s within 60 s' % package)
         if p.returncode != 0:
-            lib.skip('npm could not bring kafkajs: %s' % lib.tail(p.stderr, 1))
+            lib.skip('npm could not bring %s: %s' % (package, lib.tail(p.stderr, 1)))
     return folder
 
 
 def test(t):
     lib.want('node')
-    folder = fetch()
-    broker = t.broker(workers=3)
-    with wire.Conn(broker.bootstrap) as c:
-        has_groups = JOIN_GROUP in [k['api_key'] for k in c.call('ApiVersions', 0)['api_keys']]
-    _, out, _ = lib.run('node', os.path.join(folder, 'client.js'), broker.bootstrap, t.topic('kafkajs'),
-                        'groups' if has_groups else 'none')
-    t.say('kafkajs %s: %s%s' % (VERSION, out.decode().strip(), '' if has_groups else ' (no groups: not consumed)'))
+    folders = [fetch(*client) for client in CLIENTS]
+    broker = t.broker(workers=3, settings={'group.initial.rebalance.delay.ms': '0'})
+    for folder, (package, version, program) in zip(folders, CLIENTS):
+        topic = t.topic(program.split('.')[0])
+        _, out, _ = lib.run('node', os.path.join(folder, program), broker.bootstrap, topic, topic + '-group', timeout=90)
+        matrix.check(broker, topic, topic + '-group', RECORDS)
+        t.say('%s %s: %s' % (package, version, out.decode().strip()))
 
 
 lib.main(test)

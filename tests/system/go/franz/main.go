@@ -1,4 +1,5 @@
-// The franz-go part of b_go.py: produces to a topic and reads it back with assigned partitions.
+// The franz-go part of b_go.py: produces, reads with assigned partitions, in a group with commits, from a sought
+// offset, with each of its balancers.
 package main
 
 import (
@@ -60,6 +61,27 @@ func produce(ctx context.Context, bootstrap, topic string) {
 	}
 }
 
+func check(r *kgo.Record) {
+	i := strconv.Itoa(int(r.Offset)*partitions + int(r.Partition))
+	if string(r.Value) != i || string(r.Key) != "k"+i || len(r.Headers) != 1 || string(r.Headers[0].Value) != i {
+		fail("Fetch", fmt.Errorf("record %s came back as %q %q %v", i, r.Key, r.Value, r.Headers))
+	}
+}
+
+// Reads n records, each as it was written.
+func read(ctx context.Context, client *kgo.Client, n int) {
+	for seen := 0; seen < n; {
+		fetches := client.PollFetches(ctx)
+		if errs := fetches.Errors(); len(errs) > 0 {
+			fail("Fetch", errs[0].Err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			check(r)
+			seen++
+		})
+	}
+}
+
 func consume(ctx context.Context, bootstrap, topic string) {
 	offsets := map[int32]kgo.Offset{}
 	for p := int32(0); p < partitions; p++ {
@@ -70,19 +92,27 @@ func consume(ctx context.Context, bootstrap, topic string) {
 		fail("consumer", err)
 	}
 	defer client.Close()
-	seen := 0
-	for seen < records {
-		fetches := client.PollFetches(ctx)
-		if errs := fetches.Errors(); len(errs) > 0 {
-			fail("Fetch", errs[0].Err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			i := strconv.Itoa(int(r.Offset)*partitions + int(r.Partition))
-			if string(r.Value) != i || string(r.Key) != "k"+i || len(r.Headers) != 1 || string(r.Headers[0].Value) != i {
-				fail("Fetch", fmt.Errorf("record %s came back as %q %q %v", i, r.Key, r.Value, r.Headers))
-			}
-			seen++
-		})
+	read(ctx, client, records)
+}
+
+// One member reads everything and commits, and goes back to 10 records before an end.
+func consumeGroup(ctx context.Context, bootstrap, topic, group string, balancer kgo.GroupBalancer) {
+	options := []kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic),
+		kgo.DisableAutoCommit(), kgo.Balancers(balancer), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
+	client, err := kgo.NewClient(options...)
+	if err != nil {
+		fail("group", err)
+	}
+	defer client.Close()
+	read(ctx, client, records)
+	if err := client.CommitUncommittedOffsets(ctx); err != nil {
+		fail("OffsetCommit", err)
+	}
+	end := int64(records / partitions)
+	client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {0: {Epoch: -1, Offset: end - 10}}})
+	read(ctx, client, 10)
+	if err := client.CommitUncommittedOffsets(ctx); err != nil {
+		fail("OffsetCommit", err)
 	}
 }
 
@@ -91,5 +121,10 @@ func main() {
 	defer cancel()
 	produce(ctx, os.Args[1], os.Args[2])
 	consume(ctx, os.Args[1], os.Args[2])
+	consumeGroup(ctx, os.Args[1], os.Args[2], os.Args[3], kgo.CooperativeStickyBalancer())
+	for name, balancer := range map[string]kgo.GroupBalancer{"range": kgo.RangeBalancer(), "roundrobin": kgo.RoundRobinBalancer(),
+		"sticky": kgo.StickyBalancer()} {
+		consumeGroup(ctx, os.Args[1], os.Args[2], os.Args[3]+"-"+name, balancer)
+	}
 	fmt.Printf("%d records\n", records)
 }

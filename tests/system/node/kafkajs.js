@@ -1,10 +1,10 @@
-// The kafkajs part of b_node.py: creates a topic, produces with gzip, asks for offsets, and consumes in a group when the
-// broker has groups.
+// The kafkajs part of b_node.py: creates a topic, produces with gzip, asks for offsets, consumes in a group, commits,
+// seeks back, describes the group.
 'use strict';
 const { Kafka, CompressionTypes, logLevel } = require('kafkajs');
 const assert = require('assert');
 
-const [bootstrap, topic, withGroups] = process.argv.slice(2);
+const [bootstrap, topic, groupId] = process.argv.slice(2);
 const PARTITIONS = 3;
 const N = 3000;
 
@@ -30,23 +30,29 @@ async function offsets(admin) {
   }
 }
 
-async function consume(kafka) {
-  const consumer = kafka.consumer({ groupId: `${topic}-group`, rebalanceTimeout: 3000 });
+// Reads n records; where seekTo stands, partition 0 begins there anew. What was read is committed.
+async function consume(kafka, n, seekTo) {
+  const consumer = kafka.consumer({ groupId, rebalanceTimeout: 3000 });
   await consumer.connect();
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
   const seen = new Set();
   await new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error(`only ${seen.size} of ${N} records came`)), 30000).unref();
+    setTimeout(() => reject(new Error(`only ${seen.size} of ${n} records came`)), 40000).unref();
     consumer.run({
+      autoCommit: false,
       eachMessage: async ({ partition, message }) => {
         const i = Number(message.offset) * PARTITIONS + partition;
         if (message.value.toString() !== `v${i}` || message.key.toString() !== `k${i}` ||
             message.headers.n.toString() !== String(i)) reject(new Error(`record ${i} came back as ${message.value}`));
         seen.add(i);
-        if (seen.size === N) resolve();
+        if (seen.size === n) resolve();
       },
     }).catch(reject);
+    if (seekTo !== undefined) consumer.seek({ topic, partition: 0, offset: String(seekTo) });
   });
+  const offsets = [];
+  for (let p = 0; p < PARTITIONS; p++) offsets.push({ topic, partition: p, offset: String(N / PARTITIONS) });
+  await consumer.commitOffsets(offsets);
   await consumer.disconnect();
 }
 
@@ -58,8 +64,10 @@ async function main() {
   assert.ok((await admin.listTopics()).includes(topic));
   await produce(kafka);
   await offsets(admin);
-  if (withGroups === 'groups') await consume(kafka);
-  await admin.deleteTopics({ topics: [topic] });
+  await consume(kafka, N);
+  await consume(kafka, 10, N / PARTITIONS - 10);
+  const described = await admin.describeGroups([groupId]);
+  assert.strictEqual(described.groups[0].state, 'Empty');
   await admin.disconnect();
   console.log(`${N} records`);
 }
