@@ -17,6 +17,7 @@
 #include "stats.h"
 #include "storage.h"
 #include "timer.h"
+#include "turns.h"
 #include "view.h"
 
 enum {
@@ -45,7 +46,8 @@ struct worker {
     struct prng prng;
     struct stats stats;
     struct diag diag;
-    struct timer tick; /* store_tick, copying of counters */
+    struct turns turns; /* what its turns spend their time on */
+    struct timer tick;  /* store_tick, copying of counters */
     uint8_t mail_from_at;
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
