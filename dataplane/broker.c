@@ -382,6 +382,7 @@ nodiscard static int boot_steps(struct broker *b, void (*progress)(void *, uint6
     for (uint8_t i = 0; i < b->workers_n; i++) {
         if ((rc = boot_kafka(b, b->workers[i])) != 0)
             return rc;
+        b->workers[i]->turns.ticks = b->seams.ticks;
         worker_begin(b->workers[i], b->seams.now);
     }
     return 0;

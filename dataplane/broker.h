@@ -36,6 +36,7 @@ struct broker_seams {
                            size_t why_n);
     void *context;
     uint64_t seed;
+    uint64_t (*ticks)(void);  /* of turns.h; NULL: turns are not measured */
     struct now now;           /* of the boot */
     uint32_t cpus_n;          /* for dataplane.workers=0; 0 counts as 1 */
     uint64_t descriptors_max; /* RLIMIT_NOFILE */

@@ -208,6 +208,7 @@ void machine_seams(struct machine *m, struct broker_seams *seams)
         .listeners_check = listeners_check,
         .context = m,
         .seed = seed_read(),
+        .ticks = clock_read_ticks,
         .now = clock_read(),
         .cpus_n = cpus_usable(),
         .descriptors_max = descriptors_raise(),

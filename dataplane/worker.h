@@ -17,6 +17,7 @@
 #include "stats.h"
 #include "storage.h"
 #include "timer.h"
+#include "turns.h"
 #include "view.h"
 
 enum {
@@ -47,6 +48,7 @@ struct worker {
     struct prng prng;
     struct stats stats;
     struct diag diag;
+    struct turns turns; /* what its turns spend their time on */
     struct timer tick; /* store_tick, copying of counters */
     struct store_stats store_stats; /* of all stores together, as of the last tick */
     uint8_t mail_from_at;
