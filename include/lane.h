@@ -48,7 +48,8 @@ struct lane_stats {
  * NULL where nobody sleeps). The nets of one port share its address. 0 or E_NO_MEMORY. */
 nodiscard int lanes_open(struct lanes **out, struct port *port, uint16_t vlan, struct net **nets,
                          struct post **posts, uint8_t workers_n);
-/* When no worker runs: what is in the rings goes home. Before the nets and the port. */
+/* When no worker runs: every packet goes home. The order of an end, because packets are with each
+ * other's threads: net_stop of all, port_driver.stop, lanes_close, net_fini, port_driver.close. */
 void lanes_close(struct lanes *lanes);
 struct lane *lanes_at(struct lanes *lanes, uint8_t worker);
 

@@ -154,6 +154,9 @@ struct port_driver {
     int (*memory)(struct port **ports, uint32_t n, void *base, uint64_t bytes);
     /* Once in each thread that polls. */
     void (*thread)(void);
+    /* When no thread polls any more: devices end and give back all packets they were sending. */
+    void (*stop)(struct port **ports, uint32_t n);
+    /* After stop, when every received packet was put: frees the ports and their packets. */
     void (*close)(struct port **ports, uint32_t n);
 };
 
