@@ -95,6 +95,8 @@ int worker_turn(struct worker *w, struct now now)
 
     n += io_poll(w->io); /* in: what the kernel has finished   */
     turns_step(&w->turns, STEP_COMPLETIONS);
+    n += worker_ports_rx(w, now); /*     packets, and what TCP makes of them */
+    turns_step(&w->turns, STEP_PACKETS);
     n += worker_mail_read(w); /*     what other threads ask or answer */
     turns_step(&w->turns, STEP_MAIL);
     n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
@@ -109,6 +111,8 @@ int worker_turn(struct worker *w, struct now now)
     turns_step(&w->turns, STEP_FLUSH);
     n += conns_send_ready(w->conns, now); /*      answers, in request order     */
     turns_step(&w->turns, STEP_SENDS);
+    n += worker_ports_tx(w, now); /*      segments, acknowledgements    */
+    turns_step(&w->turns, STEP_SEGMENTS);
     n += io_poll(w->io); /*      hand all of it to the kernel  */
     turns_step(&w->turns, STEP_SUBMIT);
     sent = mail_flush(&w->post); /*      and to the other threads      */

@@ -13,6 +13,7 @@
 #include "internal.h"
 #include "kafka.h"
 #include "mail.h"
+#include "ports.h"
 #include "prng.h"
 #include "stats.h"
 #include "storage.h"
@@ -40,6 +41,7 @@ struct worker {
     struct timers timers;
     struct post post;
     struct conns *conns;
+    struct worker_ports ports; /* engines and lanes of the own TCP; none without dpdk.ports */
     struct store *stores[LOG_DIRS_MAX]; /* by log directory; NULL: it could not be taken */
     uint8_t stores_n;
     struct store *store; /* the first of them: finds the logs of all */

@@ -33,7 +33,8 @@ enum {
     ETHERTYPE_VLAN = 0x8100,
     IP_ICMP = 1,
     IP_TCP = 6,
-    HEAD_AT = 32, /* where the Ethernet header of a sent packet begins               */
+    HEAD_AT = 40, /* where the Ethernet header of a sent packet begins; before it, the
+                     port keeps its own (port_dpdk.c), and a tag of 802.1Q may come in      */
     LISTENERS_N = 16,
     ARP_N = 64,
     ARP_QUEUE_N = 4,
