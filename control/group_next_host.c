@@ -118,9 +118,8 @@ void next_host_gone(struct coordinator *co, struct group *group, int16_t error)
 {
     struct group_next *g = group->next;
     group->next = NULL;
-    if (co->groups.is_ending)
-        while (list_pop(&g->waiting) != NULL)
-            continue;
+    if (co->groups.is_ending) /* the workers' requests may be gone already: none is touched */
+        list_init(&g->waiting);
     waiting_answer(co, g, UINT64_MAX, error);
     group_next_free(g);
 }
