@@ -256,12 +256,34 @@ static void commit_back(struct coordinator *co, struct coordinator_partition *p)
     co->away_n--;
     free((void *)(uintptr_t)p->commit.batch);
     p->commit.batch = NULL;
+    if (error == 0)
+        p->retry_ms = 0;
     if (error == 0 && p->state == COORDINATOR_ACTIVE)
         error = under_way_apply(co, p);
     under_way_finish(co, p, code_of(error));
     if (error < 0 && error != E_TOO_LARGE && error != E_NO_MEMORY)
         coordinator_partition_fail(co, p);
     dirty(co, p);
+}
+
+/* The log may be good again: everything is read anew. */
+static void retry_fired(struct timer *timer, struct now now)
+{
+    struct coordinator_partition *p = container_of(timer, struct coordinator_partition, retry);
+    (void)now;
+    check(p->state == COORDINATOR_FAILED && !p->is_committing && !p->is_loading);
+    p->state = COORDINATOR_LOADING;
+    p->co->retried_n++;
+    p->co->load_at = (int32_t)min_i64(p->co->load_at, p->number);
+}
+
+static void retry_set(struct coordinator *co, struct coordinator_partition *p)
+{
+    p->retry_ms = p->retry_ms == 0
+                      ? COORDINATOR_RETRY_MS
+                      : (uint32_t)min_u64(p->retry_ms * 2ull, COORDINATOR_RETRY_MAX_MS);
+    timer_set(co->control->timers, &p->retry,
+              co->control->now.ns + (uint64_t)p->retry_ms * NS_PER_MS);
 }
 
 void coordinator_partition_fail(struct coordinator *co, struct coordinator_partition *p)
@@ -271,6 +293,7 @@ void coordinator_partition_fail(struct coordinator *co, struct coordinator_parti
         return;
     p->state = COORDINATOR_FAILED;
     co->failed_n++;
+    retry_set(co, p);
     while ((l = list_pop(&p->writes)) != NULL)
         finish(co, list_entry(l, struct coordinator_write, link), KAFKA_NOT_COORDINATOR);
     list_for_each(l2, next, &co->groups.partitions[p->number])
@@ -329,8 +352,10 @@ static void host_append(void *context, struct group *group, uint64_t number, str
 
 static void detach(struct coordinator *co)
 {
-    for (int32_t i = 0; i < co->partitions_n; i++)
+    for (int32_t i = 0; i < co->partitions_n; i++) {
         coordinator_partition_fail(co, &co->partitions[i]);
+        timer_stop(co->control->timers, &co->partitions[i].retry);
+    }
     co->is_detaching = true;
 }
 
@@ -347,6 +372,8 @@ static void attach(struct coordinator *co, const struct view_topic *topic)
     co->load_at = 0;
     for (int32_t i = 0; i < topic->partitions_n; i++, p++) {
         p->number = i;
+        p->co = co;
+        timer_init(&p->retry, retry_fired);
         p->home = topic->partitions[i].home;
         p->state = topic->partitions[i].leader == co->control->node_id ? COORDINATOR_LOADING
                                                                        : COORDINATOR_FAILED;
@@ -405,8 +432,8 @@ static int loads_turn(struct coordinator *co)
     int n = 0;
     for (; co->loads_n < COORDINATOR_LOADS_MAX && co->load_at < co->partitions_n; co->load_at++) {
         struct coordinator_partition *p = &co->partitions[co->load_at];
-        if (p->state != COORDINATOR_LOADING)
-            continue;
+        if (p->state != COORDINATOR_LOADING || p->load.buffer != NULL)
+            continue; /* it is not to be loaded, or under way */
         load_begin(co, p);
         n++;
     }
@@ -516,6 +543,7 @@ void coordinator_fini(struct coordinator *co)
     groups_fini(&co->groups);
     next_host_fini(co);
     for (int32_t i = 0; i < co->partitions_n; i++) {
+        timer_stop(co->control->timers, &co->partitions[i].retry);
         writes_drop(&co->partitions[i].writes);
         writes_drop(&co->partitions[i].under_way);
         free((void *)(uintptr_t)co->partitions[i].commit.batch);
