@@ -76,7 +76,21 @@ struct group_next *group_next_new(struct nexts *nexts, struct bytes id, void *ho
     list_init(&g->regexes);
     list_init(&g->waiting);
     nexts->groups_n++;
+    next_settings_look(g);
     return g;
+}
+
+void next_settings_look(struct group_next *g)
+{
+    const struct next_config *config = &g->nexts->config;
+    const struct next_host *host = &g->nexts->host;
+    if (host->settings != NULL)
+        g->settings_version =
+            host->settings(host->context, g->id, g->settings_version, &g->settings);
+    else
+        g->settings =
+            (struct next_settings){config->session_timeout_ms, config->heartbeat_interval_ms,
+                                   config->assignment_interval_ms};
 }
 
 void group_next_free(struct group_next *g)

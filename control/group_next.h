@@ -164,15 +164,22 @@ struct next_job {
     int32_t epoch;                /* the group's, when it began */
 };
 
+/* What a group may set for itself (GROUP resources of IncrementalAlterConfigs). */
+struct next_settings {
+    int32_t session_timeout_ms, heartbeat_interval_ms, assignment_interval_ms;
+};
+
 /* Owner: control. */
 struct group_next {
     struct nexts *nexts;
     void *holder;    /* the host's */
     struct bytes id; /* heap */
     int32_t epoch, assignment_epoch;
-    int64_t hash, assigned_ms; /* of the topics; when the last assignment ended */
-    enum assignor assignor;    /* of the last assignment */
-    uint64_t metadata_version; /* topics are as of it */
+    int64_t hash, assigned_ms;     /* of the topics; when the last assignment ended */
+    enum assignor assignor;        /* of the last assignment */
+    uint64_t metadata_version;     /* topics are as of it */
+    struct next_settings settings; /* next_settings_look */
+    uint64_t settings_version;
     struct list members, regexes;
     uint32_t members_n, static_n, classic_n;
     bool
@@ -200,6 +207,10 @@ struct next_host {
     /* Names of all topics, from place 0 on; false at the end. */
     bool (*topic_name)(void *context, uint32_t *at, struct bytes *name);
     uint64_t (*metadata_version)(void *context);
+    /* The version of all settings; `out` is set when it is not `version`. NULL: every group has
+     * those of next_config. */
+    uint64_t (*settings)(void *context, struct bytes id, uint64_t version,
+                         struct next_settings *out);
     void *context;
 };
 
@@ -289,6 +300,7 @@ nodiscard int group_next_restored(struct group_next *group, struct now now);
 bool group_next_is_nothing(const struct group_next *group);
 
 /* ── inside ── */
+void next_settings_look(struct group_next *group); /* they may be others by now */
 struct bytes next_copy(struct bytes from);
 bool next_replace(struct bytes *to, struct bytes from); /* false: no memory */
 struct next_member *next_member_new(struct group_next *group,

@@ -154,7 +154,7 @@ void next_session_renew(struct next_member *m, struct now now)
 {
     struct nexts *nexts = m->group->nexts;
     int32_t ms =
-        m->classic != NULL ? m->classic->session_timeout_ms : nexts->config.session_timeout_ms;
+        m->classic != NULL ? m->classic->session_timeout_ms : m->group->settings.session_timeout_ms;
     timer_set(nexts->timers, &m->session, now.ns + (uint64_t)ms * NS_PER_MS);
 }
 
@@ -409,7 +409,7 @@ static void answer(const struct next_member *m, struct control_op *op, bool with
         return;
     out->member_id = answer_bytes(&op->arena, m->id);
     out->member_epoch = m->epoch;
-    out->heartbeat_interval_ms = m->group->nexts->config.heartbeat_interval_ms;
+    out->heartbeat_interval_ms = m->group->settings.heartbeat_interval_ms;
     if (with_assignment && !assignment_put(&op->arena, &m->assigned, out))
         op->response = NULL;
 }
@@ -524,6 +524,7 @@ void group_next_heartbeat(struct group_next *g, struct control_op *op, struct no
     struct fault f = {0};
     char text[UUID_TEXT_MAX];
     g->keeps_generation = false;
+    next_settings_look(g);
     if (r->member_epoch < NEXT_EPOCH_JOIN) {
         leave(g, op, &records, now);
     } else {

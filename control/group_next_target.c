@@ -302,12 +302,12 @@ static int job_more(struct group_next *g, struct group_records *records, struct 
 static bool is_due(const struct group_next *g, struct now now)
 {
     int64_t since_ms = now.wall_ms - g->assigned_ms;
-    return g->assigned_ms == 0 || since_ms < 0 ||
-           since_ms >= g->nexts->config.assignment_interval_ms;
+    return g->assigned_ms == 0 || since_ms < 0 || since_ms >= g->settings.assignment_interval_ms;
 }
 
 int next_target_update(struct group_next *g, struct group_records *records, struct now now)
 {
+    next_settings_look(g);
     if (g->epoch <= g->assignment_epoch || (g->job == NULL && !is_due(g, now)))
         return 0;
     if (g->job != NULL)

@@ -351,7 +351,9 @@ static void sim_configure(struct sim *s)
         "offsets.topic.num.partitions=2",
         "group.min.session.timeout.ms=1",
         "group.initial.rebalance.delay.ms=5",
+        "group.consumer.min.session.timeout.ms=60",
         "group.consumer.session.timeout.ms=60",
+        "group.consumer.min.heartbeat.interval.ms=10",
         "group.consumer.heartbeat.interval.ms=10",
         "group.consumer.assignment.interval.ms=3",
     };

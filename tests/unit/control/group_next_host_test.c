@@ -1,0 +1,101 @@
+/*
+ * group_next_host_test.c - KIP-848 groups in the coordinator: settings of a group count at once,
+ * over a start too.
+ */
+#include "coordinator_bed.h"
+
+enum { RESOURCE_OF_GROUP = 32, OP_SET = 0, OP_DELETE = 1 };
+
+static struct control_op op;
+
+/* The interval the member is told; below 0 a Kafka code. */
+static int32_t beat(const char *group, int32_t epoch)
+{
+    struct bytes name = bytes_of_string("t");
+    struct consumer_group_heartbeat_request q = {.group_id = bytes_of_string(group),
+                                                 .member_id = bytes_of_string("a"),
+                                                 .member_epoch = epoch,
+                                                 .rebalance_timeout_ms = epoch == 0 ? 20000 : -1,
+                                                 .subscribed_topic_names = &name,
+                                                 .subscribed_topic_names_n = epoch == 0 ? 1 : -1,
+                                                 .topic_partitions_n = epoch == 0 ? 0 : -1};
+    const struct consumer_group_heartbeat_response *r = rig_ask(&rig, &op, 68, 1, &q);
+    int32_t out = r->error_code != 0 ? -r->error_code : r->heartbeat_interval_ms;
+    arena_fini(&op.arena);
+    return out;
+}
+
+static int16_t alter(const char *group, const char *key, const char *value)
+{
+    struct incremental_alter_configs_request_resources_configs config = {
+        .name = bytes_of_string(key),
+        .config_operation = value == NULL ? OP_DELETE : OP_SET,
+        .value = value == NULL ? (struct bytes){NULL, 0} : bytes_of_string(value)};
+    struct incremental_alter_configs_request_resources resource = {
+        .resource_type = RESOURCE_OF_GROUP,
+        .resource_name = bytes_of_string(group),
+        .configs = &config,
+        .configs_n = 1};
+    struct incremental_alter_configs_request q = {.resources = &resource, .resources_n = 1};
+    const struct incremental_alter_configs_response *r = rig_ask(&rig, &op, 44, 1, &q);
+    int16_t code = r->responses[0].error_code;
+    arena_fini(&op.arena);
+    return code;
+}
+
+static bool is_member(const char *group)
+{
+    const struct group *g = group_find(&rig.control->coordinator->groups, bytes_of_string(group));
+    return g != NULL && g->next != NULL && next_member_find(g->next, bytes_of_string("a")) != NULL;
+}
+
+static void settings_of_a_group_count_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    assert_int_equal(beat("g", 0), 5000);
+    assert_int_equal(alter("g", "consumer.heartbeat.interval.ms", "7000"), 0);
+    assert_int_equal(beat("g", 2), 7000);
+    assert_int_equal(beat("other", 0), 5000);
+    assert_int_equal(alter("g", "consumer.session.timeout.ms", "60000"), 0);
+    assert_int_equal(beat("g", 2), 7000); /* its session is the longer one from now on */
+    turns(46000);
+    assert_true(is_member("g"));
+    assert_false(is_member("other"));
+    restart();
+    loaded();
+    turns(46000);
+    assert_true(is_member("g"));
+    assert_int_equal(alter("g", "consumer.session.timeout.ms", NULL), 0);
+    assert_int_equal(alter("g", "consumer.heartbeat.interval.ms", NULL), 0);
+    assert_int_equal(beat("g", 2), 5000);
+    turns(45001);
+    assert_false(is_member("g"));
+}
+
+static void settings_of_a_group_keep_to_the_brokers_bounds(void **state)
+{
+    (void)state;
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    assert_int_equal(alter("g", "consumer.heartbeat.interval.ms", "4999"), KAFKA_INVALID_CONFIG);
+    assert_int_equal(alter("g", "consumer.heartbeat.interval.ms", "15001"), KAFKA_INVALID_CONFIG);
+    assert_int_equal(alter("g", "consumer.heartbeat.interval.ms", "15000"), 0);
+    assert_int_equal(beat("g", 0), 15000);
+    rig_override(&rig, "group.consumer.max.heartbeat.interval.ms=9000"); /* of the next start */
+    restart();
+    loaded();
+    assert_int_equal(beat("g", 2), 9000);
+}
+
+#define HOST_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HOST_TEST(settings_of_a_group_count_at_once),
+        HOST_TEST(settings_of_a_group_keep_to_the_brokers_bounds),
+    };
+    return TESTS_RUN(tests);
+}
