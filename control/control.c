@@ -350,6 +350,11 @@ bool control_is_quiet(const struct control *c)
            store_is_quiet(c->store);
 }
 
+const struct group_stats *control_group_stats(const struct control *c)
+{
+    return &c->coordinator->stats;
+}
+
 struct ask *control_ask(struct control *c)
 {
     return &c->coordinator->ask;

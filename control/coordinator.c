@@ -470,6 +470,39 @@ int coordinator_turn(struct coordinator *co)
     return n + ask_turn(co);
 }
 
+void coordinator_stats(struct coordinator *co)
+{
+    const struct groups *groups = &co->groups;
+    const struct nexts *nexts = &co->nexts;
+    uint64_t failed_n = 0;
+    for (int32_t i = 0; i < co->partitions_n; i++)
+        failed_n += co->partitions[i].state == COORDINATOR_FAILED;
+    const uint64_t v[GROUP_STATS_N] = {
+        /* a KIP-848 group hangs at an empty classic one */
+        [GROUP_STAT_CLASSIC_EMPTY] = groups->states_n[GROUP_EMPTY] - nexts->groups_n,
+        [GROUP_STAT_CLASSIC_PREPARING] = groups->states_n[GROUP_PREPARING],
+        [GROUP_STAT_CLASSIC_COMPLETING] = groups->states_n[GROUP_COMPLETING],
+        [GROUP_STAT_CLASSIC_STABLE] = groups->states_n[GROUP_STABLE],
+        [GROUP_STAT_NEXT_EMPTY] = nexts->states_n[NEXT_EMPTY],
+        [GROUP_STAT_NEXT_ASSIGNING] = nexts->states_n[NEXT_ASSIGNING],
+        [GROUP_STAT_NEXT_RECONCILING] = nexts->states_n[NEXT_RECONCILING],
+        [GROUP_STAT_NEXT_STABLE] = nexts->states_n[NEXT_SETTLED],
+        [GROUP_STAT_CLASSIC_MEMBERS] = groups->members_n,
+        [GROUP_STAT_NEXT_MEMBERS] = nexts->members_n,
+        [GROUP_STAT_CLASSIC_REBALANCES] = groups->rebalances_n,
+        [GROUP_STAT_NEXT_REBALANCES] = nexts->rebalances_n,
+        [GROUP_STAT_CLASSIC_EVICTIONS] = groups->evicted_n,
+        [GROUP_STAT_NEXT_EVICTIONS] = nexts->fenced_n,
+        [GROUP_STAT_MIGRATIONS_UP] = co->ups_n,
+        [GROUP_STAT_MIGRATIONS_DOWN] = co->downs_n,
+        [GROUP_STAT_COMMITS] = co->commits_n,
+        [GROUP_STAT_PARTITIONS_FAILED] = failed_n,
+        [GROUP_STAT_GROUPS_LOST] = co->next_lost_n,
+    };
+    for (uint32_t i = 0; i < GROUP_STATS_N; i++)
+        group_stats_set(&co->stats, (enum group_stat_at)i, v[i]);
+}
+
 bool coordinator_is_quiet(const struct coordinator *co)
 {
     return co->away_n == 0 && co->writes_n == 0 && list_is_empty(&co->listing);
@@ -511,6 +544,7 @@ int coordinator_init(struct coordinator **out, struct control *c)
         free(co);
         return E_NO_MEMORY;
     }
+    co->groups.stats = &co->stats;
     list_init(&co->dirty);
     list_init(&co->listing);
     co->retention_ms = config_int(config, "offsets.retention.minutes") * 60000;

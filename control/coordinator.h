@@ -112,7 +112,8 @@ struct coordinator {
     bool sweep_expires, wants_expiry; /* ... and groups that are over */
     uint32_t sweep_at, sweep_writes_n;
     struct ask ask;
-    uint64_t batches_n, records_n, failed_n, retried_n;
+    uint64_t batches_n, records_n, failed_n, retried_n, commits_n, ups_n, downs_n;
+    struct group_stats stats;
 };
 
 /* ── coordinator.c ── */
@@ -125,6 +126,8 @@ void coordinator_topics_deleted(struct coordinator *co);
 void coordinator_mail(struct coordinator *co, struct mail *mail);
 /* Batches leave, loads go on, the sweep takes a step, the admin listener's question is answered. */
 int coordinator_turn(struct coordinator *co);
+/* What /metrics shows; once a second. */
+void coordinator_stats(struct coordinator *co);
 bool coordinator_is_quiet(const struct coordinator *co);
 
 /* String.hashCode of the id's UTF-16 form (bytes are UTF-8; what is not counts as U+FFFD, as Java

@@ -83,6 +83,7 @@ int coordinator_apply(struct coordinator *co, int32_t partition, struct bytes ke
         co->partitions[partition].skipped_n++;
         return 0;
     }
+    co->commits_n += e == 0 && is_live && r.kind == GROUP_RECORD_OFFSET && !r.is_gone;
     if (e == 0 && r.kind == GROUP_RECORD_OFFSET)
         e = apply_offset(co, partition, &r);
     else if (e == 0 && !is_live)

@@ -216,6 +216,7 @@ bool migrate_up(struct coordinator *co, struct group *group, struct fault *f)
     check(e == 0); /* it makes nothing */
     group->next = g;
     g->last = co->next_number; /* of the write above: answers wait for it */
+    co->ups_n++;
     return true;
 }
 
@@ -321,6 +322,7 @@ void migrate_down(struct coordinator *co, struct group *group, struct group_reco
     }
     group_records_fini(records);
     next_host_gone(co, group, KAFKA_REBALANCE_IN_PROGRESS);
+    co->downs_n++;
     if (!keeps_generation)
         group_prepare_rebalance(group, GROUP_CAUSE_DOWNGRADED, NULL, (struct bytes){NULL, 0}, now);
 }

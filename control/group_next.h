@@ -139,6 +139,7 @@ struct next_member {
     struct next_parts assigned, revoking, target;
     struct timer session, rebalance;
     int32_t rebalance_epoch; /* the rebalance timer was set in */
+    bool is_counted;         /* in group->unsettled_n */
     uint32_t job_at;         /* of the assignment under way; UINT32_MAX: not in it */
     uint32_t bytes;          /* counted in nexts->bytes */
 };
@@ -182,6 +183,12 @@ struct group_next {
     uint64_t settings_version;
     struct list members, regexes;
     uint32_t members_n, static_n, classic_n;
+    uint32_t unsettled_n; /* members that are not settled */
+    uint8_t state_noted;  /* enum next_group_state, as nexts->states_n has it */
+    bool is_moving;       /* a rebalance was told of and is not over */
+    uint8_t cause;        /* enum group_cause of the next bump of the epoch ... */
+    char who[64];         /* ... and the member it is about */
+    uint32_t moved_n;     /* partitions that got another member since it began */
     bool
         keeps_generation; /* when it becomes a classic group now, its members need not join again */
     struct next_topic **topics; /* ascending by name */
@@ -193,6 +200,9 @@ struct group_next {
     struct list waiting;
     uint64_t last, done;
 };
+
+/* A rebalance: the epoch rose, the target is made, every member has it. */
+enum next_event { NEXT_BEGUN, NEXT_ASSIGNED, NEXT_OVER };
 
 /* What is needed from outside. Owner: control. */
 struct next_host {
@@ -211,6 +221,8 @@ struct next_host {
      * those of next_config. */
     uint64_t (*settings)(void *context, struct bytes id, uint64_t version,
                          struct next_settings *out);
+    /* For the explainer; NULL: nobody listens. */
+    void (*told)(void *context, struct group_next *group, enum next_event event);
     void *context;
 };
 
@@ -234,6 +246,7 @@ struct nexts {
     uint64_t bytes;
     uint32_t groups_n, members_n;
     uint64_t rebalances_n, fenced_n;
+    uint32_t states_n[NEXT_GROUP_STATES_N]; /* groups by state */
 };
 
 struct consumer_group_heartbeat_request;
@@ -300,6 +313,12 @@ nodiscard int group_next_restored(struct group_next *group, struct now now);
 bool group_next_is_nothing(const struct group_next *group);
 
 /* ── inside ── */
+/* After anything of the member that next_member_is_settled looks at. */
+void next_member_note(struct next_member *member);
+/* What the next bump of the epoch is for. */
+void next_blame(struct group_next *group, enum group_cause cause, struct bytes who);
+/* Ends what a request or timer did: its records, and what is told of the group. */
+void next_append(struct group_next *group, struct group_records *records, struct control_op *op);
 void next_settings_look(struct group_next *group); /* they may be others by now */
 struct bytes next_copy(struct bytes from);
 bool next_replace(struct bytes *to, struct bytes from); /* false: no memory */

@@ -88,6 +88,36 @@ static uint64_t host_settings(void *context, struct bytes id, uint64_t version,
     return now;
 }
 
+/* ── why it rebalanced ── */
+
+static void host_told(void *context, struct group_next *g, enum next_event event)
+{
+    struct coordinator *co = context;
+    struct group *group = g->holder;
+    struct now now = co->control->now;
+    struct group_rebalance *note = group_rebalance_now(group);
+    switch (event) {
+    case NEXT_BEGUN:
+        group_rebalance_note(group, g->cause, bytes_of_string(g->who), (struct bytes){NULL, 0},
+                             g->members_n, now);
+        break;
+    case NEXT_ASSIGNED:
+        if (note != NULL) {
+            note->generation = g->assignment_epoch;
+            note->joining_ns = now.ns - group->phase_ns;
+            note->members_after = g->members_n;
+        }
+        group->phase_ns = now.ns;
+        break;
+    case NEXT_OVER:
+        if (note != NULL) {
+            note->moved_n = g->moved_n;
+            note->members_after = g->members_n;
+        }
+        group_rebalance_over(group, now);
+    }
+}
+
 /* ── answers that wait ── */
 
 static struct control_op *op_of(struct list *link)
@@ -455,6 +485,7 @@ int next_host_init(struct coordinator *co)
                                    .topic_name = host_topic_name,
                                    .metadata_version = host_metadata_version,
                                    .settings = host_settings,
+                                   .told = host_told,
                                    .context = co};
     co->serves_next =
         list_has(config_string(config, "group.coordinator.rebalance.protocols"), "consumer");

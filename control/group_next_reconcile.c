@@ -126,6 +126,7 @@ static int step_next(const struct next_member *m, const struct consumer_group_he
     if (s->revoked.n > 0 && owns_any(r, &s->revoked)) {
         s->state = NEXT_UNREVOKED;
         s->epoch = epoch;
+        s->free_n = 0; /* not yet */
         return 0;
     }
     s->revoked.n = 0;
@@ -198,6 +199,8 @@ static int step_do(struct next_member *m, struct step *s, struct group_records *
         m->epoch = s->epoch;
     }
     m->state = s->state;
+    m->group->moved_n += s->free_n;
+    next_member_note(m);
     timers_set(m, now);
     next_member_count(m);
     next_records_current(records, m);

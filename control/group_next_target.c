@@ -50,12 +50,18 @@ int next_epoch_update(struct group_next *g, bool must, struct group_records *rec
         return 0;
     if (g->epoch == INT32_MAX)
         return E_TOO_LARGE;
+    if (!must)
+        next_blame(g, GROUP_CAUSE_TOPICS, (struct bytes){NULL, 0});
     g->hash = hash;
     g->epoch += g->epoch == 0
                     ? 2
                     : 1; /* Kafka's groups begin at 2: the first epoch is that of the empty group */
     g->nexts->rebalances_n++;
     next_records_epoch(records, g);
+    g->is_moving = true;
+    g->moved_n = 0;
+    if (g->nexts->host.told != NULL)
+        g->nexts->host.told(g->nexts->host.context, g, NEXT_BEGUN);
     return 0;
 }
 
@@ -293,6 +299,10 @@ static int job_more(struct group_next *g, struct group_records *records, struct 
         check(job->epoch > g->assignment_epoch && job->epoch <= g->epoch);
         g->assignment_epoch = job->epoch;
         g->assigned_ms = now.wall_ms;
+        list_for_each(l, next, &g->members)
+            next_member_note(list_entry(l, struct next_member, link));
+        if (g->nexts->host.told != NULL)
+            g->nexts->host.told(g->nexts->host.context, g, NEXT_ASSIGNED);
         next_records_target_epoch(records, g);
     }
     next_job_end(g);
@@ -331,7 +341,7 @@ int nexts_turn(struct nexts *nexts, struct now now)
             continue;
         }
         (void)job_more(g, &records, now); /* without memory the next heartbeat begins it anew */
-        nexts->host.append(nexts->host.context, g, &records, NULL);
+        next_append(g, &records, NULL);
     }
     return n;
 }

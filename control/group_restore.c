@@ -70,7 +70,7 @@ int group_restore(struct group *group, const struct group_metadata_value *v)
         group->state_wall_ms = v->current_state_timestamp;
     for (int32_t i = 0; v != NULL && e == 0 && i < v->members_n; i++)
         e = member_restore(group, &v->members[i], v->protocol.ptr == NULL ? none : v->protocol);
-    group->state = group->members_n > 0 ? GROUP_STABLE : GROUP_EMPTY;
+    group_state_put(group, group->members_n > 0 ? GROUP_STABLE : GROUP_EMPTY);
     return e;
 }
 

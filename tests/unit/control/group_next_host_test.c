@@ -89,6 +89,67 @@ static void settings_of_a_group_keep_to_the_brokers_bounds(void **state)
     assert_int_equal(beat("g", 2), 9000);
 }
 
+static uint64_t stat(enum group_stat_at at)
+{
+    return group_stats_get(control_group_stats(rig.control), at);
+}
+
+static char *explained(const char *group)
+{
+    struct ask *ask = control_ask(rig.control);
+    ask->name_n = (uint32_t)strlen(group);
+    memcpy(ask->name, group, ask->name_n);
+    atomic_store(&ask->state, ASK_ASKED);
+    turns(1);
+    assert_int_equal(atomic_load(&ask->state), ASK_ANSWERED);
+    char *text = ask->answer;
+    ask->answer = NULL;
+    atomic_store(&ask->state, ASK_IDLE);
+    return text;
+}
+
+static void explainer_tells_of_kip_848_groups(void **state)
+{
+    (void)state;
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    assert_int_equal(beat("g", 0), 5000);
+    char *text = explained("g");
+    assert_non_null(strstr(text, "\"protocol\": \"consumer\", \"state\": \"Stable\""));
+    assert_non_null(strstr(text, "the first member joined"));
+    assert_non_null(strstr(text, "\"member\": \"a\""));
+    assert_non_null(strstr(text, "\"moved\": 2"));
+    free(text);
+    turns(45001);
+    text = explained("g");
+    assert_non_null(strstr(text, "a member was not heard of for its session timeout"));
+    assert_non_null(strstr(text, "\"state\": \"Empty\""));
+    free(text);
+}
+
+static void metrics_count_groups_members_and_rebalances(void **state)
+{
+    (void)state;
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    assert_int_equal(beat("g", 0), 5000);
+    assert_int_equal(beat("other", 0), 5000);
+    turns(2000);
+    assert_int_equal(stat(GROUP_STAT_NEXT_STABLE), 2);
+    assert_int_equal(stat(GROUP_STAT_NEXT_MEMBERS), 2);
+    assert_int_equal(stat(GROUP_STAT_NEXT_REBALANCES), 2);
+    assert_int_equal(stat(GROUP_STAT_CLASSIC_EMPTY), 0);
+    turns(45001);
+    assert_int_equal(stat(GROUP_STAT_NEXT_EMPTY), 2);
+    assert_int_equal(stat(GROUP_STAT_NEXT_EVICTIONS), 2);
+    assert_int_equal(stat(GROUP_STAT_NEXT_MEMBERS), 0);
+    const struct group_stats *s = control_group_stats(rig.control);
+    uint64_t pauses_n = 0;
+    for (uint32_t i = 0; i < GROUP_PAUSES_N; i++)
+        pauses_n += atomic_load(&s->pauses[i]);
+    assert_int_equal(pauses_n, 4); /* two that assigned, two that ended with nobody */
+}
+
 #define HOST_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -96,6 +157,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HOST_TEST(settings_of_a_group_count_at_once),
         HOST_TEST(settings_of_a_group_keep_to_the_brokers_bounds),
+        HOST_TEST(explainer_tells_of_kip_848_groups),
+        HOST_TEST(metrics_count_groups_members_and_rebalances),
     };
     return TESTS_RUN(tests);
 }
