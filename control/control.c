@@ -255,7 +255,8 @@ static int requests_run(struct control *c)
 {
     struct list *heartbeat;
     int n = 0;
-    while (n < CONTROL_HEARTBEATS_PER_TURN && (heartbeat = list_pop(&c->heartbeats)) != NULL) {
+    while (n < CONTROL_HEARTBEATS_PER_TURN && !coordinator_is_tired(c->coordinator) &&
+           (heartbeat = list_pop(&c->heartbeats)) != NULL) {
         request_run(c, op_of(heartbeat));
         n++;
     }

@@ -458,6 +458,7 @@ int coordinator_turn(struct coordinator *co)
         coordinator_look(co);
     n += loads_turn(co);
     n += sweep_turn(co);
+    co->nexts.work = 0;
     n += nexts_turn(&co->nexts, co->control->now);
     n += list_groups_turn(co);
     list_init(&now_list);
@@ -501,6 +502,11 @@ void coordinator_stats(struct coordinator *co)
     };
     for (uint32_t i = 0; i < GROUP_STATS_N; i++)
         group_stats_set(&co->stats, (enum group_stat_at)i, v[i]);
+}
+
+bool coordinator_is_tired(const struct coordinator *co)
+{
+    return nexts_are_tired(&co->nexts);
 }
 
 bool coordinator_is_quiet(const struct coordinator *co)

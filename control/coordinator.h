@@ -50,7 +50,7 @@ enum {
     COORDINATOR_RETRY_MS = 1000,             /* a failed partition is loaded anew after that ... */
     COORDINATOR_RETRY_MAX_MS = 64000,        /* ... doubled up to this, until an append succeeds */
     COORDINATOR_PLAIN_BYTES_MAX = 64 << 20,  /* one compressed batch, inflated */
-    COORDINATOR_SWEEP_BUCKETS = 32,          /* buckets of the groups' table looked at per turn */
+    COORDINATOR_SWEEP_BUCKETS = 128,         /* buckets of the groups' table looked at per turn */
     COORDINATOR_SWEEP_WRITES_MAX = 64,       /* expiries under way */
 };
 #define OFFSETS_TOPIC "__consumer_offsets"
@@ -128,6 +128,8 @@ void coordinator_mail(struct coordinator *co, struct mail *mail);
 int coordinator_turn(struct coordinator *co);
 /* What /metrics shows; once a second. */
 void coordinator_stats(struct coordinator *co);
+/* Heartbeats that changed groups have had their share of this turn. */
+bool coordinator_is_tired(const struct coordinator *co);
 bool coordinator_is_quiet(const struct coordinator *co);
 
 /* String.hashCode of the id's UTF-16 form (bytes are UTF-8; what is not counts as U+FFFD, as Java

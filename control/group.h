@@ -211,7 +211,7 @@ struct groups {
     bool is_ending;           /* groups_fini: ops are not touched any more */
     struct control_op nobody; /* stands for a request whose sender is gone */
 };
-enum { GROUP_BUCKETS = 16384 };
+enum { GROUP_BUCKETS = 65536 }; /* 100,000 members: two in a bucket */
 
 /* ── the table (group.c) ── */
 nodiscard int groups_init(struct groups *groups, const struct group_config *config,

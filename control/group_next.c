@@ -70,6 +70,7 @@ struct group_next *group_next_new(struct nexts *nexts, struct bytes id, void *ho
         return NULL;
     }
     g->nexts = nexts;
+    g->ids_version = 1;
     g->holder = holder;
     g->id = copy;
     list_init(&g->members);
@@ -104,6 +105,8 @@ void group_next_free(struct group_next *g)
     check(g->topics_n == 0);
     check(list_is_empty(&g->waiting));
     free(g->topics);
+    free(g->ids.names);
+    free(g->ids.v);
     free(g->owners.v);
     bytes_free(&g->id);
     g->nexts->groups_n--;

@@ -53,12 +53,15 @@
 #include "timer.h"
 
 enum {
-    NEXT_BUCKETS = 4096,
+    NEXT_BUCKETS = 65536,            /* 100,000 members: two in a bucket */
     NEXT_SUBSCRIPTIONS_MAX = 100000, /* names of one member; a bound of ours */
     NEXT_EPOCH_JOIN = 0,
     NEXT_EPOCH_LEAVE = -1,
     NEXT_EPOCH_LEAVE_STATIC = -2,
-    NEXT_ASSIGN_BUDGET = 200000, /* units of assign_more in one turn */
+    NEXT_ASSIGN_BUDGET = 100000, /* units of assign_more in one turn */
+    NEXT_ASSIGN_SMALL =
+        20000, /* topics and partitions of members of a job begun and done at once */
+    NEXT_WORK_PER_TURN = 12000, /* topics and partitions that heartbeats of one turn look at */
 };
 
 /* Kafka's numbers: they stand in CurrentMemberAssignment records. */
@@ -100,6 +103,17 @@ struct next_topic {
 /* Topics, ascending by name, each counted in refs. Owner: its member or expression. */
 struct next_topics {
     struct next_topic **v;
+    uint32_t n;
+};
+
+/* The ids of what one subscription means, ascending: of the last member that was asked for, since
+ * most members of a group subscribe to the same. Owner: its group. */
+struct next_ids {
+    struct next_topic **names; /* the subscription: a copy of the member's */
+    uint32_t names_n;
+    const struct next_regex *regex;
+    uint64_t version; /* group->ids_version it is of; 0: none */
+    struct uuid *v;
     uint32_t n;
 };
 
@@ -193,6 +207,8 @@ struct group_next {
         keeps_generation; /* when it becomes a classic group now, its members need not join again */
     struct next_topic **topics; /* ascending by name */
     uint32_t topics_n, topics_max;
+    uint64_t ids_version; /* grows when a topic or expression comes, goes or means something else */
+    struct next_ids ids;
     struct next_owners owners;
     struct next_job *job; /* NULL: none under way */
     /* the host's: requests whose answers wait for a write, numbers of the last write and the last
@@ -246,6 +262,7 @@ struct nexts {
     uint64_t bytes;
     uint32_t groups_n, members_n;
     uint64_t rebalances_n, fenced_n;
+    uint64_t work; /* of this turn: topics and partitions that were looked at */
     uint32_t states_n[NEXT_GROUP_STATES_N]; /* groups by state */
 };
 
@@ -297,6 +314,11 @@ struct bytes next_classic_assignment(const struct next_member *member,
 /* ── group_next_target.c ── */
 /* One piece of each assignment under way; how many there were. */
 int nexts_turn(struct nexts *nexts, struct now now);
+/* Heartbeats have done as much as one turn may: others wait for the next. */
+static inline bool nexts_are_tired(const struct nexts *nexts)
+{
+    return nexts->work >= NEXT_WORK_PER_TURN;
+}
 
 /* ── group_next_commit.c ── */
 struct offset_commit_request;
@@ -339,8 +361,9 @@ nodiscard int next_regex_resolve(struct group_next *group, struct next_regex *re
                                  bool *has_changed);
 void next_topics_look(struct group_next *group);
 int64_t next_topics_hash(const struct group_next *group);
-/* The member's topics that exist, ascending by id, each once; to has room for next_topics_max. */
-uint32_t next_topic_ids(const struct next_member *member, struct uuid *to);
+/* The member's topics that exist, ascending by id, each once; valid until the next call for its
+ * group. NULL: no memory. */
+const struct uuid *next_topic_ids(const struct next_member *member, uint32_t *n);
 uint32_t next_topics_max(const struct next_member *member);
 
 int next_part_compare(const struct next_part *a, const struct next_part *b);

@@ -123,6 +123,13 @@ static int job_topics(struct next_job *job)
     return first < UINT32_MAX ? 0 : E_TOO_LARGE;
 }
 
+static bool is_alike(const struct next_member *a, const struct next_member *b)
+{
+    return a->regex == b->regex && a->names.n == b->names.n &&
+           (a->names.n == 0 ||
+            memcmp(a->names.v, b->names.v, a->names.n * sizeof *a->names.v) == 0);
+}
+
 static uint32_t *member_topics(const struct next_member *m, struct assign_member *to, uint32_t *at)
 {
     const struct next_topics *const both[] = {&m->names,
@@ -200,7 +207,12 @@ static int job_fill(struct next_job *job)
     uint32_t *at = job->numbers;
     qsort(job->members, a->members_n, sizeof *job->members, member_compare);
     for (uint32_t i = 0; i < a->members_n; i++) {
-        at = member_topics(job->members[i], &a->members[i], at);
+        if (i > 0 && is_alike(job->members[i - 1], job->members[i])) {
+            a->members[i].topics = a->members[i - 1].topics; /* most subscribe to the same */
+            a->members[i].topics_n = a->members[i - 1].topics_n;
+        } else {
+            at = member_topics(job->members[i], &a->members[i], at);
+        }
         at = member_held(job, job->members[i], &a->members[i], at);
     }
     return assign_begin(a);
@@ -315,6 +327,14 @@ static bool is_due(const struct group_next *g, struct now now)
     return g->assigned_ms == 0 || since_ms < 0 || since_ms >= g->settings.assignment_interval_ms;
 }
 
+static bool job_is_large(const struct next_job *job)
+{
+    uint64_t n = job->assign.members_n;
+    for (uint32_t i = 0; i < job->assign.members_n && n <= NEXT_ASSIGN_SMALL; i++)
+        n += job->assign.members[i].topics_n + job->assign.members[i].held_n;
+    return n > NEXT_ASSIGN_SMALL;
+}
+
 int next_target_update(struct group_next *g, struct group_records *records, struct now now)
 {
     next_settings_look(g);
@@ -323,7 +343,14 @@ int next_target_update(struct group_next *g, struct group_records *records, stru
     if (g->job != NULL)
         return 0; /* nexts_turn has it */
     int e = job_begin(g);
-    return e < 0 ? e : job_more(g, records, now);
+    if (e < 0)
+        return e;
+    g->nexts->work += NEXT_WORK_PER_TURN / 4;
+    if (g->assignment_epoch > 0 && job_is_large(g->job)) {
+        list_append(&g->nexts->jobs, &g->job->link); /* nexts_turn goes on with it */
+        return 0;
+    }
+    return job_more(g, records, now);
 }
 
 int nexts_turn(struct nexts *nexts, struct now now)
