@@ -150,6 +150,69 @@ static void metrics_count_groups_members_and_rebalances(void **state)
     assert_int_equal(pauses_n, 4); /* two that assigned, two that ended with nobody */
 }
 
+/* The wall clock is set back by a day, then forward by two: nobody loses a session, and assignments
+ * are made. */
+static void jumps_of_the_wall_clock_harm_nobody(void **state)
+{
+    static const int64_t jumps_ms[] = {-86400000, 2 * 86400000ll};
+    (void)state;
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    assert_int_equal(beat("g", 0), 5000);
+    for (uint32_t i = 0; i < array_n(jumps_ms); i++) {
+        rig.now.wall_ms += jumps_ms[i];
+        turns(2);
+        assert_true(is_member("g"));
+        assert_true(beat("g", 2 + (int32_t)i) > 0);
+        assert_int_equal(rig_create(&rig, i == 0 ? "t2" : "t3", 1), 0);
+        struct group *g = group_find(&rig.control->coordinator->groups, bytes_of_string("g"));
+        struct next_member *m = next_member_find(g->next, bytes_of_string("a"));
+        struct bytes names[3] = {bytes_of_string("t"), bytes_of_string("t2"),
+                                 bytes_of_string("t3")};
+        struct consumer_group_heartbeat_request q = {.group_id = bytes_of_string("g"),
+                                                     .member_id = bytes_of_string("a"),
+                                                     .member_epoch = m->epoch,
+                                                     .rebalance_timeout_ms = -1,
+                                                     .subscribed_topic_names = names,
+                                                     .subscribed_topic_names_n = 2 + (int32_t)i,
+                                                     .topic_partitions_n = -1};
+        const struct consumer_group_heartbeat_response *r = rig_ask(&rig, &op, 68, 1, &q);
+        assert_int_equal(r->error_code, 0);
+        assert_int_equal(r->member_epoch, 3 + (int32_t)i);
+        arena_fini(&op.arena);
+        assert_int_equal(g->next->assignment_epoch, g->next->epoch);
+    }
+}
+
+/* Groups are bounded, each costs little, and the ones that are there do not notice. */
+static void hundred_thousand_groups_are_made_and_listed(void **state)
+{
+    enum { GROUPS_N = 100000 };
+    struct coordinator *co = rig.control->coordinator;
+    char name[16];
+    struct group *group;
+    (void)state;
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    assert_int_equal(beat("g", 0), 5000);
+    uint64_t bytes = co->groups.bytes;
+    co->groups.config.groups_max = GROUPS_N;
+    for (int i = 0; i < GROUPS_N && co->groups.groups_n < co->groups.config.groups_max; i++) {
+        snprintf(name, sizeof name, "group-%d", i);
+        int32_t partition = coordinator_hash(bytes_of_string(name)) & 3;
+        assert_int_equal(group_new(&co->groups, bytes_of_string(name), partition, rig.now, &group),
+                         0);
+    }
+    assert_int_equal(co->groups.groups_n, GROUPS_N);
+    assert_int_equal(beat("more", 0), -KAFKA_COORDINATOR_NOT_AVAILABLE); /* groups.max is reached */
+    assert_true(beat("g", 2) > 0);
+    assert_int_equal(co->groups.bytes, bytes);
+    struct list_groups_request q = {0};
+    const struct list_groups_response *r = rig_ask(&rig, &op, 16, 0, &q);
+    assert_int_equal(r->groups_n, GROUPS_N);
+    arena_fini(&op.arena);
+}
+
 #define HOST_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -159,6 +222,8 @@ int main(void)
         HOST_TEST(settings_of_a_group_keep_to_the_brokers_bounds),
         HOST_TEST(explainer_tells_of_kip_848_groups),
         HOST_TEST(metrics_count_groups_members_and_rebalances),
+        HOST_TEST(jumps_of_the_wall_clock_harm_nobody),
+        HOST_TEST(hundred_thousand_groups_are_made_and_listed),
     };
     return TESTS_RUN(tests);
 }
