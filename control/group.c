@@ -192,6 +192,7 @@ void group_free(struct group *group, int16_t error)
     bytes_free(&group->protocol_type);
     bytes_free(&group->protocol);
     bytes_free(&group->leader);
+    bytes_free(&group->common);
     group->groups->bytes -= group->rebalances_max * sizeof *group->rebalances;
     free(group->rebalances);
     free(group);
@@ -464,6 +465,11 @@ void group_pending_free(struct group_pending *pending)
     free(pending);
 }
 
+void group_common_forget(struct group *group)
+{
+    bytes_free(&group->common);
+}
+
 bool group_uses_consumer_protocol(const struct group *group)
 {
     return group->protocol_type.ptr != NULL && bytes_equal_string(group->protocol_type, "consumer");
@@ -526,6 +532,7 @@ void group_invariants(const struct group *group)
         check(member->join == NULL || group->state == GROUP_PREPARING);
         check(member->sync == NULL || group->state == GROUP_COMPLETING);
         check(timer_is_set(&member->session));
+        check(group->common.ptr == NULL || group_member_offers(member, group->common));
     }
     check(members_n == group->members_n && joining_n == group->joining_n &&
           static_n == group->static_n);

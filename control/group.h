@@ -153,6 +153,7 @@ struct group {
     int32_t generation;
     struct bytes protocol_type, protocol; /* heap; ptr NULL = none */
     struct bytes leader;                  /* member id, heap; ptr NULL = none */
+    struct bytes common; /* a protocol that every member offers, heap; ptr NULL = not looked for */
     struct list members, pending;
     uint32_t members_n, pending_n, joining_n, static_n;
     struct timer rebalance;  /* join deadline, initial delay, or sync deadline, by state */
@@ -298,6 +299,9 @@ void group_rebalance_note(struct group *group, enum group_cause cause, struct by
                           struct bytes reason, uint32_t members_n, struct now now);
 /* Its second half ended; it took so long from its beginning. */
 void group_rebalance_over(struct group *group, struct now now);
+/* Members were added whose protocols nobody compared. */
+void group_common_forget(struct group *group);
+bool group_member_offers(const struct group_member *member, struct bytes protocol);
 /* What most members vote for; a view; ptr NULL: there is no member. */
 struct bytes group_protocol_select(const struct group *group);
 /* A heap copy; ptr NULL when from.ptr is, or without memory (the caller tells by from.ptr). */

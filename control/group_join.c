@@ -278,7 +278,7 @@ static bool leader_elect(struct group *group)
     return false;
 }
 
-static bool supports(const struct group_member *member, struct bytes protocol)
+bool group_member_offers(const struct group_member *member, struct bytes protocol)
 {
     for (uint32_t i = 0; i < member->protocols_n; i++)
         if (bytes_equal(member->protocols[i].name, protocol))
@@ -289,7 +289,7 @@ static bool supports(const struct group_member *member, struct bytes protocol)
 static bool all_support(const struct group *group, struct bytes protocol)
 {
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members)
-        if (!supports(list_entry(l, struct group_member, link), protocol))
+        if (!group_member_offers(list_entry(l, struct group_member, link), protocol))
             return false;
     return true;
 }
@@ -409,6 +409,8 @@ static int protocols_set(struct group_member *member, const struct join_group_re
     member->protocols = protocols;
     member->protocols_n = (uint32_t)r->protocols_n;
     member->memory = memory;
+    if (member->group->common.ptr != NULL && !group_member_offers(member, member->group->common))
+        group_common_forget(member->group);
     return 0;
 }
 
@@ -652,7 +654,7 @@ static void join_unknown(struct group *group, struct control_op *op,
 
 /* ── the request ── */
 
-static bool protocols_fit(const struct group *group, const struct join_group_request *r)
+static bool protocols_fit(struct group *group, const struct join_group_request *r)
 {
     if (r->protocols_n > GROUP_PROTOCOLS_MAX)
         return false;
@@ -660,9 +662,17 @@ static bool protocols_fit(const struct group *group, const struct join_group_req
         return r->protocol_type.n > 0 && r->protocols_n > 0;
     if (group->protocol_type.ptr == NULL || !bytes_equal(group->protocol_type, r->protocol_type))
         return false;
-    for (int32_t i = 0; i < r->protocols_n; i++)
-        if (all_support(group, r->protocols[i].name))
+    /* A thousand members that join need not be compared with one another each time. */
+    for (int32_t i = 0; group->common.ptr != NULL && i < r->protocols_n; i++)
+        if (bytes_equal(group->common, r->protocols[i].name))
             return true;
+    for (int32_t i = 0; i < r->protocols_n; i++) {
+        if (!all_support(group, r->protocols[i].name))
+            continue;
+        group_common_forget(group);
+        group->common = group_copy(r->protocols[i].name);
+        return true;
+    }
     return false;
 }
 

@@ -272,6 +272,7 @@ static int member_down(struct group *group, const struct next_member *from)
 static int group_down(struct group *group, const struct group_next *g, struct now now)
 {
     int e = 0;
+    group_common_forget(group);
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members)
         if (e == 0)
             e = member_down(group, list_entry(l, struct next_member, link));

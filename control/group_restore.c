@@ -61,6 +61,7 @@ int group_restore(struct group *group, const struct group_metadata_value *v)
     int e = 0;
     list_for_each(l, next, &group->members)
         group_member_remove(list_entry(l, struct group_member, link), KAFKA_NOT_COORDINATOR);
+    group_common_forget(group);
     group->has_record = v != NULL;
     group->generation = v == NULL ? 0 : v->generation;
     replace(&group->protocol_type, v == NULL ? none : v->protocol_type);
