@@ -126,6 +126,7 @@ static void tick(struct timer *timer, struct now now)
 {
     struct control *c = container_of(timer, struct control, tick);
     store_tick(c->store, now);
+    coordinator_stats(c->coordinator);
     timer_set(c->timers, timer, now.ns + NS_PER_S);
 }
 

@@ -21,7 +21,6 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_TOKENS \
     "Delegation tokens are not served, and the key that would switch them on is refused."
 #define NO_TIERING "Tiered storage is not served, and switching it on is refused."
-#define NO_GROUPS  "Bounds and values of single groups are not served yet: the broker's count."
 #define ONE_COORDINATOR \
     "Groups are coordinated by the control thread, and their batches leave at once."
 #define BOTH_ASSIGNORS    "Both assignors of Kafka are always there; uniform is the default."

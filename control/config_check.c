@@ -340,6 +340,40 @@ static int check_roles(const struct config *config, FILE *report)
     return e;
 }
 
+/* least <= value <= most, as Kafka demands of what groups take for their default. */
+static int check_between(const struct config *config, const char *name, FILE *report)
+{
+    char least[64], value[64], most[64];
+    snprintf(least, sizeof least, "group.consumer.min.%s", name);
+    snprintf(value, sizeof value, "group.consumer.%s", name);
+    snprintf(most, sizeof most, "group.consumer.max.%s", name);
+    const char *const rules[][2] = {{most, least}, {value, least}, {most, value}};
+    for (uint32_t i = 0; i < array_n(rules); i++)
+        if (config_int(config, rules[i][0]) < config_int(config, rules[i][1])) {
+            fprintf(report, "invalid: %s must be greater than or equal to %s\n", rules[i][0],
+                    rules[i][1]);
+            return E_INVALID;
+        }
+    return 0;
+}
+
+static int check_groups(const struct config *config, FILE *report)
+{
+    static const char *const names[] = {"session.timeout.ms", "heartbeat.interval.ms",
+                                        "assignment.interval.ms"};
+    int e = 0;
+    for (uint32_t i = 0; i < array_n(names); i++)
+        if (check_between(config, names[i], report) < 0)
+            e = E_INVALID;
+    if (config_int(config, "group.consumer.heartbeat.interval.ms") >=
+        config_int(config, "group.consumer.session.timeout.ms")) {
+        fprintf(report, "invalid: group.consumer.heartbeat.interval.ms must be less than "
+                        "group.consumer.session.timeout.ms\n");
+        e = E_INVALID;
+    }
+    return e;
+}
+
 int config_check(const struct config *config, FILE *report)
 {
     uint32_t n;
@@ -349,6 +383,8 @@ int config_check(const struct config *config, FILE *report)
         return E_NO_MEMORY;
     int e = check_roles(config, report);
     if (check_directories(config, report) < 0)
+        e = E_INVALID;
+    if (check_groups(config, report) < 0)
         e = E_INVALID;
     if (config_listeners(config, listeners, &n, why, sizeof why) < 0) {
         fprintf(report, "refused: %s\n", why);

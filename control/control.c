@@ -255,7 +255,8 @@ static int requests_run(struct control *c)
 {
     struct list *heartbeat;
     int n = 0;
-    while (n < CONTROL_HEARTBEATS_PER_TURN && (heartbeat = list_pop(&c->heartbeats)) != NULL) {
+    while (n < CONTROL_HEARTBEATS_PER_TURN && !coordinator_is_tired(c->coordinator) &&
+           (heartbeat = list_pop(&c->heartbeats)) != NULL) {
         request_run(c, op_of(heartbeat));
         n++;
     }
@@ -348,6 +349,11 @@ bool control_is_quiet(const struct control *c)
            list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
            list_is_empty(&c->answers) && c->orders_n == 0 && c->snapshot.phase == SNAPSHOT_NONE &&
            store_is_quiet(c->store);
+}
+
+const struct group_stats *control_group_stats(const struct control *c)
+{
+    return &c->coordinator->stats;
 }
 
 struct ask *control_ask(struct control *c)

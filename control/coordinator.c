@@ -256,12 +256,34 @@ static void commit_back(struct coordinator *co, struct coordinator_partition *p)
     co->away_n--;
     free((void *)(uintptr_t)p->commit.batch);
     p->commit.batch = NULL;
+    if (error == 0)
+        p->retry_ms = 0;
     if (error == 0 && p->state == COORDINATOR_ACTIVE)
         error = under_way_apply(co, p);
     under_way_finish(co, p, code_of(error));
     if (error < 0 && error != E_TOO_LARGE && error != E_NO_MEMORY)
         coordinator_partition_fail(co, p);
     dirty(co, p);
+}
+
+/* The log may be good again: everything is read anew. */
+static void retry_fired(struct timer *timer, struct now now)
+{
+    struct coordinator_partition *p = container_of(timer, struct coordinator_partition, retry);
+    (void)now;
+    check(p->state == COORDINATOR_FAILED && !p->is_committing && !p->is_loading);
+    p->state = COORDINATOR_LOADING;
+    p->co->retried_n++;
+    p->co->load_at = (int32_t)min_i64(p->co->load_at, p->number);
+}
+
+static void retry_set(struct coordinator *co, struct coordinator_partition *p)
+{
+    p->retry_ms = p->retry_ms == 0
+                      ? COORDINATOR_RETRY_MS
+                      : (uint32_t)min_u64(p->retry_ms * 2ull, COORDINATOR_RETRY_MAX_MS);
+    timer_set(co->control->timers, &p->retry,
+              co->control->now.ns + (uint64_t)p->retry_ms * NS_PER_MS);
 }
 
 void coordinator_partition_fail(struct coordinator *co, struct coordinator_partition *p)
@@ -271,6 +293,7 @@ void coordinator_partition_fail(struct coordinator *co, struct coordinator_parti
         return;
     p->state = COORDINATOR_FAILED;
     co->failed_n++;
+    retry_set(co, p);
     while ((l = list_pop(&p->writes)) != NULL)
         finish(co, list_entry(l, struct coordinator_write, link), KAFKA_NOT_COORDINATOR);
     list_for_each(l2, next, &co->groups.partitions[p->number])
@@ -329,8 +352,10 @@ static void host_append(void *context, struct group *group, uint64_t number, str
 
 static void detach(struct coordinator *co)
 {
-    for (int32_t i = 0; i < co->partitions_n; i++)
+    for (int32_t i = 0; i < co->partitions_n; i++) {
         coordinator_partition_fail(co, &co->partitions[i]);
+        timer_stop(co->control->timers, &co->partitions[i].retry);
+    }
     co->is_detaching = true;
 }
 
@@ -347,6 +372,8 @@ static void attach(struct coordinator *co, const struct view_topic *topic)
     co->load_at = 0;
     for (int32_t i = 0; i < topic->partitions_n; i++, p++) {
         p->number = i;
+        p->co = co;
+        timer_init(&p->retry, retry_fired);
         p->home = topic->partitions[i].home;
         p->state = topic->partitions[i].leader == co->control->node_id ? COORDINATOR_LOADING
                                                                        : COORDINATOR_FAILED;
@@ -405,8 +432,8 @@ static int loads_turn(struct coordinator *co)
     int n = 0;
     for (; co->loads_n < COORDINATOR_LOADS_MAX && co->load_at < co->partitions_n; co->load_at++) {
         struct coordinator_partition *p = &co->partitions[co->load_at];
-        if (p->state != COORDINATOR_LOADING)
-            continue;
+        if (p->state != COORDINATOR_LOADING || p->load.buffer != NULL)
+            continue; /* it is not to be loaded, or under way */
         load_begin(co, p);
         n++;
     }
@@ -431,6 +458,7 @@ int coordinator_turn(struct coordinator *co)
         coordinator_look(co);
     n += loads_turn(co);
     n += sweep_turn(co);
+    co->nexts.work = 0;
     n += nexts_turn(&co->nexts, co->control->now);
     n += list_groups_turn(co);
     list_init(&now_list);
@@ -441,6 +469,44 @@ int coordinator_turn(struct coordinator *co)
         partition_send(co, p);
     }
     return n + ask_turn(co);
+}
+
+void coordinator_stats(struct coordinator *co)
+{
+    const struct groups *groups = &co->groups;
+    const struct nexts *nexts = &co->nexts;
+    uint64_t failed_n = 0;
+    for (int32_t i = 0; i < co->partitions_n; i++)
+        failed_n += co->partitions[i].state == COORDINATOR_FAILED;
+    const uint64_t v[GROUP_STATS_N] = {
+        /* a KIP-848 group hangs at an empty classic one */
+        [GROUP_STAT_CLASSIC_EMPTY] = groups->states_n[GROUP_EMPTY] - nexts->groups_n,
+        [GROUP_STAT_CLASSIC_PREPARING] = groups->states_n[GROUP_PREPARING],
+        [GROUP_STAT_CLASSIC_COMPLETING] = groups->states_n[GROUP_COMPLETING],
+        [GROUP_STAT_CLASSIC_STABLE] = groups->states_n[GROUP_STABLE],
+        [GROUP_STAT_NEXT_EMPTY] = nexts->states_n[NEXT_EMPTY],
+        [GROUP_STAT_NEXT_ASSIGNING] = nexts->states_n[NEXT_ASSIGNING],
+        [GROUP_STAT_NEXT_RECONCILING] = nexts->states_n[NEXT_RECONCILING],
+        [GROUP_STAT_NEXT_STABLE] = nexts->states_n[NEXT_SETTLED],
+        [GROUP_STAT_CLASSIC_MEMBERS] = groups->members_n,
+        [GROUP_STAT_NEXT_MEMBERS] = nexts->members_n,
+        [GROUP_STAT_CLASSIC_REBALANCES] = groups->rebalances_n,
+        [GROUP_STAT_NEXT_REBALANCES] = nexts->rebalances_n,
+        [GROUP_STAT_CLASSIC_EVICTIONS] = groups->evicted_n,
+        [GROUP_STAT_NEXT_EVICTIONS] = nexts->fenced_n,
+        [GROUP_STAT_MIGRATIONS_UP] = co->ups_n,
+        [GROUP_STAT_MIGRATIONS_DOWN] = co->downs_n,
+        [GROUP_STAT_COMMITS] = co->commits_n,
+        [GROUP_STAT_PARTITIONS_FAILED] = failed_n,
+        [GROUP_STAT_GROUPS_LOST] = co->next_lost_n,
+    };
+    for (uint32_t i = 0; i < GROUP_STATS_N; i++)
+        group_stats_set(&co->stats, (enum group_stat_at)i, v[i]);
+}
+
+bool coordinator_is_tired(const struct coordinator *co)
+{
+    return nexts_are_tired(&co->nexts);
 }
 
 bool coordinator_is_quiet(const struct coordinator *co)
@@ -484,6 +550,7 @@ int coordinator_init(struct coordinator **out, struct control *c)
         free(co);
         return E_NO_MEMORY;
     }
+    co->groups.stats = &co->stats;
     list_init(&co->dirty);
     list_init(&co->listing);
     co->retention_ms = config_int(config, "offsets.retention.minutes") * 60000;
@@ -516,6 +583,7 @@ void coordinator_fini(struct coordinator *co)
     groups_fini(&co->groups);
     next_host_fini(co);
     for (int32_t i = 0; i < co->partitions_n; i++) {
+        timer_stop(co->control->timers, &co->partitions[i].retry);
         writes_drop(&co->partitions[i].writes);
         writes_drop(&co->partitions[i].under_way);
         free((void *)(uintptr_t)co->partitions[i].commit.batch);

@@ -6,8 +6,14 @@
  *
  * A partition of __consumer_offsets:
  *
- *   LOADING ──all batches read──► ACTIVE ──its log failed, or the topic is gone──► FAILED
- *      └──────────a batch cannot be read──────────────────────────────────────────►
+ *   LOADING ──all batches read──► ACTIVE ──an append failed, or the topic is gone──► FAILED
+ *      │  ▲  └──────a batch cannot be read──────────────────────────────────────────►   │
+ *      │  └─────────── after COORDINATOR_RETRY_MS, doubled each time in vain ───────────┘
+ *
+ * What an append that failed left in the log nobody knows, so a partition that failed is read anew
+ * from its start; it serves again when the log can be read, and commits are taken when the log
+ * takes appends. Nothing is to be done but to mend the log (space on a full disk; a restart when a
+ * sync failed).
  *
  * A group lives in partition hash(id) mod partitions, Kafka's hash, so a directory of Apache Kafka
  * can be carried over. Requests for a partition that is LOADING get COORDINATOR_LOAD_IN_PROGRESS,
@@ -41,7 +47,10 @@ enum {
     COORDINATOR_BATCH_BYTES_MAX = 512 << 10, /* several writes in one batch, at most so much */
     COORDINATOR_LOAD_BYTES = 128 << 10,      /* one chunk */
     COORDINATOR_LOADS_MAX = 4,               /* partitions that load at once */
-    COORDINATOR_SWEEP_BUCKETS = 32,          /* buckets of the groups' table looked at per turn */
+    COORDINATOR_RETRY_MS = 1000,             /* a failed partition is loaded anew after that ... */
+    COORDINATOR_RETRY_MAX_MS = 64000,        /* ... doubled up to this, until an append succeeds */
+    COORDINATOR_PLAIN_BYTES_MAX = 64 << 20,  /* one compressed batch, inflated */
+    COORDINATOR_SWEEP_BUCKETS = 128,         /* buckets of the groups' table looked at per turn */
     COORDINATOR_SWEEP_WRITES_MAX = 64,       /* expiries under way */
 };
 #define OFFSETS_TOPIC "__consumer_offsets"
@@ -75,6 +84,9 @@ struct coordinator_partition {
     struct list writes, under_way; /* struct coordinator_write */
     struct commit_op commit;
     struct load_op load;
+    struct timer retry; /* of a partition that failed while its topic is there */
+    uint32_t retry_ms;  /* of the next time; 0: it has not failed since an append succeeded */
+    struct coordinator *co;
     struct load_transaction *transactions; /* met while loading, not ended yet */
     uint64_t loaded_n, skipped_n;          /* records */
 };
@@ -100,7 +112,8 @@ struct coordinator {
     bool sweep_expires, wants_expiry; /* ... and groups that are over */
     uint32_t sweep_at, sweep_writes_n;
     struct ask ask;
-    uint64_t batches_n, records_n, failed_n;
+    uint64_t batches_n, records_n, failed_n, retried_n, commits_n, ups_n, downs_n;
+    struct group_stats stats;
 };
 
 /* ── coordinator.c ── */
@@ -113,6 +126,10 @@ void coordinator_topics_deleted(struct coordinator *co);
 void coordinator_mail(struct coordinator *co, struct mail *mail);
 /* Batches leave, loads go on, the sweep takes a step, the admin listener's question is answered. */
 int coordinator_turn(struct coordinator *co);
+/* What /metrics shows; once a second. */
+void coordinator_stats(struct coordinator *co);
+/* Heartbeats that changed groups have had their share of this turn. */
+bool coordinator_is_tired(const struct coordinator *co);
 bool coordinator_is_quiet(const struct coordinator *co);
 
 /* String.hashCode of the id's UTF-16 form (bytes are UTF-8; what is not counts as U+FFFD, as Java

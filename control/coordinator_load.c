@@ -10,9 +10,11 @@
  * loads to the same state as one that was.
  *
  * Offsets of a transaction count when its commit marker comes, and not at all after an abort marker
- * or none. Not read: compressed batches (Apache Kafka writes them only with
- * offsets.topic.compression.codec set); such a partition fails. Records of newer kinds of groups
- * are stepped over and counted.
+ * or none. Compressed batches (Apache Kafka writes them with offsets.topic.compression.codec set)
+ * are inflated one at a time, at most COORDINATOR_PLAIN_BYTES_MAX; a larger one fails the
+ * partition. Offsets may have gaps, and batches may have lost all their records, control batches
+ * too: compaction leaves them for their producer's sake. Records of newer kinds of groups are
+ * stepped over and counted.
  */
 #include <stdlib.h>
 
@@ -81,6 +83,7 @@ int coordinator_apply(struct coordinator *co, int32_t partition, struct bytes ke
         co->partitions[partition].skipped_n++;
         return 0;
     }
+    co->commits_n += e == 0 && is_live && r.kind == GROUP_RECORD_OFFSET && !r.is_gone;
     if (e == 0 && r.kind == GROUP_RECORD_OFFSET)
         e = apply_offset(co, partition, &r);
     else if (e == 0 && !is_live)
@@ -171,6 +174,27 @@ static int control_batch(struct coordinator *co, struct coordinator_partition *p
 
 /* ── chunks ── */
 
+static int batch_apply(struct coordinator *co, struct coordinator_partition *p,
+                       const struct batch *batch, struct bytes records)
+{
+    struct bytes plain = {NULL, 0};
+    int e = 0;
+    if (batch->records_n == 0)
+        return 0;
+    if (batch_codec(batch) != CODEC_NONE) {
+        e = batch_inflate(batch, records, COORDINATOR_PLAIN_BYTES_MAX, &plain);
+        records = plain;
+    }
+    if (e == 0 && batch_is_control(batch))
+        e = control_batch(co, p, batch, records);
+    else if (e == 0 && batch_is_transactional(batch))
+        e = transaction_add(p, batch->producer_id, records);
+    else if (e == 0)
+        e = apply_records(co, p, records);
+    free((void *)(uintptr_t)plain.ptr);
+    return e;
+}
+
 static int chunk_apply(struct coordinator *co, struct coordinator_partition *p)
 {
     const uint8_t *at = p->load.buffer, *end = at + p->load.bytes;
@@ -179,17 +203,8 @@ static int chunk_apply(struct coordinator *co, struct coordinator_partition *p)
         int e = batch_header(at, &batch);
         if (e == 0 && batch.bytes > (uint64_t)(end - at))
             e = E_CORRUPT;
-        if (e == 0 && batch_codec(&batch) != CODEC_NONE)
-            e = E_UNSUPPORTED;
-        if (e < 0)
-            return e;
-        struct bytes records = bytes_of(at + BATCH_HEADER, batch.bytes - BATCH_HEADER);
-        if (batch_is_control(&batch))
-            e = control_batch(co, p, &batch, records);
-        else if (batch_is_transactional(&batch))
-            e = transaction_add(p, batch.producer_id, records);
-        else
-            e = apply_records(co, p, records);
+        if (e == 0)
+            e = batch_apply(co, p, &batch, bytes_of(at + BATCH_HEADER, batch.bytes - BATCH_HEADER));
         if (e < 0)
             return e;
         p->load.offset = batch_last_offset(&batch) + 1;

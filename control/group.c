@@ -126,6 +126,7 @@ static void session_fired(struct timer *timer, struct now now)
     }
     struct bytes none = {NULL, 0};
     struct group_member gone = {.id = group_copy(member->id)};
+    group->groups->evicted_n++;
     group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
     group_maybe_rebalance(group, GROUP_CAUSE_EXPIRED, &gone, none, now);
     bytes_free(&gone.id);
@@ -157,6 +158,7 @@ int group_new(struct groups *groups, struct bytes id, int32_t partition, struct 
     group->groups = groups;
     group->partition = partition;
     group->state = GROUP_EMPTY;
+    groups->states_n[GROUP_EMPTY]++;
     group->state_wall_ms = now.wall_ms;
     list_init(&group->members);
     list_init(&group->pending);
@@ -170,7 +172,8 @@ int group_new(struct groups *groups, struct bytes id, int32_t partition, struct 
 
 void group_free(struct group *group, int16_t error)
 {
-    group->state = GROUP_DEAD;
+    group_state_put(group, GROUP_DEAD);
+    group->groups->states_n[GROUP_DEAD]--;
     if (group->next != NULL)
         group->groups->host.next_gone(group->groups->host.context, group, error);
     list_for_each(l, next, &group->members)
@@ -189,6 +192,7 @@ void group_free(struct group *group, int16_t error)
     bytes_free(&group->protocol_type);
     bytes_free(&group->protocol);
     bytes_free(&group->leader);
+    bytes_free(&group->common);
     group->groups->bytes -= group->rebalances_max * sizeof *group->rebalances;
     free(group->rebalances);
     free(group);
@@ -232,10 +236,17 @@ static bool is_arrow(enum group_state from, enum group_state to)
     return arrows[from] >> to & 1;
 }
 
+void group_state_put(struct group *group, enum group_state state)
+{
+    group->groups->states_n[group->state]--;
+    group->groups->states_n[state]++;
+    group->state = (uint8_t)state;
+}
+
 void group_state_set(struct group *group, enum group_state state, struct now now)
 {
     check(is_arrow(group->state, state));
-    group->state = (uint8_t)state;
+    group_state_put(group, state);
     group->state_wall_ms = now.wall_ms;
 }
 
@@ -454,6 +465,11 @@ void group_pending_free(struct group_pending *pending)
     free(pending);
 }
 
+void group_common_forget(struct group *group)
+{
+    bytes_free(&group->common);
+}
+
 bool group_uses_consumer_protocol(const struct group *group)
 {
     return group->protocol_type.ptr != NULL && bytes_equal_string(group->protocol_type, "consumer");
@@ -516,6 +532,7 @@ void group_invariants(const struct group *group)
         check(member->join == NULL || group->state == GROUP_PREPARING);
         check(member->sync == NULL || group->state == GROUP_COMPLETING);
         check(timer_is_set(&member->session));
+        check(group->common.ptr == NULL || group_member_offers(member, group->common));
     }
     check(members_n == group->members_n && joining_n == group->joining_n &&
           static_n == group->static_n);

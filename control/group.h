@@ -101,18 +101,19 @@ struct group_pending {
 };
 
 /* Why a rebalance began, for the explainer. */
-#define GROUP_CAUSES(CAUSE)                                                 \
-    CAUSE(FIRST, "the first member joined")                                 \
-    CAUSE(JOINED, "a member joined")                                        \
-    CAUSE(CHANGED, "a member changed what it subscribes to")                \
-    CAUSE(LEADER, "the leader asked for a new assignment")                  \
-    CAUSE(LEFT, "a member left")                                            \
-    CAUSE(EXPIRED, "a member was not heard of for its session timeout")     \
-    CAUSE(LATE, "a member did not join again within the rebalance timeout") \
-    CAUSE(NO_SYNC, "a member did not fetch its assignment in time")         \
-    CAUSE(APPEND, "the assignment could not be written")                    \
-    CAUSE(REPLACED, "a static member came back with other protocols")       \
-    CAUSE(DOWNGRADED, "the last member of the consumer protocol is gone")   \
+#define GROUP_CAUSES(CAUSE)                                                    \
+    CAUSE(FIRST, "the first member joined")                                    \
+    CAUSE(JOINED, "a member joined")                                           \
+    CAUSE(CHANGED, "a member changed what it subscribes to")                   \
+    CAUSE(LEADER, "the leader asked for a new assignment")                     \
+    CAUSE(LEFT, "a member left")                                               \
+    CAUSE(EXPIRED, "a member was not heard of for its session timeout")        \
+    CAUSE(LATE, "a member did not join again within the rebalance timeout")    \
+    CAUSE(NO_SYNC, "a member did not fetch its assignment in time")            \
+    CAUSE(APPEND, "the assignment could not be written")                       \
+    CAUSE(REPLACED, "a static member came back with other protocols")          \
+    CAUSE(TOPICS, "topics that it reads were made, deleted or got partitions") \
+    CAUSE(DOWNGRADED, "the last member of the consumer protocol is gone")      \
     CAUSE(SIZE, "the group is larger than group.max.size after a start")
 
 enum group_cause {
@@ -129,9 +130,12 @@ struct group_rebalance {
     int64_t began_wall_ms;
     uint64_t joining_ns, syncing_ns; /* how long each half took; 0 = has not ended */
     uint32_t members_before, members_after, late_n;
-    char who[64];     /* the member that caused it, shortened */
-    char reason[128]; /* its own words (KIP-800) */
-    char last[64];    /* who joined last: what the others waited for */
+    char who[64];      /* the member that caused it, shortened */
+    char reason[128];  /* its own words (KIP-800) */
+    char last[64];     /* who joined last: what the others waited for */
+    uint64_t pause_ns; /* the longest that a member was without an assignment ... */
+    char paused[64];   /* ... and which one */
+    uint32_t moved_n;  /* KIP-848: partitions that went to another member */
 };
 
 /* Owner: control. */
@@ -149,6 +153,7 @@ struct group {
     int32_t generation;
     struct bytes protocol_type, protocol; /* heap; ptr NULL = none */
     struct bytes leader;                  /* member id, heap; ptr NULL = none */
+    struct bytes common; /* a protocol that every member offers, heap; ptr NULL = not looked for */
     struct list members, pending;
     uint32_t members_n, pending_n, joining_n, static_n;
     struct timer rebalance;  /* join deadline, initial delay, or sync deadline, by state */
@@ -200,12 +205,14 @@ struct groups {
     struct list *partitions; /* heads, by partition of __consumer_offsets */
     int32_t partitions_n;
     uint32_t groups_n, members_n;
-    uint64_t bytes, appends_n, rebalances_n;
+    uint64_t bytes, appends_n, rebalances_n, evicted_n;
+    uint32_t states_n[GROUP_STATES_N]; /* groups by state */
+    struct group_stats *stats;         /* where pauses are counted; NULL: nowhere */
     uint64_t hash_seed;
     bool is_ending;           /* groups_fini: ops are not touched any more */
     struct control_op nobody; /* stands for a request whose sender is gone */
 };
-enum { GROUP_BUCKETS = 16384 };
+enum { GROUP_BUCKETS = 65536 }; /* 100,000 members: two in a bucket */
 
 /* ── the table (group.c) ── */
 nodiscard int groups_init(struct groups *groups, const struct group_config *config,
@@ -224,6 +231,8 @@ void group_free(struct group *group, int16_t error);
 struct group_member *group_member_find(const struct group *group, struct bytes id);
 struct group_member *group_member_by_instance(const struct group *group, struct bytes instance_id);
 void group_state_set(struct group *group, enum group_state state, struct now now);
+/* Inside, for states that no arrow leads to: a group that is read from its record. */
+void group_state_put(struct group *group, enum group_state state);
 /* Of either kind. */
 bool group_has_members(const struct group *group);
 const char *group_state_name(enum group_state state); /* as Kafka prints it */
@@ -285,6 +294,14 @@ void group_answer_join(struct groups *groups, struct control_op *op, int16_t err
 void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error,
                        const struct group_member *member);
 struct group_rebalance *group_rebalance_now(struct group *group);
+/* A rebalance begins; `who` and `reason` may be empty. */
+void group_rebalance_note(struct group *group, enum group_cause cause, struct bytes who,
+                          struct bytes reason, uint32_t members_n, struct now now);
+/* Its second half ended; it took so long from its beginning. */
+void group_rebalance_over(struct group *group, struct now now);
+/* Members were added whose protocols nobody compared. */
+void group_common_forget(struct group *group);
+bool group_member_offers(const struct group_member *member, struct bytes protocol);
 /* What most members vote for; a view; ptr NULL: there is no member. */
 struct bytes group_protocol_select(const struct group *group);
 /* A heap copy; ptr NULL when from.ptr is, or without memory (the caller tells by from.ptr). */

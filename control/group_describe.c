@@ -247,9 +247,11 @@ static void json_rebalance(FILE *to, const struct group_rebalance *r)
     fprintf(to,
             ", \"joining_ms\": %.3f, \"syncing_ms\": %.3f, \"members_before\": %u, "
             "\"members_after\": %u, "
-            "\"late\": %u}",
+            "\"late\": %u, \"moved\": %u, \"longest_pause_ms\": %.3f, \"paused\": ",
             (double)r->joining_ns / 1e6, (double)r->syncing_ns / 1e6, r->members_before,
-            r->members_after, r->late_n);
+            r->members_after, r->late_n, r->moved_n, (double)r->pause_ns / 1e6);
+    json_text(to, r->paused, strlen(r->paused));
+    fputc('}', to);
 }
 
 char *group_explain(struct coordinator *co, struct bytes name)
@@ -263,10 +265,11 @@ char *group_explain(struct coordinator *co, struct bytes name)
     fprintf(to, "{\"group\": ");
     json_text(to, (const char *)name.ptr, name.n);
     fprintf(to,
-            ", \"state\": \"%s\", \"generation\": %d, \"members\": %u, \"rebalances_total\": %u, "
-            "\"rebalances\": [",
-            group_state_name(group->state), group->generation, group->members_n,
-            group->rebalances_n);
+            ", \"protocol\": \"%s\", \"state\": \"%s\", \"generation\": %d, \"members\": %u, "
+            "\"rebalances_total\": %u, \"rebalances\": [",
+            type_of(group), state_of(group),
+            group->next != NULL ? group->next->epoch : group->generation,
+            group->next != NULL ? group->next->members_n : group->members_n, group->rebalances_n);
     uint32_t kept = group->rebalances == NULL
                         ? 0
                         : (uint32_t)min_u64(group->rebalances_n, group->rebalances_max);

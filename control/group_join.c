@@ -135,23 +135,31 @@ static void text_copy(char *to, size_t n, struct bytes from)
     to[bytes] = 0;
 }
 
-static void rebalance_note(struct group *group, enum group_cause cause,
-                           const struct group_member *who, struct bytes reason, struct now now)
+void group_rebalance_note(struct group *group, enum group_cause cause, struct bytes who,
+                          struct bytes reason, uint32_t members_n, struct now now)
 {
     rebalances_grow(group);
+    group->phase_ns = now.ns;
     if (group->rebalances_max == 0)
         return; /* the group works without its history */
     group->rebalances_n++;
-    group->groups->rebalances_n++;
     struct group_rebalance *r = group_rebalance_now(group);
     *r = (struct group_rebalance){.generation = -1,
                                   .cause = (uint8_t)cause,
                                   .began_wall_ms = now.wall_ms,
-                                  .members_before = group->members_n};
-    if (who != NULL)
-        text_copy(r->who, sizeof r->who, who->id);
+                                  .members_before = members_n};
+    text_copy(r->who, sizeof r->who, who);
     text_copy(r->reason, sizeof r->reason, reason);
-    group->phase_ns = now.ns;
+}
+
+void group_rebalance_over(struct group *group, struct now now)
+{
+    struct group_rebalance *r = group_rebalance_now(group);
+    uint64_t ns = now.ns - group->phase_ns;
+    if (r != NULL)
+        r->syncing_ns = ns;
+    if (group->groups->stats != NULL)
+        group_stats_pause(group->groups->stats, ns + (r == NULL ? 0 : r->joining_ns));
 }
 
 /* ── beginning a rebalance ── */
@@ -188,7 +196,9 @@ void group_prepare_rebalance(struct group *group, enum group_cause cause,
         syncs_cancel(group);
     group->is_appending = false;
     group->is_initial = group->state == GROUP_EMPTY && groups->config.initial_delay_ms > 0;
-    rebalance_note(group, cause, who, reason, now);
+    groups->rebalances_n++;
+    group_rebalance_note(group, cause, who == NULL ? (struct bytes){NULL, 0} : who->id, reason,
+                         group->members_n, now);
     group_state_set(group, GROUP_PREPARING, now);
     if (group->is_initial) {
         uint64_t delay_ns = (uint64_t)groups->config.initial_delay_ms * NS_PER_MS;
@@ -240,6 +250,7 @@ static void late_members_remove(struct group *group)
         struct group_member *member = list_entry(l, struct group_member, link);
         if (member->join != NULL || member->instance_id.ptr != NULL)
             continue;
+        group->groups->evicted_n++;
         if (r != NULL) {
             r->late_n++;
             text_copy(r->last, sizeof r->last, member->id);
@@ -267,7 +278,7 @@ static bool leader_elect(struct group *group)
     return false;
 }
 
-static bool supports(const struct group_member *member, struct bytes protocol)
+bool group_member_offers(const struct group_member *member, struct bytes protocol)
 {
     for (uint32_t i = 0; i < member->protocols_n; i++)
         if (bytes_equal(member->protocols[i].name, protocol))
@@ -278,7 +289,7 @@ static bool supports(const struct group_member *member, struct bytes protocol)
 static bool all_support(const struct group *group, struct bytes protocol)
 {
     list_for_each(l, next, (struct list *)(uintptr_t)&group->members)
-        if (!supports(list_entry(l, struct group_member, link), protocol))
+        if (!group_member_offers(list_entry(l, struct group_member, link), protocol))
             return false;
     return true;
 }
@@ -398,6 +409,8 @@ static int protocols_set(struct group_member *member, const struct join_group_re
     member->protocols = protocols;
     member->protocols_n = (uint32_t)r->protocols_n;
     member->memory = memory;
+    if (member->group->common.ptr != NULL && !group_member_offers(member, member->group->common))
+        group_common_forget(member->group);
     return 0;
 }
 
@@ -420,6 +433,8 @@ static void join_hang(struct group_member *member, struct control_op *op, struct
                           asked again too */
         group_answer_join(group->groups, older, KAFKA_REBALANCE_IN_PROGRESS, member->id);
     group->joining_n += !is_again;
+    if (!is_again)
+        member->paused_ns = now.ns;
     group_op_hang(member, &member->join, op);
     group_session_renew(member, now);
     if (r != NULL && group->state == GROUP_PREPARING)
@@ -639,7 +654,7 @@ static void join_unknown(struct group *group, struct control_op *op,
 
 /* ── the request ── */
 
-static bool protocols_fit(const struct group *group, const struct join_group_request *r)
+static bool protocols_fit(struct group *group, const struct join_group_request *r)
 {
     if (r->protocols_n > GROUP_PROTOCOLS_MAX)
         return false;
@@ -647,9 +662,17 @@ static bool protocols_fit(const struct group *group, const struct join_group_req
         return r->protocol_type.n > 0 && r->protocols_n > 0;
     if (group->protocol_type.ptr == NULL || !bytes_equal(group->protocol_type, r->protocol_type))
         return false;
-    for (int32_t i = 0; i < r->protocols_n; i++)
-        if (all_support(group, r->protocols[i].name))
+    /* A thousand members that join need not be compared with one another each time. */
+    for (int32_t i = 0; group->common.ptr != NULL && i < r->protocols_n; i++)
+        if (bytes_equal(group->common, r->protocols[i].name))
             return true;
+    for (int32_t i = 0; i < r->protocols_n; i++) {
+        if (!all_support(group, r->protocols[i].name))
+            continue;
+        group_common_forget(group);
+        group->common = group_copy(r->protocols[i].name);
+        return true;
+    }
     return false;
 }
 

@@ -16,7 +16,9 @@
  * anew.
  *
  * Assignments of classic groups are the members' own and may give one partition to two: the first
- * member keeps it.
+ * member keeps it. What a cooperative member said it owns counts as its own beside what it was
+ * assigned: in the middle of a rebalance it may not have given it up yet (Apache Kafka looks at the
+ * assignment alone, so that two members may work on a partition for a moment).
  */
 #include <stdlib.h>
 
@@ -33,29 +35,46 @@ enum { ARENA_BYTES_MAX = 64 << 20 };
 
 /* ── up ── */
 
-static int parts_of(const struct coordinator *co, struct bytes assignment, struct arena *arena,
-                    struct next_parts *out)
+/* Room for the partitions of one more topic, which then follow in `out`. */
+static int parts_add(const struct coordinator *co, struct bytes topic, const int32_t *numbers,
+                     int32_t n, struct next_parts *out)
 {
     const struct next_host *host = &co->nexts.host;
+    struct uuid id;
+    int32_t partitions_n;
+    if (n <= 0 || !host->topic(host->context, topic, &id, &partitions_n))
+        return 0;
+    struct next_part *more = realloc(out->v, ((uint64_t)out->n + (uint32_t)n) * sizeof *more);
+    if (more == NULL)
+        return E_NO_MEMORY;
+    out->v = more;
+    for (int32_t i = 0; i < n; i++)
+        if (numbers[i] < partitions_n)
+            out->v[out->n++] = (struct next_part){id, numbers[i], 0};
+    return 0;
+}
+
+static int assignment_add(const struct coordinator *co, struct bytes assignment,
+                          struct arena *arena, struct next_parts *out)
+{
     struct consumer_protocol_assignment a;
-    uint64_t n = 0;
     int e = consumer_assignment_decode(assignment, arena, &a);
     for (int32_t i = 0; e == 0 && i < a.assigned_partitions_n; i++)
-        n += (uint64_t)max_i64(a.assigned_partitions[i].partitions_n, 0);
-    out->v = e == 0 ? calloc(n + 1, sizeof *out->v) : NULL;
-    if (out->v == NULL)
-        return e < 0 ? e : E_NO_MEMORY;
-    for (int32_t i = 0; i < a.assigned_partitions_n; i++) {
-        struct uuid id;
-        int32_t partitions_n;
-        if (!host->topic(host->context, a.assigned_partitions[i].topic, &id, &partitions_n))
-            continue;
-        for (int32_t k = 0; k < a.assigned_partitions[i].partitions_n; k++)
-            if (a.assigned_partitions[i].partitions[k] < partitions_n)
-                out->v[out->n++] =
-                    (struct next_part){id, a.assigned_partitions[i].partitions[k], 0};
-    }
-    return 0;
+        e = parts_add(co, a.assigned_partitions[i].topic, a.assigned_partitions[i].partitions,
+                      a.assigned_partitions[i].partitions_n, out);
+    return e;
+}
+
+/* A cooperative member works on what it said it owns until it joins without it, whatever it was
+ * assigned meanwhile: nobody else may have that yet. */
+static int owned_add(const struct coordinator *co, const struct consumer_protocol_subscription *s,
+                     struct next_parts *out)
+{
+    int e = 0;
+    for (int32_t i = 0; e == 0 && i < s->owned_partitions_n; i++)
+        e = parts_add(co, s->owned_partitions[i].topic, s->owned_partitions[i].partitions,
+                      s->owned_partitions[i].partitions_n, out);
+    return e;
 }
 
 static struct bytes metadata_of(const struct group_member *m, struct bytes protocol)
@@ -83,9 +102,11 @@ static int member_fill(struct coordinator *co, struct next_member *m,
     int e =
         next_topics_set(m->group, &m->names, s->topics, (int32_t)max_i64(s->topics_n, 0), &ignored);
     if (e == 0)
-        e = parts_of(co, from->assignment, arena, &m->assigned);
+        e = assignment_add(co, from->assignment, arena, &m->target);
     if (e == 0)
-        e = parts_of(co, from->assignment, arena, &m->target);
+        e = assignment_add(co, from->assignment, arena, &m->assigned);
+    if (e == 0)
+        e = owned_add(co, s, &m->assigned);
     for (uint32_t i = 0; e == 0 && i < m->assigned.n; i++)
         m->assigned.v[i].epoch = m->epoch;
     return e < 0 ? e
@@ -195,6 +216,7 @@ bool migrate_up(struct coordinator *co, struct group *group, struct fault *f)
     check(e == 0); /* it makes nothing */
     group->next = g;
     g->last = co->next_number; /* of the write above: answers wait for it */
+    co->ups_n++;
     return true;
 }
 
@@ -250,6 +272,7 @@ static int member_down(struct group *group, const struct next_member *from)
 static int group_down(struct group *group, const struct group_next *g, struct now now)
 {
     int e = 0;
+    group_common_forget(group);
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members)
         if (e == 0)
             e = member_down(group, list_entry(l, struct next_member, link));
@@ -300,6 +323,7 @@ void migrate_down(struct coordinator *co, struct group *group, struct group_reco
     }
     group_records_fini(records);
     next_host_gone(co, group, KAFKA_REBALANCE_IN_PROGRESS);
+    co->downs_n++;
     if (!keeps_generation)
         group_prepare_rebalance(group, GROUP_CAUSE_DOWNGRADED, NULL, (struct bytes){NULL, 0}, now);
 }

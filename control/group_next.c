@@ -70,13 +70,29 @@ struct group_next *group_next_new(struct nexts *nexts, struct bytes id, void *ho
         return NULL;
     }
     g->nexts = nexts;
+    g->ids_version = 1;
     g->holder = holder;
     g->id = copy;
     list_init(&g->members);
     list_init(&g->regexes);
     list_init(&g->waiting);
     nexts->groups_n++;
+    nexts->states_n[NEXT_EMPTY]++;
+    next_settings_look(g);
     return g;
+}
+
+void next_settings_look(struct group_next *g)
+{
+    const struct next_config *config = &g->nexts->config;
+    const struct next_host *host = &g->nexts->host;
+    if (host->settings != NULL)
+        g->settings_version =
+            host->settings(host->context, g->id, g->settings_version, &g->settings);
+    else
+        g->settings =
+            (struct next_settings){config->session_timeout_ms, config->heartbeat_interval_ms,
+                                   config->assignment_interval_ms};
 }
 
 void group_next_free(struct group_next *g)
@@ -89,9 +105,12 @@ void group_next_free(struct group_next *g)
     check(g->topics_n == 0);
     check(list_is_empty(&g->waiting));
     free(g->topics);
+    free(g->ids.names);
+    free(g->ids.v);
     free(g->owners.v);
     bytes_free(&g->id);
     g->nexts->groups_n--;
+    g->nexts->states_n[g->state_noted]--;
     free(g);
 }
 
@@ -108,10 +127,43 @@ enum next_group_state group_next_state(const struct group_next *g)
         return NEXT_EMPTY;
     if (g->epoch > g->assignment_epoch)
         return NEXT_ASSIGNING;
-    list_for_each(l, next, (struct list *)(uintptr_t)&g->members)
-        if (!next_member_is_settled(list_entry(l, struct next_member, link)))
-            return NEXT_RECONCILING;
-    return NEXT_SETTLED;
+    return g->unsettled_n > 0 ? NEXT_RECONCILING : NEXT_SETTLED;
+}
+
+void next_member_note(struct next_member *m)
+{
+    bool counts = list_is_linked(&m->link) && !next_member_is_settled(m);
+    m->group->unsettled_n += (uint32_t)counts - (uint32_t)m->is_counted;
+    m->is_counted = counts;
+}
+
+void next_blame(struct group_next *g, enum group_cause cause, struct bytes who)
+{
+    uint32_t n = (uint32_t)min_u64(who.n, sizeof g->who - 1);
+    g->cause = (uint8_t)cause;
+    if (n > 0)
+        memcpy(g->who, who.ptr, n);
+    g->who[n] = '\0';
+}
+
+static void state_note(struct group_next *g)
+{
+    const struct next_host *host = &g->nexts->host;
+    enum next_group_state state = group_next_state(g);
+    bool is_over = g->is_moving && (state == NEXT_SETTLED || state == NEXT_EMPTY);
+    g->nexts->states_n[g->state_noted]--;
+    g->nexts->states_n[state]++;
+    g->state_noted = (uint8_t)state;
+    if (is_over && host->told != NULL)
+        host->told(host->context, g, NEXT_OVER);
+    if (is_over)
+        g->is_moving = false;
+}
+
+void next_append(struct group_next *g, struct group_records *records, struct control_op *op)
+{
+    state_note(g);
+    g->nexts->host.append(g->nexts->host.context, g, records, op);
 }
 
 const char *next_state_name(enum next_group_state state)
@@ -183,6 +235,7 @@ void next_member_link(struct next_member *m)
     g->members_n++;
     g->classic_n += m->classic != NULL;
     g->nexts->members_n++;
+    next_member_note(m);
 }
 
 void next_member_unlink(struct next_member *m)
@@ -199,6 +252,7 @@ void next_member_unlink(struct next_member *m)
     g->members_n--;
     g->classic_n -= m->classic != NULL;
     g->nexts->members_n--;
+    next_member_note(m);
 }
 
 void next_member_count(struct next_member *m)
@@ -378,12 +432,13 @@ static uint32_t parts_check(const struct next_member *m, const struct next_parts
 
 void group_next_invariants(const struct group_next *g)
 {
-    uint32_t members_n = 0, static_n = 0, owned_n = 0, classic_n = 0;
+    uint32_t members_n = 0, static_n = 0, owned_n = 0, classic_n = 0, unsettled_n = 0;
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members) {
         const struct next_member *m = list_entry(l, struct next_member, link);
         members_n++;
         static_n += m->instance_id.ptr != NULL;
         classic_n += m->classic != NULL;
+        unsettled_n += !next_member_is_settled(m);
         check(next_member_find(g, m->id) == m);
         check(m->instance_id.ptr == NULL || next_member_by_instance(g, m->instance_id) == m);
         check(m->epoch <= g->assignment_epoch || m->epoch <= g->epoch);
@@ -396,6 +451,7 @@ void group_next_invariants(const struct group_next *g)
     }
     check(members_n == g->members_n && static_n == g->static_n && classic_n == g->classic_n);
     check(owned_n == g->owners.n);
+    check(unsettled_n == g->unsettled_n);
     check(g->assignment_epoch <= g->epoch);
     for (uint32_t i = 0; i < g->topics_n; i++)
         check(g->topics[i]->refs > 0);

@@ -53,12 +53,15 @@
 #include "timer.h"
 
 enum {
-    NEXT_BUCKETS = 4096,
+    NEXT_BUCKETS = 65536,            /* 100,000 members: two in a bucket */
     NEXT_SUBSCRIPTIONS_MAX = 100000, /* names of one member; a bound of ours */
     NEXT_EPOCH_JOIN = 0,
     NEXT_EPOCH_LEAVE = -1,
     NEXT_EPOCH_LEAVE_STATIC = -2,
-    NEXT_ASSIGN_BUDGET = 200000, /* units of assign_more in one turn */
+    NEXT_ASSIGN_BUDGET = 100000, /* units of assign_more in one turn */
+    NEXT_ASSIGN_SMALL =
+        20000, /* topics and partitions of members of a job begun and done at once */
+    NEXT_WORK_PER_TURN = 12000, /* topics and partitions that heartbeats of one turn look at */
 };
 
 /* Kafka's numbers: they stand in CurrentMemberAssignment records. */
@@ -103,6 +106,17 @@ struct next_topics {
     uint32_t n;
 };
 
+/* The ids of what one subscription means, ascending: of the last member that was asked for, since
+ * most members of a group subscribe to the same. Owner: its group. */
+struct next_ids {
+    struct next_topic **names; /* the subscription: a copy of the member's */
+    uint32_t names_n;
+    const struct next_regex *regex;
+    uint64_t version; /* group->ids_version it is of; 0: none */
+    struct uuid *v;
+    uint32_t n;
+};
+
 /* Owner: its group. */
 struct next_regex {
     struct list link;  /* group->regexes */
@@ -139,6 +153,7 @@ struct next_member {
     struct next_parts assigned, revoking, target;
     struct timer session, rebalance;
     int32_t rebalance_epoch; /* the rebalance timer was set in */
+    bool is_counted;         /* in group->unsettled_n */
     uint32_t job_at;         /* of the assignment under way; UINT32_MAX: not in it */
     uint32_t bytes;          /* counted in nexts->bytes */
 };
@@ -164,21 +179,36 @@ struct next_job {
     int32_t epoch;                /* the group's, when it began */
 };
 
+/* What a group may set for itself (GROUP resources of IncrementalAlterConfigs). */
+struct next_settings {
+    int32_t session_timeout_ms, heartbeat_interval_ms, assignment_interval_ms;
+};
+
 /* Owner: control. */
 struct group_next {
     struct nexts *nexts;
     void *holder;    /* the host's */
     struct bytes id; /* heap */
     int32_t epoch, assignment_epoch;
-    int64_t hash, assigned_ms; /* of the topics; when the last assignment ended */
-    enum assignor assignor;    /* of the last assignment */
-    uint64_t metadata_version; /* topics are as of it */
+    int64_t hash, assigned_ms;     /* of the topics; when the last assignment ended */
+    enum assignor assignor;        /* of the last assignment */
+    uint64_t metadata_version;     /* topics are as of it */
+    struct next_settings settings; /* next_settings_look */
+    uint64_t settings_version;
     struct list members, regexes;
     uint32_t members_n, static_n, classic_n;
+    uint32_t unsettled_n; /* members that are not settled */
+    uint8_t state_noted;  /* enum next_group_state, as nexts->states_n has it */
+    bool is_moving;       /* a rebalance was told of and is not over */
+    uint8_t cause;        /* enum group_cause of the next bump of the epoch ... */
+    char who[64];         /* ... and the member it is about */
+    uint32_t moved_n;     /* partitions that got another member since it began */
     bool
         keeps_generation; /* when it becomes a classic group now, its members need not join again */
     struct next_topic **topics; /* ascending by name */
     uint32_t topics_n, topics_max;
+    uint64_t ids_version; /* grows when a topic or expression comes, goes or means something else */
+    struct next_ids ids;
     struct next_owners owners;
     struct next_job *job; /* NULL: none under way */
     /* the host's: requests whose answers wait for a write, numbers of the last write and the last
@@ -186,6 +216,9 @@ struct group_next {
     struct list waiting;
     uint64_t last, done;
 };
+
+/* A rebalance: the epoch rose, the target is made, every member has it. */
+enum next_event { NEXT_BEGUN, NEXT_ASSIGNED, NEXT_OVER };
 
 /* What is needed from outside. Owner: control. */
 struct next_host {
@@ -200,6 +233,12 @@ struct next_host {
     /* Names of all topics, from place 0 on; false at the end. */
     bool (*topic_name)(void *context, uint32_t *at, struct bytes *name);
     uint64_t (*metadata_version)(void *context);
+    /* The version of all settings; `out` is set when it is not `version`. NULL: every group has
+     * those of next_config. */
+    uint64_t (*settings)(void *context, struct bytes id, uint64_t version,
+                         struct next_settings *out);
+    /* For the explainer; NULL: nobody listens. */
+    void (*told)(void *context, struct group_next *group, enum next_event event);
     void *context;
 };
 
@@ -223,6 +262,8 @@ struct nexts {
     uint64_t bytes;
     uint32_t groups_n, members_n;
     uint64_t rebalances_n, fenced_n;
+    uint64_t work; /* of this turn: topics and partitions that were looked at */
+    uint32_t states_n[NEXT_GROUP_STATES_N]; /* groups by state */
 };
 
 struct consumer_group_heartbeat_request;
@@ -273,6 +314,11 @@ struct bytes next_classic_assignment(const struct next_member *member,
 /* ── group_next_target.c ── */
 /* One piece of each assignment under way; how many there were. */
 int nexts_turn(struct nexts *nexts, struct now now);
+/* Heartbeats have done as much as one turn may: others wait for the next. */
+static inline bool nexts_are_tired(const struct nexts *nexts)
+{
+    return nexts->work >= NEXT_WORK_PER_TURN;
+}
 
 /* ── group_next_commit.c ── */
 struct offset_commit_request;
@@ -289,6 +335,13 @@ nodiscard int group_next_restored(struct group_next *group, struct now now);
 bool group_next_is_nothing(const struct group_next *group);
 
 /* ── inside ── */
+/* After anything of the member that next_member_is_settled looks at. */
+void next_member_note(struct next_member *member);
+/* What the next bump of the epoch is for. */
+void next_blame(struct group_next *group, enum group_cause cause, struct bytes who);
+/* Ends what a request or timer did: its records, and what is told of the group. */
+void next_append(struct group_next *group, struct group_records *records, struct control_op *op);
+void next_settings_look(struct group_next *group); /* they may be others by now */
 struct bytes next_copy(struct bytes from);
 bool next_replace(struct bytes *to, struct bytes from); /* false: no memory */
 struct next_member *next_member_new(struct group_next *group,
@@ -308,8 +361,9 @@ nodiscard int next_regex_resolve(struct group_next *group, struct next_regex *re
                                  bool *has_changed);
 void next_topics_look(struct group_next *group);
 int64_t next_topics_hash(const struct group_next *group);
-/* The member's topics that exist, ascending by id, each once; to has room for next_topics_max. */
-uint32_t next_topic_ids(const struct next_member *member, struct uuid *to);
+/* The member's topics that exist, ascending by id, each once; valid until the next call for its
+ * group. NULL: no memory. */
+const struct uuid *next_topic_ids(const struct next_member *member, uint32_t *n);
 uint32_t next_topics_max(const struct next_member *member);
 
 int next_part_compare(const struct next_part *a, const struct next_part *b);

@@ -31,12 +31,16 @@ enum { VERSION_MEMBER_ID_REQUIRED = 4, VERSION_LEAVE_MANY = 3 };
 
 static void join_fired(struct timer *timer, struct now now)
 {
-    next_fence_and_append(container_of(timer, struct next_classic, join)->member, now);
+    struct next_member *m = container_of(timer, struct next_classic, join)->member;
+    next_blame(m->group, GROUP_CAUSE_LATE, m->id);
+    next_fence_and_append(m, now);
 }
 
 static void sync_fired(struct timer *timer, struct now now)
 {
-    next_fence_and_append(container_of(timer, struct next_classic, sync)->member, now);
+    struct next_member *m = container_of(timer, struct next_classic, sync)->member;
+    next_blame(m->group, GROUP_CAUSE_NO_SYNC, m->id);
+    next_fence_and_append(m, now);
 }
 
 static bool is_same(const struct next_classic *c, int32_t session_timeout_ms,
@@ -231,7 +235,7 @@ struct bytes next_classic_assignment(const struct next_member *m, const struct n
 
 static void answer_now(struct group_next *g, struct control_op *op, struct group_records *records)
 {
-    g->nexts->host.append(g->nexts->host.context, g, records, op);
+    next_append(g, records, op);
 }
 
 /* ── JoinGroup ── */
@@ -503,6 +507,7 @@ static int16_t leave_one(struct group_next *g, struct bytes *id, struct bytes in
     if (instance_id.ptr != NULL && id->n > 0 && !bytes_equal(m->id, *id))
         return KAFKA_FENCED_INSTANCE_ID;
     *id = answer_bytes(&op->arena, m->id);
+    next_blame(g, GROUP_CAUSE_LEFT, m->id);
     next_member_drop(m, records);
     return 0;
 }

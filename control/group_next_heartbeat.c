@@ -134,18 +134,21 @@ void next_fence_and_append(struct next_member *m, struct now now)
     struct group_records records = {0};
     g->keeps_generation = false;
     next_member_fence(m, &records, now);
-    g->nexts->host.append(g->nexts->host.context, g, &records, NULL);
+    next_append(g, &records, NULL);
 }
 
 void next_session_fired(struct timer *timer, struct now now)
 {
-    next_fence_and_append(container_of(timer, struct next_member, session), now);
+    struct next_member *m = container_of(timer, struct next_member, session);
+    next_blame(m->group, GROUP_CAUSE_EXPIRED, m->id);
+    next_fence_and_append(m, now);
 }
 
 /* It was asked to give partitions up and has not said that it did. */
 void next_rebalance_fired(struct timer *timer, struct now now)
 {
     struct next_member *m = container_of(timer, struct next_member, rebalance);
+    next_blame(m->group, GROUP_CAUSE_LATE, m->id);
     if (m->epoch == m->rebalance_epoch)
         next_fence_and_append(m, now);
 }
@@ -154,7 +157,7 @@ void next_session_renew(struct next_member *m, struct now now)
 {
     struct nexts *nexts = m->group->nexts;
     int32_t ms =
-        m->classic != NULL ? m->classic->session_timeout_ms : nexts->config.session_timeout_ms;
+        m->classic != NULL ? m->classic->session_timeout_ms : m->group->settings.session_timeout_ms;
     timer_set(nexts->timers, &m->session, now.ns + (uint64_t)ms * NS_PER_MS);
 }
 
@@ -235,6 +238,7 @@ bool next_member_replace(struct next_member *m, struct bytes id, struct group_re
     m->id = copy;
     next_member_link(m);
     m->epoch = m->previous_epoch = NEXT_EPOCH_JOIN;
+    next_member_note(m);
     next_records_target(records, m);
     return true;
 }
@@ -409,7 +413,7 @@ static void answer(const struct next_member *m, struct control_op *op, bool with
         return;
     out->member_id = answer_bytes(&op->arena, m->id);
     out->member_epoch = m->epoch;
-    out->heartbeat_interval_ms = m->group->nexts->config.heartbeat_interval_ms;
+    out->heartbeat_interval_ms = m->group->settings.heartbeat_interval_ms;
     if (with_assignment && !assignment_put(&op->arena, &m->assigned, out))
         op->response = NULL;
 }
@@ -437,6 +441,7 @@ static void leave(struct group_next *g, struct control_op *op, struct group_reco
         out->member_epoch = r->member_epoch;
     }
     if (r->member_epoch == NEXT_EPOCH_LEAVE) {
+        next_blame(g, GROUP_CAUSE_LEFT, m->id);
         (void)member_gone(m, records, now);
         return;
     }
@@ -448,6 +453,7 @@ static void leave(struct group_next *g, struct control_op *op, struct group_reco
     m->previous_epoch = m->epoch;
     m->epoch = NEXT_EPOCH_LEAVE_STATIC;
     m->state = NEXT_STABLE;
+    next_member_note(m);
     timer_stop(g->nexts->timers, &m->rebalance);
     next_records_current(records, m);
 }
@@ -490,6 +496,12 @@ int next_walk(struct next_member *m, const struct control_op *op,
         next_records_member(records, m);
     if (!is_good)
         return E_NO_MEMORY;
+    if (is_resubscribed)
+        next_blame(g,
+                   m->epoch != NEXT_EPOCH_JOIN ? GROUP_CAUSE_CHANGED
+                   : g->members_n == 1         ? GROUP_CAUSE_FIRST
+                                               : GROUP_CAUSE_JOINED,
+                   m->id);
     int e = next_epoch_update(g, is_resubscribed || g->epoch == 0, records, now);
     if (e == 0)
         e = next_target_update(g, records, now);
@@ -524,6 +536,7 @@ void group_next_heartbeat(struct group_next *g, struct control_op *op, struct no
     struct fault f = {0};
     char text[UUID_TEXT_MAX];
     g->keeps_generation = false;
+    next_settings_look(g);
     if (r->member_epoch < NEXT_EPOCH_JOIN) {
         leave(g, op, &records, now);
     } else {
@@ -536,5 +549,5 @@ void group_next_heartbeat(struct group_next *g, struct control_op *op, struct no
         if (f.code != 0)
             next_refuse(op, &f);
     }
-    g->nexts->host.append(g->nexts->host.context, g, &records, op);
+    next_append(g, &records, op);
 }

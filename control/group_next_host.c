@@ -55,6 +55,69 @@ static uint64_t host_metadata_version(void *context)
     return co->control->published == NULL ? 0 : co->control->published->version;
 }
 
+/* ── settings of a group ── */
+
+static int32_t setting_between(struct coordinator *co, const struct settings *own, const char *key)
+{
+    const struct resolver *resolver = &co->control->resolver;
+    char text[RESOLVE_TEXT_MAX], bound[64];
+    int64_t value, least, most;
+    const char *name = key + strlen("consumer.");
+    value =
+        strtoll(resolve_value(resolver, own, config_row_find(CONFIG_GROUP, key), text), NULL, 10);
+    snprintf(bound, sizeof bound, "group.consumer.min.%s", name);
+    least = strtoll(resolve_broker(resolver, bound), NULL, 10);
+    snprintf(bound, sizeof bound, "group.consumer.max.%s", name);
+    most = strtoll(resolve_broker(resolver, bound), NULL, 10);
+    return (int32_t)min_i64(max_i64(value, least), most);
+}
+
+/* Bounds that the broker was started with since count for what was set before. */
+static uint64_t host_settings(void *context, struct bytes id, uint64_t version,
+                              struct next_settings *out)
+{
+    struct coordinator *co = context;
+    const struct state *state = &co->control->state;
+    uint64_t now = state->groups_version + 1;
+    if (version == now)
+        return now;
+    const struct settings *own = state_settings(state, RESOURCE_GROUP, id);
+    out->session_timeout_ms = setting_between(co, own, "consumer.session.timeout.ms");
+    out->heartbeat_interval_ms = setting_between(co, own, "consumer.heartbeat.interval.ms");
+    out->assignment_interval_ms = setting_between(co, own, "consumer.assignment.interval.ms");
+    return now;
+}
+
+/* ── why it rebalanced ── */
+
+static void host_told(void *context, struct group_next *g, enum next_event event)
+{
+    struct coordinator *co = context;
+    struct group *group = g->holder;
+    struct now now = co->control->now;
+    struct group_rebalance *note = group_rebalance_now(group);
+    switch (event) {
+    case NEXT_BEGUN:
+        group_rebalance_note(group, g->cause, bytes_of_string(g->who), (struct bytes){NULL, 0},
+                             g->members_n, now);
+        break;
+    case NEXT_ASSIGNED:
+        if (note != NULL) {
+            note->generation = g->assignment_epoch;
+            note->joining_ns = now.ns - group->phase_ns;
+            note->members_after = g->members_n;
+        }
+        group->phase_ns = now.ns;
+        break;
+    case NEXT_OVER:
+        if (note != NULL) {
+            note->moved_n = g->moved_n;
+            note->members_after = g->members_n;
+        }
+        group_rebalance_over(group, now);
+    }
+}
+
 /* ── answers that wait ── */
 
 static struct control_op *op_of(struct list *link)
@@ -118,9 +181,8 @@ void next_host_gone(struct coordinator *co, struct group *group, int16_t error)
 {
     struct group_next *g = group->next;
     group->next = NULL;
-    if (co->groups.is_ending)
-        while (list_pop(&g->waiting) != NULL)
-            continue;
+    if (co->groups.is_ending) /* the workers' requests may be gone already: none is touched */
+        list_init(&g->waiting);
     waiting_answer(co, g, UINT64_MAX, error);
     group_next_free(g);
 }
@@ -411,20 +473,20 @@ int next_host_init(struct coordinator *co)
     const char *policy = config_string(config, "group.consumer.migration.policy");
     bool is_both = strcasecmp(policy, "bidirectional") == 0;
     const struct next_config next = {
-        .session_timeout_ms = (int32_t)config_int(config, "group.consumer.session.timeout.ms"),
-        .heartbeat_interval_ms =
-            (int32_t)config_int(config, "group.consumer.heartbeat.interval.ms"),
         .size_max = (int32_t)config_int(config, "group.consumer.max.size"),
-        .assignment_interval_ms =
-            (int32_t)config_int(config, "group.consumer.assignment.interval.ms"),
         .bytes_max = (uint64_t)config_int(config, "groups.bytes.max"),
         .member_bytes_max = (uint64_t)config_int(config, "groups.member.bytes.max"),
         .classic_size_max = (int32_t)config_int(config, "group.max.size"),
         .may_upgrade = is_both || strcasecmp(policy, "upgrade") == 0,
         .may_downgrade = is_both || strcasecmp(policy, "downgrade") == 0,
     };
-    const struct next_host host = {host_append, host_topic, host_topic_name, host_metadata_version,
-                                   co};
+    const struct next_host host = {.append = host_append,
+                                   .topic = host_topic,
+                                   .topic_name = host_topic_name,
+                                   .metadata_version = host_metadata_version,
+                                   .settings = host_settings,
+                                   .told = host_told,
+                                   .context = co};
     co->serves_next =
         list_has(config_string(config, "group.coordinator.rebalance.protocols"), "consumer");
     return nexts_init(&co->nexts, &next, &host, co->control->timers, &co->control->prng);

@@ -126,6 +126,7 @@ static int step_next(const struct next_member *m, const struct consumer_group_he
     if (s->revoked.n > 0 && owns_any(r, &s->revoked)) {
         s->state = NEXT_UNREVOKED;
         s->epoch = epoch;
+        s->free_n = 0; /* not yet */
         return 0;
     }
     s->revoked.n = 0;
@@ -198,6 +199,8 @@ static int step_do(struct next_member *m, struct step *s, struct group_records *
         m->epoch = s->epoch;
     }
     m->state = s->state;
+    m->group->moved_n += s->free_n;
+    next_member_note(m);
     timers_set(m, now);
     next_member_count(m);
     next_records_current(records, m);
@@ -235,13 +238,14 @@ int next_reconcile(struct next_member *m, const struct consumer_group_heartbeat_
     bool is_one = false;
     if (!is_resubscribed && next_member_is_settled(m))
         return 0;
-    struct uuid *ids = malloc((next_topics_max(m) + 1ull) * sizeof *ids);
+    uint32_t ids_n = 0;
+    const struct uuid *ids = next_topic_ids(m, &ids_n);
     if (ids == NULL)
         return E_NO_MEMORY;
-    int e = step_find(m, r, is_resubscribed, ids, next_topic_ids(m, ids), &s, &is_one);
+    m->group->nexts->work += 20ull + m->target.n + m->assigned.n + m->revoking.n;
+    int e = step_find(m, r, is_resubscribed, ids, ids_n, &s, &is_one);
     if (e == 0 && is_one)
         e = step_do(m, &s, records, now);
     step_fini(&s);
-    free(ids);
     return e;
 }

@@ -263,5 +263,7 @@ int group_next_restored(struct group_next *g, struct now now)
             next_regex_free(g, list_entry(l2, struct next_regex, link));
     g->epoch = (int32_t)max_i64(g->epoch, g->assignment_epoch);
     g->metadata_version = 0; /* topics may be others by now */
+    list_for_each(l3, next3, &g->members)
+        next_member_note(list_entry(l3, struct next_member, link));
     return 0;
 }

@@ -50,12 +50,18 @@ int next_epoch_update(struct group_next *g, bool must, struct group_records *rec
         return 0;
     if (g->epoch == INT32_MAX)
         return E_TOO_LARGE;
+    if (!must)
+        next_blame(g, GROUP_CAUSE_TOPICS, (struct bytes){NULL, 0});
     g->hash = hash;
     g->epoch += g->epoch == 0
                     ? 2
                     : 1; /* Kafka's groups begin at 2: the first epoch is that of the empty group */
     g->nexts->rebalances_n++;
     next_records_epoch(records, g);
+    g->is_moving = true;
+    g->moved_n = 0;
+    if (g->nexts->host.told != NULL)
+        g->nexts->host.told(g->nexts->host.context, g, NEXT_BEGUN);
     return 0;
 }
 
@@ -115,6 +121,13 @@ static int job_topics(struct next_job *job)
     }
     free(sorted);
     return first < UINT32_MAX ? 0 : E_TOO_LARGE;
+}
+
+static bool is_alike(const struct next_member *a, const struct next_member *b)
+{
+    return a->regex == b->regex && a->names.n == b->names.n &&
+           (a->names.n == 0 ||
+            memcmp(a->names.v, b->names.v, a->names.n * sizeof *a->names.v) == 0);
 }
 
 static uint32_t *member_topics(const struct next_member *m, struct assign_member *to, uint32_t *at)
@@ -194,7 +207,12 @@ static int job_fill(struct next_job *job)
     uint32_t *at = job->numbers;
     qsort(job->members, a->members_n, sizeof *job->members, member_compare);
     for (uint32_t i = 0; i < a->members_n; i++) {
-        at = member_topics(job->members[i], &a->members[i], at);
+        if (i > 0 && is_alike(job->members[i - 1], job->members[i])) {
+            a->members[i].topics = a->members[i - 1].topics; /* most subscribe to the same */
+            a->members[i].topics_n = a->members[i - 1].topics_n;
+        } else {
+            at = member_topics(job->members[i], &a->members[i], at);
+        }
         at = member_held(job, job->members[i], &a->members[i], at);
     }
     return assign_begin(a);
@@ -293,6 +311,10 @@ static int job_more(struct group_next *g, struct group_records *records, struct 
         check(job->epoch > g->assignment_epoch && job->epoch <= g->epoch);
         g->assignment_epoch = job->epoch;
         g->assigned_ms = now.wall_ms;
+        list_for_each(l, next, &g->members)
+            next_member_note(list_entry(l, struct next_member, link));
+        if (g->nexts->host.told != NULL)
+            g->nexts->host.told(g->nexts->host.context, g, NEXT_ASSIGNED);
         next_records_target_epoch(records, g);
     }
     next_job_end(g);
@@ -302,18 +324,33 @@ static int job_more(struct group_next *g, struct group_records *records, struct 
 static bool is_due(const struct group_next *g, struct now now)
 {
     int64_t since_ms = now.wall_ms - g->assigned_ms;
-    return g->assigned_ms == 0 || since_ms < 0 ||
-           since_ms >= g->nexts->config.assignment_interval_ms;
+    return g->assigned_ms == 0 || since_ms < 0 || since_ms >= g->settings.assignment_interval_ms;
+}
+
+static bool job_is_large(const struct next_job *job)
+{
+    uint64_t n = job->assign.members_n;
+    for (uint32_t i = 0; i < job->assign.members_n && n <= NEXT_ASSIGN_SMALL; i++)
+        n += job->assign.members[i].topics_n + job->assign.members[i].held_n;
+    return n > NEXT_ASSIGN_SMALL;
 }
 
 int next_target_update(struct group_next *g, struct group_records *records, struct now now)
 {
+    next_settings_look(g);
     if (g->epoch <= g->assignment_epoch || (g->job == NULL && !is_due(g, now)))
         return 0;
     if (g->job != NULL)
         return 0; /* nexts_turn has it */
     int e = job_begin(g);
-    return e < 0 ? e : job_more(g, records, now);
+    if (e < 0)
+        return e;
+    g->nexts->work += NEXT_WORK_PER_TURN / 4;
+    if (g->assignment_epoch > 0 && job_is_large(g->job)) {
+        list_append(&g->nexts->jobs, &g->job->link); /* nexts_turn goes on with it */
+        return 0;
+    }
+    return job_more(g, records, now);
 }
 
 int nexts_turn(struct nexts *nexts, struct now now)
@@ -331,7 +368,7 @@ int nexts_turn(struct nexts *nexts, struct now now)
             continue;
         }
         (void)job_more(g, &records, now); /* without memory the next heartbeat begins it anew */
-        nexts->host.append(nexts->host.context, g, &records, NULL);
+        next_append(g, &records, NULL);
     }
     return n;
 }

@@ -64,6 +64,7 @@ static struct next_topic *topic_get(struct group_next *g, struct bytes name)
     struct next_topic *t = calloc(1, sizeof *t + name.n + 1);
     if (t == NULL)
         return NULL;
+    g->ids_version++;
     uint8_t *text = (uint8_t *)(t + 1);
     if (name.n > 0)
         memcpy(text, name.ptr, name.n);
@@ -83,6 +84,7 @@ static void topic_put(struct group_next *g, struct next_topic *t)
     check(t->refs > 0);
     if (--t->refs > 0)
         return;
+    g->ids_version++;
     uint32_t at = topic_place(g, t->name, &is_there);
     check(is_there && g->topics[at] == t);
     memmove(&g->topics[at], &g->topics[at + 1], (g->topics_n - at - 1) * sizeof *g->topics);
@@ -110,6 +112,7 @@ int next_topics_set(struct group_next *g, struct next_topics *to, const struct b
     struct next_topics new = {calloc((uint32_t)n + 1u, sizeof *new.v), 0};
     if (new.v == NULL)
         return E_NO_MEMORY;
+    g->nexts->work += (uint32_t)n * 4u; /* each is searched for and sorted */
     for (int32_t i = 0; i < n; i++) {
         struct next_topic *t = topic_get(g, names[i]);
         if (t == NULL) {
@@ -157,12 +160,14 @@ struct next_regex *next_regex_new(struct group_next *g, struct bytes text)
         return NULL;
     }
     list_append(&g->regexes, &regex->link);
+    g->ids_version++;
     return regex;
 }
 
 void next_regex_free(struct group_next *g, struct next_regex *regex)
 {
     list_del(&regex->link);
+    g->ids_version++;
     next_topics_clear(g, &regex->topics);
     free((void *)(uintptr_t)regex->text.ptr);
     free(regex);
@@ -178,6 +183,7 @@ int next_regex_resolve(struct group_next *g, struct next_regex *regex, struct no
     uint32_t n = 0, max = 0, at = 0;
     int e = 0;
     *has_changed = false;
+    g->ids_version++;
     if (compiled == NULL && why == NULL)
         return E_NO_MEMORY;
     while (compiled != NULL && e == 0 && host->topic_name(host->context, &at, &name)) {
@@ -208,6 +214,8 @@ int next_regex_resolve(struct group_next *g, struct next_regex *regex, struct no
 
 void next_topics_look(struct group_next *g)
 {
+    g->ids_version++;
+    g->nexts->work += g->topics_n;
     for (uint32_t i = 0; i < g->topics_n; i++)
         topic_look(g, g->topics[i]);
 }
@@ -234,20 +242,55 @@ static int id_compare(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct uuid));
 }
 
-uint32_t next_topic_ids(const struct next_member *m, struct uuid *to)
+static bool ids_are_of(const struct next_ids *ids, const struct next_member *m)
 {
+    return ids->version == m->group->ids_version && ids->regex == m->regex &&
+           ids->names_n == m->names.n &&
+           (m->names.n == 0 ||
+            memcmp(ids->names, m->names.v, m->names.n * sizeof *ids->names) == 0);
+}
+
+static bool ids_room(struct next_ids *ids, const struct next_member *m)
+{
+    struct next_topic **names = realloc(ids->names, (m->names.n + 1ull) * sizeof *names);
+    if (names != NULL)
+        ids->names = names;
+    struct uuid *v = realloc(ids->v, (next_topics_max(m) + 1ull) * sizeof *v);
+    if (v != NULL)
+        ids->v = v;
+    return names != NULL && v != NULL;
+}
+
+const struct uuid *next_topic_ids(const struct next_member *m, uint32_t *n)
+{
+    struct next_ids *ids = &m->group->ids;
     const struct next_topics *const both[] = {&m->names,
                                               m->regex == NULL ? NULL : &m->regex->topics};
-    uint32_t n = 0, kept = 0;
+    uint32_t kept = 0;
+    if (ids_are_of(ids, m)) {
+        *n = ids->n;
+        return ids->v;
+    }
+    ids->version = 0;
+    if (!ids_room(ids, m))
+        return NULL;
+    ids->n = 0;
     for (uint32_t k = 0; k < array_n(both); k++)
         for (uint32_t i = 0; both[k] != NULL && i < both[k]->n; i++)
             if (both[k]->v[i]->partitions_n > 0)
-                to[n++] = both[k]->v[i]->id;
-    qsort(to, n, sizeof *to, id_compare);
-    for (uint32_t i = 0; i < n; i++)
-        if (kept == 0 || !uuid_equal(&to[kept - 1], &to[i]))
-            to[kept++] = to[i];
-    return kept;
+                ids->v[ids->n++] = both[k]->v[i]->id;
+    qsort(ids->v, ids->n, sizeof *ids->v, id_compare);
+    for (uint32_t i = 0; i < ids->n; i++)
+        if (kept == 0 || !uuid_equal(&ids->v[kept - 1], &ids->v[i]))
+            ids->v[kept++] = ids->v[i];
+    m->group->nexts->work += ids->n;
+    *n = ids->n = kept;
+    if (m->names.n > 0)
+        memcpy(ids->names, m->names.v, m->names.n * sizeof *ids->names);
+    ids->names_n = m->names.n;
+    ids->regex = m->regex;
+    ids->version = m->group->ids_version;
+    return ids->v;
 }
 
 bool next_is_subscribed(const struct group_next *g, struct bytes topic)

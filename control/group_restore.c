@@ -61,6 +61,7 @@ int group_restore(struct group *group, const struct group_metadata_value *v)
     int e = 0;
     list_for_each(l, next, &group->members)
         group_member_remove(list_entry(l, struct group_member, link), KAFKA_NOT_COORDINATOR);
+    group_common_forget(group);
     group->has_record = v != NULL;
     group->generation = v == NULL ? 0 : v->generation;
     replace(&group->protocol_type, v == NULL ? none : v->protocol_type);
@@ -70,7 +71,7 @@ int group_restore(struct group *group, const struct group_metadata_value *v)
         group->state_wall_ms = v->current_state_timestamp;
     for (int32_t i = 0; v != NULL && e == 0 && i < v->members_n; i++)
         e = member_restore(group, &v->members[i], v->protocol.ptr == NULL ? none : v->protocol);
-    group->state = group->members_n > 0 ? GROUP_STABLE : GROUP_EMPTY;
+    group_state_put(group, group->members_n > 0 ? GROUP_STABLE : GROUP_EMPTY);
     return e;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "group.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "check.h"
@@ -152,6 +153,18 @@ static bool anyone_pending_sync(const struct group *group)
     return false;
 }
 
+/* From its JoinGroup until now the member had nothing to work on, if it is an eager one. */
+static void pause_note(struct group_rebalance *note, const struct group_member *member,
+                       struct now now)
+{
+    uint64_t ns = now.ns - member->paused_ns;
+    if (note == NULL || member->paused_ns == 0 || ns < note->pause_ns)
+        return;
+    note->pause_ns = ns;
+    snprintf(note->paused, sizeof note->paused, "%.*s",
+             (int)min_u64(member->id.n, sizeof note->paused - 1), (const char *)member->id.ptr);
+}
+
 void group_appended(struct group *group, uint64_t number, int16_t error, struct now now)
 {
     struct group_rebalance *note = group_rebalance_now(group);
@@ -161,8 +174,7 @@ void group_appended(struct group *group, uint64_t number, int16_t error, struct 
     group->is_appending = false;
     if (error == 0) {
         group_state_set(group, GROUP_STABLE, now);
-        if (note != NULL)
-            note->syncing_ns = now.ns - group->phase_ns;
+        group_rebalance_over(group, now);
         if (!anyone_pending_sync(group))
             timer_stop(group->groups->timers, &group->rebalance);
     }
@@ -172,6 +184,8 @@ void group_appended(struct group *group, uint64_t number, int16_t error, struct 
         struct control_op *sync = group_op_take(member, &member->sync);
         if (is_waiting)
             group_session_renew(member, now);
+        if (is_waiting && error == 0)
+            pause_note(note, member, now);
         if (sync != NULL)
             group_answer_sync(group->groups, sync, error, error == 0 ? member : NULL);
     }
@@ -193,6 +207,7 @@ void group_sync_expired(struct group *group, struct now now)
         if (note != NULL)
             note->late_n++;
         gone_n++;
+        group->groups->evicted_n++;
         group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
     }
     if (gone_n == 0)

@@ -87,7 +87,7 @@ struct broker {
 
 struct state {
     uint64_t hash_seed;
-    int32_t node_id; /* of this node, -1: not known; whose directories are kept */
+    int32_t node_id;                 /* of this node, -1: not known; whose directories are kept */
     struct topic **by_name, **by_id; /* chains; by_name by the name with '.' read as '_' */
     uint32_t table_mask;
     struct topic **topics; /* the first sorted_n by name, then new ones; removed ones still in */
@@ -112,6 +112,7 @@ struct state {
     uint8_t *held;       /* ... the records, each behind its length (u32) */
     uint64_t held_n, held_max;
     uint64_t settings_version; /* runtime: grows when a broker setting changes */
+    uint64_t groups_version;   /* the same, or a setting of a group */
 };
 
 nodiscard int state_init(struct state *state, uint64_t hash_seed);

@@ -179,6 +179,8 @@ static int apply_config(struct state *state, const void *record)
         return E_NO_MEMORY;
     if (r->resource_type == RESOURCE_BROKER)
         state->settings_version++;
+    if (r->resource_type == RESOURCE_BROKER || r->resource_type == RESOURCE_GROUP)
+        state->groups_version++;
     return settings_set(&resource->settings, r->name, r->value);
 }
 

@@ -227,6 +227,54 @@ static void process_write(const struct broker *b, const char *version, FILE *to)
     fprintf(to, "millrace_recovery_cut_bytes %llu\n", (unsigned long long)b->recovery.cut_bytes);
 }
 
+/* ── groups ── */
+
+static void pauses_write(const struct group_stats *s, FILE *to)
+{
+    static const uint32_t edges_ms[GROUP_PAUSES_N - 1] = GROUP_PAUSE_EDGES;
+    uint64_t n = 0;
+
+    head_write(to, "millrace_group_rebalance_seconds", "histogram",
+               "How long rebalances took, from their cause until every member had its assignment.");
+    for (int i = 0; i < GROUP_PAUSES_N; i++) {
+        n += atomic_load_explicit(&s->pauses[i], memory_order_relaxed);
+        if (i < GROUP_PAUSES_N - 1)
+            fprintf(to, "millrace_group_rebalance_seconds_bucket{le=\"%g\"} %llu\n",
+                    edges_ms[i] / 1e3, (unsigned long long)n);
+    }
+    fprintf(to,
+            "millrace_group_rebalance_seconds_bucket{le=\"+Inf\"} %llu\n"
+            "millrace_group_rebalance_seconds_sum %.3f\n"
+            "millrace_group_rebalance_seconds_count %llu\n",
+            (unsigned long long)n,
+            (double)atomic_load_explicit(&s->pauses_ms, memory_order_relaxed) / 1e3,
+            (unsigned long long)n);
+}
+
+static void groups_write(const struct broker *b, FILE *to)
+{
+    static const struct {
+        const char *metric, *type, *labels, *text;
+    } rows[GROUP_STATS_N] = {
+#define STAT(name, metric, type, labels, text) {metric, type, labels, text},
+        GROUP_STATS(STAT)
+#undef STAT
+    };
+    const struct group_stats *s = b->control == NULL ? NULL : control_group_stats(b->control);
+
+    if (s == NULL) /* the boot is not that far */
+        return;
+    for (uint32_t i = 0; i < GROUP_STATS_N; i++) {
+        bool has_labels = rows[i].labels[0] != 0;
+        if (i == 0 || strcmp(rows[i].metric, rows[i - 1].metric) != 0)
+            head_write(to, rows[i].metric, rows[i].type, rows[i].text);
+        fprintf(to, "%s%s%s%s %llu\n", rows[i].metric, has_labels ? "{" : "", rows[i].labels,
+                has_labels ? "}" : "",
+                (unsigned long long)group_stats_get(s, (enum group_stat_at)i));
+    }
+    pauses_write(s, to);
+}
+
 void metrics_write(const struct broker *b, const char *version, FILE *to)
 {
     process_write(b, version, to);
@@ -234,6 +282,7 @@ void metrics_write(const struct broker *b, const char *version, FILE *to)
     stats_write(b, to);
     requests_write(b, to);
     stages_write(b, to);
+    groups_write(b, to);
 }
 
 /* ── health ── */

@@ -11,6 +11,7 @@
  *   requests        per API that was ever asked: METRICS_BUCKETS_N buckets, sum, count
  *   stages          Produce and Fetch only: the same per stage
  *   settings        one per setting that is set and not honoured
+ *   groups          one per row of group_stats.h, and GROUP_PAUSES_N buckets, sum, count
  *   process         a handful
  */
 #ifndef MILLRACE_METRICS_H
@@ -30,6 +31,7 @@ static inline uint32_t metrics_series_max(uint32_t workers_n)
     return STATS_N * (workers_n + 1)                    /* counters */
            + METRICS_APIS_MAX * (METRICS_BUCKETS_N + 2) /* requests */
            + 2 * STAGES_N * (METRICS_BUCKETS_N + 2)     /* stages   */
+           + GROUP_STATS_N + GROUP_PAUSES_N + 2         /* groups   */
            + METRICS_SETTINGS_MAX + METRICS_PROCESS_MAX;
 }
 

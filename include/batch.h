@@ -128,6 +128,11 @@ int record_walk_end(struct record_walk *w, const struct batch *b);
 void record_walk_reason(const struct record_walk *w, const struct log_id *id,
                         char reason[APPEND_REASON_MAX]);
 
+/* The records of a compressed batch as plain bytes in *out (heap, the caller's), at most `max`:
+ * E_TOO_LARGE, E_CORRUPT, E_NO_MEMORY, E_BAD_CODEC. Not for a worker's turn. */
+nodiscard int batch_inflate(const struct batch *batch, struct bytes records, uint32_t max,
+                            struct bytes *out);
+
 /* One record of plain (decompressed, contiguous) records; moves *at. 0, E_EOF at the end,
  * E_CORRUPT. */
 struct record {

@@ -13,6 +13,7 @@
 
 #include "arena.h"
 #include "config.h"
+#include "group_stats.h"
 #include "mail.h"
 #include "storage.h"
 #include "view.h"
@@ -158,6 +159,8 @@ struct ask {
     char *answer; /* heap, JSON; the asker's; NULL: no such group, or no memory */
 };
 struct ask *control_ask(struct control *control);
+/* Read by the metrics thread. */
+const struct group_stats *control_group_stats(const struct control *control);
 
 /* Pure: is `name` a legal topic name (Kafka Topic.java)? NULL, or what is wrong with it (static
  * text form in `why`, as Kafka words it). */

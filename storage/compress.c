@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 
+#include "batch.h"
+
 enum { PLAIN_BYTES_MIN = 64 << 10, PLAIN_GUESS = 4 };
 
 static int64_t copy(struct bytes from, uint8_t *to, uint32_t max)
@@ -92,4 +94,14 @@ void plain_fini(struct plain *plain)
 {
     free(plain->v);
     *plain = (struct plain){NULL, 0, 0};
+}
+
+int batch_inflate(const struct batch *batch, struct bytes records, uint32_t max, struct bytes *out)
+{
+    struct plain plain = {0};
+    int error = plain_decompress(&plain, batch_codec(batch), records, max);
+    if (error < 0)
+        plain_fini(&plain);
+    *out = error < 0 ? (struct bytes){NULL, 0} : (struct bytes){plain.v, plain.n};
+    return error;
 }

@@ -4,7 +4,7 @@
     budget.py BUDGETS PROGRAM            fails when a case needs more than its budget + 1 %
     budget.py BUDGETS PROGRAM --lower    writes the measured numbers where they are lower; never raises one
 
-PROGRAM count N runs each of its cases N times, each in a function case_NAME. BUDGETS has lines "NAME instructions".
+PROGRAM count N runs each of its cases N times, each in a function case_NAME; heavy ones end in _rare and run N/50 times. BUDGETS has lines "NAME instructions".
 Counts are of one compiler and C library: they tell a change of the code from noise, not one machine from another.
 """
 import os
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-ROUNDS_N = 100
+ROUNDS_N, RARE_N = 100, 2
 
 
 def measure(program):
@@ -29,7 +29,7 @@ def measure(program):
         text = subprocess.run(['callgrind_annotate', '--inclusive=yes', '--threshold=100', out], check=True,
                               stdout=subprocess.PIPE, text=True).stdout
     found = re.findall(r'^\s*([\d,]+) \(.*?\)\s+\S+:case_(\w+) \[', text, re.M)
-    return {name: int(count.replace(',', '')) // ROUNDS_N for count, name in found}
+    return {name: int(count.replace(',', '')) // (RARE_N if name.endswith('_rare') else ROUNDS_N) for count, name in found}
 
 
 def main(arguments):

@@ -50,7 +50,10 @@ static const char explain_help[] =
     "\n"
     "  The newest rebalances come last. JOINING is how long it waited for all members to join "
     "again\n"
-    "  (LAST is who came last), SYNCING how long the leader took to assign.\n"
+    "  (LAST is who came last), SYNCING how long the leader took to assign; of a KIP-848 group, "
+    "how\n"
+    "  long the assignment took and how long until every member had its part (MOVED partitions).\n"
+    "  PAUSE is the longest time a member had nothing to work on.\n"
     "\n"
     "  millrace group explain billing\n";
 const char group_help[] =
@@ -510,7 +513,10 @@ static void explain_print(json_t *group)
            json_integer_value(json_object_get(group, "generation")),
            json_integer_value(json_object_get(group, "members")),
            json_integer_value(json_object_get(group, "rebalances_total")));
-    table_init(&table, ">GENERATION|BEGAN|WHY|WHO|>JOINING|>SYNCING|MEMBERS|>DROPPED|LAST|REASON");
+    table_init(
+        &table,
+        ">GENERATION|BEGAN|WHY|WHO|>JOINING|>SYNCING|MEMBERS|>DROPPED|LAST|>PAUSE|PAUSED|>MOVED|"
+        "REASON");
     json_array_foreach(all, i, r)
     {
         char began[TIME_TEXT_MAX];
@@ -527,6 +533,10 @@ static void explain_print(json_t *group)
                    json_integer_value(json_object_get(r, "members_after")));
         table_cell(&table, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(r, "late")));
         table_cell(&table, "%s", json_string_value(json_object_get(r, "last_to_join")));
+        table_cell(&table, "%.0f ms", json_number_value(json_object_get(r, "longest_pause_ms")));
+        table_cell(&table, "%s", json_string_value(json_object_get(r, "paused")));
+        table_cell(&table, "%" JSON_INTEGER_FORMAT,
+                   json_integer_value(json_object_get(r, "moved")));
         table_cell(&table, "%s", json_string_value(json_object_get(r, "reason")));
     }
     table_print(&table, stdout);

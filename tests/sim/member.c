@@ -1,13 +1,16 @@
 /*
- * member.c - simulated members of one consumer group (classic protocol), one request at a time.
+ * member.c - simulated members of one consumer group, one request at a time: what they read,
+ * process and commit, how they die, stand still and come back.
  *
  * Owner: the simulator.
  *
  *   FIND -> JOIN -> SYNC -> OFFSETS -> READ -> (COMMIT | HEARTBEAT | READ)* -> JOIN again
+ *   FIND -> BEAT -> OFFSETS -> READ -> (COMMIT | BEAT | READ)*
  *
- * The leader deals out all partitions of all created topics in turn. A member reads its partitions
- * one after the other from the group's committed offset, marks what it read as processed and
- * commits. Now and then one leaves, or falls silent for longer than its session.
+ * A member reads its partitions one after the other from the group's committed offset, marks what
+ * it read as processed and commits. Now and then one dies and somebody else comes, or one stands
+ * still. As real consumers do, a member works on its partitions only until its last good heartbeat
+ * is a session old.
  *
  * Checked, beside the rules in sim.h:
  *   7. an acknowledged commit is there, after any crash: OffsetFetch never answers less than what
@@ -15,65 +18,37 @@
  *   8. nobody commits behind the group's back: a commit is not accepted below one that was
  *      acknowledged before it was sent (its sender has lost the partition)
  *   9. everything below a committed offset was processed by some member
+ *  10. no partition is worked on by two members at once
+ *  11. nobody processes a record after a successor committed something behind it
  */
+#include "member.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "check.h"
 #include "messages.h"
 #include "proto.h"
-#include "wire.h"
 
-enum step { STEP_FIND, STEP_JOIN, STEP_SYNC, STEP_OFFSETS, STEP_READ, STEP_COMMIT, STEP_HEARTBEAT };
+enum { VERSION_NEXT = 9 };
 
-enum {
-    MEMBER_PARTITIONS_MAX = SIM_TOPICS_MAX * SIM_PARTITIONS_MAX,
-    SESSION_MS = 60,
-    REBALANCE_MS = 100,
-    HEARTBEAT_MS = 10,
-    COORDINATOR_LOADING = 14,
-    COORDINATOR_NOT_AVAILABLE = 15,
-    NOT_COORDINATOR = 16,
-    ILLEGAL_GENERATION = 22,
-    UNKNOWN_MEMBER_ID = 25,
-    REBALANCE_IN_PROGRESS = 27,
-    MEMBER_ID_REQUIRED = 79,
-};
-
-static const int16_t step_keys[] = {10, 11, 14, 9, 1, 8, 12};
-static const int16_t step_versions[] = {3, 5, 3, 5, 11, 7, 3};
-
-struct member_partition {
-    uint32_t topic;
-    int32_t partition;
-    int64_t position, committed, high;
-};
-
-struct sim_member {
-    struct sim_wire wire;
-    uint8_t step; /* of the request under way, or the next one */
-    bool is_waiting;
-    uint64_t silent_until_ns, heartbeat_ns;
-    char id[400];
-    bool is_leader;
-    bool has_offsets; /* positions are the group's */
-    int32_t generation;
-    struct member_partition parts[MEMBER_PARTITIONS_MAX];
-    uint32_t parts_n, part_at;
-    int64_t asked[SIM_TOPICS_MAX]
-                 [SIM_PARTITIONS_MAX]; /* acknowledged commits when the question was sent */
-    struct {
-        char id[400];
-    } members[SIM_MEMBERS_MAX + 2];
-    uint32_t members_n;
-};
+static const int16_t step_keys[] = {10, 11, 14, 68, 9, 1, 8, 12};
+static const int16_t step_versions[] = {3, 5, 3, 1, 5, 11, 7, 3};
 
 static const char group_name[] = "group";
 
-struct sim_member *member_new(void)
+static int16_t version_of(const struct sim_member *m)
+{
+    bool is_next = member_is_next(m) && (m->step == STEP_OFFSETS || m->step == STEP_COMMIT);
+    return is_next ? VERSION_NEXT : step_versions[m->step];
+}
+
+struct sim_member *member_new(uint32_t number)
 {
     struct sim_member *m = calloc(1, sizeof *m);
     check(m != NULL);
+    m->number = number;
+    m->kind = SIM_KINDS_N;
     wire_init(&m->wire);
     return m;
 }
@@ -88,17 +63,74 @@ void member_free(struct sim_member *m)
 void member_broker_gone(struct sim_member *m)
 {
     wire_gone(&m->wire);
-    m->is_waiting = false;
-    if (m->step != STEP_READ && m->step != STEP_HEARTBEAT && m->step != STEP_COMMIT)
+    bool goes_on = m->step == STEP_READ || m->step == STEP_HEARTBEAT || m->step == STEP_COMMIT;
+    if (m->parts_n == 0 || (m->is_waiting && !goes_on))
         m->step = STEP_FIND;
+    m->is_waiting = m->is_stale = false;
 }
 
-static void member_rejoin(struct sim_member *m, bool forget)
+/* ── what it has ── */
+
+static struct sim_member **owner_of(struct sim *s, const struct member_partition *p)
 {
-    if (forget)
-        m->id[0] = 0;
-    m->parts_n = 0;
-    m->step = STEP_JOIN;
+    return &s->group_owner[p->topic][p->partition];
+}
+
+void member_lose_all(struct sim *s, struct sim_member *m)
+{
+    for (uint32_t i = 0; i < m->parts_n; i++)
+        if (*owner_of(s, &m->parts[i]) == m)
+            *owner_of(s, &m->parts[i]) = NULL;
+    m->parts_n = m->part_at = 0;
+    m->is_stale = m->is_waiting;
+}
+
+static struct member_partition *part_find(struct sim_member *m, const struct member_partition *p)
+{
+    for (uint32_t i = 0; i < m->parts_n; i++)
+        if (m->parts[i].topic == p->topic && m->parts[i].partition == p->partition)
+            return &m->parts[i];
+    return NULL;
+}
+
+bool member_take(struct sim *s, struct sim_member *m, const struct member_partition *parts,
+                 uint32_t n, uint32_t *lost_n)
+{
+    struct member_partition now[MEMBER_PARTITIONS_MAX];
+    uint32_t kept_n = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct member_partition *had = part_find(m, &parts[i]);
+        if (parts[i].partition < 0 || parts[i].partition >= SIM_PARTITIONS_MAX)
+            return sim_fail(s, "group: partition %d is assigned", parts[i].partition);
+        kept_n += had != NULL;
+        now[i] = had != NULL ? *had : parts[i];
+    }
+    *lost_n = m->parts_n - kept_n;
+    member_lose_all(s, m);
+    memcpy(m->parts, now, n * sizeof *now);
+    m->parts_n = n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct sim_member **owner = owner_of(s, &now[i]);
+        if (*owner != NULL && *owner != m && s->now.ns < (*owner)->lease_ns)
+            return sim_fail(s, "group: %s-%d is given to member %u while member %u works on it",
+                            s->topics[now[i].topic].name, now[i].partition, m->number,
+                            (*owner)->number);
+        *owner = m;
+    }
+    return true;
+}
+
+uint8_t member_next_step(const struct sim_member *m)
+{
+    for (uint32_t i = 0; i < m->parts_n; i++)
+        if (!m->parts[i].has_position)
+            return STEP_OFFSETS;
+    return m->parts_n > 0 ? STEP_READ : STEP_HEARTBEAT;
+}
+
+static uint8_t group_step(const struct sim_member *m)
+{
+    return member_is_next(m) ? STEP_BEAT : STEP_JOIN;
 }
 
 /* ── asking ── */
@@ -108,72 +140,32 @@ static struct bytes text(const char *s)
     return bytes_of_string(s);
 }
 
-static const void *ask_join(struct sim_member *m, struct arena *a)
-{
-    struct join_group_request *r = PROTO_NEW(a, join_group_request, 1);
-    r->group_id = text(group_name);
-    r->session_timeout_ms = SESSION_MS;
-    r->rebalance_timeout_ms = REBALANCE_MS;
-    r->member_id = text(m->id);
-    r->protocol_type = text("consumer");
-    r->protocols = PROTO_NEW(a, join_group_request_protocols, 1);
-    r->protocols_n = 1;
-    r->protocols->name = text("dealt");
-    r->protocols->metadata = bytes_of("m", 1);
-    return r;
-}
-
-/* Partition k of all goes to member k mod n; an assignment is pairs of u32, topic and partition. */
-static void assignment_write(const struct sim *s, uint32_t at, uint32_t n, uint8_t *to,
-                             uint32_t *bytes)
-{
-    uint32_t k = 0;
-    *bytes = 0;
-    for (uint32_t t = 0; t < s->topics_n; t++) {
-        for (int32_t p = 0; s->topics[t].is_created && p < s->topics[t].partitions_n; p++) {
-            if (k++ % n != at)
-                continue;
-            store_u32(to + *bytes, t);
-            store_u32(to + *bytes + 4, (uint32_t)p);
-            *bytes += 8;
-        }
-    }
-}
-
-static const void *ask_sync(const struct sim *s, struct sim_member *m, struct arena *a)
-{
-    struct sync_group_request *r = PROTO_NEW(a, sync_group_request, 1);
-    r->group_id = text(group_name);
-    r->generation_id = m->generation;
-    r->member_id = text(m->id);
-    if (!m->is_leader)
-        return r;
-    r->assignments = PROTO_NEW(a, sync_group_request_assignments, m->members_n);
-    r->assignments_n = (int32_t)m->members_n;
-    for (uint32_t i = 0; i < m->members_n; i++) {
-        uint8_t *to = arena_alloc(a, 8 * MEMBER_PARTITIONS_MAX);
-        uint32_t bytes;
-        assignment_write(s, i, m->members_n, to, &bytes);
-        r->assignments[i].member_id = text(m->members[i].id);
-        r->assignments[i].assignment = bytes_of(to, bytes);
-    }
-    return r;
-}
-
 static const void *ask_offsets(const struct sim *s, struct sim_member *m, struct arena *a)
 {
     struct offset_fetch_request *r = PROTO_NEW(a, offset_fetch_request, 1);
+    struct offset_fetch_request_topics *topics =
+        PROTO_NEW(a, offset_fetch_request_topics, m->parts_n);
+    struct offset_fetch_request_groups *g = PROTO_NEW(a, offset_fetch_request_groups, 1);
     memcpy(m->asked, s->group_committed, sizeof m->asked);
-    r->group_id = text(group_name);
-    r->topics = PROTO_NEW(a, offset_fetch_request_topics, m->parts_n);
-    r->topics_n = (int32_t)m->parts_n;
+    g->topics = PROTO_NEW(a, offset_fetch_request_groups_topics, m->parts_n);
+    r->group_id = g->group_id = text(group_name);
+    r->topics = topics;
+    r->groups = g;
+    r->groups_n = 1;
+    r->topics_n = g->topics_n = (int32_t)m->parts_n;
+    g->member_id = text(m->id);
+    g->member_epoch = m->generation;
     for (uint32_t i = 0; i < m->parts_n; i++) {
         int32_t *index = arena_alloc(a, sizeof *index);
         *index = m->parts[i].partition;
-        r->topics[i].name = text(s->topics[m->parts[i].topic].name);
-        r->topics[i].partition_indexes = index;
-        r->topics[i].partition_indexes_n = 1;
+        topics[i].name = g->topics[i].name = text(s->topics[m->parts[i].topic].name);
+        topics[i].partition_indexes = g->topics[i].partition_indexes = index;
+        topics[i].partition_indexes_n = g->topics[i].partition_indexes_n = 1;
     }
+    if (member_is_next(m))
+        r->topics_n = 0;
+    else
+        r->groups_n = 0;
     return r;
 }
 
@@ -203,6 +195,11 @@ static const void *ask_commit(const struct sim *s, struct sim_member *m, struct 
     r->group_id = text(group_name);
     r->generation_id_or_member_epoch = m->generation;
     r->member_id = text(m->id);
+    if (m->is_static) {
+        char name[16];
+        member_instance(m, name);
+        r->group_instance_id = bytes_of(arena_copy(a, name, strlen(name)), strlen(name));
+    }
     r->topics = PROTO_NEW(a, offset_commit_request_topics, 1);
     r->topics_n = 1;
     r->topics->name = text(s->topics[p->topic].name);
@@ -211,15 +208,6 @@ static const void *ask_commit(const struct sim *s, struct sim_member *m, struct 
     r->topics->partitions->partition_index = p->partition;
     r->topics->partitions->committed_offset = p->position;
     r->topics->partitions->committed_metadata = text("");
-    return r;
-}
-
-static const void *ask_heartbeat(struct sim_member *m, struct arena *a)
-{
-    struct heartbeat_request *r = PROTO_NEW(a, heartbeat_request, 1);
-    r->group_id = text(group_name);
-    r->generation_id = m->generation;
-    r->member_id = text(m->id);
     return r;
 }
 
@@ -235,119 +223,89 @@ static void member_ask(struct sim *s, struct sim_member *m)
     struct arena arena;
     const void *request = NULL;
     arena_init(&arena, NULL, NULL, MIB(1));
+    if (m->step == STEP_HEARTBEAT && member_is_next(m))
+        m->step = STEP_BEAT;
     switch ((enum step)m->step) {
     case STEP_FIND: request = ask_find(&arena); break;
-    case STEP_JOIN: request = ask_join(m, &arena); break;
-    case STEP_SYNC: request = ask_sync(s, m, &arena); break;
+    case STEP_JOIN: request = member_ask_join(s, m, &arena); break;
+    case STEP_SYNC: request = member_ask_sync(s, m, &arena); break;
+    case STEP_BEAT: request = member_ask_beat(s, m, &arena); break;
     case STEP_OFFSETS: request = ask_offsets(s, m, &arena); break;
     case STEP_READ: request = ask_read(s, m, &arena); break;
     case STEP_COMMIT: request = ask_commit(s, m, &arena); break;
-    case STEP_HEARTBEAT: request = ask_heartbeat(m, &arena); break;
+    case STEP_HEARTBEAT: request = member_ask_heartbeat(m, &arena); break;
     }
-    wire_queue(&m->wire, step_keys[m->step], step_versions[m->step], request, &arena);
+    wire_queue(&m->wire, step_keys[m->step], version_of(m), request, &arena);
     m->is_waiting = true;
+    m->is_stale = false;
+    m->asked_ns = s->now.ns;
     arena_fini(&arena);
 }
 
 /* ── answers ── */
 
-/* What every group answer may say; true: it was an error, and the next step is set. */
-static bool member_error(struct sim_member *m, int16_t code)
+static bool offset_take(struct sim *s, struct sim_member *m, struct member_partition *p,
+                        int64_t committed)
 {
-    switch (code) {
-    case 0: return false;
-    case COORDINATOR_LOADING:
-    case COORDINATOR_NOT_AVAILABLE:
-    case NOT_COORDINATOR: m->step = m->step == STEP_COMMIT ? STEP_COMMIT : STEP_FIND; return true;
-    case UNKNOWN_MEMBER_ID: member_rejoin(m, true); return true;
-    default: member_rejoin(m, false); return true; /* a rebalance, an old generation */
-    }
-}
-
-static void id_set(char *to, struct bytes from)
-{
-    check(from.n < 400);
-    if (from.n > 0)
-        memcpy(to, from.ptr, from.n);
-    to[from.n] = 0;
-}
-
-static void answer_join(struct sim_member *m, const struct join_group_response *r)
-{
-    if (r->error_code == MEMBER_ID_REQUIRED) {
-        id_set(m->id, r->member_id);
-        m->step = STEP_JOIN;
-        return;
-    }
-    if (member_error(m, r->error_code))
-        return;
-    id_set(m->id, r->member_id);
-    m->generation = r->generation_id;
-    m->is_leader = bytes_equal(r->leader, r->member_id);
-    m->members_n = 0;
-    for (int32_t i = 0; i < r->members_n && m->members_n < array_n(m->members); i++)
-        id_set(m->members[m->members_n++].id, r->members[i].member_id);
-    m->step = STEP_SYNC;
-}
-
-static void answer_sync(struct sim_member *m, const struct sync_group_response *r)
-{
-    if (member_error(m, r->error_code))
-        return;
-    m->parts_n = m->part_at = 0;
-    m->has_offsets = false;
-    for (uint32_t at = 0; at + 8 <= r->assignment.n && m->parts_n < MEMBER_PARTITIONS_MAX; at += 8)
-        m->parts[m->parts_n++] =
-            (struct member_partition){.topic = load_u32(r->assignment.ptr + at),
-                                      .partition = (int32_t)load_u32(r->assignment.ptr + at + 4)};
-    m->step = m->parts_n > 0 ? STEP_OFFSETS : STEP_HEARTBEAT;
+    committed = max_i64(committed, 0);
+    if (committed < m->asked[p->topic][p->partition])
+        return sim_fail(
+            s, "group: %s-%d: committed %" PRId64 " was acknowledged, OffsetFetch says %" PRId64,
+            s->topics[p->topic].name, p->partition, m->asked[p->topic][p->partition], committed);
+    /* A commit whose answer was lost in a crash is known from here on. */
+    s->group_committed[p->topic][p->partition] =
+        max_i64(s->group_committed[p->topic][p->partition], committed);
+    if (p->has_position)
+        return true;
+    p->position = p->committed = committed;
+    p->high = -1;
+    p->has_position = true;
+    return true;
 }
 
 static bool answer_offsets(struct sim *s, struct sim_member *m,
                            const struct offset_fetch_response *r)
 {
-    if (member_error(m, r->error_code))
+    const struct offset_fetch_response_groups *g = member_is_next(m) ? r->groups : NULL;
+    int32_t n = g == NULL ? r->topics_n : g->topics_n;
+    if (member_error(s, m, g == NULL ? r->error_code : g->error_code))
         return true;
-    if ((uint32_t)r->topics_n != m->parts_n)
-        return sim_fail(s, "OffsetFetch answered %d topics of %u", r->topics_n, m->parts_n);
+    if ((uint32_t)n != m->parts_n)
+        return sim_fail(s, "OffsetFetch answered %d topics of %u", n, m->parts_n);
     for (uint32_t i = 0; i < m->parts_n; i++) {
-        struct member_partition *p = &m->parts[i];
-        int64_t committed = r->topics[i].partitions[0].committed_offset;
-        if (member_error(m, r->topics[i].partitions[0].error_code))
+        int16_t code = g == NULL ? r->topics[i].partitions[0].error_code
+                                 : g->topics[i].partitions[0].error_code;
+        int64_t committed = g == NULL ? r->topics[i].partitions[0].committed_offset
+                                      : g->topics[i].partitions[0].committed_offset;
+        if (member_error(s, m, code))
             return true;
-        committed = max_i64(committed, 0);
-        if (committed < m->asked[p->topic][p->partition])
-            return sim_fail(s,
-                            "group: %s-%d: committed %" PRId64
-                            " was acknowledged, OffsetFetch says %" PRId64,
-                            s->topics[p->topic].name, p->partition,
-                            m->asked[p->topic][p->partition], committed);
-        /* A commit whose answer was lost in a crash is known from here on. */
-        s->group_committed[p->topic][p->partition] = committed;
-        p->position = p->committed = committed;
-        p->high = -1;
+        if (!offset_take(s, m, &m->parts[i], committed))
+            return false;
     }
-    m->has_offsets = true;
-    m->step = STEP_READ;
+    m->step = member_next_step(m);
     return true;
 }
 
-static void answer_read(struct sim *s, struct sim_member *m, const struct fetch_response *r)
+static bool answer_read(struct sim *s, struct sim_member *m, const struct fetch_response *r)
 {
     struct member_partition *p = &m->parts[m->part_at];
     const struct fetch_response_responses_partitions *a = &r->responses[0].partitions[0];
     m->step = STEP_READ;
     if (r->responses_n != 1 || a->error_code != 0)
-        return;
+        return true;
     p->high = a->high_watermark;
     int64_t end = model_batches_end(&a->records, p->position);
-    if (end > p->position) {
-        model_processed(s, p->topic, p->partition, p->position, end);
-        p->position = end;
-        m->step = STEP_COMMIT;
-        return;
+    if (end <= p->position) {
+        m->part_at = (m->part_at + 1) % m->parts_n;
+        return true;
     }
-    m->part_at = (m->part_at + 1) % m->parts_n;
+    if (*owner_of(s, p) != m)
+        return sim_fail(s, "group: member %u processes %s-%d after it was given to another",
+                        m->number, s->topics[p->topic].name, p->partition);
+    model_processed(s, p->topic, p->partition, p->position, end);
+    p->position = end;
+    m->step = STEP_COMMIT;
+    return true;
 }
 
 static bool answer_commit(struct sim *s, struct sim_member *m,
@@ -356,7 +314,7 @@ static bool answer_commit(struct sim *s, struct sim_member *m,
     struct member_partition *p = &m->parts[m->part_at];
     if (r->topics_n != 1 || r->topics[0].partitions_n != 1)
         return sim_fail(s, "OffsetCommit: not one answer for one partition");
-    if (member_error(m, r->topics[0].partitions[0].error_code))
+    if (member_error(s, m, r->topics[0].partitions[0].error_code))
         return true;
     if (p->position < m->asked[p->topic][p->partition])
         return sim_fail(s, "group: %s-%d: a commit of %" PRId64 " was accepted after %" PRId64,
@@ -365,34 +323,45 @@ static bool answer_commit(struct sim *s, struct sim_member *m,
     p->committed = p->position;
     int64_t *acked = &s->group_committed[p->topic][p->partition];
     *acked = max_i64(*acked, p->position);
+    s->group_commits_n++;
     m->step = STEP_READ;
     m->part_at = (m->part_at + 1) % m->parts_n;
     return model_check_processed(s, p->topic, p->partition, p->position);
 }
 
+static bool answer_find(struct sim *s, struct sim_member *m,
+                        const struct find_coordinator_response *r)
+{
+    bool is_member = m->id[0] != 0 && m->generation > 0 && m->parts_n > 0 && !m->must_join;
+    m->step = r->error_code != 0 ? STEP_FIND : is_member ? STEP_HEARTBEAT : group_step(m);
+    if (r->error_code != 0)
+        m->silent_until_ns = s->now.ns + NS_PER_MS;
+    return true;
+}
+
+/* What it asked was about partitions that it has lost. */
+static bool is_over(struct sim_member *m)
+{
+    if (!m->is_stale || (m->step != STEP_OFFSETS && m->step != STEP_READ &&
+                         m->step != STEP_COMMIT && m->step != STEP_HEARTBEAT))
+        return false;
+    m->step = group_step(m);
+    return true;
+}
+
 static bool member_decoded(struct sim *s, struct sim_member *m, const void *r)
 {
+    if (is_over(m))
+        return true;
     switch ((enum step)m->step) {
-    case STEP_FIND: {
-        const struct find_coordinator_response *f = r;
-        m->step = f->error_code != 0                 ? STEP_FIND
-                  : m->id[0] == 0 || m->parts_n == 0 ? STEP_JOIN
-                  : m->has_offsets                   ? STEP_HEARTBEAT
-                                                     : STEP_OFFSETS;
-        if (f->error_code != 0)
-            m->silent_until_ns = s->now.ns + NS_PER_MS;
-        return true;
-    }
-    case STEP_JOIN: answer_join(m, r); return true;
-    case STEP_SYNC: answer_sync(m, r); return true;
+    case STEP_FIND: return answer_find(s, m, r);
+    case STEP_JOIN: return member_answer_join(s, m, r);
+    case STEP_SYNC: return member_answer_sync(s, m, r);
+    case STEP_BEAT: return member_answer_beat(s, m, r);
     case STEP_OFFSETS: return answer_offsets(s, m, r);
-    case STEP_READ: answer_read(s, m, r); return true;
+    case STEP_READ: return answer_read(s, m, r);
     case STEP_COMMIT: return answer_commit(s, m, r);
-    case STEP_HEARTBEAT:
-        if (!member_error(m, ((const struct heartbeat_response *)r)->error_code))
-            m->step = m->parts_n == 0 ? STEP_HEARTBEAT : m->has_offsets ? STEP_READ : STEP_OFFSETS;
-        m->heartbeat_ns = s->now.ns + HEARTBEAT_MS * NS_PER_MS;
-        return true;
+    case STEP_HEARTBEAT: return member_answer_heartbeat(s, m, r);
     }
     return false;
 }
@@ -405,7 +374,7 @@ static bool member_frame(struct sim *s, void *context, const uint8_t *frame, uin
     struct slices slices = {&slice, 1, n};
     struct proto_in in;
     int32_t correlation_id = 0;
-    int16_t key = step_keys[m->step], version = step_versions[m->step];
+    int16_t key = step_keys[m->step], version = version_of(m);
     const struct proto_message *message = proto_response(key);
     bool ok = false;
     arena_init(&arena, NULL, NULL, MIB(16));
@@ -416,46 +385,85 @@ static bool member_frame(struct sim *s, void *context, const uint8_t *frame, uin
         ok = sim_fail(s, "a member's answer to API %d is not what was asked", key);
     else
         ok = member_decoded(s, m, r);
-    m->is_waiting = false;
+    m->is_waiting = m->is_stale = false;
     arena_fini(&arena);
     return ok;
 }
 
-/* ── a turn ── */
+/* ── its life ── */
 
-bool member_is_done(const struct sim *s, const struct sim_member *m)
+static void kind_choose(struct sim *s, struct sim_member *m)
 {
-    if (m->parts_n == 0 || m->is_waiting)
+    static const uint8_t mixed[] = {SIM_EAGER, SIM_COOPERATIVE, SIM_NEXT, SIM_NEXT};
+    m->kind =
+        s->group_kind == SIM_MIXED ? mixed[prng_below(&s->prng, array_n(mixed))] : s->group_kind;
+    m->is_static = m->kind == SIM_STATIC || m->kind == SIM_NEXT_STATIC;
+}
+
+/* Another process takes its place; of a static member the same instance. */
+void member_die(struct sim *s, struct sim_member *m, uint64_t back_ns)
+{
+    wire_disconnect(&m->wire);
+    member_lose_all(s, m);
+    m->is_waiting = m->is_stale = m->is_leader = m->must_join = false;
+    m->id[0] = 0;
+    m->generation = 0;
+    m->says_all = false;
+    m->lease_ns = 0;
+    m->step = STEP_FIND;
+    m->silent_until_ns = back_ns;
+    kind_choose(s, m);
+}
+
+/* It stands still, with all it has in hand. */
+void member_pause(struct sim *s, struct sim_member *m, uint64_t ns)
+{
+    m->silent_until_ns = max_u64(m->silent_until_ns, s->now.ns + ns);
+}
+
+static void lease_check(struct sim *s, struct sim_member *m)
+{
+    if (m->parts_n == 0 || s->now.ns < m->lease_ns)
+        return;
+    member_lose_all(s, m);
+    m->says_all = true;
+    if (!m->is_waiting)
+        m->step = group_step(m);
+}
+
+static bool accidents(struct sim *s, struct sim_member *m)
+{
+    uint64_t session_ns = SESSION_MS * NS_PER_MS;
+    if (s->is_draining)
         return false;
-    for (uint32_t i = 0; i < m->parts_n; i++) {
-        const struct member_partition *p = &m->parts[i];
-        if (p->high < 0 || p->committed < p->high ||
-            s->group_committed[p->topic][p->partition] < p->high)
-            return false;
+    if (prng_below(&s->prng, 3000) == 0) {
+        member_die(s, m, s->now.ns + prng_below(&s->prng, 2 * session_ns));
+        return true;
     }
-    return true;
+    if (prng_below(&s->prng, 3000) == 0) {
+        member_pause(s, m, prng_below(&s->prng, 3 * session_ns));
+        return true;
+    }
+    return false;
 }
 
 bool member_turn(struct sim *s, struct sim_member *m)
 {
     if (s->now.ns < m->silent_until_ns)
         return true;
+    if (m->kind == SIM_KINDS_N) /* its first turn */
+        member_die(s, m, 0);
+    lease_check(s, m);
     if (m->wire.peer == NULL && !wire_connect(s, &m->wire))
         return true;
-    if (!s->is_draining &&
-        prng_below(&s->prng, 3000) == 0) { /* dies; comes back as somebody else */
-        wire_disconnect(&m->wire);
-        m->is_waiting = false;
-        m->silent_until_ns = s->now.ns + 2 * SESSION_MS * NS_PER_MS;
-        member_rejoin(m, true);
+    if (accidents(s, m))
         return true;
-    }
     if (!m->is_waiting) {
         if (m->step >= STEP_READ && m->step != STEP_COMMIT && s->now.ns >= m->heartbeat_ns)
             m->step = STEP_HEARTBEAT;
         else if (m->step == STEP_HEARTBEAT && m->parts_n == 0)
             return true; /* nothing to read: only heartbeats, in time */
-        else if (m->step == STEP_READ && prng_chance(&s->prng, 50))
+        else if (m->step == STEP_READ && (m->parts_n == 0 || prng_chance(&s->prng, 50)))
             return true;
         member_ask(s, m);
     }

@@ -1,7 +1,8 @@
 /*
  * sim.c - runs the broker from a seed: time, turns, crashes, and the verdict.
  *
- *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--no-flush] [--verbose]
+ *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--group] [--no-flush]
+ * [--verbose]
  *
  * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays
  * it.
@@ -221,6 +222,21 @@ static bool sim_step(struct sim *s)
 
 /* ── the parts of a run ── */
 
+/* One member is killed and comes back as another, one stands still for two sessions, the fourth
+ * (it was silent so far) is added: at random times of the run. */
+static void group_script(struct sim *s)
+{
+    if (!s->options.has_group || s->group_events == 3 || prng_below(&s->prng, 500) != 0)
+        return;
+    if (s->group_events == 0)
+        member_die(s, s->members[0], s->now.ns + prng_below(&s->prng, 200 * NS_PER_MS));
+    else if (s->group_events == 1)
+        member_pause(s, s->members[1], 120 * NS_PER_MS);
+    else
+        member_die(s, s->members[3], s->now.ns);
+    s->group_events++;
+}
+
 static bool sim_load(struct sim *s)
 {
     uint64_t end_ns = s->now.ns + s->options.run_ns;
@@ -228,6 +244,7 @@ static bool sim_load(struct sim *s)
     while (s->now.ns < end_ns) {
         if (!sim_step(s))
             return false;
+        group_script(s);
         if (s->options.has_faults && prng_below(&s->prng, 400) == 0)
             sim_fault_arm(s);
         if (left > 0 && prng_below(&s->prng, 1500) == 0) {
@@ -259,13 +276,15 @@ static bool sim_until_done(struct sim *s, bool are_producers, const char *what)
     return sim_fail(s, "%s are not done after %d steps", what, SIM_STEPS_MAX / 10);
 }
 
-/* The group has committed everything there is. */
+/* The group has committed everything there is: with the model's rules, every record was processed.
+ */
 static bool group_is_done(const struct sim *s)
 {
-    for (uint32_t i = 0; i < s->members_n; i++)
-        if (member_is_done(s, s->members[i]))
-            return true;
-    return s->members_n == 0;
+    for (uint32_t t = 0; s->members_n > 0 && t < s->topics_n; t++)
+        for (int32_t p = 0; s->topics[t].is_created && p < s->topics[t].partitions_n; p++)
+            if (s->group_committed[t][p] < s->topics[t].logs[p].acked_end)
+                return false;
+    return true;
 }
 
 static bool group_until_done(struct sim *s)
@@ -332,6 +351,11 @@ static void sim_configure(struct sim *s)
         "offsets.topic.num.partitions=2",
         "group.min.session.timeout.ms=1",
         "group.initial.rebalance.delay.ms=5",
+        "group.consumer.min.session.timeout.ms=60",
+        "group.consumer.session.timeout.ms=60",
+        "group.consumer.min.heartbeat.interval.ms=10",
+        "group.consumer.heartbeat.interval.ms=10",
+        "group.consumer.assignment.interval.ms=3",
     };
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
@@ -365,9 +389,13 @@ static struct sim *sim_new(const struct sim_options *options)
     s->clients_n = 2 + (uint32_t)prng_below(&s->prng, array_n(roles) - 1);
     for (uint32_t i = 0; i < s->clients_n; i++)
         s->clients[i] = client_new(s, i, roles[i]);
-    s->members_n = (uint32_t)prng_below(&s->prng, SIM_MEMBERS_MAX + 1);
+    s->members_n =
+        options->has_group ? SIM_MEMBERS_MAX : (uint32_t)prng_below(&s->prng, SIM_MEMBERS_MAX + 1);
+    s->group_kind = (uint8_t)prng_below(&s->prng, SIM_KINDS_N);
     for (uint32_t i = 0; i < s->members_n; i++)
-        s->members[i] = member_new();
+        s->members[i] = member_new(i);
+    if (options->has_group) /* until group_script adds it */
+        member_pause(s, s->members[3], UINT64_MAX / 2);
     return s;
 }
 
@@ -392,15 +420,17 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     bool ok = sim_script(s) && s->why[0] == 0;
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n"
-               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s --verbose\n",
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
-               options->has_faults ? " --faults" : "", options->no_flush ? " --no-flush" : "");
+               options->has_faults ? " --faults" : "", options->no_flush ? " --no-flush" : "",
+               options->has_group ? " --group" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
-               " acknowledged, %" PRIu64 " read%s%s\n",
-               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, ok ? "" : ": ",
-               s->why);
+               " acknowledged, %" PRIu64 " read, %u members of kind %u made %" PRIu64
+               " commits%s%s\n",
+               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->members_n,
+               s->group_kind, s->group_commits_n, ok ? "" : ": ", s->why);
     sim_free(s);
     return ok;
 }
@@ -430,6 +460,7 @@ static int usage(void)
         "  --workers N    with --seed: 1 or 3 (default 1)\n"
         "  --relaxed      storage.durability=relaxed\n"
         "  --faults       disk operations fail now and then: EIO, ENOSPC, short writes\n"
+        "  --group        three members of a group: one is killed, one added, one stands still\n"
         "  --no-flush     planted bug: syncs do nothing\n"
         "  --verbose      say what happens\n");
     return 2;
@@ -438,14 +469,14 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},
-        {"workers", 1, NULL, 'w'}, {"relaxed", 0, NULL, 'r'},
-        {"faults", 0, NULL, 'd'},  {"no-flush", 0, NULL, 'f'},
-        {"verbose", 0, NULL, 'v'}, {0},
+        {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},   {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'}, {"faults", 0, NULL, 'd'}, {"no-flush", 0, NULL, 'f'},
+        {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},  {0},
     };
     struct sim_options options = {
         .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};
     uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
+    bool has_group = false;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'n')
             seeds = strtoull(optarg, NULL, 10);
@@ -455,6 +486,8 @@ int main(int argc, char **argv)
             options.workers_n = (uint8_t)strtoul(optarg, NULL, 10);
         else if (o == 'd')
             options.has_faults = true;
+        else if (o == 'g')
+            options.has_group = has_group = true;
         else if (o == 'r')
             options.durability = STORE_RELAXED;
         else if (o == 'f')
@@ -470,6 +503,7 @@ int main(int argc, char **argv)
             options.workers_n = i % 2 == 0 ? 3 : 1;
             options.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
             options.has_faults = i % 4 == 3;
+            options.has_group = has_group || i % 3 == 1;
         }
         if (sim_run(&options, false))
             passed++;
@@ -477,6 +511,7 @@ int main(int argc, char **argv)
             failed++;
     }
     if (seed == 0) {
+        options.has_group = false;
         if (sim_canary(options))
             passed++;
         else

@@ -29,7 +29,7 @@ enum {
     SIM_CLIENTS_MAX = 8,
     SIM_TOPICS_MAX = 3,
     SIM_PARTITIONS_MAX = 4,
-    SIM_MEMBERS_MAX = 3,
+    SIM_MEMBERS_MAX = 4,
     SIM_RECORDS_MAX = 200000, /* per partition: bounds the model */
     SIM_WHY_MAX = 512,
 };
@@ -65,6 +65,17 @@ struct sim_topic {
     struct sim_log logs[SIM_PARTITIONS_MAX];
 };
 
+/* How members belong to the group; SIM_MIXED: each life of a member chooses, the group migrates. */
+enum sim_kind {
+    SIM_EAGER,
+    SIM_COOPERATIVE,
+    SIM_STATIC,
+    SIM_NEXT, /* KIP-848 */
+    SIM_NEXT_STATIC,
+    SIM_MIXED,
+    SIM_KINDS_N
+};
+
 struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
@@ -72,6 +83,7 @@ struct sim_options {
     bool has_faults;    /* disk operations fail now and then */
     bool no_flush;      /* planted bug: syncs do nothing */
     bool is_verbose;
+    bool has_group; /* three members; one is killed, one added, one stands still */
     uint32_t crashes_max;
     uint64_t run_ns; /* virtual time of load */
 };
@@ -89,7 +101,11 @@ struct sim {
     uint32_t clients_n;
     struct sim_member *members[SIM_MEMBERS_MAX]; /* of one consumer group */
     uint32_t members_n;
-    int64_t group_committed[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* acknowledged */
+    uint8_t group_kind;   /* enum sim_kind */
+    uint8_t group_events; /* of the script: how many have been */
+    int64_t group_committed[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];        /* acknowledged */
+    struct sim_member *group_owner[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* who works on it */
+    uint64_t group_commits_n;
     bool is_fault_armed;
     uint64_t faults_n, turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
@@ -117,12 +133,12 @@ bool model_check_processed(struct sim *s, uint32_t topic, int32_t partition, int
 int64_t model_batches_end(const struct slices *records, int64_t from);
 
 /* member.c */
-struct sim_member *member_new(void);
+struct sim_member *member_new(uint32_t number);
 void member_free(struct sim_member *m);
 bool member_turn(struct sim *s, struct sim_member *m);
 void member_broker_gone(struct sim_member *m);
-/* It has partitions, and everything of them is committed. */
-bool member_is_done(const struct sim *s, const struct sim_member *m);
+void member_die(struct sim *s, struct sim_member *m, uint64_t back_ns);
+void member_pause(struct sim *s, struct sim_member *m, uint64_t ns);
 
 /* client.c */
 struct sim_client;

@@ -107,6 +107,30 @@ def java(t, broker):
             c.stop()
 
 
+def settings(t, broker):
+    """kafka-configs --entity-type groups: a group's own settings count at once."""
+    def configs(*words):
+        status, out, err = kafka_java.tool('kafka.admin.ConfigCommand', '--bootstrap-server', broker.bootstrap,
+                                           '--entity-type', 'groups', '--entity-name', 'set', *words)
+        lib.check(status == 0, 'kafka-configs: %s %s' % (out.decode(), err))
+        return out.decode()
+
+    def interval():
+        with wire.Conn(broker.bootstrap) as c:
+            return c.call('ConsumerGroupHeartbeat', 1, group_id='set', member_id='a', member_epoch=0,
+                          rebalance_timeout_ms=10000, subscribed_topic_names=['x'], topic_partitions=[]
+                          )['heartbeat_interval_ms']
+    lib.equal(interval(), 500, 'the interval of the broker')
+    configs('--alter', '--add-config', 'consumer.heartbeat.interval.ms=777,consumer.session.timeout.ms=7000')
+    lib.equal(interval(), 777, 'the interval of the group')
+    lib.check('consumer.session.timeout.ms=7000' in configs('--describe'), 'it is described')
+    broker.kill()
+    broker.start()
+    lib.wait_until(lambda: interval() == 777, 20, 'the interval of the group after kill -9')
+    configs('--alter', '--delete-config', 'consumer.heartbeat.interval.ms,consumer.session.timeout.ms')
+    lib.equal(interval(), 500, 'the interval of the broker again')
+
+
 def test(t):
     lib.own_broker_only()
     broker = t.broker(workers=3, settings=SETTINGS)
@@ -116,6 +140,7 @@ def test(t):
         roll(t, broker, python, strategy, is_static)
         t.say('%.0f s' % (time.monotonic() - started))
     java(t, broker)
+    settings(t, broker)
 
 
 lib.main(test)

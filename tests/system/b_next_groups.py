@@ -8,6 +8,7 @@ import os
 import kafka_java
 import lib
 import members
+import wire
 from members import Member
 
 PARTITIONS, RECORDS = 6, 6000
@@ -23,6 +24,12 @@ def kill_add_pause(t, broker, python, is_static):
     team = members.Team(t, python, broker.bootstrap, 'group-' + name, topic)
     members.kill_add_pause(team, broker, name, PARTITIONS, RECORDS, lambda i: (
         '--protocol', 'consumer') + (('--instance', 'instance-%d' % i) if is_static else ()))
+
+
+def state_of(broker, group):
+    with wire.Conn(broker.bootstrap) as c:
+        return c.call('ConsumerGroupDescribe', 1, group_ids=[group], include_authorized_operations=False)['groups'][0][
+            'group_state']
 
 
 def java(t, broker):
@@ -55,9 +62,10 @@ def java(t, broker):
         consumers[0].process.kill()
         write(200, 200)
         lib.wait_until(lambda: values(consumers) >= set(range(400)), 40, 'the one that is left sees everything')
-        _, out, _ = kafka_java.tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', '--bootstrap-server',
-                                    broker.bootstrap, '--describe', '--group', 'java', '--state')
-        lib.check(b'Stable' in out and b'uniform' in out, 'the state of the group: %s' % out.decode())
+        lib.wait_until(lambda: state_of(broker, 'java') == 'Stable', 40, 'the group settles')
+        _, out, err = kafka_java.tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', '--bootstrap-server',
+                                      broker.bootstrap, '--describe', '--group', 'java', '--state')
+        lib.check(b'Stable' in out and b'uniform' in out, 'the state of the group: %s %s' % (out.decode(), err))
     finally:
         for c in consumers:
             c.stop()

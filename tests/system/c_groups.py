@@ -48,6 +48,22 @@ def part_simple_commits(s):
     s.ask('list groups: another type', 0, 'ListGroups', 5, states_filter=[], types_filter=['consumer'])
 
 
+def part_large_metadata(s):
+    """A string has at most 32767 bytes: a longer one cannot be read, and ends the connection."""
+    try:
+        wire.Conn(s.bootstrap, timeout=15).call('OffsetCommit', 8, group_id='large', member_id='',
+                                                generation_id_or_member_epoch=-1, topics=[dict(name=TOPIC, partitions=[
+                                                    dict(committed_metadata='m' * (1 << 20))])])
+        s.wrong.append('1 MiB of metadata is answered')
+    except OSError as e:
+        s.answers['1 MiB of metadata'] = type(e).__name__
+    s.commit('32767 bytes of metadata', 12, 'large', metadata='m' * 32767)
+    s.fetch('nothing of it is there', 0, 'large')
+    s.commit('4096 bytes of metadata', 0, 'large', metadata='m' * 4096)
+    s.fetch('that is there', 0, 'large')
+    s.ask('large: delete', 0, 'DeleteGroups', 2, groups_names=['large'])
+
+
 def part_join_errors(s):
     s.join('join: empty group id', 24, '')
     s.join('join: session timeout too small', 26, 'je', session=10)
@@ -207,7 +223,7 @@ def part_deleted_topic(s):
     s.ask('delete: gone', 0, 'DeleteGroups', 2, groups_names=['gone'])
 
 
-PARTS = (part_simple_commits, part_join_errors, part_one_member, part_two_members, part_static, part_removal,
+PARTS = (part_simple_commits, part_large_metadata, part_join_errors, part_one_member, part_two_members, part_static, part_removal,
          part_deleted_topic)
 
 

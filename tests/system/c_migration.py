@@ -165,7 +165,36 @@ def part_completing(s):
     described(s, 'completing: empty', g)
 
 
-PARTS = (part_up_and_down, part_classic_joins, part_static, part_refused, part_completing)
+def part_descriptions(s):
+    """Corner cases of DescribeGroups, ConsumerGroupDescribe and ListGroups beside a classic, a mixed and an empty group."""
+    stable_one(s, 'describe', 'mg-d-classic')
+    a, generation = stable_one(s, 'describe mixed', 'mg-d-mixed')
+    s.next_join('describe mixed: c joins', 0, 'mg-d-mixed', 'c', rack_id='r1')
+    s.commit('describe simple: commit', 0, 'mg-d-simple')
+    s.next_join('describe empty: c joins', 0, 'mg-d-empty', 'c')
+    s.next_beat('describe empty: c leaves', 0, 'mg-d-empty', 'c', -1)
+    groups = ['mg-d-classic', 'mg-d-mixed', 'mg-d-simple', 'mg-d-empty', 'mg-d-none', '', 'mg-d-mixed']
+    for v in range(7):
+        s.ask('describe all v%d' % v, None, 'DescribeGroups', v, groups=groups,
+              **({'include_authorized_operations': True} if v >= 3 else {}))
+    s.ask('describe none', 0, 'DescribeGroups', 6, groups=[], include_authorized_operations=False)
+    for v in range(2):
+        for operations in (False, True):
+            s.ask('consumer describe all v%d %s' % (v, operations), None, 'ConsumerGroupDescribe', v, group_ids=groups,
+                  include_authorized_operations=operations)
+    s.ask('consumer describe none', 0, 'ConsumerGroupDescribe', 1, group_ids=[], include_authorized_operations=False)
+    for v in range(4):
+        s.ask('list v%d' % v, 0, 'ListGroups', v)
+    for states in ([], ['Stable'], ['stable'], ['EMPTY'], ['Reconciling', 'Assigning'], ['Nonsense'], ['', 'Empty']):
+        s.ask('list v4 %s' % states, 0, 'ListGroups', 4, states_filter=states)
+        for types in ([], ['classic'], ['Consumer'], ['nonsense'], ['classic', 'consumer'], ['share']):
+            s.ask('list v5 %s %s' % (states, types), 0, 'ListGroups', 5, states_filter=states, types_filter=types)
+    s.leave('describe mixed: a leaves', 0, 'mg-d-mixed', (a, None))
+    s.next_beat('describe mixed: c leaves', 0, 'mg-d-mixed', 'c', -1)
+
+
+PARTS = (part_up_and_down, part_classic_joins, part_static, part_refused, part_completing,
+         part_descriptions)
 
 
 def test(t):

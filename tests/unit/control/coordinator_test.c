@@ -6,6 +6,8 @@
  */
 #include "coordinator_bed.h"
 
+#include "compress.h"
+
 /* ── requests ── */
 
 /* A commit of one partition, sent and not waited for. */
@@ -259,10 +261,41 @@ static void failed_append_fails_the_commit_and_the_partition(void **state)
     append_error = E_STORAGE;
     assert_int_equal(commit("g", "t", 0, 7), KAFKA_NOT_COORDINATOR);
     append_error = 0;
-    assert_int_equal(commit("g", "t", 0, 8), KAFKA_NOT_COORDINATOR); /* until the next start */
+    assert_int_equal(commit("g", "t", 0, 8), KAFKA_NOT_COORDINATOR);
     restart();
     loaded();
     assert_int_equal(fetch("g", "t", 0), 6);
+}
+
+/* The disk has space again: what is in the log counts, and commits are taken. */
+static void failed_partition_comes_back_when_its_log_does(void **state)
+{
+    (void)state;
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    assert_int_equal(commit("g", "t", 0, 6), 0);
+    append_error = E_DISK_FULL;
+    assert_int_equal(commit("g", "t", 0, 7), KAFKA_NOT_COORDINATOR);
+    assert_int_equal(fetch("g", "t", 0), -1000 - KAFKA_NOT_COORDINATOR);
+    turns(COORDINATOR_RETRY_MS + 50);
+    assert_int_equal(fetch("g", "t", 0), 6); /* it can be read */
+    assert_int_equal(commit("g", "t", 0, 8), KAFKA_NOT_COORDINATOR);
+    append_error = 0;
+    turns(COORDINATOR_RETRY_MS + 50); /* the second time it takes twice as long */
+    assert_int_equal(commit("g", "t", 0, 9), KAFKA_NOT_COORDINATOR);
+    turns(COORDINATOR_RETRY_MS);
+    assert_int_equal(commit("g", "t", 0, 9), 0);
+    assert_int_equal(fetch("g", "t", 0), 9);
+    assert_int_equal(rig.control->coordinator->retried_n, 2);
+    load_error = E_STORAGE;
+    append_error = E_STORAGE;
+    assert_int_equal(commit("g", "t", 0, 10), KAFKA_NOT_COORDINATOR);
+    append_error = 0;
+    turns(COORDINATOR_RETRY_MS * 2);
+    assert_int_equal(fetch("g", "t", 0), -1000 - KAFKA_NOT_COORDINATOR);
+    load_error = 0;
+    turns(COORDINATOR_RETRY_MS * 3);
+    assert_int_equal(fetch("g", "t", 0), 9);
 }
 
 static void memory_of_all_groups_is_bounded(void **state)
@@ -555,6 +588,118 @@ static void offsets_of_transactions_count_when_committed(void **state)
     assert_int_equal(fetch("g", "t", 0), 5);
 }
 
+/* As Apache Kafka writes with offsets.topic.compression.codec set. `claims`: what the bytes are
+ * instead of the records; NULL: the records, compressed. */
+static void compress_log(int32_t partition, uint8_t codec, const struct bytes *instead)
+{
+    struct log *log = &logs[partition];
+    uint8_t *to = malloc(LOG_BYTES);
+    uint32_t n = 0;
+    for (uint32_t at = 0; at < log->n;) {
+        struct batch batch;
+        assert_int_equal(batch_header(log->v + at, &batch), 0);
+        struct bytes records = bytes_of(log->v + at + BATCH_HEADER, batch.bytes - BATCH_HEADER);
+        memcpy(to + n, log->v + at, BATCH_HEADER);
+        int64_t bytes;
+        if (instead == NULL) {
+            bytes = codec_compress(codec, COMPRESS_LEVEL_DEFAULT, records, to + n + BATCH_HEADER,
+                                   LOG_BYTES - n - BATCH_HEADER);
+        } else {
+            memcpy(to + n + BATCH_HEADER, instead->ptr, instead->n);
+            bytes = instead->n;
+        }
+        assert_true(bytes > 0);
+        store_u16(to + n + BATCH_ATTRIBUTES_AT, (uint16_t)(batch.attributes | codec));
+        store_u32(to + n + BATCH_LENGTH_AT, (uint32_t)(BATCH_HEADER - BATCH_LENGTH_END + bytes));
+        n += BATCH_HEADER + (uint32_t)bytes;
+        at += batch.bytes;
+    }
+    free(log->v);
+    log->v = to;
+    log->n = n;
+}
+
+static int32_t partition_of_g(void)
+{
+    return coordinator_hash(bytes_of_string("g")) % LOGS;
+}
+
+static void compressed_batches_are_loaded(void **state)
+{
+    (void)state;
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    for (uint8_t codec = CODEC_GZIP; codec <= CODEC_ZSTD; codec++) {
+        assert_int_equal(commit("g", "t", 0, 100 + codec), 0);
+        assert_int_equal(commit("g", "t", 1, 200 + codec), 0);
+        compress_log(partition_of_g(), codec, NULL);
+        restart();
+        loaded();
+        assert_int_equal(fetch("g", "t", 0), 100 + codec);
+        assert_int_equal(fetch("g", "t", 1), 200 + codec);
+        logs[partition_of_g()].n = 0; /* each codec begins with an empty log */
+        restart();
+        loaded();
+    }
+}
+
+/* A hundred bytes that would become gigabytes, and bytes that are nothing: that partition fails. */
+static void compressed_batch_that_is_a_bomb_fails_its_partition(void **state)
+{
+    (void)state;
+    uint8_t garbage[16] = {1, 2, 3};
+    uint32_t large_n = COORDINATOR_PLAIN_BYTES_MAX + 1;
+    uint8_t *zeros = calloc(1, large_n), *bomb = malloc(large_n);
+    int64_t n =
+        codec_compress(CODEC_ZSTD, COMPRESS_LEVEL_DEFAULT, bytes_of(zeros, large_n), bomb, large_n);
+    assert_true(n > 0 && n < 1 << 20);
+    struct bytes bad[2] = {bytes_of(garbage, sizeof garbage), bytes_of(bomb, (size_t)n)};
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(commit("g", "t", 0, 1), 0);
+        compress_log(partition_of_g(), CODEC_ZSTD, &bad[i]);
+        restart();
+        turns(100);
+        assert_int_equal(fetch("g", "t", 0), -1000 - KAFKA_NOT_COORDINATOR);
+        logs[partition_of_g()].n = 0;
+        restart();
+        loaded();
+    }
+    free(zeros);
+    free(bomb);
+}
+
+/* What compaction leaves: offsets with gaps, batches without records, of control too. */
+static void compacted_log_is_loaded(void **state)
+{
+    (void)state;
+    int32_t partition = partition_of_g();
+    struct log *log = &logs[partition];
+    assert_int_equal(rig_create(&rig, "t", 2), 0);
+    coordinator_make();
+    put_batch(partition, 5, 0, -1, false);
+    log->end += 1000000;
+    for (int i = 0; i < 2; i++) {
+        struct batch_builder b;
+        int16_t attributes = i == 0 ? 0 : BATCH_TRANSACTIONAL | BATCH_CONTROL;
+        batch_begin(&b, log->v + log->n, LOG_BYTES - log->n);
+        uint32_t n = batch_end(&b, attributes, 0);
+        store_u32(log->v + log->n + BATCH_LAST_DELTA_AT, 41);
+        store_u64(log->v + log->n, (uint64_t)log->end);
+        log->end += 42 + 1000;
+        log->n += n;
+    }
+    put_batch(partition, 6, 0, -1, false);
+    restart();
+    loaded();
+    assert_int_equal(fetch("g", "t", 0), 6);
+    assert_int_equal(commit("g", "t", 0, 7), 0);
+    restart();
+    loaded();
+    assert_int_equal(fetch("g", "t", 0), 7);
+}
+
 static void batch_larger_than_a_chunk_is_loaded(void **state)
 {
     (void)state;
@@ -592,6 +737,7 @@ int main(void)
         CO_TEST(commits_that_come_meanwhile_leave_in_one_batch),
         CO_TEST(commit_that_was_not_answered_is_not_seen_after_a_crash),
         CO_TEST(failed_append_fails_the_commit_and_the_partition),
+        CO_TEST(failed_partition_comes_back_when_its_log_does),
         CO_TEST(memory_of_all_groups_is_bounded),
         CO_TEST(deleted_group_stays_deleted),
         CO_TEST(delete_waits_for_the_commits_before_it),
@@ -602,6 +748,9 @@ int main(void)
         CO_TEST(assignment_that_was_not_durable_is_gone_after_a_crash),
         CO_TEST(explainer_answers_the_admin_listener),
         CO_TEST(offsets_of_transactions_count_when_committed),
+        CO_TEST(compressed_batches_are_loaded),
+        CO_TEST(compressed_batch_that_is_a_bomb_fails_its_partition),
+        CO_TEST(compacted_log_is_loaded),
         CO_TEST(batch_larger_than_a_chunk_is_loaded),
     };
     return TESTS_RUN(tests);

@@ -457,6 +457,36 @@ static void upgrade_without_a_joiner_is_undone(void **state)
     (void)a;
 }
 
+/* The assignments of an interrupted generation are gone, and so is the one before it; but a
+ * cooperative member works on what it had. */
+static void upgrade_in_a_rebalance_leaves_cooperative_members_what_they_own(void **state)
+{
+    (void)state;
+    struct bytes a = stable_classic();
+    struct control_op second, third, again_a;
+    struct join_group_request requests[3];
+    struct join_group_request_protocols offered[3];
+    static uint8_t copies[3][256];
+    struct control_op *const ops[3] = {&second, &again_a, &third};
+    for (int i = 0; i < 3; i++) { /* b, a with all, and d when their generation has begun */
+        join_fill(i == 1 ? a : bytes_of_string(""), all, i == 1 ? PARTS : 0, NULL);
+        requests[i] = join_request;
+        offered[i] = protocols[0];
+        memcpy(copies[i], protocols[0].metadata.ptr, protocols[0].metadata.n);
+        offered[i].metadata.ptr = copies[i];
+        requests[i].protocols = &offered[i];
+        rig_send(&rig, ops[i], 11, 3, &requests[i]);
+        turns(3);
+    }
+    assert_true(again_a.mail.is_answer);
+    assert_int_equal(group()->state, GROUP_PREPARING);
+    assert_int_equal(next_beat("c", 0, NULL, NULL), 3);
+    assert_int_equal(next_member_find(group()->next, a)->assigned.n, PARTS);
+    turns(3);
+    for (int i = 0; i < 3; i++)
+        arena_fini(&ops[i]->arena);
+}
+
 #define MIGRATE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -475,6 +505,7 @@ int main(void)
         MIGRATE_TEST(partition_of_two_members_goes_to_the_first),
         MIGRATE_TEST(policy_of_no_migration_is_obeyed),
         MIGRATE_TEST(upgrade_without_a_joiner_is_undone),
+        MIGRATE_TEST(upgrade_in_a_rebalance_leaves_cooperative_members_what_they_own),
     };
     return TESTS_RUN(tests);
 }

@@ -109,7 +109,11 @@ static inline struct bed_topic *bed_topic_add(struct next_bed *b, const char *na
 
 static inline void bed_nexts(struct next_bed *b)
 {
-    const struct next_host host = {bed_append, bed_topic, bed_topic_name, bed_version, b};
+    const struct next_host host = {.append = bed_append,
+                                   .topic = bed_topic,
+                                   .topic_name = bed_topic_name,
+                                   .metadata_version = bed_version,
+                                   .context = b};
     timers_init(&b->timers, b->now.ns);
     assert_int_equal(nexts_init(&b->nexts, &b->config, &host, &b->timers, &b->prng), 0);
     b->group = group_next_new(&b->nexts, bytes_of_string("group"), NULL);

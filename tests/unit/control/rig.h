@@ -8,7 +8,15 @@
 #ifndef MILLRACE_CONTROL_RIG_H
 #define MILLRACE_CONTROL_RIG_H
 
+#ifdef RIG_PLAIN /* a benchmark: no cmocka */
+#include <stdlib.h>
+#include "check.h"
+#define assert_true(x)         check(x)
+#define assert_int_equal(a, b) check((a) == (b))
+#define assert_non_null(x)     check((x) != NULL)
+#else
 #include "unit.h"
+#endif
 
 #include "answers.h"
 #include "fake_store.h"
