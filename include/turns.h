@@ -20,6 +20,7 @@
 /* In the order of the turn. A step may come more than once. */
 #define TURN_STEPS(STEP)                                                     \
     STEP(COMPLETIONS, "what the kernel had finished: receives, disk, sends") \
+    STEP(PACKETS, "packets taken from ports, and what TCP makes of them")    \
     STEP(MAIL, "operations and answers of other threads")                    \
     STEP(TIMERS, "timers and housekeeping")                                  \
     STEP(INTERNAL, "appends and reads that control asked for")               \
@@ -29,6 +30,7 @@
     STEP(FRAMES, "requests begun: decoded, batches placed, logs read")       \
     STEP(FLUSH, "writes and flushes begun, logs' files looked after")        \
     STEP(SENDS, "answers handed to connections")                             \
+    STEP(SEGMENTS, "segments and acknowledgements handed to ports")          \
     STEP(SUBMIT, "operations handed to the kernel")                          \
     STEP(POST, "mail handed to other threads")
 

@@ -270,10 +270,9 @@ uint64_t plog_bytes(const struct plog *log)
     return bytes;
 }
 
-const char *store_directory(const struct store *store)
+struct store *store_of_dir(struct store *store, uint8_t dir)
 {
-    (void)store;
-    return "/data";
+    return dir == 0 ? store : NULL;
 }
 
 int store_space(struct store *store, struct space_query *query)
