@@ -41,6 +41,9 @@ enum store_durability {
                       flush.ms */
 };
 
+/* millrace.latency.class: who goes first at the disk, and whose pages stay (storage/README.md). */
+enum latency_class { LATENCY_CRITICAL, LATENCY_NORMAL, LATENCY_BULK };
+
 enum codec {
     CODEC_NONE,
     CODEC_GZIP,
@@ -72,6 +75,7 @@ struct log_config {
     bool preallocate;
     uint8_t codec;      /* compression.type: enum codec or CODEC_PRODUCER */
     uint8_t durability; /* enum store_durability */
+    uint8_t latency;    /* enum latency_class */
 };
 
 /* Which log. `name` is the topic's; views into memory that outlives the call. */
@@ -366,7 +370,8 @@ struct helper;
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);
 /* Gives the files helper the offsets of all partitions of a log directory as they are now (on
  * success it frees them); at the end of boot, once per directory. Without it none is written there
- * while running. is_behind: a log may end before the recovery point on the disk, so that is written. */
+ * while running. is_behind: a log may end before the recovery point on the disk, so that is
+ * written. */
 nodiscard int helper_checkpoints(struct helper *helper, const char *directory,
                                  struct checkpoints *checkpoints, bool is_behind);
 /* One turn: takes jobs and does them, at most `budget`. Returns how many. May block on the disk. */

@@ -421,6 +421,19 @@ err_next:
     return rc;
 }
 
+/* Of the tail budget, how far the log's class may fill it: what is beyond is kept for the others.
+ */
+static uint64_t append_tail_max(const struct plog *log)
+{
+    uint64_t max = log->store->config.tail_bytes_max;
+    switch ((enum latency_class)log->config.latency) {
+    case LATENCY_CRITICAL: return max;
+    case LATENCY_NORMAL: return max - max / 8;
+    case LATENCY_BULK: return max / 2;
+    }
+    return max;
+}
+
 static int append_try(struct plog *log, struct append *append, struct now now)
 {
     struct store *store = log->store;
@@ -442,7 +455,7 @@ static int append_try(struct plog *log, struct append *append, struct now now)
     int rc = append_judge(log, append, &b, header, now.wall_ms);
     if (rc != 0)
         return rc;
-    if (store->tail_bytes > 0 && store->tail_bytes + b.bytes > store->config.tail_bytes_max)
+    if (store->tail_bytes > 0 && store->tail_bytes + b.bytes > append_tail_max(log))
         return refuse(append, E_AGAIN, error_text(E_AGAIN));
     rc = append_sequence(log, append, &b, &is_done);
     if (rc != 0 || is_done)

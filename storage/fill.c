@@ -9,6 +9,9 @@
  *   a partial page   its front, when the log grew into it from the middle; or its back, when it was
  *                    read while the segment was shorter
  *
+ * FILLS_CRITICAL of the fills are for logs of the class critical only, and logs of the class bulk
+ * have FILLS_BULK_MAX at most; who waits for a fill waits behind the critical ones.
+ *
  * A page being filled is in no list, so it stays. When all fills are in use, or no page can be had
  * while others are being filled, a read waits in store.fill_waits.
  */
@@ -120,6 +123,7 @@ static void fill_end(struct fill *fill, int error, struct now now)
     list_append(&store->fills_free, &fill->link);
     fill->segment = NULL;
     store->fills_n--;
+    store->fills_bulk_n -= fill->is_bulk;
     segment->io_n--;
     reads_run(&reads, error, now);
     segment_fd_idle(segment);
@@ -143,6 +147,32 @@ static void fill_finish(struct store_op *op, struct now now)
         fill_end(fill, 0, now);
 }
 
+/* Has the class another read from the disk? */
+static bool fill_may(const struct store *store, const struct segment *segment)
+{
+    uint8_t latency = segment->log == NULL ? LATENCY_NORMAL : segment->log->config.latency;
+    if (latency == LATENCY_CRITICAL)
+        return true;
+    if (latency == LATENCY_BULK && store->fills_bulk_n >= FILLS_BULK_MAX)
+        return false;
+    return store->fills_n < FILLS_MAX - FILLS_CRITICAL;
+}
+
+/* For a fill of its own: critical before the others, each class in order. */
+static int fill_wait_free(struct store *store, struct read *read)
+{
+    struct list *before = &store->fill_waits;
+    check(!list_is_linked(&read->link));
+    if (read->log->config.latency == LATENCY_CRITICAL)
+        while (before->next != &store->fill_waits &&
+               list_entry(before->next, struct read, link)->log->config.latency == LATENCY_CRITICAL)
+            before = before->next;
+    else
+        before = store->fill_waits.prev;
+    list_push(before, &read->link); /* behind `before` */
+    return E_AGAIN;
+}
+
 static int fill_wait(struct list *list, struct read *read)
 {
     check(!list_is_linked(&read->link));
@@ -161,11 +191,12 @@ int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read
         return E_OFFSET_RANGE;
     if (!segment_open(segment))
         return fill_wait(&segment->waits, read);
-    struct list *free = list_pop(&store->fills_free);
+    struct list *free = fill_may(store, segment) ? list_pop(&store->fills_free) : NULL;
     if (free == NULL)
-        return fill_wait(&store->fill_waits, read);
+        return fill_wait_free(store, read);
     fill = list_entry(free, struct fill, link);
     fill->segment = segment;
+    fill->is_bulk = segment->log != NULL && segment->log->config.latency == LATENCY_BULK;
     fill->bytes = fill->done_bytes = 0;
     fill->pages_n = 0;
     struct page *page = cache_at(&store->cache, segment, pos, PAGE_LARGE);
@@ -176,13 +207,14 @@ int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read
                    min_u64(segment->written_pos, pos + max_u64(want, 1)));
     if (fill->pages_n == 0) { /* no page: others will give theirs back, or nobody will */
         list_push(&store->fills_free, &fill->link);
-        return store->fills_n > 0 ? fill_wait(&store->fill_waits, read) : E_NO_MEMORY;
+        return store->fills_n > 0 ? fill_wait_free(store, read) : E_NO_MEMORY;
     }
     list_append(&store->fills, &fill->link);
     list_append(&fill->reads, &read->link);
     segment->io_n++;
     segment_get(segment);
     store->fills_n++;
+    store->fills_bulk_n += fill->is_bulk;
     fill_submit(fill);
     return E_AGAIN;
 }

@@ -186,7 +186,10 @@ void plog_mark_dirty(struct plog *log)
 {
     if (list_is_linked(&log->dirty_link) || log->state != PLOG_OPEN)
         return;
-    list_append(&log->store->dirty, &log->dirty_link);
+    if (log->config.latency == LATENCY_CRITICAL)
+        list_push(&log->store->dirty, &log->dirty_link); /* its bytes leave first */
+    else
+        list_append(&log->store->dirty, &log->dirty_link);
     if (log->store->dirty_since_ns == 0)
         log->store->dirty_since_ns = log->store->now.ns;
 }

@@ -39,7 +39,9 @@ enum {
     WRITES_MAX = 256,             /* write operations under way at once */
     WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
     SYNCS_MAX = 64,               /* flushes under way at once */
-    FILLS_MAX = 64,               /* reads from the disk under way at once */
+    FILLS_MAX = 64,               /* reads from the disk under way at once ... */
+    FILLS_CRITICAL = 8,           /* ... these only for logs of the class critical ... */
+    FILLS_BULK_MAX = 16,          /* ... and no more than these for the class bulk */
     FILL_PAGES_MAX = 16,          /* pages of one: 1 MiB read ahead */
     INDEX_CACHE_BYTES = 16 << 20, /* indexes of sealed segments kept in memory */
     TICK_LOGS_MAX = 64,           /* logs looked at by one store_tick */
@@ -218,6 +220,7 @@ struct fill {
     struct store_op op;
     struct segment *segment;
     struct list reads; /* that wait for it */
+    bool is_bulk;
     uint64_t pos, bytes, done_bytes;
     uint32_t pages_n;
     struct page *pages[FILL_PAGES_MAX];
@@ -243,7 +246,7 @@ struct index_load {
 /* Owner: home. */
 struct store {
     uint32_t magic;
-    const void *owner; /* thread_self of the first turn */
+    const void *owner;  /* thread_self of the first turn */
     struct store *next; /* ring of the stores of this home, one per log directory */
     struct store_config config;
     struct io *io;
@@ -278,6 +281,7 @@ struct store {
     bool is_round_due;       /* something waited while the last round was under way */
     bool is_round_open;
     uint32_t syncs_n;
+    uint32_t fills_bulk_n;
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
     uint32_t drops_waiting_n; /* renames of drops not yet asked for: creates wait for them */
     struct write_op *writes;

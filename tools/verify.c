@@ -86,7 +86,7 @@ static void sums_print(const struct cli *cli, const struct verify_options *o,
     printf("\n");
 }
 
-static int verify_run(struct cli *cli, struct verify_options *o, char **paths, int n)
+static int verify_run(struct cli *cli, const struct verify_options *o, char **paths, int n)
 {
     struct verify_summary sum = {0};
     int status = CLI_OK;
@@ -94,9 +94,10 @@ static int verify_run(struct cli *cli, struct verify_options *o, char **paths, i
         struct progress progress = {
             .path = paths[i], .began_ns = clock_read_ns(), .told_ns = clock_read_ns()};
         char why[512];
-        o->progress = progress_tell;
-        o->context = &progress;
-        if (verify_directory(disk_posix(), paths[i], o, stdout, &sum, why, sizeof why) < 0) {
+        struct verify_options one = *o;
+        one.progress = progress_tell;
+        one.context = &progress;
+        if (verify_directory(disk_posix(), paths[i], &one, stdout, &sum, why, sizeof why) < 0) {
             cli_fail(cli, "%s", why);
             status = VERIFY_NOT_RUN;
         }

@@ -165,6 +165,9 @@ static void create_judges_settings(void **state)
          "Tiered Storage functionality is disabled in the broker. Topic cannot be "
          "configured with remote log storage."},
         {"retention.ms", NULL, 40, "Null value not supported for topic configs: retention.ms"},
+        {"millrace.latency.class", "fast", 40,
+         "Invalid value fast for configuration millrace.latency.class: String must be one of: "
+         "critical, normal, bulk"},
         {"storage.durability", "never", 40,
          "Invalid value never for configuration storage.durability: String must be one of: group, "
          "relaxed"},
@@ -371,7 +374,7 @@ static void create_v5_answers_all_settings(void **state)
     topic.configs_n = 1;
     struct create_topics_request request = {.topics = &topic, .topics_n = 1};
     struct create_topics_response *r = rig_ask(&rig, &op, 19, 5, &request);
-    assert_int_equal(r->topics[0].configs_n, 34);
+    assert_int_equal(r->topics[0].configs_n, 35);
     uint32_t found = 0;
     for (int32_t i = 0; i < r->topics[0].configs_n; i++) {
         struct create_topics_response_topics_configs *c = &r->topics[0].configs[i];

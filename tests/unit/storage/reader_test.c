@@ -146,6 +146,50 @@ static void read_many_wait_for_one_fill(void **state)
     }
 }
 
+/* Classes share the reads from the disk: places are kept for critical, bulk has few. */
+static void read_of_a_critical_log_does_not_wait_for_others(void **state)
+{
+    enum { BULK, NORMAL, CRITICAL, LOGS_N, READS_N = 62 };
+    static const uint8_t classes[LOGS_N] = {LATENCY_BULK, LATENCY_NORMAL, LATENCY_CRITICAL};
+    static struct rig_read rr[LOGS_N][READS_N];
+    struct plog *logs[LOGS_N] = {rig.log, rig_log_new(&rig, 1), rig_log_new(&rig, 2)};
+    struct append out;
+    (void)state;
+    for (int i = 0; i < LOGS_N; i++) {
+        rig.log_config.latency = classes[i];
+        plog_configure(logs[i], &rig.log_config);
+        for (int j = 0; j < READS_N; j++) {
+            assert_int_equal(rig_append_to(&rig, logs[i], 1, 150000, 'x', &out), 0);
+            rig_settle(&rig);
+        }
+    }
+    rig_forget_pages(&rig);
+    rig.is_io_held = true;
+    for (int i = 0; i < LOGS_N; i++)
+        for (int j = 0; j < READS_N; j++) {
+            rr[i][j] = (struct rig_read){
+                .read = {
+                    .offset = j, .bytes_max = 100, .at_least_one = true, .done = rig_read_done}};
+            assert_int_equal(plog_read(logs[i], &rr[i][j].read, rig.now), E_AGAIN);
+            if (j + 1 < READS_N)
+                continue;
+            assert_int_equal(rig.store->fills_bulk_n, FILLS_BULK_MAX);
+            assert_int_equal(rig.store->fills_n, i == BULK     ? FILLS_BULK_MAX
+                                                 : i == NORMAL ? FILLS_MAX - FILLS_CRITICAL
+                                                               : FILLS_MAX);
+        }
+    struct read *next = list_first(&rig.store->fill_waits, struct read, link);
+    assert_ptr_equal(next, &rr[CRITICAL][FILLS_CRITICAL].read);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    for (int i = 0; i < LOGS_N; i++)
+        for (int j = 0; j < READS_N; j++) {
+            assert_true(rr[i][j].is_done && rr[i][j].error == 0);
+            read_release(&rr[i][j].read);
+        }
+    assert_int_equal(rig.store->fills_bulk_n, 0);
+}
+
 static void read_released_under_way_is_never_done(void **state)
 {
     struct rig_read rr[2];
@@ -368,6 +412,7 @@ int main(void)
         WITH_LOG(read_from_disk_waits_and_ends_in_a_later_turn),
         WITH_LOG(read_without_waiting_touches_only_memory),
         WITH_LOG(read_many_wait_for_one_fill),
+        WITH_LOG(read_of_a_critical_log_does_not_wait_for_others),
         WITH_LOG(read_released_under_way_is_never_done),
         WITH_LOG(read_that_fails_on_the_disk_says_so_and_the_next_may_work),
         WITH_LOG(read_of_damaged_bytes_is_corrupt),
