@@ -118,6 +118,7 @@ void plog_free(struct plog *log)
     check(!list_is_linked(&log->pending_link) && !list_is_linked(&log->link));
     check(!list_is_linked(&log->epochs_link) && !list_is_linked(&log->moved_link));
     check(!list_is_linked(&log->full_link));
+    ahead_forget(log);
     producers_clear(log->store->producers, &log->producers);
     epochs_fini(&log->epochs);
     aborted_fini(&log->aborted);
