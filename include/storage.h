@@ -242,6 +242,9 @@ struct plog_offsets {
 };
 void plog_offsets(const struct plog *log, struct plog_offsets *out);
 uint8_t plog_durability(const struct plog *log); /* enum store_durability */
+/* The high watermark as an input: at most `offset` from now on, what a leader says (INT64_MAX: no
+ * limit, this log is the leader's). It never moves back; waits for it are woken as it moves. */
+void plog_high_limit(struct plog *log, int64_t offset, struct now now);
 
 /* ── other files of a log, and rolling ── */
 

@@ -235,6 +235,8 @@ static int append_judge(struct plog *log, struct append *append, struct batch *b
     int64_t ahead = append->keep_offsets ? b->base_offset - log->end.offset : 0;
     if (ahead < 0 || ahead > INT32_MAX / 2)
         return refuse(append, E_OFFSET_RANGE, "The record batch does not continue the log.");
+    if (append->keep_offsets && b->leader_epoch < max_i64(epochs_latest(&log->epochs), 0))
+        return refuse(append, E_EPOCH_FENCED, "The record batch is of an epoch before the log's.");
     return 0;
 }
 

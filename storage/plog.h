@@ -100,6 +100,7 @@ struct plog {
 
     int64_t cleaner_offset; /* of cleaner-offset-checkpoint, handed on; -1 = none */
     int64_t start;          /* first offset a reader may ask for */
+    int64_t high_limit;     /* the high watermark is at most this: a leader's; INT64_MAX: none */
     struct mark high, written, durable, end;
     struct segment **segments; /* by base offset; the last one takes appends */
     uint32_t segments_n, segments_max;
