@@ -198,7 +198,11 @@ void plog_mark_dirty(struct plog *log)
 
 void plog_mark_unsynced(struct plog *log)
 {
-    if (!list_is_linked(&log->sync_link) && log->syncs_n == 0 && log->state == PLOG_OPEN)
+    if (list_is_linked(&log->sync_link) || log->syncs_n > 0 || log->state != PLOG_OPEN)
+        return;
+    if (log->config.latency == LATENCY_CRITICAL)
+        list_push(&log->store->unsynced, &log->sync_link); /* its flush is asked for first */
+    else
         list_append(&log->store->unsynced, &log->sync_link);
 }
 
