@@ -18,6 +18,9 @@
 
 /* ── findings ── */
 
+/* What a crash may leave beside the partitions (the commit journal). */
+static const char journal_name[] = "millrace.journal";
+
 static const char *const severity_words[] = {"note", "leftover", "damage"};
 
 void finding_say(struct finding *f, const char *format, ...)
@@ -186,9 +189,9 @@ static int verify_child(struct verify *v, const char *name, char *path)
     }
     if (partition_name_parse(name, &topic, &partition))
         return verify_partition(v, name);
-    finding_say(&f, strstr(name, "journal") != NULL
-                        ? "a journal: it may hold acknowledged records; start millraced (or "
-                          "millraced --recover) on this directory before anything else"
+    finding_say(&f, strcmp(name, journal_name) == 0
+                        ? "the journal: it may hold acknowledged records that no segment has yet; "
+                          "millraced --recover brings them there"
                         : "not a directory of a partition");
     verify_report(v, &f, NULL, NULL);
     return 0;
@@ -273,6 +276,15 @@ static int verify_all(struct verify *v, char *why, size_t why_n)
         error = E_INVALID;
     if (error == E_INVALID)
         snprintf(why, why_n, "%s has no meta.properties: it is no log directory", v->path);
+    if (error == 0)
+        error = path_join(path, v->path, journal_name);
+    if (error == 0 && v->options->is_repair && disk_stat(v->disk, path, &s) == 0) {
+        snprintf(why, why_n,
+                 "%s has a journal, whose records belong into the logs before they are repaired: "
+                 "run millraced --recover on it first",
+                 v->path);
+        return E_INVALID;
+    }
     if (error == 0)
         error = path_join(path, v->path, ".kafka_cleanshutdown");
     v->is_clean = error == 0 && disk_stat(v->disk, path, &s) == 0;

@@ -485,6 +485,19 @@ static void every_failing_operation_of_a_repair_is_told(void **state)
     }
 }
 
+/* What it holds belongs into the logs first. */
+static void directory_with_a_journal_is_not_repaired(void **state)
+{
+    char path[DISK_PATH_MAX];
+    (void)state;
+    snprintf(path, sizeof path, "%s/millrace.journal", rig.directory);
+    assert_int_equal(mkdir(path, 0755), 0);
+    assert_int_equal(verify(look), 0);
+    has("millraced --recover brings them there");
+    assert_int_equal(sum.notes_n, 1);
+    assert_int_equal(verify(repair), E_INVALID);
+}
+
 static void json_has_one_object_a_line(void **state)
 {
     (void)state;
@@ -516,6 +529,7 @@ int main(void)
         FILE_TEST(segment_that_overlaps_the_one_before_is_a_loss),
         FILE_TEST(files_after_a_crash_that_are_made_anew_anyway_are_notes),
         FILE_TEST(every_failing_operation_of_a_repair_is_told),
+        FILE_TEST(directory_with_a_journal_is_not_repaired),
         FILE_TEST(json_has_one_object_a_line),
     };
     return TESTS_RUN(tests);
