@@ -90,6 +90,7 @@ static void metadata_config(const struct control *c, struct log_config *out)
         .file_delete_delay_ms = 60000,
         .flush_messages = INT64_MAX,
         .flush_ms = INT64_MAX,
+        .latency = LATENCY_CRITICAL, /* nothing is answered before it */
         .timestamp_before_max_ms = INT64_MAX,
         .timestamp_after_max_ms = INT64_MAX,
         .is_deleted = true,

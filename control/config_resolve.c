@@ -188,4 +188,8 @@ void resolve_log_config(const struct resolver *resolver, const struct settings *
     bool is_relaxed =
         !is_internal && strcmp(topic_string(&v, "storage.durability"), "relaxed") == 0;
     out->durability = is_relaxed ? STORE_RELAXED : STORE_GROUP;
+    const char *latency = topic_string(&v, "millrace.latency.class");
+    out->latency = strcmp(latency, "critical") == 0 ? LATENCY_CRITICAL
+                   : strcmp(latency, "bulk") == 0   ? LATENCY_BULK
+                                                    : LATENCY_NORMAL;
 }

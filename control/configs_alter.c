@@ -204,7 +204,7 @@ static bool topic_is_stale(const struct control *c, const struct topic *topic)
            now.is_log_append_time != was->is_log_append_time ||
            now.is_compacted != was->is_compacted || now.is_deleted != was->is_deleted ||
            now.preallocate != was->preallocate || now.codec != was->codec ||
-           now.durability != was->durability;
+           now.durability != was->durability || now.latency != was->latency;
 }
 
 static void note_topics(struct alter_run *run)

@@ -41,6 +41,10 @@
 #include "check.h"
 #include "clock.h"
 
+/* RWF_DONTCACHE of Linux 6.14: the pages of a buffered read go when it is over. Earlier kernels and
+ * some file systems refuse it with EOPNOTSUPP. */
+#define RWF_ONCE 0x80
+
 enum {
     MAGIC = 0x75726e67, /* "urng" */
     ENTRIES_MAX = 32768,
@@ -491,7 +495,10 @@ static bool op_prepare(struct uring *u, struct io_op *op)
         return false;
     switch ((enum io_kind)op->kind) {
     case IO_READ:
-    case IO_WRITE: prepare_transfer(u, sqe, op); break;
+    case IO_WRITE:
+        prepare_transfer(u, sqe, op);
+        sqe->rw_flags = op->is_once ? RWF_ONCE : 0;
+        break;
     case IO_SYNC: io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC); break;
     case IO_ACCEPT: io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC); break;
     case IO_RECV: prepare_recv(u, sqe, op); break;

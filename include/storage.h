@@ -41,6 +41,9 @@ enum store_durability {
                       flush.ms */
 };
 
+/* millrace.latency.class: who goes first at the disk, and whose pages stay (storage/README.md). */
+enum latency_class { LATENCY_CRITICAL, LATENCY_NORMAL, LATENCY_BULK };
+
 enum codec {
     CODEC_NONE,
     CODEC_GZIP,
@@ -72,6 +75,7 @@ struct log_config {
     bool preallocate;
     uint8_t codec;      /* compression.type: enum codec or CODEC_PRODUCER */
     uint8_t durability; /* enum store_durability */
+    uint8_t latency;    /* enum latency_class */
 };
 
 /* Which log. `name` is the topic's; views into memory that outlives the call. */
@@ -238,6 +242,9 @@ struct plog_offsets {
 };
 void plog_offsets(const struct plog *log, struct plog_offsets *out);
 uint8_t plog_durability(const struct plog *log); /* enum store_durability */
+/* The high watermark as an input: at most `offset` from now on, what a leader says (INT64_MAX: no
+ * limit, this log is the leader's). It never moves back; waits for it are woken as it moves. */
+void plog_high_limit(struct plog *log, int64_t offset, struct now now);
 
 /* ── other files of a log, and rolling ── */
 
@@ -366,7 +373,8 @@ struct helper;
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);
 /* Gives the files helper the offsets of all partitions of a log directory as they are now (on
  * success it frees them); at the end of boot, once per directory. Without it none is written there
- * while running. is_behind: a log may end before the recovery point on the disk, so that is written. */
+ * while running. is_behind: a log may end before the recovery point on the disk, so that is
+ * written. */
 nodiscard int helper_checkpoints(struct helper *helper, const char *directory,
                                  struct checkpoints *checkpoints, bool is_behind);
 /* One turn: takes jobs and does them, at most `budget`. Returns how many. May block on the disk. */

@@ -235,6 +235,8 @@ static int append_judge(struct plog *log, struct append *append, struct batch *b
     int64_t ahead = append->keep_offsets ? b->base_offset - log->end.offset : 0;
     if (ahead < 0 || ahead > INT32_MAX / 2)
         return refuse(append, E_OFFSET_RANGE, "The record batch does not continue the log.");
+    if (append->keep_offsets && b->leader_epoch < max_i64(epochs_latest(&log->epochs), 0))
+        return refuse(append, E_EPOCH_FENCED, "The record batch is of an epoch before the log's.");
     return 0;
 }
 
@@ -421,6 +423,19 @@ err_next:
     return rc;
 }
 
+/* Of the tail budget, how far the log's class may fill it: what is beyond is kept for the others.
+ */
+static uint64_t append_tail_max(const struct plog *log)
+{
+    uint64_t max = log->store->config.tail_bytes_max;
+    switch ((enum latency_class)log->config.latency) {
+    case LATENCY_CRITICAL: return max;
+    case LATENCY_NORMAL: return max - max / 8;
+    case LATENCY_BULK: return max / 2;
+    }
+    return max;
+}
+
 static int append_try(struct plog *log, struct append *append, struct now now)
 {
     struct store *store = log->store;
@@ -442,7 +457,7 @@ static int append_try(struct plog *log, struct append *append, struct now now)
     int rc = append_judge(log, append, &b, header, now.wall_ms);
     if (rc != 0)
         return rc;
-    if (store->tail_bytes > 0 && store->tail_bytes + b.bytes > store->config.tail_bytes_max)
+    if (store->tail_bytes > 0 && store->tail_bytes + b.bytes > append_tail_max(log))
         return refuse(append, E_AGAIN, error_text(E_AGAIN));
     rc = append_sequence(log, append, &b, &is_done);
     if (rc != 0 || is_done)

@@ -4,7 +4,15 @@
  * Owner: home. The table is made once for the whole region: one chain per four small pages, so
  * chains stay short even when every page is small. Eviction takes the least recently used page that
  * only the cache holds; pages lent to readers are passed over and move to the end. Both are bounded
- * per call. Caches over the same pages (several log directories of one home) stand in a ring:
+ * per call. Which list it takes it from follows from what came how into memory:
+ *
+ *   critical pages above half of the memory go first: the class protects, it does not own
+ *   cold pages go while they are more than a quarter: a reader of old records takes its own pages
+ *     from other readers of old records, not from the tail
+ *   warm pages, the oldest written first; so cold readers always have a quarter to read ahead into
+ *   what is left, in the order cold, critical
+ *
+ * Caches over the same pages (several log directories of one home) stand in a ring:
  * the one with the most pages gives up first, so a busy directory grows at the cost of idle ones.
  *
  * Does not know what is written: segments and flush.c set the flags.
@@ -14,7 +22,7 @@
 #include "hash.h"
 #include "plog.h"
 
-enum { EVICT_STEPS_MAX = 64 };
+enum { EVICT_STEPS_MAX = 64, COLD_FLOOR_PART = 4, CRITICAL_PART = 2 };
 
 int cache_init(struct cache *cache, struct pages *pages)
 {
@@ -26,7 +34,8 @@ int cache_init(struct cache *cache, struct pages *pages)
     if (cache->table == NULL)
         return E_NO_MEMORY;
     cache->mask = n - 1;
-    list_init(&cache->lru);
+    for (int i = 0; i < CACHE_KEEPS_N; i++)
+        list_init(&cache->lru[i]);
     return 0;
 }
 
@@ -86,17 +95,17 @@ struct page *cache_find(struct cache *cache, const struct segment *segment, uint
             continue;
         if (list_is_linked(&page->link)) {
             list_del(&page->link);
-            list_append(&cache->lru, &page->link);
+            list_append(&cache->lru[cache_page_keep(page)], &page->link);
         }
         return page;
     }
     return NULL;
 }
 
-static bool cache_evict_own(struct cache *cache)
+static bool cache_evict_from(struct cache *cache, struct list *lru)
 {
     for (int i = 0; i < EVICT_STEPS_MAX; i++) {
-        struct page *page = list_first(&cache->lru, struct page, link);
+        struct page *page = list_first(lru, struct page, link);
         if (page == NULL)
             return false;
         if (page->refs == 1) {
@@ -105,8 +114,23 @@ static bool cache_evict_own(struct cache *cache)
             return true;
         }
         list_del(&page->link);
-        list_append(&cache->lru, &page->link);
+        list_append(lru, &page->link);
     }
+    return false;
+}
+
+static bool cache_evict_own(struct cache *cache)
+{
+    static const uint8_t orders[][CACHE_KEEPS_N] = {{CACHE_CRITICAL, CACHE_COLD, CACHE_WARM},
+                                                    {CACHE_COLD, CACHE_WARM, CACHE_CRITICAL},
+                                                    {CACHE_WARM, CACHE_COLD, CACHE_CRITICAL}};
+    uint64_t all = cache->pages->bytes;
+    const uint8_t *order = cache->bytes[CACHE_CRITICAL] > all / CRITICAL_PART ? orders[0]
+                           : cache->bytes[CACHE_COLD] > all / COLD_FLOOR_PART ? orders[1]
+                                                                              : orders[2];
+    for (int i = 0; i < CACHE_KEEPS_N; i++)
+        if (cache_evict_from(cache, &cache->lru[order[i]]))
+            return true;
     return false;
 }
 
@@ -135,6 +159,24 @@ struct page *cache_take(struct cache *cache, uint32_t size)
     return page;
 }
 
+/* What a page of this segment is, once it is clean. */
+static enum cache_keep keep_of(const struct segment *segment, bool is_tail)
+{
+    uint8_t latency = segment->log == NULL ? LATENCY_NORMAL : segment->log->config.latency;
+    if (latency == LATENCY_CRITICAL)
+        return CACHE_CRITICAL;
+    return is_tail && latency != LATENCY_BULK ? CACHE_WARM : CACHE_COLD;
+}
+
+/* Before it is put into a list. */
+static void page_keep_set(struct cache *cache, struct page *page, enum cache_keep keep)
+{
+    cache->bytes[cache_page_keep(page)] -= page->size;
+    cache->bytes[keep] += page->size;
+    page->user[2] &= ~(3ull << CACHE_KEEP_SHIFT);
+    page->user[2] |= (uint64_t)keep << CACHE_KEEP_SHIFT;
+}
+
 void cache_insert(struct cache *cache, struct page *page, struct segment *segment, uint64_t pos,
                   uint32_t from, uint32_t to, uint64_t flags)
 {
@@ -149,18 +191,23 @@ void cache_insert(struct cache *cache, struct page *page, struct segment *segmen
     page->user_n = to;
     *chain = page;
     cache->pages_n++;
+    cache->bytes[CACHE_COLD] += page->size;
     segment->pages_n++;
     segment_get(segment);
+    page_keep_set(cache, page, keep_of(segment, false));
     cache_flags_set(cache, page, flags);
 }
 
 void cache_flags_set(struct cache *cache, struct page *page, uint64_t flags)
 {
-    page->user[2] = cache_page_pos(page) | flags;
+    if (flags & CACHE_PAGE_TAIL)
+        page_keep_set(cache, page, keep_of(cache_page_segment(page), true));
+    page->user[2] &= ~(CACHE_PAGE_TAIL | CACHE_PAGE_FILLING);
+    page->user[2] |= flags;
     if (list_is_linked(&page->link))
         list_del(&page->link);
     if (flags == 0)
-        list_append(&cache->lru, &page->link);
+        list_append(&cache->lru[cache_page_keep(page)], &page->link);
 }
 
 void cache_remove(struct cache *cache, struct page *page)
@@ -176,6 +223,7 @@ void cache_remove(struct cache *cache, struct page *page)
         segment->append_page = NULL;
     if (list_is_linked(&page->link))
         list_del(&page->link);
+    cache->bytes[cache_page_keep(page)] -= page->size;
     page->user[0] = page->user[1] = page->user[2] = 0;
     cache->pages_n--;
     segment->pages_n--;

@@ -8,7 +8,8 @@
  *   user[2]  position, and flags in the two highest bits
  *
  * The cache holds one reference of each page in it. Tail pages are in no list; clean pages are in
- * `lru`, least recently used first, unless they are being filled.
+ * one of the lists `lru`, least recently used first, unless they are being filled. Which list says
+ * how long they stay (enum cache_keep).
  */
 #ifndef MILLRACE_CACHE_H
 #define MILLRACE_CACHE_H
@@ -19,14 +20,25 @@ struct segment;
 
 #define CACHE_PAGE_TAIL    (1ull << 63) /* holds bytes that are not written */
 #define CACHE_PAGE_FILLING (1ull << 62) /* being read from the disk         */
-#define CACHE_PAGE_POS     (CACHE_PAGE_FILLING - 1)
+#define CACHE_KEEP_SHIFT   60           /* enum cache_keep, two bits        */
+#define CACHE_PAGE_POS     ((1ull << CACHE_KEEP_SHIFT) - 1)
+
+/* How a page came into memory. COLD goes first while it has more than its floor, then WARM;
+ * CRITICAL goes last, unless it has more than half of all memory. */
+enum cache_keep {
+    CACHE_COLD,     /* read from the disk, or written by a bulk topic        */
+    CACHE_WARM,     /* written a while ago: the tail of a log, for consumers */
+    CACHE_CRITICAL, /* of a log of the class critical                        */
+    CACHE_KEEPS_N
+};
 
 /* Owner: home. */
 struct cache {
     struct pages *pages;
     struct page **table;
     uint64_t mask;
-    struct list lru;
+    struct list lru[CACHE_KEEPS_N];
+    uint64_t bytes[CACHE_KEEPS_N]; /* of all its pages */
     uint64_t pages_n, evicted_n;
     struct cache *next; /* ring of those that share `pages` */
 };
@@ -44,6 +56,11 @@ static inline struct segment *cache_page_segment(const struct page *page)
 static inline uint64_t cache_page_pos(const struct page *page)
 {
     return page->user[2] & CACHE_PAGE_POS;
+}
+
+static inline enum cache_keep cache_page_keep(const struct page *page)
+{
+    return (enum cache_keep)(page->user[2] >> CACHE_KEEP_SHIFT & 3);
 }
 
 static inline bool cache_page_is(const struct page *page, uint64_t flag)

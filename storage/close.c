@@ -4,12 +4,12 @@
  *
  * Owner: main, after the threads have stopped. Blocks on the disk.
  *
- * Per log that changed since it was opened: bytes written, .log cut to its content, .index,
- * .timeindex (with a last entry of the largest timestamp), .txnindex, a producer snapshot at the
- * end offset and leader-epoch-checkpoint written. Then everything is flushed, by one call for all
- * logs where the file system allows that, and only then the offsets go into the checkpoints. A log
- * that failed, or holds bytes for which no file was made yet, makes the stop unclean: E_STORAGE,
- * after all others were closed.
+ * Per log that changed since it was opened, or was scanned when it was: bytes written, .log cut to
+ * its content, .index, .timeindex (with a last entry of the largest timestamp), .txnindex, a
+ * producer snapshot at the end offset and leader-epoch-checkpoint written. Then everything is
+ * flushed, by one call for all logs where the file system allows that, and only then the offsets go
+ * into the checkpoints. A log that failed, or holds bytes for which no file was made yet, makes the
+ * stop unclean: E_STORAGE, after all others were closed.
  *
  * Nothing written here is believed before .kafka_cleanshutdown stands, which comes last: after a
  * crash in between, the start is unclean, and the recovery point on the disk lies below every
@@ -37,9 +37,14 @@ static int close_open(struct segment *segment, const char *directory)
 }
 
 /* Writes what the turns have left. */
-static int close_write(struct segment *segment)
+static int close_write(struct segment *segment, const char *directory)
 {
     struct store *store = segment->store;
+    if (segment->written_pos < segment->end_pos) {
+        int rc = close_open(segment, directory);
+        if (rc != 0)
+            return rc;
+    }
     while (segment->written_pos < segment->end_pos) {
         struct page *page = cache_find(&store->cache, segment, segment->written_pos);
         check(page != NULL);
@@ -109,7 +114,8 @@ static int close_content(struct segment *segment, const char *directory)
     int rc = disk_stat(disk, path, &s);
     if (rc != 0 || s.bytes == segment->end_pos)
         return rc;
-    return disk_truncate(disk, segment->fd, segment->end_pos);
+    rc = close_open(segment, directory);
+    return rc != 0 ? rc : disk_truncate(disk, segment->fd, segment->end_pos);
 }
 
 /* One segment that is not sealed: its bytes and its indexes. */
@@ -118,9 +124,9 @@ static int close_segment(struct plog *log, const char *directory, struct segment
     int64_t end = segment->is_rolled ? segment->end.offset : log->end.offset;
     if (segment->end_pos == 0 && segment->state == SEGMENT_NEW)
         return 0;
-    int rc = close_open(segment, directory);
-    if (rc == 0)
-        rc = close_write(segment);
+    if (segment->state == SEGMENT_NEW || segment->state == SEGMENT_CREATING)
+        return E_STORAGE;
+    int rc = close_write(segment, directory);
     if (rc == 0)
         rc = close_content(segment, directory);
     if (rc != 0)

@@ -9,10 +9,15 @@
  *   a partial page   its front, when the log grew into it from the middle; or its back, when it was
  *                    read while the segment was shorter
  *
+ * FILLS_CRITICAL of the fills are for logs of the class critical only, and logs of the class bulk
+ * have FILLS_BULK_MAX at most; who waits for a fill waits behind the critical ones.
+ *
  * A page being filled is in no list, so it stays. When all fills are in use, or no page can be had
  * while others are being filled, a read waits in store.fill_waits.
  */
 #include "plog.h"
+
+#include <errno.h>
 
 static void fill_finish(struct store_op *op, struct now now);
 
@@ -88,6 +93,7 @@ static void fill_submit(struct fill *fill)
     fill->op.op.pos = fill->pos + fill->done_bytes;
     fill->op.op.iov = fill->iov;
     fill->op.op.iov_n = n;
+    fill->op.op.is_once = !segment->store->has_no_once;
     store_op_submit(segment->store, &fill->op, fill_finish);
 }
 
@@ -120,6 +126,7 @@ static void fill_end(struct fill *fill, int error, struct now now)
     list_append(&store->fills_free, &fill->link);
     fill->segment = NULL;
     store->fills_n--;
+    store->fills_bulk_n -= fill->is_bulk;
     segment->io_n--;
     reads_run(&reads, error, now);
     segment_fd_idle(segment);
@@ -131,6 +138,11 @@ static void fill_end(struct fill *fill, int error, struct now now)
 static void fill_finish(struct store_op *op, struct now now)
 {
     struct fill *fill = container_of(op, struct fill, op);
+    if (op->op.result == -EOPNOTSUPP && op->op.is_once) {
+        fill->segment->store->has_no_once = true;
+        fill_submit(fill);
+        return;
+    }
     if (op->op.result <= 0) { /* 0: the file is shorter than what was written to it */
         fill_end(fill, E_STORAGE, now);
         return;
@@ -143,11 +155,86 @@ static void fill_finish(struct store_op *op, struct now now)
         fill_end(fill, 0, now);
 }
 
+/* Has the class another read from the disk? */
+static bool fill_may(const struct store *store, const struct segment *segment)
+{
+    uint8_t latency = segment->log == NULL ? LATENCY_NORMAL : segment->log->config.latency;
+    if (latency == LATENCY_CRITICAL)
+        return true;
+    if (latency == LATENCY_BULK && store->fills_bulk_n >= FILLS_BULK_MAX)
+        return false;
+    return store->fills_n < FILLS_MAX - FILLS_CRITICAL;
+}
+
+/* For a fill of its own: critical before the others, each class in order. */
+static int fill_wait_free(struct store *store, struct read *read)
+{
+    struct list *before = &store->fill_waits;
+    check(!list_is_linked(&read->link));
+    if (read->log->config.latency == LATENCY_CRITICAL)
+        while (before->next != &store->fill_waits &&
+               list_entry(before->next, struct read, link)->log->config.latency == LATENCY_CRITICAL)
+            before = before->next;
+    else
+        before = store->fill_waits.prev;
+    list_push(before, &read->link); /* behind `before` */
+    return E_AGAIN;
+}
+
 static int fill_wait(struct list *list, struct read *read)
 {
     check(!list_is_linked(&read->link));
     list_append(list, &read->link);
     return E_AGAIN;
+}
+
+/* The pages are chosen: asks for their bytes. */
+static void fill_begin(struct fill *fill)
+{
+    struct segment *segment = fill->segment;
+    struct store *store = segment->store;
+    list_append(&store->fills, &fill->link);
+    segment->io_n++;
+    segment_get(segment);
+    store->fills_n++;
+    store->fills_bulk_n += fill->is_bulk;
+    fill_submit(fill);
+}
+
+static struct fill *fill_take(struct store *store, struct segment *segment)
+{
+    struct list *free = fill_may(store, segment) ? list_pop(&store->fills_free) : NULL;
+    if (free == NULL)
+        return NULL;
+    struct fill *fill = list_entry(free, struct fill, link);
+    fill->segment = segment;
+    fill->is_bulk = segment->log != NULL && segment->log->config.latency == LATENCY_BULK;
+    fill->bytes = fill->done_bytes = 0;
+    fill->pages_n = 0;
+    return fill;
+}
+
+uint64_t fill_ahead(struct segment *segment, uint64_t pos, uint64_t to)
+{
+    struct store *store = segment->store;
+    to = min_u64(to, segment->written_pos);
+    for (pos = align_down(pos, PAGE_LARGE); pos < to && segment->fd >= 0;) {
+        if (cache_at(&store->cache, segment, pos, PAGE_LARGE) != NULL) {
+            pos += PAGE_LARGE;
+            continue;
+        }
+        struct fill *fill = store->fills_n < FILLS_AHEAD_MAX ? fill_take(store, segment) : NULL;
+        if (fill == NULL)
+            break;
+        fill_slots(fill, pos, to);
+        if (fill->pages_n == 0) {
+            list_push(&store->fills_free, &fill->link);
+            break;
+        }
+        pos += (uint64_t)fill->pages_n * PAGE_LARGE;
+        fill_begin(fill);
+    }
+    return pos;
 }
 
 int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read *read)
@@ -161,13 +248,9 @@ int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read
         return E_OFFSET_RANGE;
     if (!segment_open(segment))
         return fill_wait(&segment->waits, read);
-    struct list *free = list_pop(&store->fills_free);
-    if (free == NULL)
-        return fill_wait(&store->fill_waits, read);
-    fill = list_entry(free, struct fill, link);
-    fill->segment = segment;
-    fill->bytes = fill->done_bytes = 0;
-    fill->pages_n = 0;
+    fill = fill_take(store, segment);
+    if (fill == NULL)
+        return fill_wait_free(store, read);
     struct page *page = cache_at(&store->cache, segment, pos, PAGE_LARGE);
     if (page != NULL)
         fill_rest(fill, page, pos);
@@ -176,13 +259,9 @@ int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read
                    min_u64(segment->written_pos, pos + max_u64(want, 1)));
     if (fill->pages_n == 0) { /* no page: others will give theirs back, or nobody will */
         list_push(&store->fills_free, &fill->link);
-        return store->fills_n > 0 ? fill_wait(&store->fill_waits, read) : E_NO_MEMORY;
+        return store->fills_n > 0 ? fill_wait_free(store, read) : E_NO_MEMORY;
     }
-    list_append(&store->fills, &fill->link);
     list_append(&fill->reads, &read->link);
-    segment->io_n++;
-    segment_get(segment);
-    store->fills_n++;
-    fill_submit(fill);
+    fill_begin(fill);
     return E_AGAIN;
 }

@@ -97,6 +97,7 @@ struct plog *plog_make(struct store *store, const struct log_id *id,
     log->id.topic = bytes_of(log->topic_name, id->topic.n);
     log->config = *config;
     log->cleaner_offset = -1;
+    log->high_limit = INT64_MAX;
     list_init(&log->link);
     list_init(&log->dirty_link);
     list_init(&log->sync_link);
@@ -118,6 +119,7 @@ void plog_free(struct plog *log)
     check(!list_is_linked(&log->pending_link) && !list_is_linked(&log->link));
     check(!list_is_linked(&log->epochs_link) && !list_is_linked(&log->moved_link));
     check(!list_is_linked(&log->full_link));
+    ahead_forget(log);
     producers_clear(log->store->producers, &log->producers);
     epochs_fini(&log->epochs);
     aborted_fini(&log->aborted);
@@ -186,14 +188,21 @@ void plog_mark_dirty(struct plog *log)
 {
     if (list_is_linked(&log->dirty_link) || log->state != PLOG_OPEN)
         return;
-    list_append(&log->store->dirty, &log->dirty_link);
+    if (log->config.latency == LATENCY_CRITICAL)
+        list_push(&log->store->dirty, &log->dirty_link); /* its bytes leave first */
+    else
+        list_append(&log->store->dirty, &log->dirty_link);
     if (log->store->dirty_since_ns == 0)
         log->store->dirty_since_ns = log->store->now.ns;
 }
 
 void plog_mark_unsynced(struct plog *log)
 {
-    if (!list_is_linked(&log->sync_link) && log->syncs_n == 0 && log->state == PLOG_OPEN)
+    if (list_is_linked(&log->sync_link) || log->syncs_n > 0 || log->state != PLOG_OPEN)
+        return;
+    if (log->config.latency == LATENCY_CRITICAL)
+        list_push(&log->store->unsynced, &log->sync_link); /* its flush is asked for first */
+    else
         list_append(&log->store->unsynced, &log->sync_link);
 }
 
@@ -285,9 +294,15 @@ void plog_marks_moved(struct plog *log, struct now now)
 {
     check(log->durable.bytes <= log->written.bytes && log->written.bytes <= log->end.bytes);
     const struct mark *seen = plog_is_group(log) ? &log->durable : &log->written;
-    if (seen->offset > log->high.offset) {
-        log->high = *seen;
-        aborted_visible(&log->aborted, log->high.offset);
+    int64_t high = min_i64(seen->offset, log->high_limit);
+    if (high > log->high.offset) {
+        /* Where a limited one lies in bytes is not known: a byte for each offset, for the waits. */
+        log->high.bytes =
+            high == seen->offset
+                ? seen->bytes
+                : min_u64(seen->bytes, log->high.bytes + (uint64_t)(high - log->high.offset));
+        log->high.offset = high;
+        aborted_visible(&log->aborted, high);
     }
     plog_charge(log);
     plog_mark_moved(log);
@@ -298,6 +313,15 @@ void plog_marks_moved(struct plog *log, struct now now)
     if (plog_wants_flush(log))
         plog_mark_unsynced(log);
     plog_wake(log, now);
+}
+
+void plog_high_limit(struct plog *log, int64_t offset, struct now now)
+{
+    store_own(log->store);
+    log->store->now = now;
+    log->high_limit = offset;
+    if (log->state == PLOG_OPEN)
+        plog_marks_moved(log, now);
 }
 
 void plog_give_tail(struct plog *log)

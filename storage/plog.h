@@ -39,8 +39,12 @@ enum {
     WRITES_MAX = 256,             /* write operations under way at once */
     WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
     SYNCS_MAX = 64,               /* flushes under way at once */
-    FILLS_MAX = 64,               /* reads from the disk under way at once */
-    FILL_PAGES_MAX = 16,          /* pages of one: 1 MiB read ahead */
+    FILLS_MAX = 64,               /* reads from the disk under way at once ... */
+    FILLS_CRITICAL = 8,           /* ... these only for logs of the class critical ... */
+    FILLS_BULK_MAX = 16,          /* ... and no more than these for the class bulk */
+    FILLS_AHEAD_MAX = 32,         /* ... and ahead of a reader only while fewer are under way */
+    FILL_PAGES_MAX = 16,          /* pages of one: 1 MiB */
+    AHEAD_STREAMS_N = 32,         /* sequential readers remembered */
     INDEX_CACHE_BYTES = 16 << 20, /* indexes of sealed segments kept in memory */
     TICK_LOGS_MAX = 64,           /* logs looked at by one store_tick */
     TICK_PRODUCERS_MAX = 64,      /* producers looked at per log and tick */
@@ -81,6 +85,7 @@ struct plog {
     uint8_t state;            /* enum plog_state; only plog_state_set writes it */
     bool has_epochs_to_write; /* leader-epoch-checkpoint is behind */
     bool wants_sync;          /* a file had to be opened before its flush */
+    uint8_t streams_n;        /* of store.streams                                              */
     bool is_changed;          /* since it was opened: a clean stop has something to write */
     bool is_unsynced;         /* recovery has read or changed files that nobody flushed */
     uint64_t refused_ns;      /* a client was last refused for want of space; 0: never */
@@ -95,6 +100,7 @@ struct plog {
 
     int64_t cleaner_offset; /* of cleaner-offset-checkpoint, handed on; -1 = none */
     int64_t start;          /* first offset a reader may ask for */
+    int64_t high_limit;     /* the high watermark is at most this: a leader's; INT64_MAX: none */
     struct mark high, written, durable, end;
     struct segment **segments; /* by base offset; the last one takes appends */
     uint32_t segments_n, segments_max;
@@ -218,6 +224,7 @@ struct fill {
     struct store_op op;
     struct segment *segment;
     struct list reads; /* that wait for it */
+    bool is_bulk;
     uint64_t pos, bytes, done_bytes;
     uint32_t pages_n;
     struct page *pages[FILL_PAGES_MAX];
@@ -238,12 +245,21 @@ struct index_load {
     uint8_t to[];
 };
 
+/* A sequential reader of old records (ahead.c). Owner: home. */
+struct ahead {
+    struct plog *log; /* NULL: free */
+    int64_t next_offset, segment_base;
+    uint64_t ahead_pos; /* of that segment: up to here it was read, or is being read */
+    uint32_t bytes;     /* the window */
+    uint64_t used_ns;
+};
+
 /* ── store ── */
 
 /* Owner: home. */
 struct store {
     uint32_t magic;
-    const void *owner; /* thread_self of the first turn */
+    const void *owner;  /* thread_self of the first turn */
     struct store *next; /* ring of the stores of this home, one per log directory */
     struct store_config config;
     struct io *io;
@@ -278,6 +294,9 @@ struct store {
     bool is_round_due;       /* something waited while the last round was under way */
     bool is_round_open;
     uint32_t syncs_n;
+    uint32_t fills_bulk_n;
+    bool has_no_once; /* the file system refuses reads that it need not keep */
+    struct ahead streams[AHEAD_STREAMS_N];
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
     uint32_t drops_waiting_n; /* renames of drops not yet asked for: creates wait for them */
     struct write_op *writes;
@@ -448,6 +467,14 @@ void segment_index_drop(struct segment *segment);
 /* Goes on with, or ends, reads that waited. */
 void reads_run(struct list *reads, int error, struct now now);
 void reads_end(struct plog *log, int error, struct now now);
+/* ahead.c: a read found [offset, next_offset), the last byte of it in front of `pos` of `segment`;
+ * is_missed: it went to the disk. */
+void ahead_note(struct plog *log, struct segment *segment, int64_t offset, int64_t next_offset,
+                uint64_t pos, bool is_missed);
+void ahead_forget(struct plog *log);
+/* fill.c: reads what is missing of [pos, to) for nobody yet, as far as there is room. Returns up to
+ * where. */
+uint64_t fill_ahead(struct segment *segment, uint64_t pos, uint64_t to);
 /* fill.c: E_AGAIN: `read` waits on a fill (or for one); E_NO_MEMORY, E_STORAGE. */
 nodiscard int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read *read);
 

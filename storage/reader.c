@@ -315,6 +315,8 @@ static int read_finish(struct read *read, int rc)
     if (in->whole_n > 0)
         read->data.v[in->whole_n - 1].n = in->whole_last_n;
     read->data.bytes = in->whole_bytes;
+    if (in->whole_bytes > 0)
+        ahead_note(read->log, in->segment, read->offset, in->whole_offset, in->pos, in->is_missed);
     segment_put(in->segment);
     in->segment = NULL;
     stats->read_hits += !in->is_missed;

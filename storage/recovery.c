@@ -301,6 +301,8 @@ static int log_recover(struct recovery *r)
     if (r->bases_n > 0)
         rc = recovery_state(r, end);
     log->is_unsynced = r->is_unsynced || r->is_changed;
+    log->is_changed =
+        r->scanned_from != INT64_MAX; /* its last segment's indexes are in memory only */
     log->store->is_unsynced |= log->is_unsynced;
     log->end = log->written = log->durable = log->high = (struct mark){end, 0};
     return rc;

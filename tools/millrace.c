@@ -23,6 +23,7 @@ static const char main_help[] =
     "  millrace bench                load, open loop, with latencies and a report\n"
     "  millrace dump FILE            what stands in a segment, an index, a snapshot or a "
     "checkpoint\n"
+    "  millrace verify DIR            a whole log directory checked, and mended\n"
     "  millrace slow                 the slowest requests of a broker, and who is to blame\n"
     "  millrace COMMAND --help       everything about a command, with examples\n"
     "\n"
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
         {"cluster", cluster_command, "the cluster", cluster_help},
         {"api", api_command, "API versions", api_help},
         {"dump", dump_command, "what stands in a file", dump_help},
+        {"verify", verify_command, "check log directories", verify_help},
         {"slow", slow_command, "the slowest requests", slow_help},
         {"bench", bench_command, "measure a broker", bench_help},
     };

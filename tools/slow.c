@@ -15,7 +15,7 @@
 
 #include "admin.h"
 
-enum { BAR_N = 44, TURNS_SHOWN = 8 };
+enum { BAR_N = 44, TURNS_SHOWN = 8, STEP_NS_SHOWN = 10000 };
 
 const char slow_help[] =
     "millrace slow [options]                     the slowest requests, and who is to blame\n"
@@ -157,7 +157,8 @@ static void turns_print(const json_t *window)
                ms_of(number_of(turn, "took_ns")));
         when_print(number_of(turn, "began_ms"));
         printf("  %s: %s\n            ", text_of(turn, "cause"), text_of(turn, "why"));
-        json_array_foreach(json_object_get(turn, "steps"), j, step)
+        json_array_foreach(json_object_get(turn, "steps"), j,
+                           step) if (number_of(step, "ns") >= STEP_NS_SHOWN)
             printf(" %s %.2f", text_of(step, "step"), ms_of(number_of(step, "ns")));
         printf("\n");
     }

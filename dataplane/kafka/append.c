@@ -4,15 +4,20 @@
  * Owner: home worker.
  *
  * The queue holds the operations of this worker's own requests and those of other workers, as they
- * came. Only its head is placed; a log store without room (E_AGAIN) stops the queue, not a
- * partition: the tail budget is the store's. So batches for a partition reach its log in the order
- * their requests came, whatever waits.
+ * came. Where the store has no room for a batch (E_AGAIN), its operation waits; what is behind it
+ * may go on when the store has room for that (the classes of topics have different shares of the
+ * tail budget) and when it is for none of the partitions that somebody in front waits for. So
+ * batches for a partition reach its log in the order their requests came, whatever waits.
  *
  * An operation ends when each batch is as safe as acks asks: 0 placed; 1 written; -1 written, then
  * visible (PLOG_HIGH: durable, or written in relaxed logs). At its deadline what is not that far is
  * E_TIMED_OUT; batches already placed stay in the log, as with Apache Kafka.
  */
 #include "ops.h"
+
+/* Behind an operation that waits for room, so many are looked at for one that may go on; and so
+ * many partitions of those that wait are remembered. */
+enum { APPEND_LOOKS_MAX = 64, APPEND_BLOCKED_MAX = 128 };
 
 static void append_done(struct append_op *op, struct now now)
 {
@@ -160,18 +165,54 @@ static void append_placed(struct append_op *op, struct now now)
         append_wait_begin(op, now);
 }
 
+/* Partitions that an operation in front waits for. Owner: one appends_run. */
+struct append_blocked {
+    uint32_t n;
+    const struct append_part *v[APPEND_BLOCKED_MAX];
+};
+
+/* The rest of the operation waits: nobody behind it may pass for its partitions. False: they are
+ * too many to be remembered. */
+static bool append_block(struct append_blocked *blocked, const struct append_op *op)
+{
+    for (const struct append_part *part = op->at; part != NULL; part = part->next) {
+        if (blocked->n == APPEND_BLOCKED_MAX)
+            return false;
+        blocked->v[blocked->n++] = part;
+    }
+    return true;
+}
+
+static bool append_is_blocked(const struct append_blocked *blocked, const struct append_op *op)
+{
+    for (const struct append_part *part = op->at; part != NULL && blocked->n > 0; part = part->next)
+        for (uint32_t i = 0; i < blocked->n; i++)
+            if (blocked->v[i]->partition == part->partition &&
+                uuid_equal(&blocked->v[i]->topic_id, &part->topic_id))
+                return true;
+    return false;
+}
+
+/* Places what there is room for. True: the operation is placed whole. */
+static bool append_place(struct kafka *k, struct append_op *op, int *done, struct now now)
+{
+    for (; op->at != NULL; op->at = op->at->next, ++*done)
+        if (k->append_bytes >= APPEND_BYTES_TURN || append_part_place(k, op->at, now) == E_AGAIN)
+            return false;
+    return true;
+}
+
 static int appends_run(struct kafka *k, struct now now)
 {
-    int done = 0;
-    while (!list_is_empty(&k->appends)) {
-        struct append_op *op = list_first(&k->appends, struct append_op, link);
-        for (; op->at != NULL; op->at = op->at->next, done++) {
-            if (k->append_bytes >= APPEND_BYTES_TURN)
-                return done;
-            if (append_part_place(k, op->at, now) == E_AGAIN)
-                return done;
-        }
-        append_placed(op, now);
+    struct append_blocked blocked = {.n = 0};
+    int done = 0, looks = 0;
+    list_for_each(l, next, &k->appends) {
+        struct append_op *op = list_entry(l, struct append_op, link);
+        if (!append_is_blocked(&blocked, op) && append_place(k, op, &done, now))
+            append_placed(op, now);
+        else if (k->append_bytes >= APPEND_BYTES_TURN || ++looks == APPEND_LOOKS_MAX ||
+                 !append_block(&blocked, op))
+            return done;
     }
     return done;
 }
@@ -209,8 +250,10 @@ void append_begin(struct kafka *home, struct append_op *op, struct now now)
     op->at = op->parts;
     timer_init(&op->timer, append_timeout);
     timer_set(home->timers, &op->timer, op->deadline_ns);
+    bool is_first = list_is_empty(&home->appends);
     list_append(&home->appends, &op->link);
-    appends_run(home, now);
+    if (is_first) /* else appends_turn, once for all that came in a turn */
+        appends_run(home, now);
 }
 
 void append_abandon(struct append_op *op, struct now now)

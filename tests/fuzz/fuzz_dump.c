@@ -58,9 +58,15 @@ static int one_stat(struct disk *d, const char *path, struct disk_stat *out)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const char *const names[] = {
-        "t-0/00000000000000000000.log",       "t-0/00000000000000000000.index",
-        "t-0/00000000000000000000.timeindex", "t-0/00000000000000000000.txnindex",
-        "t-0/00000000000000000000.snapshot",  "t-0/leader-epoch-checkpoint",
+        "t-0/00000000000000000000.log",
+        "t-0/00000000000000000000.index",
+        "t-0/00000000000000000000.timeindex",
+        "t-0/00000000000000000000.txnindex",
+        "t-0/00000000000000000000.snapshot",
+        "t-0/leader-epoch-checkpoint",
+        "t-0/partition.metadata",
+        "meta.properties",
+        "recovery-point-offset-checkpoint",
     };
     static const struct disk_functions functions = {
         .open = one_open, .close = one_close, .read = one_read, .stat = one_stat};

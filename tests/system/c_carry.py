@@ -9,6 +9,7 @@ import transfer
 import wire
 
 TOPIC = 'carried'
+OURS = {'storage.durability': 'group', 'millrace.latency.class': 'critical'}  # settings that Apache Kafka does not know
 
 
 class Kafka:
@@ -58,7 +59,7 @@ def test(t):
     lib.need('kcat')
     kafka_java.want(t)
     broker = t.broker(workers=3)
-    topic_id = wire.create_topic(broker.bootstrap, TOPIC, partitions=3, configs={'segment.bytes': 1 << 20})
+    topic_id = wire.create_topic(broker.bootstrap, TOPIC, partitions=3, configs={'segment.bytes': 1 << 20, **OURS})
     ours, theirs = t.path('ours'), t.path('theirs')
     with open(ours, 'wb') as f:
         f.write(transfer.lines(6000, bytes_n=512, seed=1))
@@ -82,6 +83,10 @@ def test(t):
     with wire.Conn(broker.bootstrap) as c:
         topic = c.call('Metadata', 12, topics=[dict(name=TOPIC)])['topics'][0]
     lib.equal((topic['error_code'], topic['topic_id'], len(topic['partitions'])), (0, topic_id, 3), 'the topic, back again')
+    status, out, err = kafka_java.tool('kafka.admin.ConfigCommand', '--bootstrap-server', broker.bootstrap, '--describe',
+                                       '--entity-type', 'topics', '--entity-name', TOPIC, ok=False)
+    for name, value in OURS.items():
+        lib.check(('%s=%s ' % (name, value)).encode() in out, 'kafka-configs shows %s: %d %s %s' % (name, status, out, err))
     lib.check(read(t, broker, 'back') == expected, 'the records of both do not come back')
     transfer.kcat_produce(broker, TOPIC, theirs, 'zstd')
     broker.stop()

@@ -93,7 +93,7 @@ static void trap_16_topic_lists_every_setting(void **state)
     (void)state;
     struct describe_configs_response_results *r = describe(2, "ok1", NULL, -1);
     assert_int_equal(r->error_code, 0);
-    assert_int_equal(r->configs_n, 34); /* Kafka's 33 and storage.durability */
+    assert_int_equal(r->configs_n, 35); /* Kafka's 33, storage.durability, millrace.latency.class */
     struct describe_configs_response_results_configs *e = entry(r, "max.message.bytes");
     assert_true(bytes_text_is(e->value, "1048588"));
     assert_int_equal(e->config_source, SOURCE_DEFAULT);
@@ -172,7 +172,7 @@ static void keys_select_what_is_listed(void **state)
     assert_int_equal(r->configs_n, 2);
     arena_fini(&op.arena);
     r = describe(2, "ok1", keys, 0);
-    assert_int_equal(r->configs_n, 34);
+    assert_int_equal(r->configs_n, 35);
     arena_fini(&op.arena);
 }
 

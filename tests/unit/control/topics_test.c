@@ -111,6 +111,23 @@ static void create_of_9999_partitions_passes(void **state)
 
 /* ── settings ── */
 
+static void create_judges_the_latency_class(void **state)
+{
+    struct create_topics_request_topics topic = rig_topic("t", 1, 1);
+    struct create_topics_request_topics_configs config = {bytes_of_string("millrace.latency.class"),
+                                                          bytes_of_string("fast")};
+    (void)state;
+    topic.configs = &config;
+    topic.configs_n = 1;
+    assert_int_equal(rig_create_topic(&rig, &topic, text), 40);
+    assert_string_equal(text, "Invalid value fast for configuration millrace.latency.class: String "
+                              "must be one of: critical, normal, bulk");
+    config.value = bytes_of_string("critical");
+    assert_int_equal(rig_create_topic(&rig, &topic, text), 0);
+    const struct log_config *c = &view_topic_by_name(rig_view(&rig), bytes_of_string("t"))->config;
+    assert_int_equal(c->latency, LATENCY_CRITICAL);
+}
+
 static void create_judges_settings(void **state)
 {
     (void)state;
@@ -162,8 +179,8 @@ static void create_judges_settings(void **state)
          "the following format: "
          "[partitionId]:[brokerId],[partitionId]:[brokerId],..."},
         {"remote.storage.enable", "true", 40,
-         "Tiered Storage functionality is disabled in the broker. Topic cannot be "
-         "configured with remote log storage."},
+         "Tiered Storage functionality is disabled in the broker. Topic cannot be configured "
+         "with remote log storage."},
         {"retention.ms", NULL, 40, "Null value not supported for topic configs: retention.ms"},
         {"storage.durability", "never", 40,
          "Invalid value never for configuration storage.durability: String must be one of: group, "
@@ -371,7 +388,7 @@ static void create_v5_answers_all_settings(void **state)
     topic.configs_n = 1;
     struct create_topics_request request = {.topics = &topic, .topics_n = 1};
     struct create_topics_response *r = rig_ask(&rig, &op, 19, 5, &request);
-    assert_int_equal(r->topics[0].configs_n, 34);
+    assert_int_equal(r->topics[0].configs_n, 35);
     uint32_t found = 0;
     for (int32_t i = 0; i < r->topics[0].configs_n; i++) {
         struct create_topics_response_topics_configs *c = &r->topics[0].configs[i];
@@ -578,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_TEST(create_refuses_with_kafkas_words),
         RIG_TEST(create_takes_what_kafka_takes),
+        RIG_TEST(create_judges_the_latency_class),
         RIG_TEST(create_judges_settings),
         RIG_TEST(create_judges_settings_together),
         RIG_TEST(create_with_a_codec_of_the_broker_is_refused),

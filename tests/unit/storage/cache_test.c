@@ -110,6 +110,105 @@ static void eviction_of_the_append_page_is_told_to_its_segment(void **state)
     assert_int_equal(segment->refs, 1);
 }
 
+/* Written and clean: what a consumer close behind reads. */
+static struct page *put_written(uint64_t at)
+{
+    struct page *page = put(at * PAGE_LARGE, PAGE_LARGE, 0, PAGE_LARGE, CACHE_PAGE_TAIL);
+    cache_flags_set(&rig.store->cache, page, 0);
+    return page;
+}
+
+static struct page *put_read(uint64_t at)
+{
+    return put(at * PAGE_LARGE, PAGE_LARGE, 0, PAGE_LARGE, 0);
+}
+
+static struct page *taken[32];
+static uint32_t taken_n;
+
+/* Takes one page, which is not entered. */
+static void evict_one(void)
+{
+    struct page *page = cache_take(&rig.store->cache, PAGE_LARGE);
+    assert_non_null(page);
+    taken[taken_n++] = page;
+}
+
+static void give_back(void)
+{
+    while (taken_n > 0)
+        page_put(taken[--taken_n]);
+}
+
+static void cold_pages_go_before_the_tail_until_a_quarter_is_left(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 20; i++)
+        put_written(i);
+    for (uint64_t i = 20; i < 32; i++)
+        put_read(i);
+    for (uint64_t i = 20; i < 24; i++) {
+        evict_one();
+        assert_null(find(i * PAGE_LARGE));
+    }
+    assert_int_equal(rig.store->cache.bytes[CACHE_COLD], 8 * PAGE_LARGE);
+    evict_one(); /* the oldest written one */
+    assert_null(find(0));
+    assert_non_null(find(24 * PAGE_LARGE));
+    assert_int_equal(segment->pages_n, 27);
+    give_back();
+}
+
+static void pages_of_a_bulk_topic_are_cold_from_the_start(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 16; i++)
+        put_written(i);
+    rig.log->config.latency = LATENCY_BULK;
+    for (uint64_t i = 16; i < 32; i++)
+        put_written(i);
+    assert_int_equal(rig.store->cache.bytes[CACHE_COLD], 16 * PAGE_LARGE);
+    evict_one();
+    assert_null(find(16 * PAGE_LARGE));
+    assert_non_null(find(0));
+    give_back();
+}
+
+static void critical_pages_stay_up_to_half_of_the_memory(void **state)
+{
+    (void)state;
+    rig.log->config.latency = LATENCY_CRITICAL;
+    for (uint64_t i = 0; i < 16; i++)
+        i % 2 ? put_written(i) : put_read(i);
+    rig.log->config.latency = LATENCY_NORMAL;
+    for (uint64_t i = 16; i < 32; i++)
+        put_written(i);
+    for (int i = 0; i < 16; i++)
+        evict_one();
+    assert_int_equal(rig.store->cache.bytes[CACHE_CRITICAL], 16 * PAGE_LARGE);
+    assert_int_equal(rig.store->cache.bytes[CACHE_WARM], 0);
+    evict_one(); /* nothing else is left */
+    assert_null(find(0));
+    give_back();
+}
+
+static void critical_pages_above_half_go_first(void **state)
+{
+    (void)state;
+    rig.log->config.latency = LATENCY_CRITICAL;
+    for (uint64_t i = 0; i < 20; i++)
+        put_written(i);
+    rig.log->config.latency = LATENCY_NORMAL;
+    for (uint64_t i = 20; i < 32; i++)
+        put_read(i);
+    for (int i = 0; i < 4; i++)
+        evict_one();
+    assert_int_equal(rig.store->cache.bytes[CACHE_CRITICAL], 16 * PAGE_LARGE);
+    evict_one();
+    assert_int_equal(rig.store->cache.bytes[CACHE_COLD], 11 * PAGE_LARGE);
+    give_back();
+}
+
 int main(void)
 {
 #define WITH_LOG(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -120,6 +219,10 @@ int main(void)
         WITH_LOG(eviction_spares_tails_fills_and_what_is_lent),
         WITH_LOG(small_pages_make_room_for_a_large_one),
         WITH_LOG(eviction_of_the_append_page_is_told_to_its_segment),
+        WITH_LOG(cold_pages_go_before_the_tail_until_a_quarter_is_left),
+        WITH_LOG(pages_of_a_bulk_topic_are_cold_from_the_start),
+        WITH_LOG(critical_pages_stay_up_to_half_of_the_memory),
+        WITH_LOG(critical_pages_above_half_go_first),
     };
     return TESTS_RUN(tests);
 }

@@ -456,6 +456,25 @@ static void every_disk_operation_of_the_helpers_failing_loses_nothing_acknowledg
     }
 }
 
+static void dirty_log_of_the_class_critical_is_written_first(void **state)
+{
+    struct plog *logs[3];
+    struct append out;
+    (void)state;
+    rig_init(&rig);
+    for (int i = 0; i < 3; i++)
+        logs[i] = rig_log_new(&rig, i);
+    rig.log_config.latency = LATENCY_CRITICAL;
+    plog_configure(logs[2], &rig.log_config);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(rig_append_to(&rig, logs[i], 1, 100, 'x', &out), 0);
+    struct list *first = rig.store->dirty.next;
+    assert_ptr_equal(list_entry(first, struct plog, dirty_link), logs[2]);
+    assert_ptr_equal(list_entry(first->next, struct plog, dirty_link), logs[0]);
+    rig_settle(&rig);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
 #define WITH_LOG(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -478,6 +497,7 @@ int main(void)
         WITH_LOG(appends_wait_in_the_tail_while_the_file_is_made),
         TEST(every_io_operation_failing_loses_nothing_acknowledged),
         TEST(every_disk_operation_of_the_helpers_failing_loses_nothing_acknowledged),
+        TEST(dirty_log_of_the_class_critical_is_written_first),
     };
     return TESTS_RUN(tests);
 }

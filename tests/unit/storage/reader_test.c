@@ -146,6 +146,143 @@ static void read_many_wait_for_one_fill(void **state)
     }
 }
 
+/* Classes share the reads from the disk: places are kept for critical, bulk has few. */
+static void read_of_a_critical_log_does_not_wait_for_others(void **state)
+{
+    enum { BULK, NORMAL, CRITICAL, LOGS_N, READS_N = 62 };
+    static const uint8_t classes[LOGS_N] = {LATENCY_BULK, LATENCY_NORMAL, LATENCY_CRITICAL};
+    static struct rig_read rr[LOGS_N][READS_N];
+    struct plog *logs[LOGS_N] = {rig.log, rig_log_new(&rig, 1), rig_log_new(&rig, 2)};
+    struct append out;
+    (void)state;
+    for (int i = 0; i < LOGS_N; i++) {
+        rig.log_config.latency = classes[i];
+        plog_configure(logs[i], &rig.log_config);
+        for (int j = 0; j < READS_N; j++) {
+            assert_int_equal(rig_append_to(&rig, logs[i], 1, 150000, 'x', &out), 0);
+            rig_settle(&rig);
+        }
+    }
+    rig_forget_pages(&rig);
+    rig.is_io_held = true;
+    for (int i = 0; i < LOGS_N; i++)
+        for (int j = 0; j < READS_N; j++) {
+            rr[i][j] = (struct rig_read){
+                .read = {
+                    .offset = j, .bytes_max = 100, .at_least_one = true, .done = rig_read_done}};
+            assert_int_equal(plog_read(logs[i], &rr[i][j].read, rig.now), E_AGAIN);
+            if (j + 1 < READS_N)
+                continue;
+            assert_int_equal(rig.store->fills_bulk_n, FILLS_BULK_MAX);
+            assert_int_equal(rig.store->fills_n, i == BULK     ? FILLS_BULK_MAX
+                                                 : i == NORMAL ? FILLS_MAX - FILLS_CRITICAL
+                                                               : FILLS_MAX);
+        }
+    struct read *next = list_first(&rig.store->fill_waits, struct read, link);
+    assert_ptr_equal(next, &rr[CRITICAL][FILLS_CRITICAL].read);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    for (int i = 0; i < LOGS_N; i++)
+        for (int j = 0; j < READS_N; j++) {
+            assert_true(rr[i][j].is_done && rr[i][j].error == 0);
+            read_release(&rr[i][j].read);
+        }
+    assert_int_equal(rig.store->fills_bulk_n, 0);
+}
+
+/* 60 batches of 150 KB, not in memory. */
+static void fill_log_far(void)
+{
+    struct append out;
+    for (int j = 0; j < 60; j++) {
+        assert_int_equal(rig_append_to(&rig, rig.log, 1, 150000, 'x', &out), 0);
+        rig_settle(&rig);
+    }
+    rig_forget_pages(&rig);
+    rig.store->stats.read_misses = 0;
+}
+
+static void read_one(int64_t offset)
+{
+    struct rig_read rr;
+    assert_int_equal(rig_read(&rig, rig.log, &rr, offset, 1000), 0);
+    read_release(&rr.read);
+    rig_settle(&rig);
+}
+
+static void reads_in_sequence_are_read_ahead_for(void **state)
+{
+    (void)state;
+    fill_log_far();
+    for (int64_t i = 0; i < 60; i++)
+        read_one(i);
+    assert_true(rig.store->stats.read_misses <= 3);
+    assert_int_equal(rig.log->streams_n, 1);
+}
+
+static void reads_of_two_readers_in_turn_are_both_read_ahead_for(void **state)
+{
+    (void)state;
+    fill_log_far();
+    for (int64_t i = 0; i < 30; i++) {
+        read_one(i);
+        read_one(30 + i);
+    }
+    assert_true(rig.store->stats.read_misses <= 6);
+    assert_int_equal(rig.log->streams_n, 2);
+}
+
+/* Somebody who jumps gets what was asked for, and nothing is read for nobody. */
+static void reads_without_order_are_not_read_ahead_for(void **state)
+{
+    (void)state;
+    fill_log_far();
+    for (int64_t i = 0; i < 60; i += 2)
+        read_one(i * 17 % 60);
+    assert_true(rig.store->cache.bytes[CACHE_COLD] <= 30 * 4 * PAGE_LARGE);
+    assert_int_equal(rig.store->stats.read_misses, 30);
+    assert_int_equal(rig.log->streams_n, 30);
+    rig_log_new(&rig, 1);
+    for (int64_t i = 1; i < 60; i += 2)
+        read_one(i * 17 % 60);
+    assert_true(rig.log->streams_n <= AHEAD_STREAMS_N);
+}
+
+/* A file system that does not know such reads: the read is repeated, later ones ask no more. */
+static void read_that_need_not_be_kept_is_repeated_where_it_is_refused(void **state)
+{
+    (void)state;
+    fill_log_far();
+    rig.io.fail_at = rig.io.done_n + 1;
+    rig.io.fail_errno = EOPNOTSUPP;
+    read_one(0);
+    assert_true(rig.store->has_no_once);
+    rig.is_io_held = true;
+    struct rig_read rr = {
+        .read = {.offset = 40, .bytes_max = 100, .at_least_one = true, .done = rig_read_done}};
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), E_AGAIN);
+    assert_false(list_entry(rig.io.queue.next, struct io_op, link)->is_once);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    assert_true(rr.is_done && rr.error == 0);
+    read_release(&rr.read);
+}
+
+static void dropped_log_leaves_no_stream(void **state)
+{
+    (void)state;
+    fill_log_far();
+    read_one(0);
+    read_one(1);
+    struct plog *log = rig.log;
+    rig.log = NULL;
+    store_log_drop(rig.store, log);
+    rig_wait_ms(&rig, 2000);
+    rig_wait_ms(&rig, 2000);
+    for (int i = 0; i < AHEAD_STREAMS_N; i++)
+        assert_null(rig.store->streams[i].log);
+}
+
 static void read_released_under_way_is_never_done(void **state)
 {
     struct rig_read rr[2];
@@ -368,6 +505,12 @@ int main(void)
         WITH_LOG(read_from_disk_waits_and_ends_in_a_later_turn),
         WITH_LOG(read_without_waiting_touches_only_memory),
         WITH_LOG(read_many_wait_for_one_fill),
+        WITH_LOG(read_of_a_critical_log_does_not_wait_for_others),
+        WITH_LOG(reads_in_sequence_are_read_ahead_for),
+        WITH_LOG(reads_of_two_readers_in_turn_are_both_read_ahead_for),
+        WITH_LOG(reads_without_order_are_not_read_ahead_for),
+        WITH_LOG(read_that_need_not_be_kept_is_repeated_where_it_is_refused),
+        WITH_LOG(dropped_log_leaves_no_stream),
         WITH_LOG(read_released_under_way_is_never_done),
         WITH_LOG(read_that_fails_on_the_disk_says_so_and_the_next_may_work),
         WITH_LOG(read_of_damaged_bytes_is_corrupt),

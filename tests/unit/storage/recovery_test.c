@@ -116,6 +116,24 @@ static void clean_stop_and_start_keeps_everything(void **state)
     check_goes_on(0, 83);
 }
 
+/* A start after a crash, and a clean stop without an append in between: the next start believes. */
+static void clean_stop_after_a_crash_leaves_all_files(void **state)
+{
+    (void)state;
+    rig.log_config.segment_bytes = 20000;
+    plog_configure(rig.log, &rig.log_config);
+    for (int i = 0; i < 40; i++)
+        rig_append(&rig, 2, 500, (uint8_t)i);
+    rig_settle(&rig);
+    assert_int_equal(crash_and_recover(), 0);
+    int64_t last = plog_active(rig.log)->base_offset;
+    assert_int_equal(close_and_open(true), 0);
+    assert_int_equal(report.scanned_bytes, 0);
+    assert_true(file_bytes(last, ".index") >= 0 && file_bytes(last, ".timeindex") > 0);
+    assert_true(file_bytes(80, ".snapshot") > 0);
+    check_goes_on(0, 80);
+}
+
 static void clean_stop_leaves_files_as_kafka_wants_them(void **state)
 {
     (void)state;
@@ -602,6 +620,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_LOG(stop_and_unclean_start_of_many_logs_cost_one_flush),
         WITH_LOG(recovery_whose_flush_failed_does_not_serve),
+        WITH_LOG(clean_stop_after_a_crash_leaves_all_files),
         WITH_LOG(clean_stop_and_start_keeps_everything),
         WITH_LOG(clean_stop_leaves_files_as_kafka_wants_them),
         WITH_LOG(clean_stop_with_a_torn_end_is_scanned_after_all),

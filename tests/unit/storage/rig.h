@@ -62,6 +62,7 @@ static inline struct log_config rig_log_config(void)
         .is_deleted = true,
         .codec = CODEC_PRODUCER,
         .durability = STORE_GROUP,
+        .latency = LATENCY_NORMAL,
     };
 }
 
@@ -349,8 +350,9 @@ static inline void rig_forget_pages(struct rig *r)
 {
     struct cache *cache = &r->store->cache;
     struct page *page;
-    while ((page = list_first(&cache->lru, struct page, link)) != NULL)
-        cache_remove(cache, page);
+    for (int i = 0; i < CACHE_KEEPS_N; i++)
+        while ((page = list_first(&cache->lru[i], struct page, link)) != NULL)
+            cache_remove(cache, page);
 }
 
 #endif

@@ -463,6 +463,65 @@ static void transactions_hold_the_stable_offset_and_aborted_ones_are_listed(void
     check_aborted();
 }
 
+/* Aborted transactions that touch [offset, offset + 1), ordered. */
+static void check_aborted_at(int64_t offset, uint32_t n, const int64_t *producers)
+{
+    struct rig_read rr = {.read = {.offset = offset,
+                                   .bytes_max = 1,
+                                   .at_least_one = true,
+                                   .is_committed = true,
+                                   .done = rig_read_done}};
+    int rc = plog_read(rig.log, &rr.read, rig.now);
+    if (rc == E_AGAIN) {
+        rig_settle(&rig);
+        rc = rr.error;
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(rr.read.aborted_n, n);
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(rr.read.aborted[i].producer_id, producers[i]);
+    read_release(&rr.read);
+}
+
+/* A reader of the first segment is told of a transaction whose marker stands in the last one, also
+ * when all that is known of it comes from files. */
+static void aborted_transaction_over_segments_is_told_in_each(void **state)
+{
+    static const int64_t one[] = {11}, both[] = {11, 12};
+    struct recovery_report report = {0};
+    struct log_id id = rig_id(0);
+    (void)state;
+    rig.log_config.segment_bytes = 2000;
+    plog_configure(rig.log, &rig.log_config);
+    append_transactional(11, 0);  /* 0 */
+    for (int i = 0; i < 6; i++) { /* 1-6 */
+        rig_append(&rig, 1, 800, 'a');
+        rig_settle(&rig);
+    }
+    append_transactional(12, 0); /* 7 */
+    append_marker(12, 0);        /* 8 */
+    append_marker(11, 0);        /* 9 */
+    rig_settle(&rig);
+    assert_true(rig.log->segments_n > 2);
+    for (int start = 0; start < 3; start++) {
+        check_aborted_at(0, 1, one);
+        check_aborted_at(4, 1, one);
+        check_aborted_at(7, 2, both);
+        check_aborted_at(9, 1, one);
+        bool is_clean = start == 0;
+        if (is_clean) {
+            struct checkpoints *c = checkpoints_new();
+            assert_int_equal(store_close(rig.store, c), 0);
+            checkpoints_free(c);
+        }
+        rig_stop(&rig);
+        rig_start(&rig);
+        assert_int_equal(
+            store_log_recover(rig.store, &id, &rig.log_config, is_clean, &report, &rig.log), 0);
+        assert_int_equal(store_recovered(rig.store), 0);
+    }
+}
+
 static void sealing_writes_the_aborted_transactions_of_the_segment(void **state)
 {
     (void)state;
@@ -513,6 +572,7 @@ int main(void)
         WITH_LOG(time_query_does_not_see_above_the_watermark),
         WITH_LOG(idle_producers_are_forgotten),
         WITH_LOG(transactions_hold_the_stable_offset_and_aborted_ones_are_listed),
+        WITH_LOG(aborted_transaction_over_segments_is_told_in_each),
         WITH_LOG(sealing_writes_the_aborted_transactions_of_the_segment),
         WITH_LOG(checkpoints_tell_what_is_durable),
     };

@@ -307,6 +307,43 @@ static void order_per_partition_holds_when_the_log_is_full(void **state)
     }
 }
 
+/* What there is room for passes what waits, but never for a partition that somebody waits for. */
+static void batch_with_room_passes_those_that_wait(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", 2);
+    struct client c[4];
+    int32_t ids[4];
+    for (int i = 0; i < 4; i++)
+        c[i] = client_connect(bed);
+    bed->workers[0].store->is_full = true;
+    bed_log(bed, t, 1)->has_room = true;
+    ids[0] = client_send(&c[0], PRODUCE, 9, produce_to(bed, t, 0, 1, 1, batch_of(bed, 1, 1)));
+    bed_turns(bed, 2);
+    ids[1] = client_send(&c[1], PRODUCE, 9, produce_to(bed, t, 1, 1, 1, batch_of(bed, 2, 1)));
+    const struct produce_response *p = client_answer(&c[1], PRODUCE, 9, ids[1]);
+    assert_int_equal(produced(p, 0)->base_offset, 0);
+    /* Both partitions, then the second alone: it may not pass, although there is room. */
+    ids[2] = client_send(&c[2], PRODUCE, 9, produce_to(bed, t, 0, 2, 1, batch_of(bed, 3, 1)));
+    bed_turns(bed, 2);
+    ids[3] = client_send(&c[3], PRODUCE, 9, produce_to(bed, t, 1, 1, 1, batch_of(bed, 4, 1)));
+    bed_turns(bed, 5);
+    assert_int_equal(bed_log(bed, t, 1)->o.end, 2);
+    assert_false(client_has_answer(&c[3]));
+    bed->workers[0].store->is_full = false;
+    p = client_answer(&c[3], PRODUCE, 9, ids[3]);
+    assert_int_equal(produced(p, 0)->base_offset, 2 + 3);
+    p = client_answer(&c[2], PRODUCE, 9, ids[2]);
+    assert_int_equal(produced(p, 0)->base_offset, 1);
+    assert_int_equal(produced(p, 1)->base_offset, 2);
+    p = client_answer(&c[0], PRODUCE, 9, ids[0]);
+    assert_int_equal(produced(p, 0)->base_offset, 0);
+    for (int i = 0; i < 4; i++)
+        client_close(&c[i]);
+    bed_free(bed);
+}
+
 static void three_workers_place_at_home_and_answer_together(void **state)
 {
     (void)state;
@@ -443,6 +480,7 @@ int main(void)
         TEST(trap_11_acks_zero_has_no_answer_and_errors_close),
         TEST(acks_zero_then_close_is_still_appended),
         TEST(order_per_partition_holds_when_the_log_is_full),
+        TEST(batch_with_room_passes_those_that_wait),
         TEST(three_workers_place_at_home_and_answer_together),
         TEST(acks_zero_at_a_remote_home_is_placed_and_released),
         TEST(topic_deleted_after_the_view_is_unknown),
