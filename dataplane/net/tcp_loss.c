@@ -335,7 +335,7 @@ void loss_timeout(struct tcb *tcb)
     bool is_first = tcb->recovery != RECOVERY_RTO || first->sends_n <= 1;
     bool is_renege = (first->flags & REC_SACKED) != 0; /* SACKed, but never acknowledged */
     if (tcb->backoff >= 2)
-        tcb->has_mac = false;                        /* the next hop may be another by now: ask */
+        tcb->has_mac = false; /* the next hop may be another by now: ask */
     if (tcb->backoff >= 2 && rec_first_n(first) > MSS_DEFAULT) /* are large segments swallowed? */
         tcb_mss_lower(tcb, MSS_DEFAULT);
     list_for_each(l, next, &tcb->recs) {
@@ -530,6 +530,13 @@ void loss_ack(struct tcb *tcb, const struct segment *seg, struct seq una_before)
     bool is_dup = seq_eq(seg->ack, una_before) && seg->n == 0 && (seg->flags & FIN) == 0 &&
                   (uint32_t)seg->wnd << tcb->snd_ws == tcb->snd_wnd && !list_is_empty(&tcb->recs);
     tcb->probes_n = 0;
+    if (list_is_empty(&tcb->recs) && tcb->recovery == RECOVERY_NONE && !tcb->is_probing &&
+        seq_eq(seg->ack, una_before) && seg->opts.sacks_n == 0) { /* nothing is in flight */
+        window_update(tcb, seg);
+        if (tcb->unsent > 0 || tcb->is_fin_queued)
+            tcb_dirty(tcb);
+        return;
+    }
     if (seq_leq(una_before, seg->ack))
         sacks_apply(tcb, seg, &ack);
     cumulative_apply(tcb, seg->ack, &ack);

@@ -122,8 +122,7 @@ void tcb_head_make(struct tcb *tcb, const uint8_t mac[6])
 {
     const struct net_config *config = &tcb->net->config;
     uint8_t *p = tcb->head, *ip = p + ETH_BYTES, *tcp = ip + IP4_BYTES;
-    memset(p, 0, HEAD_MAX);
-    memcpy(p, mac, 6);
+    memcpy(p, mac, 6); /* the rest is 0: a connection has one template */
     memcpy(p + 6, config->mac, 6);
     store_u16(p + 12, ETHERTYPE_IP4);
     ip4_head_write(ip, config->ip, tcb->flow.peer_ip, IP_TCP);
@@ -135,8 +134,8 @@ void tcb_head_make(struct tcb *tcb, const uint8_t mac[6])
     memcpy(&tcb->in_offset, tcp + 12, 2);
     if (tcb->has_stamps)
         store_u32(tcp + TCP_BYTES, 0x0101080a); /* as opts_write has it */
-    memcpy(&tcb->in_ips, (const uint8_t[]){ip[16], ip[17], ip[18], ip[19], ip[12], ip[13], ip[14],
-                                           ip[15]}, 8);
+    memcpy(&tcb->in_ips,
+           (const uint8_t[]){ip[16], ip[17], ip[18], ip[19], ip[12], ip[13], ip[14], ip[15]}, 8);
     memcpy(&tcb->in_ports, (const uint8_t[]){tcp[2], tcp[3], tcp[0], tcp[1]}, 4);
     tcb->head_ip_sum = sum_fold(sum_ip4(ip));
     tcb->head_tcp_sum = sum_fold(sum_pseudo(config->ip, tcb->flow.peer_ip, IP_TCP, 0));
@@ -188,7 +187,8 @@ static void frame_size(const struct tcb *tcb, struct frame *f, uint32_t payload_
         f->sum = sum_bytes(sum, tcp, f->n - ETH_BYTES - IP4_BYTES);
 }
 
-static void frame_write(const struct frame *f, struct pkt *pkt, struct seq seq, uint8_t flags)
+static inline void frame_write(const struct frame *f, struct pkt *pkt, struct seq seq,
+                               uint8_t flags)
 {
     uint8_t *p = pkt->data, *tcp = p + ETH_BYTES + IP4_BYTES;
     memcpy(p, f->bytes, HEAD_MAX);
@@ -278,7 +278,8 @@ static uint32_t pieces_count(const struct tx_ext *ext, uint32_t at, uint32_t n, 
     return pieces;
 }
 
-static void payload_attach(struct pkt *pkt, const struct tx_ext *ext, uint32_t at, uint32_t n)
+static inline void payload_attach(struct pkt *pkt, const struct tx_ext *ext, uint32_t at,
+                                  uint32_t n)
 {
     for (; n > 0; at = 0, ext = ext->next) {
         struct slice s = {ext->slice.ptr + at, (uint32_t)min_u64(n, ext->slice.n - at),
@@ -546,6 +547,49 @@ static uint32_t row_max(const struct tcb *tcb, uint32_t max)
     return (uint32_t)n - (tcb->is_fin_queued && n * mss == tcb->unsent);
 }
 
+/* A full segment whose payload lies in one slice, to a neighbour that is known: the usual one. */
+static inline struct pkt *row_segment(struct net *net, const struct frame *f, struct seq seq,
+                                      const struct slice *slice, uint32_t at, uint32_t mss)
+{
+    struct pkt *pkt = pkt_take(&net->head, HEAD_AT);
+    if (unlikely(pkt == NULL))
+        return NULL;
+    uint8_t *p = pkt->data, *tcp = p + ETH_BYTES + IP4_BYTES;
+    memcpy(p, f->bytes, HEAD_MAX);
+    store_u32(tcp + 4, seq.v);
+    pkt->n = f->n;
+    pkt->pieces[0] = (struct slice){slice->ptr + at, mss, slice->owner};
+    pkt->pieces_n = 1;
+    slice_get(&pkt->pieces[0]);
+    if (net->config.has_tx_checksum) {
+        pkt->flags = PKT_TX_SUM;
+        return pkt;
+    }
+    uint64_t sum = sum_carry(f->sum, __builtin_bswap32(seq.v));
+    sum_store(tcp + 16, sum_finish(sum_bytes(sum, slice->ptr + at, mss)));
+    return pkt;
+}
+
+/* Such segments, as many as there are; moves (*ext, *at). */
+static uint32_t row_usual(struct tcb *tcb, const struct frame *f, const struct tx_ext *ext,
+                          uint32_t at, uint32_t segments)
+{
+    struct net *net = tcb->net;
+    uint32_t mss = tcb->mss;
+    struct seq seq = tcb->snd_nxt;
+    struct pkt_queue out = {NULL, NULL};
+    uint32_t n = (uint32_t)min_u64(segments, (ext->slice.n - at) / mss), i;
+    for (i = 0; i < n; i++, at += mss, seq = seq_add(seq, mss)) {
+        struct pkt *pkt = row_segment(net, f, seq, &ext->slice, at, mss);
+        if (unlikely(pkt == NULL))
+            break;
+        pkt_queue_append(&out, pkt);
+    }
+    if (i > 0)
+        pkt_queue_splice(&net->out, &out);
+    return i;
+}
+
 /* Several full segments with one record: all that depends on the connection is done once. */
 static uint32_t row_send(struct tcb *tcb, uint32_t segments)
 {
@@ -558,8 +602,16 @@ static uint32_t row_send(struct tcb *tcb, uint32_t segments)
     uint32_t at = tcb->send_at, mss = tcb->mss, sent = 0;
     frame_begin(tcb, &f, ACK);
     frame_size(tcb, &f, mss);
-    *rec = (struct tx_rec){rec->link, rec->sent, tcb->snd_nxt, 0, tcb->send_ext, at, tcb->mss, 0, 0,
-                           1, net->now_ns, net->now_ns};
+    sum_store(f.bytes + HEADS_BYTES - 4, net->config.has_tx_checksum ? f.sum_field : 0);
+    *rec =
+        (struct tx_rec){rec->link, rec->sent,   tcb->snd_nxt, 0, tcb->send_ext, at, tcb->mss, 0, 0,
+                        1,         net->now_ns, net->now_ns};
+    if (tcb->has_mac) {
+        bool is_end = (uint64_t)segments * mss == tcb->unsent; /* pushed: not among these */
+        sent = row_usual(tcb, &f, ext, at, segments - is_end);
+        for (at += sent * mss; at >= ext->slice.n; ext = ext->next)
+            at -= ext->slice.n;
+    }
     for (; sent < segments; sent++) {
         bool is_end = (uint64_t)(sent + 1) * mss == tcb->unsent;
         if (!segment_out(tcb, &f, seq_add(rec->seq, sent * mss), ext, at, mss, is_end ? PSH : 0))
@@ -594,6 +646,8 @@ bool tcp_send_new(struct tcb *tcb)
 /* Returns whether it has more that may go out now. */
 static bool output_new(struct tcb *tcb)
 {
+    if (tcb->unsent == 0 && (!tcb->is_fin_queued || tcb->is_fin_sent))
+        return false;
     uint64_t idle_ns = tcb->net->now_ns - tcb->last_send_ns;
     if (list_is_empty(&tcb->recs) && tcb->last_send_ns > 0 && idle_ns > tcb->rto_ns &&
         tcb->unsent > 0)
@@ -665,7 +719,8 @@ void tcp_output(struct tcb *tcb)
         output_ack(tcb);
     struct seq before = tcb->snd_nxt;
     tcb->cc.is_limited = false;
-    output_lost(tcb);
+    if (tcb->lost_n > 0)
+        output_lost(tcb);
     if (output_new(tcb))
         tcb_dirty(tcb);
     if (!seq_eq(before, tcb->snd_nxt))
