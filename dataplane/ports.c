@@ -354,7 +354,7 @@ int worker_ports_rx(struct worker *w, struct now now)
     }
     if (n > 0)
         w->ports.active_ns = now.ns;
-    return (int)n;
+    return w->is_stopping ? 0 : (int)n; /* packets that keep coming do not keep it from stopping */
 }
 
 int worker_ports_tx(struct worker *w, struct now now)
