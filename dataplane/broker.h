@@ -16,6 +16,7 @@
 #include "config.h"
 #include "control.h"
 #include "disk.h"
+#include "ports.h"
 #include "worker.h"
 
 enum { BROKER_WORKERS_MAX = BOUNDS_WORKERS_MAX, BROKER_WHY_MAX = 512 };
@@ -34,6 +35,9 @@ struct broker_seams {
      * NULL. */
     int (*listeners_check)(void *context, struct listener *listeners, uint32_t n, char *why,
                            size_t why_n);
+    /* Whoever makes the ports of dpdk.ports; asked only when there are some. NULL, or returning
+     * NULL: refused, `why` says so. */
+    const struct port_driver *(*port_driver)(void *context, char *why, size_t why_n);
     void *context;
     uint64_t seed;
     struct now now;           /* of the boot */
@@ -62,6 +66,7 @@ struct broker {
     struct recovery_report recovery;
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
+    struct ports ports;
     int lock_fd;   /* -1 before the directory is ours */
     bool is_clean; /* the last stop was orderly */
     bool has_posts;

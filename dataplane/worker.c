@@ -80,8 +80,9 @@ int worker_turn(struct worker *w, struct now now)
     own(w);
     w->now = now;
 
-    n += io_poll(w->io);                                 /* in: what the kernel has finished   */
-    n += worker_mail_read(w);                            /*     what other threads ask or answer */
+    n += io_poll(w->io);          /* in: what the kernel has finished   */
+    n += worker_ports_rx(w, now); /*     packets, and what TCP makes of them */
+    n += worker_mail_read(w);     /*     what other threads ask or answer */
     n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
 
     w->view = view_load(w->views, w->number);
@@ -90,6 +91,7 @@ int worker_turn(struct worker *w, struct now now)
 
     n += store_flush(w->store, now);      /* out: one write per dirty log       */
     n += conns_send_ready(w->conns, now); /*      answers, in request order     */
+    n += worker_ports_tx(w, now);         /*      segments, acknowledgements    */
     n += io_poll(w->io);                  /*      hand all of it to the kernel  */
     sent = mail_flush(&w->post);          /*      and to the other threads      */
     stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);

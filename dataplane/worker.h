@@ -13,6 +13,7 @@
 #include "internal.h"
 #include "kafka.h"
 #include "mail.h"
+#include "ports.h"
 #include "prng.h"
 #include "stats.h"
 #include "storage.h"
@@ -39,6 +40,7 @@ struct worker {
     struct timers timers;
     struct post post;
     struct conns *conns;
+    struct worker_ports ports; /* engines and lanes of the own TCP; none without dpdk.ports */
     struct store *store;
     struct kafka *kafka;
     struct internal internal; /* what control asks of the logs here */

@@ -110,10 +110,15 @@ void ip4_head_write(uint8_t *p, uint32_t from, uint32_t to, uint8_t protocol)
     store_u32(p + 16, to);
 }
 
-void ip4_route(struct net *net, struct pkt *pkt, uint32_t to)
+uint32_t ip4_next_hop(const struct net *net, uint32_t to)
 {
     bool is_near = ((to ^ net->config.ip) & net->config.mask) == 0;
-    arp_output(net, pkt, is_near || net->config.gateway == 0 ? to : net->config.gateway);
+    return is_near || net->config.gateway == 0 ? to : net->config.gateway;
+}
+
+void ip4_route(struct net *net, struct pkt *pkt, uint32_t to)
+{
+    arp_output(net, pkt, ip4_next_hop(net, to));
 }
 
 void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol, const uint8_t *mac)

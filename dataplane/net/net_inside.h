@@ -33,7 +33,8 @@ enum {
     ETHERTYPE_VLAN = 0x8100,
     IP_ICMP = 1,
     IP_TCP = 6,
-    HEAD_AT = 32, /* where the Ethernet header of a sent packet begins               */
+    HEAD_AT = 40, /* where the Ethernet header of a sent packet begins; before it, the
+                     port keeps its own (port_dpdk.c), and a tag of 802.1Q may come in      */
     LISTENERS_N = 16,
     ARP_N = 64,
     ARP_QUEUE_N = 4,
@@ -393,6 +394,8 @@ void arp_input(struct net *net, struct pkt *pkt);
 /* Sends an IPv4 packet to its next hop, asking for the hardware address first if need be. */
 void arp_output(struct net *net, struct pkt *pkt, uint32_t next_hop);
 void arp_turn(struct net *net);
+/* Nothing has come back by way of this neighbour: it is asked again, and serves meanwhile. */
+void arp_doubt(struct net *net, uint32_t next_hop);
 void arp_announce(struct net *net);
 void arp_fini(struct net *net);
 const uint8_t *arp_find(struct net *net, uint32_t ip);
@@ -403,6 +406,7 @@ void ip4_plain_input(struct net *net, struct pkt *pkt);
 void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol,
                 const uint8_t *mac);
 void ip4_head_write(uint8_t *p, uint32_t from, uint32_t to, uint8_t protocol);
+uint32_t ip4_next_hop(const struct net *net, uint32_t to);
 /* A whole IPv4 packet to its next hop. */
 void ip4_route(struct net *net, struct pkt *pkt, uint32_t to);
 void icmp_input(struct net *net, struct pkt *pkt, uint32_t from, const uint8_t *from_mac);

@@ -362,9 +362,27 @@ static void user_timeout_gives_up_without_progress(void **state)
     peer_free(p);
 }
 
+/* Found by the simulator: an ARP reply broken on its way (it has no checksum) was believed for a
+ * minute, and every segment went to nobody. */
+static void bug_409791_neighbour_is_asked_again_when_timeouts_follow_each_other(void **state)
+{
+    (void)state;
+    struct peer *p = established();
+    uint32_t asked[6] = {0};
+    engine_send(p, 100);
+    while (net_stat(p->net, NET_RTOS) < 6) {
+        peer_turn_ns(p, NS_PER_MS);
+        uint64_t rtos = net_stat(p->net, NET_RTOS);
+        asked[rtos < 6 ? rtos : 5] = p->arps_n;
+    }
+    assert_true(asked[4] > asked[3] && asked[5] > asked[4]);
+    peer_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(bug_409791_neighbour_is_asked_again_when_timeouts_follow_each_other),
         TEST(bug_1_flight_stays_within_cwnd),
         TEST(bug_6_one_large_send_is_taken_whole),
         TEST(memory_is_released_when_acknowledged_and_transmitted),
