@@ -13,9 +13,9 @@
 #include <stdio.h>
 
 #include "clock.h"
-#include "net_inside.h"
+#include "net_frames.h"
 
-enum { BURST = 16, MSS = 1448, ME = 0x0a000001, PEER = 0x0a000002, PORT = 9092 };
+enum { BURST = 16, MSS = 1448, PORT = BENCH_PORT };
 
 /* Owner: main. */
 struct bench {
@@ -28,49 +28,16 @@ struct bench {
     bool has_sums;
 };
 
-static const uint8_t mac_me[6] = {2, 0, 0, 0, 0, 1}, mac_peer[6] = {2, 0, 0, 0, 0, 2};
 static uint8_t *payload;
 
 static __attribute__((noinline)) struct pkt *frame_new(struct bench *b, uint8_t flags, uint32_t n)
 {
-    struct pkt *pkt = net_packet_take(b->net);
-    check(pkt != NULL);
-    uint8_t *p = pkt->data, *ip = p + ETH_BYTES, *tcp = ip + IP4_BYTES;
-    uint32_t opts_n = (flags & SYN) != 0 ? 20 : 12;
-    struct tcp_opts opts = {.has_mss = true,
-                            .mss = 1460,
-                            .has_sack_ok = true,
-                            .has_stamp = true,
-                            .has_wscale = true,
-                            .wscale = 7,
-                            .stamp = ++b->stamp,
-                            .echo = b->echo};
-    memcpy(p, mac_me, 6);
-    memcpy(p + 6, mac_peer, 6);
-    store_u16(p + 12, ETHERTYPE_IP4);
-    memset(ip, 0, IP4_BYTES);
-    ip[0] = 0x45;
-    store_u16(ip + 2, (uint16_t)(IP4_BYTES + TCP_BYTES + opts_n + n));
-    ip[8] = 64;
-    ip[9] = IP_TCP;
-    store_u32(ip + 12, PEER);
-    store_u32(ip + 16, ME);
-    uint32_t sum = 0;
-    for (int i = 0; i < 20; i += 2)
-        sum += load_u16(ip + i);
-    sum = (sum & 0xffff) + (sum >> 16);
-    store_u16(ip + 10, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
-    store_u16(tcp, b->port);
-    store_u16(tcp + 2, PORT);
-    store_u32(tcp + 4, b->seq);
-    store_u32(tcp + 8, (flags & ACK) != 0 ? b->iss + b->ack : 0);
-    store_u16(tcp + 12, (uint16_t)((TCP_BYTES + opts_n) / 4 << 12 | flags));
-    store_u16(tcp + 14, 65535);
-    store_u32(tcp + 16, 0);
-    check(opts_write(tcp + TCP_BYTES, &opts, (flags & SYN) != 0) == opts_n);
-    pkt->n = ETH_BYTES + IP4_BYTES + TCP_BYTES + opts_n + n;
-    pkt->flags = b->has_sums ? 0 : PKT_SUM_GOOD | PKT_IP_GOOD;
-    b->seq += n + ((flags & (SYN | FIN)) != 0);
+    struct frame_peer peer = {BENCH_PEER, b->seq, b->iss + b->ack, b->stamp, b->echo, b->port};
+    struct pkt *pkt = frame_make(b->net, &peer, flags, n);
+    b->seq = peer.seq;
+    b->stamp = peer.stamp;
+    if (b->has_sums)
+        pkt->flags = 0;
     return pkt;
 }
 
@@ -165,13 +132,13 @@ static __attribute__((noinline)) void case_open_close(struct bench *b)
 static void bench_open(struct bench *b, bool has_sums, bool is_connected)
 {
     uint32_t news;
-    struct net_config config = {.ip = ME,
+    struct net_config config = {.ip = BENCH_ME,
                                 .mask = 0xffffff00,
                                 .has_tx_checksum = !has_sums,
                                 .no_rx_checksum = false,
                                 .tcbs_max = 20000,
                                 .seed = 1};
-    memcpy(config.mac, mac_me, 6);
+    memcpy(config.mac, bench_mac_me, 6);
     *b = (struct bench){.now = {1000 * NS_PER_S, 0}, .port = 20000, .seq = 5000};
     check(net_init(&b->net, &config, b->now) == 0);
     check(net_listen(b->net, PORT, 1000, NULL) == 0);

@@ -495,6 +495,7 @@ bool rec_send(struct tcb *tcb, struct tx_rec *rec);
 struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n);
 /* The template of its frames, from what the peer's SYN said. */
 void tcb_head_make(struct tcb *tcb, const uint8_t mac[6]);
+void tcb_hop_doubt(struct tcb *tcb);
 const uint8_t *tcb_mac(const struct tcb *tcb); /* NULL: to be asked for */
 bool tcp_send_new(struct tcb *tcb);            /* one segment of unsent bytes, whatever cwnd says */
 uint16_t tcb_window(struct tcb *tcb);          /* what to announce; moves rcv_edge */

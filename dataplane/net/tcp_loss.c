@@ -334,10 +334,8 @@ void loss_timeout(struct tcb *tcb)
     struct tx_rec *first = rec_first(tcb);
     bool is_first = tcb->recovery != RECOVERY_RTO || first->sends_n <= 1;
     bool is_renege = (first->flags & REC_SACKED) != 0; /* SACKed, but never acknowledged */
-    if (tcb->backoff >= 2) {                           /* the next hop may be another by now */
-        tcb->has_mac = false;
-        arp_doubt(tcb->net, ip4_next_hop(tcb->net, tcb->flow.peer_ip));
-    }
+    if (tcb->backoff >= 2)
+        tcb_hop_doubt(tcb);
     if (tcb->backoff >= 2 && rec_first_n(first) > MSS_DEFAULT) /* are large segments swallowed? */
         tcb_mss_lower(tcb, MSS_DEFAULT);
     list_for_each(l, next, &tcb->recs) {

@@ -100,6 +100,13 @@ const uint8_t *tcb_mac(const struct tcb *tcb)
     return tcb->has_mac ? tcb->head : NULL;
 }
 
+/* Nothing of ours seems to arrive: the next hop may be another by now. */
+void tcb_hop_doubt(struct tcb *tcb)
+{
+    tcb->has_mac = false;
+    arp_doubt(tcb->net, ip4_next_hop(tcb->net, tcb->flow.peer_ip));
+}
+
 /* The window to announce: it opens in steps of a segment or half the buffer (RFC 9293 3.8.6.2.2)
  * and never shrinks; rounded up to its scale, so that the peer's idea of the edge is ours. */
 uint16_t tcb_window(struct tcb *tcb)

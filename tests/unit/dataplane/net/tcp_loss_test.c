@@ -379,9 +379,23 @@ static void bug_409791_neighbour_is_asked_again_when_timeouts_follow_each_other(
     peer_free(p);
 }
 
+/* The same for an end that only receives: a SYN-ACK came with a broken source address. */
+static void bug_424844_neighbour_is_asked_when_keepalives_find_no_answer(void **state)
+{
+    (void)state;
+    struct net_config config = {.keepalive_ms = 1000, .keepalive_n = 20};
+    struct peer *p = established_with(config, true, false);
+    uint32_t asked = p->arps_n;
+    while (net_stat(p->net, NET_KEEPALIVES) < 4)
+        peer_turn_ns(p, NS_PER_MS);
+    assert_true(p->arps_n > asked);
+    peer_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(bug_424844_neighbour_is_asked_when_keepalives_find_no_answer),
         TEST(bug_409791_neighbour_is_asked_again_when_timeouts_follow_each_other),
         TEST(bug_1_flight_stays_within_cwnd),
         TEST(bug_6_one_large_send_is_taken_whole),
