@@ -142,6 +142,8 @@ $(B)/fuzzers/%: $(B)/tests/fuzz/fuzz_%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -o $@
 $(B)/bench-micro/%: $(B)/bench/micro/%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -o $@
+$(B)/bench-tcp/pump: $(call obj,$(wildcard bench/tcp/*.c)) $(LIBS)
+	@mkdir -p $(@D) && $(call link,$(call obj,$(wildcard bench/tcp/*.c))) -ldl -o $@
 $(B)/sim: $(call obj,$(SIM_C)) $(LIBS)
 	@$(call link,$(call obj,$(SIM_C))) -o $@
 $(B)/netsim: $(call obj,$(NETSIM_C)) $(LIBS)
@@ -184,6 +186,8 @@ bench-micro: $(BENCH) ## nanoseconds per operation of single parts
 	@for b in $(BENCH); do echo "$$b"; $$b || exit 1; done
 bench-kafka: $(PROGRAMS) ## beside Apache Kafka, < 40 min (FULL=1 everything, SCALE=0.1 quick look, ARGS=...)
 	@$(PY) bench/peers/bench_kafka.py --scale $(SCALE) $(if $(filter 1,$(FULL)),--full) $(ARGS)
+bench-tcp: $(B)/bench-tcp/pump $(B)/bench-micro/bench_net $(B)/bench-micro/bench_net_scale $(PROGRAMS) $(PORTS_SO) ## our TCP beside the kernel's and beside testpmd, < 5 min, root (ARGS=--only name)
+	@$(PY) bench/tcp/bench_tcp.py $(ARGS)
 OLD      ?= -2
 NEW      ?= -1
 bench-diff: ## two score cards: OLD=, NEW= a commit, a number of bench/results.jsonl (-1: last) or a JSON file
@@ -240,6 +244,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench bench-micro bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:
