@@ -275,10 +275,10 @@ def broker_run(is_ours, seconds, port=20890):
         words = [os.path.join(ROOT, 'build/millraced')]
         for key, value in settings.items():
             words += ['--override', '%s=%s' % (key, value)]
-        log = open(os.path.join(directory, 'broker.log'), 'w', encoding='utf-8')
+        log = open(directory + '.log', 'w', encoding='utf-8')
         broker = subprocess.Popen(words, stdout=log, stderr=log)
         try:
-            time.sleep(3)
+            broker_wait(log.name, broker)
             return [bench_json(ip, port, seconds, *more) for more in
                     (['--record-size', '1024', '--batch-size', '65536', '--producers', '2', '--partitions', '4'],
                      ['--record-size', '1024', '--batch-size', '65536', '--producers', '1', '--consumers', '2',
@@ -287,6 +287,19 @@ def broker_run(is_ours, seconds, port=20890):
         finally:
             broker.terminate()
             broker.wait(30)
+            log.close()
+            os.unlink(log.name)
+
+
+def broker_wait(path, broker):
+    for _ in range(300):
+        text = open(path, encoding='utf-8').read()
+        if '\nready' in text:
+            return
+        if broker.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError('the broker did not start: ' + text[-300:])
 
 
 def bench_json(ip, port, seconds, *more):
@@ -313,9 +326,9 @@ def part_kafka(seconds):
 
 
 def bench_figures(j):
-    step = j['steps'][0] if 'steps' in j else j
-    return {'mb': step['produced']['mb_per_s'], 'fetch': step.get('fetched', {}).get('mb_per_s', 0),
-            'p50': step['produce_us']['p50'], 'p99': step['produce_us']['p99']}
+    r = j['results'][0]
+    return {'mb': r['mb_per_s'], 'fetch': r['consumed_bytes'] / r['seconds'] / 1e6, 'p50': r['produce_ms']['p50'] * 1000,
+            'p99': r['produce_ms']['p99'] * 1000}
 
 
 PARTS = {'engine': part_engine, 'goodput': part_goodput, 'cpu': part_cpu, 'memif': part_memif, 'latency': part_latency,
