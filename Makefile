@@ -157,10 +157,14 @@ unit: $(UNIT) $(REPLAY) ## run the unit tests and the saved fuzz inputs (T=name:
 
 test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, budgets, simulator, real clients
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
-	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS)") $(if $(NETSIM),"$(NETSIM) --seeds 500") --stage system $(SYSTEM)
+	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS)") $(if $(NETSIM),"$(NETSIM) --seeds 2000" "$(NETSIM) --systematic") --stage system $(SYSTEM)
 
 sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
+
+SOAK_SEEDS ?= 1000000
+soak: $(NETSIM) $(SIM) ## a million seeds of the TCP engine, 10,000 of the broker, half of these over it; 20 minutes on one core
+	@nice $(NETSIM) --systematic && nice $(NETSIM) --seeds $(SOAK_SEEDS) && nice $(SIM) --seeds 5000 --net && nice $(SIM) --seeds 5000
 
 asan: ## unit tests and 20 simulator seeds with AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan unit T='$(T)' && $(if $(SIM),$(MAKE) MODE=asan sim SEEDS=20,true) \
@@ -244,6 +248,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test sim asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: all unit tests-build test sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -56,9 +56,8 @@ static void conn_open(struct scale *s, uint32_t i)
 {
     struct frame_peer *peer = &s->peers[i];
     uint32_t news;
-    *peer = (struct frame_peer){.ip = BENCH_PEER + i / PORTS,
-                                .port = (uint16_t)(10000 + i % PORTS),
-                                .seq = i * 7919};
+    *peer = (struct frame_peer){
+        .ip = BENCH_PEER + i / PORTS, .port = (uint16_t)(10000 + i % PORTS), .seq = i * 7919};
     net_input(s->net, frame_make(s->net, peer, SYN, 0), s->now);
     peer->ack = drain(s) + 1;
     net_input(s->net, frame_make(s->net, peer, ACK, 0), s->now);

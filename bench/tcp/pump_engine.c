@@ -66,8 +66,8 @@ static int engine_open(struct engine *e, const struct pump_options *o)
     c->ports[0].mask = 0xffffff00;
     c->ports[0].queues_n = 1;
     e->driver = driver_find();
-    int rc = e->driver == NULL ? E_UNSUPPORTED
-                               : e->driver->open(c, &e->port, stderr, why, sizeof why);
+    int rc =
+        e->driver == NULL ? E_UNSUPPORTED : e->driver->open(c, &e->port, stderr, why, sizeof why);
     free(c);
     if (rc != 0) {
         fprintf(stderr, "pump: %s\n", why);

@@ -157,10 +157,8 @@ static int raw(const struct pump_options *o, struct pump_result *r)
         return fail("raw");
     memset(v, 0, sizeof v);
     for (int i = 0; i < FRAMES; i++)
-        v[i].msg_hdr = (struct msghdr){.msg_name = &at,
-                                       .msg_namelen = sizeof at,
-                                       .msg_iov = &iov,
-                                       .msg_iovlen = 1};
+        v[i].msg_hdr = (struct msghdr){
+            .msg_name = &at, .msg_namelen = sizeof at, .msg_iov = &iov, .msg_iovlen = 1};
     uint64_t begin = clock_read_ns(), end = begin + (uint64_t)(o->seconds * 1e9);
     while (clock_read_ns() < end) {
         int n = sendmmsg(fd, v, FRAMES, 0);

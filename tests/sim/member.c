@@ -51,7 +51,8 @@ struct member_partition {
 
 struct sim_member {
     struct sim_wire wire;
-    uint8_t step; /* of the request under way, or the next one */
+    uint8_t step;          /* of the request under way, or the next one */
+    bool has_joined_again; /* for the topics made since */
     bool is_waiting;
     uint64_t silent_until_ns, heartbeat_ns;
     char id[400];
@@ -108,12 +109,18 @@ static struct bytes text(const char *s)
     return bytes_of_string(s);
 }
 
-static const void *ask_join(struct sim_member *m, struct arena *a)
+/* Over a network that loses frames a heartbeat may be late by a few retransmission timeouts. */
+static int32_t patience(const struct sim *s)
+{
+    return s->net != NULL ? 20 : 1;
+}
+
+static const void *ask_join(const struct sim *s, struct sim_member *m, struct arena *a)
 {
     struct join_group_request *r = PROTO_NEW(a, join_group_request, 1);
     r->group_id = text(group_name);
-    r->session_timeout_ms = SESSION_MS;
-    r->rebalance_timeout_ms = REBALANCE_MS;
+    r->session_timeout_ms = SESSION_MS * patience(s);
+    r->rebalance_timeout_ms = REBALANCE_MS * patience(s);
     r->member_id = text(m->id);
     r->protocol_type = text("consumer");
     r->protocols = PROTO_NEW(a, join_group_request_protocols, 1);
@@ -237,7 +244,7 @@ static void member_ask(struct sim *s, struct sim_member *m)
     arena_init(&arena, NULL, NULL, MIB(1));
     switch ((enum step)m->step) {
     case STEP_FIND: request = ask_find(&arena); break;
-    case STEP_JOIN: request = ask_join(m, &arena); break;
+    case STEP_JOIN: request = ask_join(s, m, &arena); break;
     case STEP_SYNC: request = ask_sync(s, m, &arena); break;
     case STEP_OFFSETS: request = ask_offsets(s, m, &arena); break;
     case STEP_READ: request = ask_read(s, m, &arena); break;
@@ -440,15 +447,20 @@ bool member_turn(struct sim *s, struct sim_member *m)
 {
     if (s->now.ns < m->silent_until_ns)
         return true;
-    if (m->wire.peer == NULL && !wire_connect(s, &m->wire))
+    if (!wire_is_connected(&m->wire) && !wire_connect(s, &m->wire))
         return true;
     if (!s->is_draining &&
         prng_below(&s->prng, 3000) == 0) { /* dies; comes back as somebody else */
         wire_disconnect(&m->wire);
         m->is_waiting = false;
-        m->silent_until_ns = s->now.ns + 2 * SESSION_MS * NS_PER_MS;
+        m->silent_until_ns = s->now.ns + 2ull * SESSION_MS * (uint64_t)patience(s) * NS_PER_MS;
         member_rejoin(m, true);
         return true;
+    }
+    /* Over a network it may have joined before there were topics, and nobody told it of them. */
+    if (s->net != NULL && s->is_draining && !m->is_waiting && !m->has_joined_again) {
+        m->has_joined_again = true;
+        member_rejoin(m, false);
     }
     if (!m->is_waiting) {
         if (m->step >= STEP_READ && m->step != STEP_COMMIT && s->now.ns >= m->heartbeat_ns)
