@@ -212,8 +212,6 @@ def part_cpu(seconds):
     bench_row('whole machine less the sender', a, b, 'CPU-s/GB')
     bench_row('testpmd rxonly, turns with packets', d, None, 'CPU-s/GB')
     bench_row('machine less the sender, less testpmd', a - d, b, 'CPU-s/GB', 'target ours <= kernel')
-    a, b = mid(ours, 'rest'), mid(kernel, 'rest')
-    bench_row('the same by processes, others not counted', a - d, b, 'CPU-s/GB')
     bench_row('our receiver, turns with packets', mid(ours, 'busy'), None, 's/GB')
 
 

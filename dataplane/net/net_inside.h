@@ -481,24 +481,55 @@ void reasm_drop_all(struct tcb *tcb);
 bool reasm_reclaim(struct tcb *tcb);
 uint8_t reasm_sacks(struct tcb *tcb, struct tcp_opts *opts, uint8_t max);
 
-/* ── tcp_output.c ── */
+/* ── tcp_frame.c ── */
 
-void tcp_output(struct tcb *tcb);
-void tcb_ack_now(struct tcb *tcb); /* at the end of the burst */
+/* The head of frames of one turn: what they have in common. */
+struct frame {
+    uint8_t bytes[HEADS_BYTES + 42]; /* a multiple of 16 */
+    uint32_t n;
+    uint16_t sum_field; /* for the NIC                               */
+    uint64_t sum;       /* of pseudo and TCP header but for SEQ      */
+};
+
+/* A frame of it with its own SEQ, and flags beside the common ones. */
+static inline void frame_write(const struct frame *f, struct pkt *pkt, struct seq seq,
+                               uint8_t flags)
+{
+    uint8_t *p = pkt->data, *tcp = p + ETH_BYTES + IP4_BYTES;
+    memcpy(p, f->bytes, HEAD_MAX);
+    if (unlikely(f->n > HEAD_MAX))
+        memcpy(p + HEAD_MAX, f->bytes + HEAD_MAX, sizeof f->bytes - HEAD_MAX);
+    pkt->n = f->n;
+    store_u32(tcp + 4, seq.v);
+    tcp[13] |= flags;
+}
+
 /* A segment that belongs to no connection, or answers out of order. opts may be NULL. */
 void segment_send(struct net *net, const struct flow *flow, const uint8_t *mac, uint8_t flags,
                   struct seq seq, struct seq ack, uint16_t wnd, const struct tcp_opts *opts);
 void tcp_rst_answer(struct net *net, const struct segment *seg);
+/* The template of its frames, from what the peer's SYN said. */
+void tcb_head_make(struct tcb *tcb, const uint8_t mac[6]);
+const uint8_t *tcb_mac(const struct tcb *tcb); /* NULL: to be asked for */
+/* Nothing of ours seems to arrive: the next hop may be another by now. */
+void tcb_hop_doubt(struct tcb *tcb);
+void frame_begin(struct tcb *tcb, struct frame *f, uint8_t flags);
+void frame_sacks_write(struct tcb *tcb, struct frame *f);
+/* What depends on the length of the payload. */
+void frame_size(const struct tcb *tcb, struct frame *f, uint32_t payload_n);
+/* Checksum, and out. Bytes of the view behind the headers are payload that was copied. */
+void frame_send(struct tcb *tcb, const struct frame *f, struct pkt *pkt);
+
+/* ── tcp_output.c ── */
+
+void tcp_output(struct tcb *tcb);
+void tcb_ack_now(struct tcb *tcb); /* at the end of the burst */
 void tcb_rst(struct tcb *tcb);
 void tcb_probe(struct tcb *tcb); /* SEQ = SND.UNA - 1, no payload */
 bool rec_send(struct tcb *tcb, struct tx_rec *rec);
 struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n);
-/* The template of its frames, from what the peer's SYN said. */
-void tcb_head_make(struct tcb *tcb, const uint8_t mac[6]);
-void tcb_hop_doubt(struct tcb *tcb);
-const uint8_t *tcb_mac(const struct tcb *tcb); /* NULL: to be asked for */
-bool tcp_send_new(struct tcb *tcb);            /* one segment of unsent bytes, whatever cwnd says */
-uint16_t tcb_window(struct tcb *tcb);          /* what to announce; moves rcv_edge */
+bool tcp_send_new(struct tcb *tcb);   /* one segment of unsent bytes, whatever cwnd says */
+uint16_t tcb_window(struct tcb *tcb); /* what to announce; moves rcv_edge */
 bool tcb_syn_send(struct tcb *tcb);
 uint32_t tcb_payload_max(const struct tcb *tcb);
 
