@@ -243,6 +243,7 @@ void machine_seams(struct machine *m, struct broker_seams *seams)
         .port_driver = port_driver_find,
         .context = m,
         .seed = seed_read(),
+        .ticks = clock_read_ticks,
         .now = clock_read(),
         .cpus_n = cpus_usable(),
         .descriptors_max = descriptors_raise(),

@@ -138,9 +138,19 @@ static void print_directory(const struct broker *b)
 {
     const struct recovery_report *r = &b->recovery;
 
-    printf("data     %s: cluster %s, node %d, last stop %s\n", b->log_directory,
-           b->directory.cluster_id, b->directory.node_id,
-           b->is_clean ? "clean" : "not clean or first start");
+    for (uint8_t i = 0; i < b->dirs_n; i++)
+        if (b->dirs[i].is_online)
+            printf("data     %s: cluster %s, node %d, last stop %s\n", b->dirs[i].path,
+                   b->directory.cluster_id, b->directory.node_id,
+                   b->dirs[i].is_clean ? "clean" : "not clean or first start");
+        else
+            printf("data     %s: OFFLINE, and so are its partitions, until a start can use it: "
+                   "%s\n",
+                   b->dirs[i].path, b->dirs_why[i]);
+    if (control_lost_logs(b->control) > 0)
+        printf("data     %llu partitions are offline: the metadata has them in a directory that is "
+               "not here\n",
+               (unsigned long long)control_lost_logs(b->control));
     printf("recovery %llu logs, %llu segments, %.1f MiB scanned, %llu logs cut by %llu bytes, %llu "
            "indexes rebuilt\n",
            (unsigned long long)r->logs_n, (unsigned long long)r->segments_n,

@@ -18,6 +18,7 @@
 #include "stats.h"
 #include "storage.h"
 #include "timer.h"
+#include "turns.h"
 #include "view.h"
 
 enum {
@@ -41,13 +42,17 @@ struct worker {
     struct post post;
     struct conns *conns;
     struct worker_ports ports; /* engines and lanes of the own TCP; none without dpdk.ports */
-    struct store *store;
+    struct store *stores[LOG_DIRS_MAX]; /* by log directory; NULL: it could not be taken */
+    uint8_t stores_n;
+    struct store *store; /* the first of them: finds the logs of all */
     struct kafka *kafka;
     struct internal internal; /* what control asks of the logs here */
     struct prng prng;
     struct stats stats;
     struct diag diag;
+    struct turns turns; /* what its turns spend their time on */
     struct timer tick; /* store_tick, copying of counters */
+    struct store_stats store_stats; /* of all stores together, as of the last tick */
     uint8_t mail_from_at;
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */

@@ -148,6 +148,7 @@ int net_init(struct net **out, const struct net_config *config, struct now now)
         return E_INVALID;
     }
     net->now_ns = now.ns;
+    memcpy(&net->mac_word, net->config.mac, sizeof net->config.mac);
     prng_init(&net->prng, config->seed);
     keys_make(net);
     if (!memory_init(net)) {
@@ -278,6 +279,8 @@ void net_input(struct net *net, struct pkt *pkt, struct now now)
         net_drop(net, pkt, NET_DROP_SHORT);
         return;
     }
+    if (tcp_predict(net, pkt))
+        return;
     const uint8_t *eth = pkt->data;
     uint32_t head_n = ETH_BYTES;
     uint16_t type = load_u16(eth + 12);

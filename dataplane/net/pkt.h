@@ -42,6 +42,7 @@ enum {
 enum pkt_flag {
     PKT_SUM_GOOD = 1, /* received: the TCP checksum was verified                                */
     PKT_TX_SUM = 2,   /* to send: the TCP checksum field holds the pseudo header's sum only     */
+    PKT_IP_GOOD = 4,  /* received: the IP header's checksum was verified                        */
 };
 
 struct pkt_pool;
