@@ -242,12 +242,17 @@ check: ## before each commit: lint, unit, asan, 20 simulator seeds, 20 s of fuzz
 run: $(B)/millraced ## the broker in the foreground on 127.0.0.1:9092, data in ./data (ARGS=... for more)
 	@exec $(B)/millraced --hint $(ARGS)
 
+run-dpdk: $(B)/millraced $(PORTS_SO) ## root: the broker on its own TCP (veth; KIND=tap, af_xdp; PORT=0000:xx:yy.z ADDRESS=a/n a NIC)
+	@BROKER=$(B)/millraced tools/run_dpdk $(ARGS)
+test-dpdk: $(PROGRAMS) $(PORTS_SO) ## root: real clients over af_packet, tap and af_xdp, also with loss, duplicates and reordering
+	@$(PY) tests/dpdk/run $(T)
+
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-10s %s\n",$$1,$$2}'
 
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: run-dpdk test-dpdk all unit tests-build test sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

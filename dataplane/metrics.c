@@ -184,6 +184,67 @@ static void stages_write(const struct broker *b, FILE *to)
     }
 }
 
+/* ── ports ── */
+
+/* Which transport serves which listener. */
+static void listeners_write(const struct broker *b, FILE *to)
+{
+    head_write(to, "millrace_listener", "gauge", "A listener, and the transport that serves it.");
+    for (uint32_t i = 0; i < b->listeners_n; i++) {
+        const struct listener *l = &b->listeners[i];
+        fprintf(to, "millrace_listener{listener=\"");
+        label_write(to, l->name);
+        fprintf(to, "\",transport=\"%s\",port=\"", l->native == 0 ? "kernel" : "own-tcp");
+        label_write(to, l->native == 0 ? "" : b->ports.config.ports[l->native - 1].name);
+        fprintf(to, "\"} 1\n");
+    }
+}
+
+static void rows_write(const struct broker *b, FILE *to, const char *metric, const char *const *names,
+                       const char *type, const char *label, const char *text, size_t n,
+                       size_t offset)
+{
+    head_write(to, metric, type, text);
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        const struct stats_cell *cells =
+            (const void *)((const char *)&b->workers[i]->ports.shown + offset);
+        for (size_t k = 0; k < n; k++)
+            fprintf(to, "%s{thread=\"worker-%d\",%s=\"%s\"} %llu\n", metric, i, label, names[k],
+                    (unsigned long long)stats_cell_get(&cells[k]));
+    }
+}
+
+static void ports_write(const struct broker *b, FILE *to)
+{
+    static const char *const events[] = {
+#define NET_STAT(name, text) #name,
+#include "net_stats.def"
+#undef NET_STAT
+    };
+    static const char *const in_use[] = {
+#define IN_USE(name) #name,
+        PORTS_IN_USE(IN_USE)
+#undef IN_USE
+    };
+    static const char *const moved[] = {
+#define MOVED(name) #name,
+        PORTS_MOVED(MOVED)
+#undef MOVED
+    };
+
+    listeners_write(b, to);
+    if (b->ports.driver == NULL)
+        return;
+    rows_write(b, to, "millrace_tcp_events_total", events, "counter", "event",
+               "What our own TCP counts; every drop has its own name.", array_n(events), 0);
+    rows_write(b, to, "millrace_tcp_in_use", in_use, "gauge", "what",
+               "What the engines have taken of their bounds.", array_n(in_use),
+               sizeof b->workers[0]->ports.shown.events);
+    rows_write(b, to, "millrace_port_moved_total", moved, "counter", "what",
+               "What moved between ports, queues and workers.", array_n(moved),
+               sizeof b->workers[0]->ports.shown.events + sizeof b->workers[0]->ports.shown.in_use);
+}
+
 /* ── the process ── */
 
 static void settings_write(const struct broker *b, FILE *to)
@@ -232,6 +293,7 @@ void metrics_write(const struct broker *b, const char *version, FILE *to)
     process_write(b, version, to);
     settings_write(b, to);
     stats_write(b, to);
+    ports_write(b, to);
     requests_write(b, to);
     stages_write(b, to);
 }

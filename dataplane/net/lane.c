@@ -181,6 +181,11 @@ struct lane *lanes_at(struct lanes *lanes, uint8_t worker)
     return &lanes->v[worker];
 }
 
+const struct port *lane_port(const struct lane *lane)
+{
+    return lane->lanes->port;
+}
+
 const struct lane_stats *lane_stats(const struct lane *lane)
 {
     return &lane->stats;

@@ -108,7 +108,7 @@ static void frame_fly(struct sim_net *n, int to, const struct pkt *pkt, bool is_
     flight_push(n, to, f);
 }
 
-static void frame_send(struct sim_net *n, int to, const struct pkt *pkt)
+static void frame_carry(struct sim_net *n, int to, const struct pkt *pkt)
 {
     n->frames_n++;
     frame_fly(n, to, pkt, false);
@@ -159,7 +159,7 @@ static uint32_t device_tx(struct port *port, uint16_t queue, struct pkt *const *
     (void)queue;
     held_put(n, false);
     for (i = 0; i < count && n->held_n < HELD_MAX; i++) {
-        frame_send(n, TO_CLIENTS, v[i]);
+        frame_carry(n, TO_CLIENTS, v[i]);
         n->held[n->held_n].pkt = v[i];
         n->held[n->held_n++].until_ns = n->now_ns + prng_below(&n->prng, 2 * n->delay_ns + 1);
     }
@@ -290,7 +290,7 @@ void sim_net_turn(struct sim_net *n, struct now now)
         wire_news(tcp_user(tcb), news);
     net_turn(n->clients, now);
     for (struct pkt *pkt; (pkt = net_output_next(n->clients)) != NULL;) {
-        frame_send(n, TO_BROKER, pkt);
+        frame_carry(n, TO_BROKER, pkt);
         pkt_put(pkt);
     }
 }
