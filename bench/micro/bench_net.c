@@ -99,6 +99,36 @@ static __attribute__((noinline)) void case_send_burst_16_sum(struct bench *b)
     send_burst(b);
 }
 
+/* The same, but the peer acknowledges every second segment; its ACKs come in one burst. */
+static __attribute__((noinline)) void case_send_burst_16_acks_8(struct bench *b)
+{
+    struct slice s = {payload, BURST * MSS, NULL};
+    uint32_t news;
+    check(tcp_send(b->tcb, &s, 1) == 0);
+    net_turn(b->net, b->now);
+    output_drain(b);
+    net_input_burst(b->net, b->burst, BURST / 2, b->now);
+    net_turn(b->net, b->now);
+    while (net_news_next(b->net, &news) != NULL) {
+    }
+}
+
+/* Rows of two segments, as when each ACK comes alone and lets two more go: the worst of bulk. */
+static __attribute__((noinline)) void case_send_clocked_16(struct bench *b)
+{
+    struct slice s = {payload, 2 * MSS, NULL};
+    uint32_t news;
+    for (int i = 0; i < BURST / 2; i++) {
+        check(tcp_send(b->tcb, &s, 1) == 0);
+        net_turn(b->net, b->now);
+        output_drain(b);
+        net_input(b->net, b->burst[i], b->now);
+        net_turn(b->net, b->now);
+        while (net_news_next(b->net, &news) != NULL) {
+        }
+    }
+}
+
 /* A frame made before our initial number was known. */
 static inline void acking_input(struct bench *b, int at, uint32_t ack)
 {
@@ -183,6 +213,15 @@ static void send_prepare(struct bench *b, bool has_sums)
         frame_sum(b->burst[0]);
 }
 
+static void acks_prepare(struct bench *b, bool has_sums)
+{
+    (void)has_sums;
+    for (int i = 0; i < BURST / 2; i++) {
+        b->ack += 2 * MSS;
+        b->burst[i] = frame_new(b, ACK, 0);
+    }
+}
+
 static void open_close_prepare(struct bench *b, bool has_sums)
 {
     static const uint8_t flags[4] = {SYN, ACK, FIN | ACK, ACK};
@@ -205,6 +244,8 @@ static const struct bench_case cases[] = {
     {"receive_segment_sum", receive_prepare, case_receive_burst_16_sum, true, BURST},
     {"send_segment", send_prepare, case_send_burst_16, false, BURST},
     {"send_segment_sum", send_prepare, case_send_burst_16_sum, true, BURST},
+    {"send_segment_acks_8", acks_prepare, case_send_burst_16_acks_8, false, BURST},
+    {"send_segment_clocked", acks_prepare, case_send_clocked_16, false, BURST},
     {"open_close", open_close_prepare, case_open_close, false, 1},
 };
 

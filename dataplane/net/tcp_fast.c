@@ -151,8 +151,13 @@ static inline __attribute__((always_inline)) bool run_take(struct net *net, stru
 static void ack_take(struct tcb *tcb, const struct run *run)
 {
     if (!seq_eq(run->ack, tcb->snd_una)) {
-        struct segment seg = {.seq = run->next, .ack = run->ack, .n = run->bytes, .wnd = run->wnd};
+        struct segment seg; /* as far as loss_ack reads it */
+        seg.seq = run->next;
+        seg.ack = run->ack;
+        seg.n = run->bytes;
+        seg.wnd = run->wnd;
         seg.flags = ACK;
+        seg.opts.sacks_n = 0;
         seg.opts.has_stamp = tcb->has_stamps;
         seg.opts.echo = run->echo;
         loss_ack(tcb, &seg, tcb->snd_una);
