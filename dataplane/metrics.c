@@ -200,9 +200,9 @@ static void listeners_write(const struct broker *b, FILE *to)
     }
 }
 
-static void rows_write(const struct broker *b, FILE *to, const char *metric, const char *const *names,
-                       const char *type, const char *label, const char *text, size_t n,
-                       size_t offset)
+static void rows_write(const struct broker *b, FILE *to, const char *metric,
+                       const char *const *names, const char *type, const char *label,
+                       const char *text, size_t n, size_t offset)
 {
     head_write(to, metric, type, text);
     for (uint8_t i = 0; i < b->workers_n; i++) {

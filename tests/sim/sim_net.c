@@ -277,15 +277,19 @@ void sim_net_clock(struct sim_net *n, struct now now)
 void sim_net_turn(struct sim_net *n, struct now now)
 {
     uint32_t news;
-    for (struct flight *f; (f = flight_pop(n, TO_CLIENTS)) != NULL;) {
-        struct pkt *pkt = net_packet_take(n->clients);
-        if (pkt != NULL) {
-            memcpy(pkt->data, f->bytes, f->n);
-            pkt->n = f->n;
-            net_input(n->clients, pkt, now);
+    struct pkt *v[BURST_MAX];
+    uint32_t count = 0;
+    for (struct flight *f; (f = flight_pop(n, TO_CLIENTS)) != NULL; free(f)) {
+        if ((v[count] = net_packet_take(n->clients)) == NULL)
+            continue;
+        memcpy(v[count]->data, f->bytes, f->n);
+        v[count++]->n = f->n;
+        if (count == BURST_MAX) {
+            net_input_burst(n->clients, v, count, now);
+            count = 0;
         }
-        free(f);
     }
+    net_input_burst(n->clients, v, count, now);
     for (struct tcb *tcb; (tcb = net_news_next(n->clients, &news)) != NULL;)
         wire_news(tcp_user(tcb), news);
     net_turn(n->clients, now);
