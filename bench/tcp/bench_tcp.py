@@ -100,7 +100,7 @@ def ends(server, client, seconds):
         raise RuntimeError('no end: %s' % ' '.join(server)) from None
     after = busy_s()
     if a.returncode or b.returncode:
-        raise RuntimeError((err_a + err_b).strip()[-300:])
+        raise RuntimeError('exit %d and %d: %s' % (a.returncode, b.returncode, (err_a + err_b).strip()[-200:]))
     to, of = json.loads(out_a), json.loads(out_b)
     if to['broken'] or of['broken']:
         raise RuntimeError('a byte was not what was sent')
@@ -241,11 +241,15 @@ def part_memif(seconds):
             server = [PUMP, 'sink', 'net_memif0', memif('server', directory), OUR_IP, '-', str(seconds)]
             client = [PUMP, 'source', 'net_memif0', memif('client', directory), PEER_IP, OUR_IP, str(seconds)]
             sink, source, _, _ = ends(server, client, seconds)
-            ours.append({'gbit': sink['bytes'] * 8 / sink['wall_s'] / 1e9, 'again': source['retransmits']})
+            gb = sink['bytes'] / 1e9
+            ours.append({'gbit': gb * 8 / sink['wall_s'], 'again': source['retransmits'], 'in': cpu(sink) / gb,
+                         'out': cpu(source) / gb})
         with tempfile.TemporaryDirectory(prefix='mrbt-') as directory:
             driver.append(memif_driver(directory, seconds))
     a, b = mid(ours, 'gbit'), statistics.median(driver)
     bench_row('goodput', a, b, 'Gbit/s', '%.2f of it, target >= 0.6' % (a / b if b else 0))
+    bench_row('receiver, bytes compared', mid(ours, 'in'), None, 'CPU-s/GB')
+    bench_row('sender', mid(ours, 'out'), None, 'CPU-s/GB')
     bench_row('segments sent again', mid(ours, 'again'), None, '', '', 0)
 
 
