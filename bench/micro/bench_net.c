@@ -15,7 +15,7 @@
 #include "clock.h"
 #include "net_frames.h"
 
-enum { BURST = 16, MSS = 1448, PORT = BENCH_PORT };
+enum { BURST = 16, MSS = 1448, PORT = BENCH_PORT, REQUEST_BYTES = 100, ANSWER_BYTES = 1000 };
 
 /* Owner: main. */
 struct bench {
@@ -129,6 +129,21 @@ static __attribute__((noinline)) void case_send_clocked_16(struct bench *b)
     }
 }
 
+/* A request of 100 bytes, which acknowledges the answer before, and its answer of 1000. */
+static __attribute__((noinline)) void case_request_answer(struct bench *b)
+{
+    struct slice v[1], s = {payload, ANSWER_BYTES, NULL};
+    uint32_t news;
+    net_input(b->net, b->burst[0], b->now);
+    while (net_news_next(b->net, &news) != NULL) {
+    }
+    check(tcp_read(b->tcb, v, 1, UINT64_MAX) == 1);
+    check(tcp_send(b->tcb, &s, 1) == 0);
+    slice_put(&v[0]);
+    net_turn(b->net, b->now);
+    output_drain(b);
+}
+
 /* A frame made before our initial number was known. */
 static inline void acking_input(struct bench *b, int at, uint32_t ack)
 {
@@ -222,6 +237,13 @@ static void acks_prepare(struct bench *b, bool has_sums)
     }
 }
 
+static void request_prepare(struct bench *b, bool has_sums)
+{
+    (void)has_sums;
+    b->burst[0] = frame_new(b, ACK | PSH, REQUEST_BYTES);
+    b->ack += ANSWER_BYTES;
+}
+
 static void open_close_prepare(struct bench *b, bool has_sums)
 {
     static const uint8_t flags[4] = {SYN, ACK, FIN | ACK, ACK};
@@ -246,6 +268,7 @@ static const struct bench_case cases[] = {
     {"send_segment_sum", send_prepare, case_send_burst_16_sum, true, BURST},
     {"send_segment_acks_8", acks_prepare, case_send_burst_16_acks_8, false, BURST},
     {"send_segment_clocked", acks_prepare, case_send_clocked_16, false, BURST},
+    {"request_answer", request_prepare, case_request_answer, false, 1},
     {"open_close", open_close_prepare, case_open_close, false, 1},
 };
 
