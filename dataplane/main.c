@@ -42,20 +42,21 @@ struct options {
     const char *hint; /* print what to try, begun with this; NULL: do not */
 };
 
-static const char usage[] = "millraced: a broker that speaks the Kafka protocol\n"
-                            "\n"
-                            "  millraced [server.properties] [--override key=value]... [--hint]\n"
-                            "\n"
-                            "  --override key=value  stands over the file; may be repeated\n"
-                            "  --hint[=WORDS]        print commands to try when ready, each begun with "
-                            "WORDS\n"
-                            "  --version             print the version\n"
-                            "  --help                print this\n"
-                            "\n"
-                            "Without a file: PLAINTEXT://127.0.0.1:9092, data in ./data. Settings "
-                            "have Kafka's names, every one is\n"
-                            "reported as honoured, ignored or refused. Signals: SIGTERM or SIGINT "
-                            "stops cleanly, a second one at once.\n";
+static const char usage[] =
+    "millraced: a broker that speaks the Kafka protocol\n"
+    "\n"
+    "  millraced [server.properties] [--override key=value]... [--hint]\n"
+    "\n"
+    "  --override key=value  stands over the file; may be repeated\n"
+    "  --hint[=WORDS]        print commands to try when ready, each begun with "
+    "WORDS\n"
+    "  --version             print the version\n"
+    "  --help                print this\n"
+    "\n"
+    "Without a file: PLAINTEXT://127.0.0.1:9092, data in ./data. Settings "
+    "have Kafka's names, every one is\n"
+    "reported as honoured, ignored or refused. Signals: SIGTERM or SIGINT "
+    "stops cleanly, a second one at once.\n";
 
 /* ── the command line and the settings ── */
 
