@@ -276,6 +276,7 @@ static void worker_tick(struct timer *timer, struct now now)
     worker_copy_store(w);
     worker_copy_conns(w);
     worker_ports_show(w);
+    worker_look(w);
     if (++w->report_ticks_n % WORKER_REPORT_TICKS == 0)
         worker_report(w);
     timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);

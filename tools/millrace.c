@@ -24,6 +24,8 @@ static const char main_help[] =
     "  millrace dump FILE            what stands in a segment, an index, a snapshot or a "
     "checkpoint\n"
     "  millrace slow                 the slowest requests of a broker, and who is to blame\n"
+    "  millrace conn list            connections, with what our own TCP knows of their paths\n"
+    "  millrace pcap                 the last packets of a worker, for tcpdump or tshark\n"
     "  millrace COMMAND --help       everything about a command, with examples\n"
     "\n"
     "For every command, before or behind its name:\n"
@@ -51,6 +53,8 @@ int main(int argc, char **argv)
         {"api", api_command, "API versions", api_help},
         {"dump", dump_command, "what stands in a file", dump_help},
         {"slow", slow_command, "the slowest requests", slow_help},
+        {"conn", conn_command, "connections", conn_help},
+        {"pcap", pcap_command, "the last packets of a worker", pcap_help},
         {"bench", bench_command, "measure a broker", bench_help},
     };
     /* '+': global options before the command; the command's own parsing begins behind its name. */
