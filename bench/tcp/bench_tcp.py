@@ -135,8 +135,12 @@ class Testpmd:
         self.tell('start')
 
     def tell(self, line):
-        self.process.stdin.write(line + '\n')
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(line + '\n')
+            self.process.stdin.flush()
+        except OSError:
+            text = self.process.stdout.read().strip()
+            raise RuntimeError('dpdk-testpmd has ended: ' + text[-200:]) from None
 
     def close(self):
         self.tell('show fwd stats all')
@@ -352,6 +356,9 @@ def main():
     args = parser.parse_args()
     REPEATS = args.repeats
     names = [n for n in args.only.split(',') if n in PARTS]
+    if not shutil.which('dpdk-testpmd') and set(names) & {'goodput', 'cpu', 'memif'}:
+        say('bench-tcp: goodput, cpu and memif need dpdk-testpmd (tools/setup installs dpdk-dev): left out')
+        names = [n for n in names if n not in ('goodput', 'cpu', 'memif')]
     if names != ['engine'] and (os.geteuid() != 0 or not shutil.which('ethtool')):
         say('bench-tcp: everything but "engine" needs root and ethtool; the engine alone:')
         names = ['engine']

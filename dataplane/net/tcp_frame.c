@@ -134,9 +134,13 @@ void tcb_head_make(struct tcb *tcb, const uint8_t mac[6])
     memcpy(&tcb->in_offset, tcp + 12, 2);
     if (tcb->has_stamps)
         store_u32(tcp + TCP_BYTES, 0x0101080a); /* as opts_write has it */
-    memcpy(&tcb->in_ips,
-           (const uint8_t[]){ip[16], ip[17], ip[18], ip[19], ip[12], ip[13], ip[14], ip[15]}, 8);
-    memcpy(&tcb->in_ports, (const uint8_t[]){tcp[2], tcp[3], tcp[0], tcp[1]}, 4);
+    /* In the peer's frames both addresses and both ports stand the other way round. */
+    uint32_t from, to, ports;
+    memcpy(&from, ip + 16, 4);
+    memcpy(&to, ip + 12, 4);
+    memcpy(&ports, tcp, 4);
+    tcb->in_ips = (uint64_t)to << 32 | from;
+    tcb->in_ports = ports << 16 | ports >> 16;
     tcb->head_ip_sum = sum_fold(sum_ip4(ip));
     tcb->head_tcp_sum = sum_fold(sum_pseudo(config->ip, tcb->flow.peer_ip, IP_TCP, 0));
     tcb->has_mac = true;
