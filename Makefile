@@ -142,6 +142,8 @@ $(B)/fuzzers/%: $(B)/tests/fuzz/fuzz_%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -o $@
 $(B)/bench-micro/%: $(B)/bench/micro/%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -o $@
+$(B)/bench-tcp/pump: $(call obj,$(wildcard bench/tcp/*.c)) $(LIBS)
+	@mkdir -p $(@D) && $(call link,$(call obj,$(wildcard bench/tcp/*.c))) -ldl -o $@
 $(B)/sim: $(call obj,$(SIM_C)) $(LIBS)
 	@$(call link,$(call obj,$(SIM_C))) -o $@
 $(B)/netsim: $(call obj,$(NETSIM_C)) $(LIBS)
@@ -155,7 +157,7 @@ unit: $(UNIT) $(REPLAY) ## run the unit tests and the saved fuzz inputs (T=name:
 
 test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, budgets, simulator, real clients
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
-	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS)") $(if $(NETSIM),"$(NETSIM) --seeds 500") --stage system $(SYSTEM)
+	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS)") $(if $(NETSIM),"$(NETSIM) --seeds 2000" "$(NETSIM) --systematic") --stage system $(SYSTEM)
 
 DIFFERENTIAL := c_admin c_errors c_groups c_migration c_next_groups c_versions
 test-kafka: ## the differential scripts against a live Apache Kafka: golden/ is what it answers (CAPTURE=1: write it anew)
@@ -163,6 +165,10 @@ test-kafka: ## the differential scripts against a live Apache Kafka: golden/ is 
 
 sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
+
+SOAK_SEEDS ?= 1000000
+soak: $(NETSIM) $(SIM) ## a million seeds of the TCP engine, 10,000 of the broker, half of these over it; 20 minutes on one core
+	@nice $(NETSIM) --systematic && nice $(NETSIM) --seeds $(SOAK_SEEDS) && nice $(SIM) --seeds 5000 --net && nice $(SIM) --seeds 5000
 
 asan: ## unit tests and 20 simulator seeds with AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan unit T='$(T)' && $(if $(SIM),$(MAKE) MODE=asan sim SEEDS=20,true) \
@@ -188,6 +194,8 @@ bench-micro: $(BENCH) ## nanoseconds per operation of single parts
 	@for b in $(BENCH); do echo "$$b"; $$b || exit 1; done
 bench-kafka: $(PROGRAMS) ## beside Apache Kafka, < 40 min (FULL=1 everything, SCALE=0.1 quick look, ARGS=...)
 	@$(PY) bench/peers/bench_kafka.py --scale $(SCALE) $(if $(filter 1,$(FULL)),--full) $(ARGS)
+bench-tcp: $(B)/bench-tcp/pump $(B)/bench-micro/bench_net $(B)/bench-micro/bench_net_scale $(PROGRAMS) $(PORTS_SO) ## our TCP beside the kernel's and beside testpmd, < 5 min, root (ARGS=--only name)
+	@$(PY) bench/tcp/bench_tcp.py $(ARGS)
 OLD      ?= -2
 NEW      ?= -1
 bench-diff: ## two score cards: OLD=, NEW= a commit, a number of bench/results.jsonl (-1: last) or a JSON file
@@ -238,12 +246,17 @@ check: ## before each commit: lint, unit, asan, 20 simulator seeds, 20 s of fuzz
 run: $(B)/millraced ## the broker in the foreground on 127.0.0.1:9092, data in ./data (ARGS=... for more)
 	@exec $(B)/millraced --hint $(ARGS)
 
+run-dpdk: $(B)/millraced $(PORTS_SO) ## root: the broker on its own TCP (veth; KIND=tap, af_xdp; PORT=0000:xx:yy.z ADDRESS=a/n a NIC)
+	@BROKER=$(B)/millraced tools/run_dpdk $(ARGS)
+test-dpdk: $(PROGRAMS) $(PORTS_SO) ## root: real clients over af_packet, tap and af_xdp, also with loss, duplicates and reordering
+	@$(PY) tests/dpdk/run $(T)
+
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-10s %s\n",$$1,$$2}'
 
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: all unit tests-build test test-kafka sim asan tsan fuzz fuzzers bench bench-micro bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: run-dpdk test-dpdk all unit tests-build test test-kafka sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

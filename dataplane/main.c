@@ -39,22 +39,24 @@ struct options {
     const char *properties; /* NULL: none */
     const char *overrides[OVERRIDES_MAX];
     int overrides_n;
-    bool has_hint; /* print what to try */
+    const char *hint; /* print what to try, begun with this; NULL: do not */
 };
 
-static const char usage[] = "millraced: a broker that speaks the Kafka protocol\n"
-                            "\n"
-                            "  millraced [server.properties] [--override key=value]... [--hint]\n"
-                            "\n"
-                            "  --override key=value  stands over the file; may be repeated\n"
-                            "  --hint                print commands to try when ready\n"
-                            "  --version             print the version\n"
-                            "  --help                print this\n"
-                            "\n"
-                            "Without a file: PLAINTEXT://127.0.0.1:9092, data in ./data. Settings "
-                            "have Kafka's names, every one is\n"
-                            "reported as honoured, ignored or refused. Signals: SIGTERM or SIGINT "
-                            "stops cleanly, a second one at once.\n";
+static const char usage[] =
+    "millraced: a broker that speaks the Kafka protocol\n"
+    "\n"
+    "  millraced [server.properties] [--override key=value]... [--hint]\n"
+    "\n"
+    "  --override key=value  stands over the file; may be repeated\n"
+    "  --hint[=WORDS]        print commands to try when ready, each begun with "
+    "WORDS\n"
+    "  --version             print the version\n"
+    "  --help                print this\n"
+    "\n"
+    "Without a file: PLAINTEXT://127.0.0.1:9092, data in ./data. Settings "
+    "have Kafka's names, every one is\n"
+    "reported as honoured, ignored or refused. Signals: SIGTERM or SIGINT "
+    "stops cleanly, a second one at once.\n";
 
 /* ── the command line and the settings ── */
 
@@ -77,7 +79,9 @@ static void options_parse(struct options *o, int argc, char **argv)
         if (value != NULL && o->overrides_n < OVERRIDES_MAX) {
             o->overrides[o->overrides_n++] = value;
         } else if (strcmp(word, "--hint") == 0) {
-            o->has_hint = true;
+            o->hint = "";
+        } else if (strncmp(word, "--hint=", 7) == 0) {
+            o->hint = word + 7;
         } else if (word[0] != '-' && o->properties == NULL) {
             o->properties = word;
         } else {
@@ -182,10 +186,13 @@ static void print_ready(const struct broker *b, const struct options *o)
     }
     printf("ready    millraced " MILLRACE_VERSION ", %u workers, pid %d\n", b->workers_n,
            (int)getpid());
-    if (o->has_hint && b->listeners_n > 0) {
+    if (o->hint != NULL && b->listeners_n > 0) {
         const struct listener *l = &b->listeners[0];
-        printf("try      echo hello | kcat -b %s:%u -P -t demo && kcat -b %s:%u -C -t demo -e\n",
-               l->advertised_host, l->advertised_port, l->advertised_host, l->advertised_port);
+        const char *between = o->hint[0] != 0 ? " " : "";
+        printf("try      echo hello | %s%skcat -b %s:%u -P -t demo && %s%skcat -b %s:%u -C -t demo "
+               "-e\n",
+               o->hint, between, l->advertised_host, l->advertised_port, o->hint, between,
+               l->advertised_host, l->advertised_port);
     }
     fflush(stdout);
 }

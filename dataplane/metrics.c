@@ -184,6 +184,67 @@ static void stages_write(const struct broker *b, FILE *to)
     }
 }
 
+/* ── ports ── */
+
+/* Which transport serves which listener. */
+static void listeners_write(const struct broker *b, FILE *to)
+{
+    head_write(to, "millrace_listener", "gauge", "A listener, and the transport that serves it.");
+    for (uint32_t i = 0; i < b->listeners_n; i++) {
+        const struct listener *l = &b->listeners[i];
+        fprintf(to, "millrace_listener{listener=\"");
+        label_write(to, l->name);
+        fprintf(to, "\",transport=\"%s\",port=\"", l->native == 0 ? "kernel" : "own-tcp");
+        label_write(to, l->native == 0 ? "" : b->ports.config.ports[l->native - 1].name);
+        fprintf(to, "\"} 1\n");
+    }
+}
+
+static void rows_write(const struct broker *b, FILE *to, const char *metric,
+                       const char *const *names, const char *type, const char *label,
+                       const char *text, size_t n, size_t offset)
+{
+    head_write(to, metric, type, text);
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        const struct stats_cell *cells =
+            (const void *)((const char *)&b->workers[i]->ports.shown + offset);
+        for (size_t k = 0; k < n; k++)
+            fprintf(to, "%s{thread=\"worker-%d\",%s=\"%s\"} %llu\n", metric, i, label, names[k],
+                    (unsigned long long)stats_cell_get(&cells[k]));
+    }
+}
+
+static void ports_write(const struct broker *b, FILE *to)
+{
+    static const char *const events[] = {
+#define NET_STAT(name, text) #name,
+#include "net_stats.def"
+#undef NET_STAT
+    };
+    static const char *const in_use[] = {
+#define IN_USE(name) #name,
+        PORTS_IN_USE(IN_USE)
+#undef IN_USE
+    };
+    static const char *const moved[] = {
+#define MOVED(name) #name,
+        PORTS_MOVED(MOVED)
+#undef MOVED
+    };
+
+    listeners_write(b, to);
+    if (b->ports.driver == NULL)
+        return;
+    rows_write(b, to, "millrace_tcp_events_total", events, "counter", "event",
+               "What our own TCP counts; every drop has its own name.", array_n(events), 0);
+    rows_write(b, to, "millrace_tcp_in_use", in_use, "gauge", "what",
+               "What the engines have taken of their bounds.", array_n(in_use),
+               sizeof b->workers[0]->ports.shown.events);
+    rows_write(b, to, "millrace_port_moved_total", moved, "counter", "what",
+               "What moved between ports, queues and workers.", array_n(moved),
+               sizeof b->workers[0]->ports.shown.events + sizeof b->workers[0]->ports.shown.in_use);
+}
+
 /* ── the process ── */
 
 static void settings_write(const struct broker *b, FILE *to)
@@ -280,6 +341,7 @@ void metrics_write(const struct broker *b, const char *version, FILE *to)
     process_write(b, version, to);
     settings_write(b, to);
     stats_write(b, to);
+    ports_write(b, to);
     requests_write(b, to);
     stages_write(b, to);
     groups_write(b, to);
@@ -381,6 +443,97 @@ static unsigned group_write(struct metrics *m, struct bytes name, FILE *to)
     return is_known ? MHD_HTTP_NOT_FOUND : MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
+/* ── a look into a worker ── */
+
+/* The answer's bytes, which the caller frees; NULL: the worker does not answer. A question that was
+ * given up is answered one day: its memory is kept until then. */
+static uint8_t *look_wait(struct worker *w, const struct look *question, uint64_t bytes,
+                          uint64_t *n)
+{
+    struct look *look = &w->look;
+    uint8_t *answer;
+
+    if (atomic_load_explicit(&look->state, memory_order_acquire) == LOOK_ANSWERED) {
+        free(look->to);
+        atomic_store_explicit(&look->state, LOOK_IDLE, memory_order_relaxed);
+    }
+    if (atomic_load_explicit(&look->state, memory_order_acquire) != LOOK_IDLE ||
+        (answer = malloc(bytes)) == NULL)
+        return NULL;
+    look->kind = question->kind;
+    look->port = question->port;
+    look->after = question->after;
+    look->wall_ns = question->wall_ns;
+    look->to = answer;
+    look->to_n = bytes;
+    atomic_store_explicit(&look->state, LOOK_ASKED, memory_order_release); /* L1 */
+    for (int i = 0; i < ASK_WAIT_MS; i++) {
+        if (atomic_load_explicit(&look->state, memory_order_acquire) == LOOK_ANSWERED) /* K2 */
+            break;
+        poll(NULL, 0, 1);
+    }
+    if (atomic_load_explicit(&look->state, memory_order_acquire) != LOOK_ANSWERED)
+        return NULL;
+    *n = look->n;
+    atomic_store_explicit(&look->state, LOOK_IDLE, memory_order_relaxed);
+    return answer;
+}
+
+/* "/conns": all workers, each as many as one look shows. */
+static unsigned conns_write(struct metrics *m, FILE *to)
+{
+    const struct look question = {.kind = LOOK_CONNS};
+
+    fprintf(to, "worker\tid\tpeer\tlistener\ttransport\trx_ms\ttx_ms\tunread\tanswers\ttcp\n");
+    for (uint8_t i = 0; i < m->broker->workers_n; i++) {
+        uint64_t n = 0;
+        uint8_t *text = look_wait(m->broker->workers[i], &question, LOOK_CONNS_BYTES, &n);
+        if (text == NULL) {
+            fprintf(to, "worker-%d does not answer\n", i);
+            return MHD_HTTP_SERVICE_UNAVAILABLE;
+        }
+        for (uint64_t at = 0; at < n;) {
+            const uint8_t *end = memchr(text + at, '\n', n - at);
+            uint64_t line_n = (uint64_t)(end - (text + at)) + 1;
+            fprintf(to, "%d\t%.*s", i, (int)line_n, (const char *)text + at);
+            at += line_n;
+        }
+        if (n + LOOK_LINE_MAX > LOOK_CONNS_BYTES)
+            fprintf(to, "%d\tmore are open\n", i);
+        free(text);
+    }
+    return MHD_HTTP_OK;
+}
+
+/* "/pcap/WORKER/PORT": the last packets of a core. */
+static unsigned pcap_write(struct metrics *m, const char *url, FILE *to)
+{
+    struct broker *b = m->broker;
+    char *end = NULL;
+    unsigned long worker = strtoul(url + sizeof "/pcap/" - 1, &end, 10);
+    unsigned long port = *end == '/' ? strtoul(end + 1, &end, 10) : 0;
+    struct look question = {.kind = LOOK_PACKETS, .port = (uint32_t)port};
+    uint64_t n = 0;
+
+    if (*end != 0 || worker >= b->workers_n || port >= b->workers[worker]->ports.n) {
+        fprintf(to, "/pcap/WORKER/PORT: %u workers, %u ports\n", b->workers_n,
+                b->workers[0]->ports.n);
+        return MHD_HTTP_NOT_FOUND;
+    }
+    struct now now = clock_read();
+    question.wall_ns = (uint64_t)now.wall_ms * NS_PER_MS - now.ns;
+    uint8_t *bytes = look_wait(b->workers[worker], &question,
+                               lane_capture_bytes_max(b->workers[worker]->ports.lanes[port]), &n);
+    if (bytes == NULL || n == 0) {
+        free(bytes);
+        fprintf(to, "worker-%lu does not answer, or dpdk.capture.packets=0\n", worker);
+        return MHD_HTTP_SERVICE_UNAVAILABLE;
+    }
+    fwrite(bytes, 1, n, to);
+    free(bytes);
+    return MHD_HTTP_OK;
+}
+
 /* ── HTTP ── */
 
 static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, char *text,
@@ -424,11 +577,16 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
         status = health_write(m, to);
     } else if (strcmp(url, "/slow") == 0) {
         slow_write(m->broker, clock_read(), to);
+    } else if (strcmp(url, "/conns") == 0) {
+        status = conns_write(m, to);
+    } else if (strncmp(url, "/pcap/", 6) == 0) {
+        status = pcap_write(m, url, to);
     } else if (group_of(url).ptr != NULL) {
         status = group_write(m, group_of(url), to);
     } else {
         status = MHD_HTTP_NOT_FOUND;
-        fprintf(to, "here are /metrics, /healthz, /slow and /groups/NAME/rebalances\n");
+        fprintf(to, "here are /metrics, /healthz, /slow, /conns, /pcap/WORKER/PORT and "
+                    "/groups/NAME/rebalances\n");
     }
     if (fclose(to) != 0) {
         free(text);

@@ -28,11 +28,12 @@ enum {
 
 static inline uint32_t metrics_series_max(uint32_t workers_n)
 {
-    return STATS_N * (workers_n + 1)                    /* counters */
-           + METRICS_APIS_MAX * (METRICS_BUCKETS_N + 2) /* requests */
-           + 2 * STAGES_N * (METRICS_BUCKETS_N + 2)     /* stages   */
-           + GROUP_STATS_N + GROUP_PAUSES_N + 2         /* groups   */
-           + METRICS_SETTINGS_MAX + METRICS_PROCESS_MAX;
+    return STATS_N * (workers_n + 1)                                    /* counters */
+           + METRICS_APIS_MAX * (METRICS_BUCKETS_N + 2)                 /* requests */
+           + 2 * STAGES_N * (METRICS_BUCKETS_N + 2)                     /* stages   */
+           + GROUP_STATS_N + GROUP_PAUSES_N + 2                         /* groups   */
+           + (NET_STATS_N + PORTS_IN_USE_N + PORTS_MOVED_N) * workers_n /* own TCP */
+           + LISTENERS_MAX + METRICS_SETTINGS_MAX + METRICS_PROCESS_MAX;
 }
 
 struct metrics;

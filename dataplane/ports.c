@@ -354,7 +354,7 @@ int worker_ports_rx(struct worker *w, struct now now)
     }
     if (n > 0)
         w->ports.active_ns = now.ns;
-    return (int)n;
+    return w->is_stopping ? 0 : (int)n; /* packets that keep coming do not keep it from stopping */
 }
 
 int worker_ports_tx(struct worker *w, struct now now)
@@ -388,4 +388,69 @@ bool worker_ports_are_busy(const struct worker *w)
         if (lane_is_busy(w->ports.lanes[i]))
             return true;
     return false;
+}
+
+/* ── the tick ── */
+
+static void usage_add(const struct worker *w, uint32_t at, uint64_t v[PORTS_IN_USE_N])
+{
+    const struct port *port = lane_port(w->ports.lanes[at]);
+    struct net_usage u;
+
+    net_usage(w->ports.nets[at], &u);
+    v[PORTS_IN_USE_connections] += u.tcbs_n;
+    v[PORTS_IN_USE_half_open] += u.syns_n;
+    v[PORTS_IN_USE_time_wait] += u.waits_n;
+    v[PORTS_IN_USE_extents] += u.extents_n;
+    v[PORTS_IN_USE_records] += u.records_n;
+    v[PORTS_IN_USE_packets] += u.packets_n;
+    v[PORTS_IN_USE_heads] += u.heads_n;
+    v[PORTS_IN_USE_received_bytes] += u.rx_held_bytes;
+    if (w->number < port->facts.queues_n)
+        v[PORTS_IN_USE_at_device] += port->stats[w->number].tx_held_n;
+}
+
+static void moved_add(const struct worker *w, uint32_t at, uint64_t v[PORTS_MOVED_N])
+{
+    const struct port *port = lane_port(w->ports.lanes[at]);
+    const struct lane_stats *l = lane_stats(w->ports.lanes[at]);
+
+    v[PORTS_MOVED_rx_packets] += l->rx_packets;
+    v[PORTS_MOVED_rx_redirected] += l->rx_redirected;
+    v[PORTS_MOVED_rx_from_others] += l->rx_from_others;
+    v[PORTS_MOVED_rx_ring_full] += l->rx_ring_full;
+    v[PORTS_MOVED_rx_other_vlan] += l->rx_vlan;
+    v[PORTS_MOVED_tx_packets] += l->tx_packets;
+    v[PORTS_MOVED_tx_redirected] += l->tx_redirected;
+    v[PORTS_MOVED_arp_copies] += l->arp_copies;
+    v[PORTS_MOVED_arp_no_packet] += l->arp_no_packet;
+    if (w->number >= port->facts.queues_n)
+        return;
+    const struct port_stats *s = &port->stats[w->number];
+    v[PORTS_MOVED_rx_bytes] += s->rx_bytes;
+    v[PORTS_MOVED_tx_bytes] += s->tx_bytes;
+    v[PORTS_MOVED_tx_copied] += s->tx_copied;
+    v[PORTS_MOVED_tx_referenced] += s->tx_referenced;
+    v[PORTS_MOVED_tx_device_full] += s->tx_full;
+    v[PORTS_MOVED_tx_no_buffer] += s->tx_no_buffer;
+}
+
+void worker_ports_show(struct worker *w)
+{
+    uint64_t in_use[PORTS_IN_USE_N] = {0}, moved[PORTS_MOVED_N] = {0};
+
+    for (uint32_t i = 0; i < w->ports.n; i++) {
+        usage_add(w, i, in_use);
+        moved_add(w, i, moved);
+    }
+    for (int k = 0; w->ports.n > 0 && k < NET_STATS_N; k++) {
+        uint64_t n = 0;
+        for (uint32_t i = 0; i < w->ports.n; i++)
+            n += net_stat(w->ports.nets[i], (enum net_stat)k);
+        stats_cell_set(&w->ports.shown.events[k], n);
+    }
+    for (int k = 0; k < PORTS_IN_USE_N; k++)
+        stats_cell_set(&w->ports.shown.in_use[k], in_use[k]);
+    for (int k = 0; k < PORTS_MOVED_N; k++)
+        stats_cell_set(&w->ports.shown.moved[k], moved[k]);
 }

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "lane.h"
 #include "listener.h"
+#include "stats.h"
 
 struct broker;
 struct worker;
@@ -26,8 +27,39 @@ struct ports {
     struct lanes *lanes[PORTS_MAX];
 };
 
-/* What a worker has of them. Owner: worker. */
+/* IN_USE(name): what engines have taken of their bounds; all 0 when nothing is open.
+ * MOVED(name, sentence): what lanes and queues count. */
+#define PORTS_IN_USE(IN_USE)                                                        \
+    IN_USE(connections)                                                             \
+    IN_USE(half_open)                                                               \
+    IN_USE(time_wait) IN_USE(extents) IN_USE(records) IN_USE(packets) IN_USE(heads) \
+        IN_USE(received_bytes) IN_USE(at_device)
+#define PORTS_MOVED(MOVED)                                                                   \
+    MOVED(rx_packets)                                                                        \
+    MOVED(rx_bytes)                                                                          \
+    MOVED(rx_redirected) MOVED(rx_from_others) MOVED(rx_ring_full) MOVED(rx_other_vlan)      \
+        MOVED(tx_packets) MOVED(tx_bytes) MOVED(tx_redirected) MOVED(tx_copied)              \
+            MOVED(tx_referenced) MOVED(tx_device_full) MOVED(tx_no_buffer) MOVED(arp_copies) \
+                MOVED(arp_no_packet)
+
+enum {
+#define IN_USE(name) PORTS_IN_USE_##name,
+    PORTS_IN_USE(IN_USE)
+#undef IN_USE
+        PORTS_IN_USE_N
+};
+enum {
+#define MOVED(name) PORTS_MOVED_##name,
+    PORTS_MOVED(MOVED)
+#undef MOVED
+        PORTS_MOVED_N
+};
+
+/* What a worker has of them. Owner: worker; `shown` is read by the metrics thread. */
 struct worker_ports {
+    struct {
+        struct stats_cell events[NET_STATS_N], in_use[PORTS_IN_USE_N], moved[PORTS_MOVED_N];
+    } shown; /* sums over the ports, as of the last tick */
     uint32_t n;
     struct net *nets[PORTS_MAX];
     struct lane *lanes[PORTS_MAX];
@@ -59,5 +91,7 @@ int worker_ports_tx(struct worker *w, struct now now);
  * traffic and at most a millisecond without. */
 uint64_t worker_ports_sleep_ns(const struct worker *w, struct now now, uint64_t ns_max);
 bool worker_ports_are_busy(const struct worker *w);
+/* The tick: counters to where others may read them. */
+void worker_ports_show(struct worker *w);
 
 #endif

@@ -133,8 +133,8 @@ void worker_stop(struct worker *w, uint64_t deadline_ns)
 
 bool worker_is_quiet(const struct worker *w)
 {
-    bool is_quiet = conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) &&
-                    internal_is_quiet(&w->internal);
+    bool is_quiet =
+        conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) && internal_is_quiet(&w->internal);
 
     for (uint8_t i = 0; i < w->stores_n; i++)
         is_quiet = is_quiet && (w->stores[i] == NULL || store_is_quiet(w->stores[i]));
@@ -275,6 +275,8 @@ static void worker_tick(struct timer *timer, struct now now)
     worker_sum_stores(w);
     worker_copy_store(w);
     worker_copy_conns(w);
+    worker_ports_show(w);
+    worker_look(w);
     if (++w->report_ticks_n % WORKER_REPORT_TICKS == 0)
         worker_report(w);
     timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);

@@ -12,6 +12,7 @@
 #include "diag.h"
 #include "internal.h"
 #include "kafka.h"
+#include "look.h"
 #include "mail.h"
 #include "ports.h"
 #include "prng.h"
@@ -50,8 +51,9 @@ struct worker {
     struct prng prng;
     struct stats stats;
     struct diag diag;
-    struct turns turns; /* what its turns spend their time on */
-    struct timer tick; /* store_tick, copying of counters */
+    struct look look;
+    struct turns turns;             /* what its turns spend their time on */
+    struct timer tick;              /* store_tick, copying of counters */
     struct store_stats store_stats; /* of all stores together, as of the last tick */
     uint8_t mail_from_at;
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */

@@ -150,6 +150,12 @@ int conns_send_ready(struct conns *conns, struct now now);
 
 const struct conns_stats *conns_stats(const struct conns *conns);
 
+/* One line for each open connection whose id is above `after`, oldest first, as many as there is
+ * room for: id, peer, listener, transport, ms since it was last received from and sent to, bytes
+ * unread, answers under way; and what TCP knows, for those that are ours. Returns the bytes. */
+uint64_t conns_list(const struct conns *conns, uint64_t after, uint64_t now_ns, char *to,
+                    uint64_t to_n);
+
 /* ── reading ── */
 
 /* The next connection with news, taken off the ready list; NULL when none. It comes back onto the

@@ -65,6 +65,7 @@ bool lane_is_quiet(const struct lane *lane);
 uint8_t lane_owner(const struct lane *lane, uint32_t peer_ip, uint16_t peer_port, uint32_t ip,
                    uint16_t port);
 const struct lane_stats *lane_stats(const struct lane *lane);
+const struct port *lane_port(const struct lane *lane);
 
 /* ── the last packets, for `millrace pcap` ── */
 

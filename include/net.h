@@ -102,6 +102,7 @@ struct net_config {
     bool no_sack, no_timestamps, no_window_scale;
     bool has_tx_checksum; /* whoever transmits computes TCP checksums           */
     bool no_rx_checksum;  /* do not verify (fuzzing)                            */
+    bool no_prediction;   /* every segment takes all steps (tests)              */
     uint64_t seed;
 };
 
@@ -125,6 +126,8 @@ void net_fini(struct net *net); /* net_stop, if need be; packets given out must 
 
 /* An Ethernet frame arrived; the packet is the engine's from now on. */
 void net_input(struct net *net, struct pkt *pkt, struct now now);
+/* Several that arrived together: segments that follow each other cost less. */
+void net_input_burst(struct net *net, struct pkt *const *v, uint32_t n, struct now now);
 /* Timers, then output. */
 void net_turn(struct net *net, struct now now);
 /* The next frame to transmit; NULL when there is none. pkt_put when it has left. */

@@ -39,4 +39,19 @@ static inline uint64_t stats_get(const struct stats *s, enum stat_at at)
     return atomic_load_explicit(&s->v[at], memory_order_relaxed);
 }
 
+/* One number that its thread writes and others may read. */
+struct stats_cell {
+    _Atomic uint64_t v;
+};
+
+static inline void stats_cell_set(struct stats_cell *cell, uint64_t n)
+{
+    atomic_store_explicit(&cell->v, n, memory_order_relaxed);
+}
+
+static inline uint64_t stats_cell_get(const struct stats_cell *cell)
+{
+    return atomic_load_explicit(&cell->v, memory_order_relaxed);
+}
+
 #endif

@@ -57,16 +57,25 @@ static size_t admin_ask(int fd, const char *path, char *to, size_t to_n)
 
 int admin_get(const char *admin, const char *path, int timeout_ms, char **body)
 {
+    size_t n;
+    return admin_get_bytes(admin, path, timeout_ms, body, &n);
+}
+
+int admin_get_bytes(const char *admin, const char *path, int timeout_ms, char **body,
+                    size_t *body_n)
+{
     int fd = admin_connect(admin, timeout_ms), status = -1;
     char *text = fd < 0 ? NULL : malloc(ADMIN_BYTES_MAX);
     *body = NULL;
+    *body_n = 0;
     if (text != NULL) {
         size_t n = admin_ask(fd, path, text, ADMIN_BYTES_MAX);
         text[n] = 0;
         char *at = strstr(text, "\r\n\r\n");
         if (n > 12 && at != NULL && strncmp(text, "HTTP/1.", 7) == 0) {
             status = (int)strtol(text + 9, NULL, 10);
-            memmove(text, at + 4, strlen(at + 4) + 1);
+            *body_n = n - (size_t)(at + 4 - text);
+            memmove(text, at + 4, *body_n + 1);
             *body = text;
             text = NULL;
         }

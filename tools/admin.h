@@ -14,6 +14,8 @@ enum { ADMIN_BYTES_MAX = 4 << 20 };
 /* GET `path` ("/slow"). Returns the HTTP status and the body in *body, which the caller frees; -1:
  * no answer, *body is NULL. */
 int admin_get(const char *admin, const char *path, int timeout_ms, char **body);
+/* The same for an answer that is not text: *n bytes. */
+int admin_get_bytes(const char *admin, const char *path, int timeout_ms, char **body, size_t *n);
 /* Says that nobody answers there; CLI_FAILED. */
 int admin_failed(const struct cli *cli, const char *admin);
 

@@ -80,10 +80,12 @@ int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
 int verify_command(struct cli *cli, int argc, char **argv);
 int slow_command(struct cli *cli, int argc, char **argv);
+int conn_command(struct cli *cli, int argc, char **argv);
+int pcap_command(struct cli *cli, int argc, char **argv);
 int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
 extern const char topic_help[], config_help[], partition_help[], group_help[], produce_help[],
     consume_help[], cluster_help[], api_help[], dump_help[], verify_help[], slow_help[],
-    bench_help[];
+    bench_help[], conn_help[], pcap_help[];
 
 #endif

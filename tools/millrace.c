@@ -25,6 +25,8 @@ static const char main_help[] =
     "checkpoint\n"
     "  millrace verify DIR            a whole log directory checked, and mended\n"
     "  millrace slow                 the slowest requests of a broker, and who is to blame\n"
+    "  millrace conn list            connections, with what our own TCP knows of their paths\n"
+    "  millrace pcap                 the last packets of a worker, for tcpdump or tshark\n"
     "  millrace COMMAND --help       everything about a command, with examples\n"
     "\n"
     "For every command, before or behind its name:\n"
@@ -53,6 +55,8 @@ int main(int argc, char **argv)
         {"dump", dump_command, "what stands in a file", dump_help},
         {"verify", verify_command, "check log directories", verify_help},
         {"slow", slow_command, "the slowest requests", slow_help},
+        {"conn", conn_command, "connections", conn_help},
+        {"pcap", pcap_command, "the last packets of a worker", pcap_help},
         {"bench", bench_command, "measure a broker", bench_help},
     };
     /* '+': global options before the command; the command's own parsing begins behind its name. */

@@ -13,9 +13,9 @@
 #include <stdio.h>
 
 #include "clock.h"
-#include "net_inside.h"
+#include "net_frames.h"
 
-enum { BURST = 16, MSS = 1448, ME = 0x0a000001, PEER = 0x0a000002, PORT = 9092 };
+enum { BURST = 16, MSS = 1448, PORT = BENCH_PORT, REQUEST_BYTES = 100, ANSWER_BYTES = 1000 };
 
 /* Owner: main. */
 struct bench {
@@ -28,49 +28,16 @@ struct bench {
     bool has_sums;
 };
 
-static const uint8_t mac_me[6] = {2, 0, 0, 0, 0, 1}, mac_peer[6] = {2, 0, 0, 0, 0, 2};
 static uint8_t *payload;
 
 static __attribute__((noinline)) struct pkt *frame_new(struct bench *b, uint8_t flags, uint32_t n)
 {
-    struct pkt *pkt = net_packet_take(b->net);
-    check(pkt != NULL);
-    uint8_t *p = pkt->data, *ip = p + ETH_BYTES, *tcp = ip + IP4_BYTES;
-    uint32_t opts_n = (flags & SYN) != 0 ? 20 : 12;
-    struct tcp_opts opts = {.has_mss = true,
-                            .mss = 1460,
-                            .has_sack_ok = true,
-                            .has_stamp = true,
-                            .has_wscale = true,
-                            .wscale = 7,
-                            .stamp = ++b->stamp,
-                            .echo = b->echo};
-    memcpy(p, mac_me, 6);
-    memcpy(p + 6, mac_peer, 6);
-    store_u16(p + 12, ETHERTYPE_IP4);
-    memset(ip, 0, IP4_BYTES);
-    ip[0] = 0x45;
-    store_u16(ip + 2, (uint16_t)(IP4_BYTES + TCP_BYTES + opts_n + n));
-    ip[8] = 64;
-    ip[9] = IP_TCP;
-    store_u32(ip + 12, PEER);
-    store_u32(ip + 16, ME);
-    uint32_t sum = 0;
-    for (int i = 0; i < 20; i += 2)
-        sum += load_u16(ip + i);
-    sum = (sum & 0xffff) + (sum >> 16);
-    store_u16(ip + 10, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
-    store_u16(tcp, b->port);
-    store_u16(tcp + 2, PORT);
-    store_u32(tcp + 4, b->seq);
-    store_u32(tcp + 8, (flags & ACK) != 0 ? b->iss + b->ack : 0);
-    store_u16(tcp + 12, (uint16_t)((TCP_BYTES + opts_n) / 4 << 12 | flags));
-    store_u16(tcp + 14, 65535);
-    store_u32(tcp + 16, 0);
-    check(opts_write(tcp + TCP_BYTES, &opts, (flags & SYN) != 0) == opts_n);
-    pkt->n = ETH_BYTES + IP4_BYTES + TCP_BYTES + opts_n + n;
-    pkt->flags = b->has_sums ? 0 : PKT_SUM_GOOD;
-    b->seq += n + ((flags & (SYN | FIN)) != 0);
+    struct frame_peer peer = {BENCH_PEER, b->seq, b->iss + b->ack, b->stamp, b->echo, b->port};
+    struct pkt *pkt = frame_make(b->net, &peer, flags, n);
+    b->seq = peer.seq;
+    b->stamp = peer.stamp;
+    if (b->has_sums)
+        pkt->flags = 0;
     return pkt;
 }
 
@@ -89,8 +56,7 @@ static inline void receive_burst(struct bench *b)
 {
     struct slice v[BURST];
     uint32_t news;
-    for (int i = 0; i < BURST; i++)
-        net_input(b->net, b->burst[i], b->now);
+    net_input_burst(b->net, b->burst, BURST, b->now);
     while (net_news_next(b->net, &news) != NULL) {
     }
     for (uint32_t n = tcp_read(b->tcb, v, BURST, UINT64_MAX); n > 0; n--)
@@ -133,18 +99,69 @@ static __attribute__((noinline)) void case_send_burst_16_sum(struct bench *b)
     send_burst(b);
 }
 
-/* Handshake from the peer, its FIN, ours, TIME-WAIT on its side: five frames in, four out. */
+/* The same, but the peer acknowledges every second segment; its ACKs come in one burst. */
+static __attribute__((noinline)) void case_send_burst_16_acks_8(struct bench *b)
+{
+    struct slice s = {payload, BURST * MSS, NULL};
+    uint32_t news;
+    check(tcp_send(b->tcb, &s, 1) == 0);
+    net_turn(b->net, b->now);
+    output_drain(b);
+    net_input_burst(b->net, b->burst, BURST / 2, b->now);
+    net_turn(b->net, b->now);
+    while (net_news_next(b->net, &news) != NULL) {
+    }
+}
+
+/* Rows of two segments, as when each ACK comes alone and lets two more go: the worst of bulk. */
+static __attribute__((noinline)) void case_send_clocked_16(struct bench *b)
+{
+    struct slice s = {payload, 2 * MSS, NULL};
+    uint32_t news;
+    for (int i = 0; i < BURST / 2; i++) {
+        check(tcp_send(b->tcb, &s, 1) == 0);
+        net_turn(b->net, b->now);
+        output_drain(b);
+        net_input(b->net, b->burst[i], b->now);
+        net_turn(b->net, b->now);
+        while (net_news_next(b->net, &news) != NULL) {
+        }
+    }
+}
+
+/* A request of 100 bytes, which acknowledges the answer before, and its answer of 1000. */
+static __attribute__((noinline)) void case_request_answer(struct bench *b)
+{
+    struct slice v[1], s = {payload, ANSWER_BYTES, NULL};
+    uint32_t news;
+    net_input(b->net, b->burst[0], b->now);
+    while (net_news_next(b->net, &news) != NULL) {
+    }
+    check(tcp_read(b->tcb, v, 1, UINT64_MAX) == 1);
+    check(tcp_send(b->tcb, &s, 1) == 0);
+    slice_put(&v[0]);
+    net_turn(b->net, b->now);
+    output_drain(b);
+}
+
+/* A frame made before our initial number was known. */
+static inline void acking_input(struct bench *b, int at, uint32_t ack)
+{
+    store_u32(b->burst[at]->data + ETH_BYTES + IP4_BYTES + 8, b->iss + ack);
+    net_input(b->net, b->burst[at], b->now);
+}
+
+/* Handshake from the peer, its FIN, ours, its ACK: four frames in, three out. */
 static __attribute__((noinline)) void case_open_close(struct bench *b)
 {
     uint32_t news;
     struct tcb *tcb;
-    net_input(b->net, frame_new(b, SYN, 0), b->now);
+    net_input(b->net, b->burst[0], b->now);
     output_drain(b);
-    b->ack = 1;
-    net_input(b->net, frame_new(b, ACK, 0), b->now);
+    acking_input(b, 1, 1);
     while ((tcb = net_news_next(b->net, &news)) != NULL)
         b->tcb = tcb;
-    net_input(b->net, frame_new(b, FIN | ACK, 0), b->now);
+    acking_input(b, 2, 1);
     net_turn(b->net, b->now);
     output_drain(b);
     while (net_news_next(b->net, &news) != NULL) {
@@ -152,9 +169,7 @@ static __attribute__((noinline)) void case_open_close(struct bench *b)
     tcp_release(b->tcb);
     net_turn(b->net, b->now);
     output_drain(b);
-    b->ack = 2;
-    net_input(b->net, frame_new(b, ACK, 0), b->now);
-    b->port++;
+    acking_input(b, 3, 2);
 }
 
 /* ── running ── */
@@ -162,13 +177,13 @@ static __attribute__((noinline)) void case_open_close(struct bench *b)
 static void bench_open(struct bench *b, bool has_sums, bool is_connected)
 {
     uint32_t news;
-    struct net_config config = {.ip = ME,
+    struct net_config config = {.ip = BENCH_ME,
                                 .mask = 0xffffff00,
                                 .has_tx_checksum = !has_sums,
                                 .no_rx_checksum = false,
                                 .tcbs_max = 20000,
                                 .seed = 1};
-    memcpy(config.mac, mac_me, 6);
+    memcpy(config.mac, bench_mac_me, 6);
     *b = (struct bench){.now = {1000 * NS_PER_S, 0}, .port = 20000, .seq = 5000};
     check(net_init(&b->net, &config, b->now) == 0);
     check(net_listen(b->net, PORT, 1000, NULL) == 0);
@@ -213,6 +228,31 @@ static void send_prepare(struct bench *b, bool has_sums)
         frame_sum(b->burst[0]);
 }
 
+static void acks_prepare(struct bench *b, bool has_sums)
+{
+    (void)has_sums;
+    for (int i = 0; i < BURST / 2; i++) {
+        b->ack += 2 * MSS;
+        b->burst[i] = frame_new(b, ACK, 0);
+    }
+}
+
+static void request_prepare(struct bench *b, bool has_sums)
+{
+    (void)has_sums;
+    b->burst[0] = frame_new(b, ACK | PSH, REQUEST_BYTES);
+    b->ack += ANSWER_BYTES;
+}
+
+static void open_close_prepare(struct bench *b, bool has_sums)
+{
+    static const uint8_t flags[4] = {SYN, ACK, FIN | ACK, ACK};
+    (void)has_sums;
+    b->port++;
+    for (int i = 0; i < 4; i++)
+        b->burst[i] = frame_new(b, flags[i], 0);
+}
+
 struct bench_case {
     const char *name;
     void (*prepare)(struct bench *b, bool has_sums);
@@ -226,7 +266,10 @@ static const struct bench_case cases[] = {
     {"receive_segment_sum", receive_prepare, case_receive_burst_16_sum, true, BURST},
     {"send_segment", send_prepare, case_send_burst_16, false, BURST},
     {"send_segment_sum", send_prepare, case_send_burst_16_sum, true, BURST},
-    {"open_close", NULL, case_open_close, false, 1},
+    {"send_segment_acks_8", acks_prepare, case_send_burst_16_acks_8, false, BURST},
+    {"send_segment_clocked", acks_prepare, case_send_clocked_16, false, BURST},
+    {"request_answer", request_prepare, case_request_answer, false, 1},
+    {"open_close", open_close_prepare, case_open_close, false, 1},
 };
 
 static void case_run(const struct bench_case *c, uint64_t n, bool is_timed)
@@ -234,18 +277,18 @@ static void case_run(const struct bench_case *c, uint64_t n, bool is_timed)
     struct bench *b = malloc(sizeof *b);
     uint64_t ns = 0;
     check(b != NULL);
-    bench_open(b, c->has_sums, c->prepare != NULL);
+    bool is_connected = c->run != case_open_close;
+    bench_open(b, c->has_sums, is_connected);
     for (uint64_t i = 0; i < n; i++) {
         b->now.ns += 100 * NS_PER_US;
-        if (c->prepare != NULL)
-            c->prepare(b, c->has_sums);
+        c->prepare(b, c->has_sums);
         uint64_t begin = is_timed ? clock_read_ns() : 0;
         c->run(b);
         ns += is_timed ? clock_read_ns() - begin : 0;
     }
     if (is_timed)
         printf("%-22s %8.1f ns\n", c->name, (double)ns / (double)(n * (uint64_t)c->per));
-    if (c->prepare != NULL) {
+    if (is_connected) {
         tcp_abort(b->tcb);
         tcp_release(b->tcb);
         output_drain(b);

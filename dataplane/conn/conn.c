@@ -436,3 +436,30 @@ void conn_invariants(const struct conn *conn)
     if (conn->is_sending || conn->tx_bytes > 0)
         check(first != NULL && first->is_finished);
 }
+
+/* ── for people ── */
+
+uint64_t conns_list(const struct conns *conns, uint64_t after, uint64_t now_ns, char *to,
+                    uint64_t to_n)
+{
+    uint64_t at = 0;
+
+    list_for_each(l, next, &conns->open) {
+        struct conn *conn = list_entry(l, struct conn, link);
+        char facts[CONN_FACTS_MAX] = "";
+        if (conn->id <= after || conn->state == CONN_FREE)
+            continue;
+        if (conn->transport->facts != NULL)
+            conn->transport->facts(conn, facts, sizeof facts);
+        int n = snprintf(to + at, to_n - at, "%llu\t%s\t%s\t%s\t%llu\t%llu\t%llu\t%u\t%s\n",
+                         (unsigned long long)conn->id, conn_peer(conn), conn->listener->name,
+                         conn->transport->name,
+                         (unsigned long long)((now_ns - conn->last_rx_ns) / NS_PER_MS),
+                         (unsigned long long)((now_ns - conn->last_tx_ns) / NS_PER_MS),
+                         (unsigned long long)conn->unread, conn->slots_n, facts);
+        if (n < 0 || (uint64_t)n >= to_n - at)
+            break;
+        at += (uint64_t)n;
+    }
+    return at;
+}

@@ -21,6 +21,7 @@
 #include "inside.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "bytes.h"
 #include "net.h"
@@ -207,6 +208,18 @@ static bool tcp_is_done(const struct conn *conn)
     return conn->tcp.tcb == NULL && conn->tcp.chunks_n == 0;
 }
 
+static void tcp_facts_write(const struct conn *conn, char *to, size_t to_n)
+{
+    struct tcp_facts f;
+    if (conn->tcp.tcb == NULL)
+        return;
+    tcp_facts(conn->tcp.tcb, &f);
+    snprintf(to, to_n,
+             "%s rtt=%uus rto=%ums cwnd=%u mss=%u in_flight=%u unsent=%u retransmits=%llu",
+             tcp_state_text((enum tcp_state)f.state), f.srtt_us, f.rto_us / 1000, f.cwnd, f.mss,
+             f.in_flight, f.unsent, (unsigned long long)f.retransmits);
+}
+
 const struct transport transport_tcp = {
     .name = "own TCP",
     .read_set = tcp_read_set,
@@ -215,6 +228,7 @@ const struct transport transport_tcp = {
     .is_done = tcp_is_done,
     .turn = tcp_turn,
     .is_holding = tcp_is_holding,
+    .facts = tcp_facts_write,
 };
 
 /* ── what the engine says ── */

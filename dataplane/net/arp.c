@@ -7,7 +7,8 @@
  * a question to us; a reply we did not ask for only refreshes what is known. So nobody can fill the
  * table by talking. Unresolved entries hold at most ARP_QUEUE_N packets, ask once a second, three
  * times, then let go. A known entry that was used is asked about again after a minute, and serves
- * meanwhile; one that was not used, or does not answer, goes.
+ * meanwhile; one that was not used, or does not answer, goes. ARP has no checksum, and addresses
+ * move: when timeouts follow each other, their connection has its neighbour asked again at once.
  */
 #include "net_inside.h"
 
@@ -140,6 +141,15 @@ void arp_output(struct net *net, struct pkt *pkt, uint32_t next_hop)
     }
     pkt_queue_append(&entry->queue, pkt);
     entry->queue_n++;
+}
+
+void arp_doubt(struct net *net, uint32_t next_hop)
+{
+    struct arp_entry *entry = arp_place(net, next_hop);
+    if (!entry->is_used || entry->ip != next_hop || !entry->is_known || entry->tries > 0)
+        return;
+    entry->is_wanted = true;
+    entry->due_ns = net->now_ns;
 }
 
 void arp_turn(struct net *net)

@@ -47,7 +47,9 @@ static struct tcb *error_tcb(struct net *net, const uint8_t *p, uint32_t n)
         load_u32(p + 12) != net->config.ip)
         return NULL;
     const uint8_t *tcp = p + head_n;
-    int32_t at = flow_find(net, load_u32(p + 16), load_u16(tcp + 2), load_u16(tcp));
+    uint32_t peer = load_u32(p + 16), hash;
+    hash = flow_hash(net, peer, load_u16(tcp + 2), load_u16(tcp));
+    int32_t at = flow_find(net, hash, peer, load_u16(tcp + 2), load_u16(tcp));
     struct tcb *tcb = at == FLOW_NONE ? NULL : tcb_at(net, at);
     if (tcb == NULL || !tcb_is_in_flight(tcb, (struct seq){load_u32(tcp + 4)}))
         return NULL;

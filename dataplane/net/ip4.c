@@ -13,13 +13,13 @@
 
 enum { IP_DF = 0x4000, IP_MF = 0x2000, IP_OFFSET = 0x1fff, IP_TTL = 64 };
 
-static bool is_martian(const struct net *net, uint32_t ip)
+static inline bool is_martian(const struct net *net, uint32_t ip)
 {
     uint32_t mask = net->config.mask;
     bool is_near = ((ip ^ net->config.ip) & mask) == 0 && mask < 0xfffffffe;
     bool is_whole_net = (ip & ~mask) == 0 || (ip | mask) == 0xffffffff; /* itself, or broadcast */
-    return ip >> 28 >= 0xe || ip >> 24 == 0 || ip >> 24 == 127 || ip == net->config.ip ||
-           (is_near && is_whole_net);
+    uint32_t top = ip >> 24; /* of no network, itself, multicast and beyond */
+    return top - 1 >= 0xe0 - 1 || top == 127 || ip == net->config.ip || (is_near && is_whole_net);
 }
 
 /* Loose and strict source routes (RFC 6274 4.13.2). */
@@ -77,6 +77,27 @@ void ip4_input(struct net *net, struct pkt *pkt, const uint8_t *from_mac)
         icmp_input(net, pkt, from, from_mac);
 }
 
+void ip4_plain_input(struct net *net, struct pkt *pkt)
+{
+    const uint8_t *eth = pkt->data, *p = eth + ETH_BYTES;
+    uint32_t from = load_u32(p + 12), to = load_u32(p + 16), n = load_u16(p + 2);
+    enum net_stat why = NET_STATS_N;
+    if (n < IP4_BYTES || n > pkt->n - ETH_BYTES ||
+        ((pkt->flags & PKT_IP_GOOD) == 0 && !sum_is_good(sum_ip4(p))))
+        why = NET_DROP_IP_HEADER;
+    else if (to != net->config.ip)
+        why = NET_DROP_NOT_MINE;
+    else if (is_martian(net, from))
+        why = NET_DROP_IP_MARTIAN;
+    if (unlikely(why != NET_STATS_N)) {
+        net_drop(net, pkt, why);
+        return;
+    }
+    pkt->data += ETH_BYTES + IP4_BYTES;
+    pkt->n = n - IP4_BYTES;
+    tcp_input(net, pkt, from, to, eth + 6);
+}
+
 /* An IPv4 header without options; total length and checksum are 0. */
 void ip4_head_write(uint8_t *p, uint32_t from, uint32_t to, uint8_t protocol)
 {
@@ -89,10 +110,15 @@ void ip4_head_write(uint8_t *p, uint32_t from, uint32_t to, uint8_t protocol)
     store_u32(p + 16, to);
 }
 
-void ip4_route(struct net *net, struct pkt *pkt, uint32_t to)
+uint32_t ip4_next_hop(const struct net *net, uint32_t to)
 {
     bool is_near = ((to ^ net->config.ip) & net->config.mask) == 0;
-    arp_output(net, pkt, is_near || net->config.gateway == 0 ? to : net->config.gateway);
+    return is_near || net->config.gateway == 0 ? to : net->config.gateway;
+}
+
+void ip4_route(struct net *net, struct pkt *pkt, uint32_t to)
+{
+    arp_output(net, pkt, ip4_next_hop(net, to));
 }
 
 void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol, const uint8_t *mac)

@@ -181,6 +181,11 @@ struct lane *lanes_at(struct lanes *lanes, uint8_t worker)
     return &lanes->v[worker];
 }
 
+const struct port *lane_port(const struct lane *lane)
+{
+    return lane->lanes->port;
+}
+
 const struct lane_stats *lane_stats(const struct lane *lane)
 {
     return &lane->stats;
@@ -349,7 +354,8 @@ static void captured_add(struct lane *lane, const struct pkt *pkt)
     }
 }
 
-static void arrived(struct lane *lane, struct pkt *pkt, struct now now)
+/* Whether the packet is for this lane's engine. */
+static bool arrived(struct lane *lane, struct pkt *pkt)
 {
     struct lanes *lanes = lane->lanes;
     captured_add(lane, pkt);
@@ -358,7 +364,7 @@ static void arrived(struct lane *lane, struct pkt *pkt, struct now now)
     if (!vlan_is_ours(lane, pkt)) {
         lane->stats.rx_vlan++;
         pkt_put(pkt);
-        return;
+        return false;
     }
     uint8_t owner = lane->number;
     if (lanes->n > 1 && pkt->n >= ETH_BYTES + 4) {
@@ -369,12 +375,11 @@ static void arrived(struct lane *lane, struct pkt *pkt, struct now now)
         else if (type == ETHERTYPE_ARP && pkt->n >= at + 8 && load_u16(pkt->data + at + 6) == 2)
             arp_spread(lane, pkt);
     }
-    if (owner == lane->number) {
-        net_input(lane->net, pkt, now);
-        return;
-    }
+    if (owner == lane->number)
+        return true;
     lane->stats.rx_redirected++;
     out_append(lane, owner, pkt, WORD_RX);
+    return false;
 }
 
 uint32_t lane_rx(struct lane *lane, struct now now)
@@ -384,9 +389,11 @@ uint32_t lane_rx(struct lane *lane, struct now now)
     uint32_t moved_n = 0;
     lane->now_ns = now.ns;
     for (int i = 0; lane->has_queue && i < LANE_BURSTS_MAX; i++) {
-        uint32_t n = port_rx(port, lane->number, v, PORT_BURST_N);
+        uint32_t n = port_rx(port, lane->number, v, PORT_BURST_N), ours_n = 0;
         for (uint32_t k = 0; k < n; k++)
-            arrived(lane, v[k], now);
+            if (arrived(lane, v[k]))
+                v[ours_n++] = v[k];
+        net_input_burst(lane->net, v, ours_n, now);
         moved_n += n;
         if (n < PORT_BURST_N)
             break;

@@ -78,7 +78,7 @@ static bool config_is_valid(const struct net_config *c)
 
 static void keys_make(struct net *net)
 {
-    struct sip_key *keys[] = {&net->key_flow, &net->key_isn, &net->key_cookie, &net->key_stamp};
+    struct sip_key *keys[] = {&net->key_flow, &net->key_isn, &net->key_cookie};
     for (size_t i = 0; i < array_n(keys); i++) {
         keys[i]->k[0] = prng_next(&net->prng);
         keys[i]->k[1] = prng_next(&net->prng);
@@ -193,6 +193,12 @@ void net_fini(struct net *net)
 
 /* ── the turn ── */
 
+static void tcb_prefetch(const struct tcb *tcb)
+{
+    for (size_t at = 0; at < sizeof *tcb; at += 64)
+        __builtin_prefetch((const uint8_t *)tcb + at);
+}
+
 void net_turn(struct net *net, struct now now)
 {
     check(net->magic == NET_MAGIC);
@@ -201,8 +207,12 @@ void net_turn(struct net *net, struct now now)
     syn_turn(net);
     time_wait_turn(net);
     timers_run(&net->timers, now, TURN_TIMERS_MAX);
-    for (struct list *l; (l = list_pop(&net->dirty)) != NULL;)
+    bool are_many = net->tcbs_n > CONNS_FEW;
+    for (struct list *l; (l = list_pop(&net->dirty)) != NULL;) {
+        if (are_many) /* the one after it: what it needs is asked for in time */
+            tcb_prefetch(list_entry(net->dirty.next, struct tcb, dirty));
         tcp_output(list_entry(l, struct tcb, dirty));
+    }
 }
 
 struct pkt *net_output_next(struct net *net)
@@ -270,17 +280,13 @@ struct tcb *net_news_next(struct net *net, uint32_t *news)
 
 /* ── frames ── */
 
-void net_input(struct net *net, struct pkt *pkt, struct now now)
+static void frame_input(struct net *net, struct pkt *pkt)
 {
     static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    net->now_ns = now.ns;
-    count(net, NET_RX_PACKETS);
     if (pkt->n < ETH_BYTES) {
         net_drop(net, pkt, NET_DROP_SHORT);
         return;
     }
-    if (tcp_predict(net, pkt))
-        return;
     const uint8_t *eth = pkt->data;
     uint32_t head_n = ETH_BYTES;
     uint16_t type = load_u16(eth + 12);
@@ -301,4 +307,38 @@ void net_input(struct net *net, struct pkt *pkt, struct now now)
         arp_input(net, pkt);
     else
         net_drop(net, pkt, NET_DROP_ETHERTYPE);
+}
+
+/* The way of every frame that was not expected. */
+static void step_input(struct net *net, struct pkt *pkt)
+{
+    if (frame_is_plain(net, pkt))
+        ip4_plain_input(net, pkt);
+    else
+        frame_input(net, pkt);
+}
+
+void net_input_burst(struct net *net, struct pkt *const *v, uint32_t n, struct now now)
+{
+    net->now_ns = now.ns;
+    net->stats[NET_RX_PACKETS] += n;
+    for (uint32_t from = 0, end; from < n; from = end) {
+        end = (uint32_t)min_u64(from + BURST_MAX, n);
+        if (net->tcbs_n > CONNS_FEW && end - from > 1)
+            tcp_prefetch(net, v + from, end - from);
+        for (uint32_t i = from; i < end;) {
+            uint32_t taken = tcp_predict(net, v + i, end - i);
+            if (taken == 0)
+                step_input(net, v[i++]);
+            i += taken;
+        }
+    }
+}
+
+void net_input(struct net *net, struct pkt *pkt, struct now now)
+{
+    net->now_ns = now.ns;
+    count(net, NET_RX_PACKETS);
+    if (tcp_predict(net, &pkt, 1) == 0)
+        step_input(net, pkt);
 }

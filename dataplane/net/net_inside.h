@@ -47,9 +47,12 @@ enum {
     DUP_THRESHOLD = 3,
     QUICK_ACKS = 16,    /* segments at the beginning that are acknowledged at once          */
     COLLAPSE_MAX = 256, /* a payload this small is copied into the packet before it         */
+    BURST_MAX = 64,     /* frames looked at together                                        */
+    TCB_RX_LINES = 4,   /* of a connection, that a segment in order touches                 */
+    CONNS_FEW = 64,     /* all of them are in the cache                                     */
     STAMP_BYTES = 12,   /* the timestamp option with its padding                            */
     HEADS_BYTES = ETH_BYTES + IP4_BYTES + TCP_BYTES, /* of a frame without options          */
-    HEAD_MAX = 80,      /* of a template: HEADS_BYTES + STAMP_BYTES, in whole words of 16   */
+    HEAD_MAX = 80, /* of a template: HEADS_BYTES + STAMP_BYTES, in whole words of 16   */
     FLOW_NONE = -1,
 };
 #define PAWS_AGE_NS (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5 */
@@ -72,8 +75,9 @@ struct segment {
     struct seq seq, ack;
     uint32_t from_ip, to_ip;
     uint16_t from_port, to_port;
-    uint32_t n;   /* payload bytes */
-    uint16_t wnd; /* not scaled    */
+    uint32_t n;    /* payload bytes */
+    uint32_t hash; /* of the flow */
+    uint16_t wnd;  /* not scaled    */
     uint8_t flags;
     const uint8_t *from_mac;
     struct tcp_opts opts;
@@ -144,11 +148,11 @@ struct cc {
 struct tcb {
     struct flow flow;
     uint32_t magic;
-    uint64_t in_ips;     /* of its segments, as they stand on the wire: both addresses */
-    uint32_t in_ports;   /* both ports                                                 */
-    uint16_t in_offset;  /* data offset and ACK, when there are the usual options      */
-    uint8_t head_n;      /* bytes of `head`                                            */
-    uint8_t state;       /* enum tcp_state, changed by tcb_state_set                   */
+    uint64_t in_ips;    /* of its segments, as they stand on the wire: both addresses */
+    uint32_t in_ports;  /* both ports                                                 */
+    uint16_t in_offset; /* data offset and ACK, when there are the usual options      */
+    uint8_t head_n;     /* bytes of `head`                                            */
+    uint8_t state;      /* enum tcp_state, changed by tcb_state_set                   */
     struct seq rcv_nxt, rcv_edge, acked_nxt; /* acked_nxt: rcv_nxt of our last ACK     */
     uint32_t stamp_recent;
     /* one cache line so far */
@@ -224,8 +228,9 @@ struct tcb {
     uint64_t last_send_ns, progress_ns;
 
     bool has_mac;
-    uint8_t head[HEAD_MAX]; /* of its frames; what varies is 0 in it. Once the peer's SYN is known */
-    uint32_t head_ip_sum, head_tcp_sum; /* over it, and the pseudo header; without lengths         */
+    uint8_t
+        head[HEAD_MAX]; /* of its frames; what varies is 0 in it. Once the peer's SYN is known */
+    uint32_t head_ip_sum, head_tcp_sum; /* over it, and the pseudo header; without lengths */
     uint64_t due[TIMERS_N];             /* ns; 0: not set */
     struct timer timer;
     uint64_t tx_bytes;
@@ -286,7 +291,7 @@ struct net {
     struct net_config config;
     uint64_t now_ns;
     struct prng prng;
-    struct sip_key key_flow, key_isn, key_cookie, key_stamp;
+    struct sip_key key_flow, key_isn, key_cookie;
     struct pkt_pool big, head;
     struct pkt_queue out;
     struct timers timers;
@@ -294,7 +299,7 @@ struct net {
     uint64_t arp_due_ns; /* looked at again */
     struct limiter limit_rst, limit_challenge, limit_echo;
     uint64_t mac_word; /* our hardware address as the first 6 bytes of a word */
-    uint64_t rx_held; /* true size of all packets held by connections */
+    uint64_t rx_held;  /* true size of all packets held by connections */
 
     int32_t *buckets;
     uint32_t buckets_mask;
@@ -389,14 +394,19 @@ void arp_input(struct net *net, struct pkt *pkt);
 /* Sends an IPv4 packet to its next hop, asking for the hardware address first if need be. */
 void arp_output(struct net *net, struct pkt *pkt, uint32_t next_hop);
 void arp_turn(struct net *net);
+/* Nothing has come back by way of this neighbour: it is asked again, and serves meanwhile. */
+void arp_doubt(struct net *net, uint32_t next_hop);
 void arp_announce(struct net *net);
 void arp_fini(struct net *net);
 const uint8_t *arp_find(struct net *net, uint32_t ip);
 void ip4_input(struct net *net, struct pkt *pkt, const uint8_t *from_mac);
+/* The same for a whole frame with TCP in IPv4 without options or fragments, to our MAC. */
+void ip4_plain_input(struct net *net, struct pkt *pkt);
 /* Writes the IPv4 header before the view and sends it; mac NULL: by the route. */
 void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol,
                 const uint8_t *mac);
 void ip4_head_write(uint8_t *p, uint32_t from, uint32_t to, uint8_t protocol);
+uint32_t ip4_next_hop(const struct net *net, uint32_t to);
 /* A whole IPv4 packet to its next hop. */
 void ip4_route(struct net *net, struct pkt *pkt, uint32_t to);
 void icmp_input(struct net *net, struct pkt *pkt, uint32_t from, const uint8_t *from_mac);
@@ -405,9 +415,11 @@ void icmp_input(struct net *net, struct pkt *pkt, uint32_t from, const uint8_t *
 
 uint32_t flow_hash(const struct net *net, uint32_t peer_ip, uint16_t peer_port, uint16_t port);
 /* The entry's index, or FLOW_NONE. Indexes: connections, then half-open ones, then TIME-WAIT. */
-int32_t flow_find(const struct net *net, uint32_t peer_ip, uint16_t peer_port, uint16_t port);
+int32_t flow_find(const struct net *net, uint32_t hash, uint32_t peer_ip, uint16_t peer_port,
+                  uint16_t port);
 struct flow *flow_at(const struct net *net, int32_t at);
-void flow_add(struct net *net, int32_t at, uint32_t peer_ip, uint16_t peer_port, uint16_t port);
+void flow_add(struct net *net, int32_t at, uint32_t hash, uint32_t peer_ip, uint16_t peer_port,
+              uint16_t port);
 void flow_remove(struct net *net, int32_t at);
 struct tcb *tcb_at(const struct net *net, int32_t at); /* NULL when it is another kind */
 struct syn_entry *syn_at(const struct net *net, int32_t at);
@@ -436,8 +448,10 @@ uint32_t opts_write(uint8_t *p, const struct tcp_opts *opts, bool is_syn);
 
 /* ── tcp_fast.c ── */
 
-/* The frame is what its connection expects next: handled, and true. Otherwise nothing happened. */
-bool tcp_predict(struct net *net, struct pkt *pkt);
+/* How many frames, from the first on, were what one connection expects next; they are handled. */
+uint32_t tcp_predict(struct net *net, struct pkt *const *v, uint32_t n);
+bool frame_is_plain(const struct net *net, const struct pkt *pkt);
+void tcp_prefetch(struct net *net, struct pkt *const *v, uint32_t n);
 
 /* ── tcp_input.c ── */
 
@@ -456,28 +470,64 @@ bool tcb_is_in_flight(const struct tcb *tcb, struct seq seq);
 void reasm_input(struct tcb *tcb, struct segment *seg);
 /* The packet's view is the next payload, within the window, and there is room for it. */
 void reasm_next(struct tcb *tcb, struct pkt *pkt);
-bool reasm_has_room(const struct tcb *tcb, const struct pkt *pkt);
+/* The same for a chain of packets, none of them small, when nothing is out of order. */
+void reasm_run(struct tcb *tcb, struct pkt *head, struct pkt *tail, uint32_t bytes, uint64_t size,
+               uint32_t segments, uint32_t mss);
+/* True size of packets in order that may still be kept. */
+uint64_t reasm_room(const struct tcb *tcb);
 void rx_account(struct tcb *tcb, int64_t bytes);
 uint32_t rx_room(const struct tcb *tcb);
 void reasm_drop_all(struct tcb *tcb);
 bool reasm_reclaim(struct tcb *tcb);
 uint8_t reasm_sacks(struct tcb *tcb, struct tcp_opts *opts, uint8_t max);
 
-/* ── tcp_output.c ── */
+/* ── tcp_frame.c ── */
 
-void tcp_output(struct tcb *tcb);
-void tcb_ack_now(struct tcb *tcb); /* at the end of the burst */
+/* The head of frames of one turn: what they have in common. */
+struct frame {
+    uint8_t bytes[HEADS_BYTES + 42]; /* a multiple of 16 */
+    uint32_t n;
+    uint16_t sum_field; /* for the NIC                               */
+    uint64_t sum;       /* of pseudo and TCP header but for SEQ      */
+};
+
+/* A frame of it with its own SEQ, and flags beside the common ones. */
+static inline void frame_write(const struct frame *f, struct pkt *pkt, struct seq seq,
+                               uint8_t flags)
+{
+    uint8_t *p = pkt->data, *tcp = p + ETH_BYTES + IP4_BYTES;
+    memcpy(p, f->bytes, HEAD_MAX);
+    if (unlikely(f->n > HEAD_MAX))
+        memcpy(p + HEAD_MAX, f->bytes + HEAD_MAX, sizeof f->bytes - HEAD_MAX);
+    pkt->n = f->n;
+    store_u32(tcp + 4, seq.v);
+    tcp[13] |= flags;
+}
+
 /* A segment that belongs to no connection, or answers out of order. opts may be NULL. */
 void segment_send(struct net *net, const struct flow *flow, const uint8_t *mac, uint8_t flags,
                   struct seq seq, struct seq ack, uint16_t wnd, const struct tcp_opts *opts);
 void tcp_rst_answer(struct net *net, const struct segment *seg);
+/* The template of its frames, from what the peer's SYN said. */
+void tcb_head_make(struct tcb *tcb, const uint8_t mac[6]);
+const uint8_t *tcb_mac(const struct tcb *tcb); /* NULL: to be asked for */
+/* Nothing of ours seems to arrive: the next hop may be another by now. */
+void tcb_hop_doubt(struct tcb *tcb);
+void frame_begin(struct tcb *tcb, struct frame *f, uint8_t flags);
+void frame_sacks_write(struct tcb *tcb, struct frame *f);
+/* What depends on the length of the payload. */
+void frame_size(const struct tcb *tcb, struct frame *f, uint32_t payload_n);
+/* Checksum, and out. Bytes of the view behind the headers are payload that was copied. */
+void frame_send(struct tcb *tcb, const struct frame *f, struct pkt *pkt);
+
+/* ── tcp_output.c ── */
+
+void tcp_output(struct tcb *tcb);
+void tcb_ack_now(struct tcb *tcb); /* at the end of the burst */
 void tcb_rst(struct tcb *tcb);
 void tcb_probe(struct tcb *tcb); /* SEQ = SND.UNA - 1, no payload */
 bool rec_send(struct tcb *tcb, struct tx_rec *rec);
 struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n);
-/* The template of its frames, from what the peer's SYN said. */
-void tcb_head_make(struct tcb *tcb, const uint8_t mac[6]);
-const uint8_t *tcb_mac(const struct tcb *tcb); /* NULL: to be asked for */
 bool tcp_send_new(struct tcb *tcb);   /* one segment of unsent bytes, whatever cwnd says */
 uint16_t tcb_window(struct tcb *tcb); /* what to announce; moves rcv_edge */
 bool tcb_syn_send(struct tcb *tcb);
@@ -523,6 +573,8 @@ bool syn_entry_input(struct net *net, struct syn_entry *entry, const struct segm
 void syn_turn(struct net *net);
 void syn_free(struct net *net, struct syn_entry *entry);
 struct seq isn_new(const struct net *net, uint32_t peer_ip, uint16_t peer_port, uint16_t port);
+/* What nobody can guess of a flow: half of it for its initial number, half for its timestamps. */
+uint64_t flow_secret(const struct net *net, uint32_t peer_ip, uint16_t peer_port, uint16_t port);
 uint32_t stamp_offset_of(const struct net *net, uint32_t peer_ip, uint16_t peer_port,
                          uint16_t port);
 uint8_t wscale_of(const struct net *net);

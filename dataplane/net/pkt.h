@@ -43,6 +43,7 @@ enum pkt_flag {
     PKT_SUM_GOOD = 1, /* received: the TCP checksum was verified                                */
     PKT_TX_SUM = 2,   /* to send: the TCP checksum field holds the pseudo header's sum only     */
     PKT_IP_GOOD = 4,  /* received: the IP header's checksum was verified                        */
+    PKT_HASHED = 8,   /* received: rx.hash is the hash of its flow                              */
 };
 
 struct pkt_pool;
@@ -62,6 +63,7 @@ struct pkt {
         struct {
             struct pkt *range_next, *range_tail; /* of the first packet of a range */
             struct seq seq, range_end;
+            uint32_t hash;
         } rx;
     };
     uint8_t room[];
@@ -203,6 +205,16 @@ static inline void pkt_queue_append(struct pkt_queue *queue, struct pkt *pkt)
     else
         queue->tail->next = pkt;
     queue->tail = pkt;
+}
+
+/* All of `from`, which is not empty, behind `to`. */
+static inline void pkt_queue_splice(struct pkt_queue *to, const struct pkt_queue *from)
+{
+    if (to->head == NULL)
+        to->head = from->head;
+    else
+        to->tail->next = from->head;
+    to->tail = from->tail;
 }
 
 static inline struct pkt *pkt_queue_pop(struct pkt_queue *queue)

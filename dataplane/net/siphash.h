@@ -19,8 +19,9 @@ static inline uint64_t sip_rotl(uint64_t x, int k)
     return (x << k) | (x >> (64 - k));
 }
 
-static inline void sip_rounds(uint64_t v[4], int n)
+static inline __attribute__((always_inline)) void sip_rounds(uint64_t v[4], int n)
 {
+#pragma GCC unroll 4
     for (int i = 0; i < n; i++) {
         v[0] += v[1];
         v[2] += v[3];
@@ -36,11 +37,13 @@ static inline void sip_rounds(uint64_t v[4], int n)
 }
 
 /* The hash of the little-endian message word[0..n), c rounds a word and d at the end. */
-static inline uint64_t sip_words(const struct sip_key *key, const uint64_t *word, int n, int c,
-                                 int d)
+static inline __attribute__((always_inline)) uint64_t sip_words(const struct sip_key *key,
+                                                                const uint64_t *word, int n, int c,
+                                                                int d)
 {
     uint64_t v[4] = {key->k[0] ^ 0x736f6d6570736575ull, key->k[1] ^ 0x646f72616e646f6dull,
                      key->k[0] ^ 0x6c7967656e657261ull, key->k[1] ^ 0x7465646279746573ull};
+#pragma GCC unroll 4
     for (int i = 0; i <= n; i++) {
         uint64_t m = i < n ? word[i] : (uint64_t)(8 * n) << 56;
         v[3] ^= m;

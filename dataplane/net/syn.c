@@ -29,16 +29,24 @@ static uint64_t tuple_hash(const struct net *net, const struct sip_key *key, uin
     return sip_words(key, words, 3, 2, 4);
 }
 
+uint64_t flow_secret(const struct net *net, uint32_t peer_ip, uint16_t peer_port, uint16_t port)
+{
+    return tuple_hash(net, &net->key_isn, peer_ip, peer_port, port, 0);
+}
+
+static struct seq isn_of(const struct net *net, uint64_t secret)
+{
+    return (struct seq){(uint32_t)(net->now_ns / 4000) + (uint32_t)secret};
+}
+
 struct seq isn_new(const struct net *net, uint32_t peer_ip, uint16_t peer_port, uint16_t port)
 {
-    uint32_t clock = (uint32_t)(net->now_ns / 4000);
-    return (struct seq){clock +
-                        (uint32_t)tuple_hash(net, &net->key_isn, peer_ip, peer_port, port, 0)};
+    return isn_of(net, flow_secret(net, peer_ip, peer_port, port));
 }
 
 uint32_t stamp_offset_of(const struct net *net, uint32_t peer_ip, uint16_t peer_port, uint16_t port)
 {
-    return (uint32_t)tuple_hash(net, &net->key_stamp, peer_ip, peer_port, port, 0);
+    return (uint32_t)(flow_secret(net, peer_ip, peer_port, port) >> 32);
 }
 
 /* The scale by which the whole receive buffer can be announced (RFC 7323 2.3). */
@@ -88,7 +96,9 @@ static void entry_fill(struct net *net, struct syn_entry *entry, struct tcp_list
     entry->listener = listener;
     entry->irs = seg->seq;
     entry->stamp = seg->opts.stamp;
-    entry->stamp_offset = stamp_offset_of(net, seg->from_ip, seg->from_port, seg->to_port);
+    uint64_t secret = flow_secret(net, seg->from_ip, seg->from_port, seg->to_port);
+    entry->iss = isn_of(net, secret);
+    entry->stamp_offset = (uint32_t)(secret >> 32);
     entry->mss = (uint16_t)max_u64(seg->opts.has_mss ? seg->opts.mss : MSS_DEFAULT, MSS_MIN);
     entry->wnd = seg->wnd;
     entry->wscale = seg->opts.wscale;
@@ -175,8 +185,7 @@ void syn_input(struct net *net, struct tcp_listener *listener, const struct segm
     }
     struct syn_entry *entry = list_entry(l, struct syn_entry, link);
     entry_fill(net, entry, listener, seg);
-    flow_add(net, syn_index(net, entry), seg->from_ip, seg->from_port, seg->to_port);
-    entry->iss = isn_new(net, seg->from_ip, seg->from_port, seg->to_port);
+    flow_add(net, syn_index(net, entry), seg->hash, seg->from_ip, seg->from_port, seg->to_port);
     entry->due_ns = net->now_ns + NS_PER_S;
     list_append(&net->syns[0], &entry->link);
     net->syns_n++;
@@ -270,7 +279,7 @@ struct tcb *syn_complete(struct net *net, struct syn_entry *entry, const struct 
     uint8_t mac[6];
     memcpy(mac, entry->mac, 6);
     syn_free(net, entry);
-    flow_add(net, tcb_index(tcb), seg->from_ip, seg->from_port, seg->to_port);
+    flow_add(net, tcb_index(tcb), seg->hash, seg->from_ip, seg->from_port, seg->to_port);
     tcb->is_in_table = true;
     tcb_head_make(tcb, mac);
     return tcb;
@@ -287,7 +296,7 @@ struct tcb *cookie_complete(struct net *net, struct tcp_listener *listener,
         return NULL;
     count(net, NET_COOKIES_TAKEN);
     count(net, NET_OPENS_PASSIVE);
-    flow_add(net, tcb_index(tcb), seg->from_ip, seg->from_port, seg->to_port);
+    flow_add(net, tcb_index(tcb), seg->hash, seg->from_ip, seg->from_port, seg->to_port);
     tcb->is_in_table = true;
     tcb_head_make(tcb, entry.mac);
     return tcb;
@@ -295,6 +304,8 @@ struct tcb *cookie_complete(struct net *net, struct tcp_listener *listener,
 
 void syn_turn(struct net *net)
 {
+    if (net->syns_n == 0)
+        return;
     for (int retry = 0; retry <= SYN_RETRIES; retry++) {
         while (!list_is_empty(&net->syns[retry])) {
             struct syn_entry *entry = list_first(&net->syns[retry], struct syn_entry, link);
@@ -323,7 +334,8 @@ static uint16_t port_choose(struct net *net, uint32_t ip, uint16_t port)
     for (int i = 0; i < 1000; i++) {
         uint32_t ports_n = 60999u - net->config.port_from;
         uint16_t ours = (uint16_t)(net->config.port_from + prng_below(&net->prng, ports_n));
-        if (flow_find(net, ip, port, ours) == FLOW_NONE && listener_find(net, ours) == NULL)
+        uint32_t hash = flow_hash(net, ip, port, ours);
+        if (flow_find(net, hash, ip, port, ours) == FLOW_NONE && listener_find(net, ours) == NULL)
             return ours;
     }
     return 0;
@@ -338,7 +350,7 @@ struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user,
         return NULL;
     struct tx_rec *rec = rec_new(net);
     tcb_state_set(tcb, TCPS_SYN_SENT);
-    flow_add(net, tcb_index(tcb), ip, port, ours);
+    flow_add(net, tcb_index(tcb), flow_hash(net, ip, port, ours), ip, port, ours);
     tcb->is_in_table = true;
     tcb->user = user;
     tcb->iss = tcb->snd_una = tcb->snd_nxt = tcb->recover = tcb->fack =

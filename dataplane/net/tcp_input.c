@@ -481,6 +481,7 @@ static void entry_input(struct net *net, struct syn_entry *entry, struct segment
         segment_drop(net, seg, NET_DROP_SYN_MEMORY);
         return;
     }
+    net->last = tcb;
     tcb_input(tcb, seg);
 }
 
@@ -488,6 +489,8 @@ void tcp_input(struct net *net, struct pkt *pkt, uint32_t from, uint32_t to,
                const uint8_t *from_mac)
 {
     struct segment seg;
+    bool is_hashed = (pkt->flags & PKT_HASHED) != 0;
+    uint32_t hash = is_hashed ? pkt->rx.hash : 0;
     if (!segment_parse(net, pkt, from, to, &seg))
         return;
     seg.from_mac = from_mac;
@@ -496,7 +499,8 @@ void tcp_input(struct net *net, struct pkt *pkt, uint32_t from, uint32_t to,
         tcb_input(tcb, &seg);
         return;
     }
-    int32_t at = flow_find(net, from, seg.from_port, seg.to_port);
+    seg.hash = is_hashed ? hash : flow_hash(net, from, seg.from_port, seg.to_port);
+    int32_t at = flow_find(net, seg.hash, from, seg.from_port, seg.to_port);
     if (at == FLOW_NONE) {
         listen_input(net, &seg);
         return;

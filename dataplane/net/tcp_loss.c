@@ -335,7 +335,7 @@ void loss_timeout(struct tcb *tcb)
     bool is_first = tcb->recovery != RECOVERY_RTO || first->sends_n <= 1;
     bool is_renege = (first->flags & REC_SACKED) != 0; /* SACKed, but never acknowledged */
     if (tcb->backoff >= 2)
-        tcb->has_mac = false;                        /* the next hop may be another by now: ask */
+        tcb_hop_doubt(tcb);
     if (tcb->backoff >= 2 && rec_first_n(first) > MSS_DEFAULT) /* are large segments swallowed? */
         tcb_mss_lower(tcb, MSS_DEFAULT);
     list_for_each(l, next, &tcb->recs) {
@@ -383,6 +383,15 @@ void tcb_mss_lower(struct tcb *tcb, uint16_t mss)
 
 /* ── the tail loss probe (RFC 8985 7) ── */
 
+static uint64_t probe_due_ns(const struct tcb *tcb)
+{
+    uint64_t wait_ns = tcb->srtt_ns > 0 ? 2 * tcb->srtt_ns : NS_PER_S;
+    const struct tx_rec *first = rec_first(tcb);
+    if (first == rec_last(tcb) && rec_segments(first) == 1) /* its ACK may be delayed */
+        wait_ns += tcb->net->config.rto_min_ms * NS_PER_MS;
+    return tcb->last_send_ns + wait_ns;
+}
+
 void loss_probe_arm(struct tcb *tcb)
 {
     struct net *net = tcb->net;
@@ -393,11 +402,7 @@ void loss_probe_arm(struct tcb *tcb)
         tcb_timer_stop(tcb, TIMER_PROBE);
         return;
     }
-    uint64_t wait_ns = tcb->srtt_ns > 0 ? 2 * tcb->srtt_ns : NS_PER_S;
-    const struct tx_rec *first = rec_first(tcb);
-    if (first == rec_last(tcb) && rec_segments(first) == 1) /* its ACK may be delayed */
-        wait_ns += net->config.rto_min_ms * NS_PER_MS;
-    uint64_t at_ns = max_u64(tcb->last_send_ns + wait_ns, net->now_ns + NS_PER_MS);
+    uint64_t at_ns = max_u64(probe_due_ns(tcb), net->now_ns + NS_PER_MS);
     if (at_ns < tcb->due[TIMER_RTO])
         tcb_timer_set(tcb, TIMER_PROBE, at_ns);
     else
@@ -408,6 +413,10 @@ void loss_probe_timeout(struct tcb *tcb)
 {
     if (list_is_empty(&tcb->recs) || tcb->recovery != RECOVERY_NONE || tcb->is_probing)
         return;
+    if (probe_due_ns(tcb) > tcb->net->now_ns) { /* an ACK of this turn left one segment */
+        loss_probe_arm(tcb);
+        return;
+    }
     bool is_new = tcp_send_new(tcb);
     struct tx_rec *last = rec_last(tcb);
     if (!is_new && is_flying(last) && rec_segments(last) > 1)
@@ -530,6 +539,13 @@ void loss_ack(struct tcb *tcb, const struct segment *seg, struct seq una_before)
     bool is_dup = seq_eq(seg->ack, una_before) && seg->n == 0 && (seg->flags & FIN) == 0 &&
                   (uint32_t)seg->wnd << tcb->snd_ws == tcb->snd_wnd && !list_is_empty(&tcb->recs);
     tcb->probes_n = 0;
+    if (list_is_empty(&tcb->recs) && tcb->recovery == RECOVERY_NONE && !tcb->is_probing &&
+        seq_eq(seg->ack, una_before) && seg->opts.sacks_n == 0) { /* nothing is in flight */
+        window_update(tcb, seg);
+        if (tcb->unsent > 0 || tcb->is_fin_queued)
+            tcb_dirty(tcb);
+        return;
+    }
     if (seq_leq(una_before, seg->ack))
         sacks_apply(tcb, seg, &ack);
     cumulative_apply(tcb, seg->ack, &ack);

@@ -68,6 +68,16 @@ void opts_parse(const uint8_t *p, uint32_t n, struct tcp_opts *out, bool *is_bad
         out->echo = load_u32(p + 8);
         return;
     }
+    /* The SYN of Linux, and ours. */
+    if (n == 20 && load_u16(p) == 0x0204 && load_u32(p + 4) == 0x0402080a &&
+        load_u32(p + 16) >> 8 == 0x010303) {
+        out->has_mss = out->has_sack_ok = out->has_stamp = out->has_wscale = true;
+        out->mss = load_u16(p + 2);
+        out->stamp = load_u32(p + 8);
+        out->echo = load_u32(p + 12);
+        out->wscale = p[19] > WSCALE_MAX ? WSCALE_MAX : p[19];
+        return;
+    }
     for (uint32_t at = 0; at < n && p[at] != OPT_END;) {
         if (p[at] == OPT_NOP) {
             at++;

@@ -248,9 +248,41 @@ static bool has_room(const struct tcb *tcb, const struct pkt *pkt, uint64_t more
            tcb->net->rx_held + size <= tcb->net->config.rx_budget_bytes;
 }
 
-bool reasm_has_room(const struct tcb *tcb, const struct pkt *pkt)
+uint64_t reasm_room(const struct tcb *tcb)
 {
-    return has_room(tcb, pkt, RX_IN_ORDER_MORE);
+    uint64_t limit = true_limit(tcb) + RX_IN_ORDER_MORE, budget = tcb->net->config.rx_budget_bytes;
+    uint64_t held = tcb->net->rx_held;
+    uint64_t own = limit > tcb->rx_true ? limit - tcb->rx_true : 0;
+    return min_u64(own, budget > held ? budget - held : 0);
+}
+
+/* Something in order has come. */
+static void data_tell(struct tcb *tcb, uint32_t segments)
+{
+    if (tcb->quick_n > 0) {
+        tcb->quick_n -= (uint8_t)min_u64(tcb->quick_n, segments);
+        tcb->is_ack_now = true;
+    }
+    tcb_dirty(tcb);
+    tcb_tell(tcb, TCP_NEWS_DATA);
+}
+
+void reasm_run(struct tcb *tcb, struct pkt *head, struct pkt *tail, uint32_t bytes, uint64_t size,
+               uint32_t segments, uint32_t mss)
+{
+    check_slow(tcb->ooo == NULL);
+    rx_account(tcb, (int64_t)size);
+    tcb->rcv_mss = (uint16_t)max_u64(tcb->rcv_mss, mss);
+    tcb->rcv_nxt = seq_add(tcb->rcv_nxt, bytes);
+    tcb->rxq_bytes += bytes;
+    tcb->rx_bytes += bytes;
+    tail->next = NULL;
+    if (tcb->rxq_head == NULL)
+        tcb->rxq_head = head;
+    else
+        tcb->rxq_tail->next = head;
+    tcb->rxq_tail = tail;
+    data_tell(tcb, segments);
 }
 
 void reasm_next(struct tcb *tcb, struct pkt *pkt)
@@ -263,12 +295,7 @@ void reasm_next(struct tcb *tcb, struct pkt *pkt)
         ooo_pull(tcb);
         tcb_ack_now(tcb);
     }
-    if (tcb->quick_n > 0) {
-        tcb->quick_n--;
-        tcb->is_ack_now = true;
-    }
-    tcb_dirty(tcb);
-    tcb_tell(tcb, TCP_NEWS_DATA);
+    data_tell(tcb, 1);
 }
 
 void reasm_input(struct tcb *tcb, struct segment *seg)

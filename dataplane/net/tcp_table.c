@@ -62,9 +62,9 @@ int32_t wait_index(const struct net *net, const struct wait_entry *entry)
            (int32_t)(net->config.tcbs_max + net->config.syns_max);
 }
 
-int32_t flow_find(const struct net *net, uint32_t peer_ip, uint16_t peer_port, uint16_t port)
+int32_t flow_find(const struct net *net, uint32_t hash, uint32_t peer_ip, uint16_t peer_port,
+                  uint16_t port)
 {
-    uint32_t hash = flow_hash(net, peer_ip, peer_port, port);
     for (int32_t at = net->buckets[hash & net->buckets_mask]; at != FLOW_NONE;) {
         const struct flow *flow = flow_at(net, at);
         if (flow->hash == hash && flow->peer_ip == peer_ip && flow->peer_port == peer_port &&
@@ -75,13 +75,13 @@ int32_t flow_find(const struct net *net, uint32_t peer_ip, uint16_t peer_port, u
     return FLOW_NONE;
 }
 
-void flow_add(struct net *net, int32_t at, uint32_t peer_ip, uint16_t peer_port, uint16_t port)
+void flow_add(struct net *net, int32_t at, uint32_t hash, uint32_t peer_ip, uint16_t peer_port,
+              uint16_t port)
 {
-    check_slow(flow_find(net, peer_ip, peer_port, port) == FLOW_NONE);
+    check_slow(flow_find(net, hash, peer_ip, peer_port, port) == FLOW_NONE);
     struct flow *flow = flow_at(net, at);
-    *flow = (struct flow){FLOW_NONE, flow_hash(net, peer_ip, peer_port, port), peer_ip, peer_port,
-                          port};
-    int32_t *bucket = &net->buckets[flow->hash & net->buckets_mask];
+    *flow = (struct flow){FLOW_NONE, hash, peer_ip, peer_port, port};
+    int32_t *bucket = &net->buckets[hash & net->buckets_mask];
     flow->next = *bucket;
     *bucket = at;
 }

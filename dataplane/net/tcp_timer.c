@@ -131,6 +131,8 @@ static void persist_fire(struct tcb *tcb)
         if (tcb->probes_n < UINT8_MAX)
             tcb->probes_n++;
         count(tcb->net, NET_WINDOW_PROBES);
+        if (tcb->probes_n > 2)
+            tcb_hop_doubt(tcb);
         tcb_probe(tcb);
     }
     tcb_timer_set(tcb, TIMER_PERSIST, tcb->net->now_ns + rto_backed_off(tcb));
@@ -158,6 +160,8 @@ static void keep_fire(struct tcb *tcb)
     }
     tcb->probes_n++;
     count(tcb->net, NET_KEEPALIVES);
+    if (tcb->probes_n > 1)
+        tcb_hop_doubt(tcb);
     tcb_probe(tcb);
     tcb_timer_set(tcb, TIMER_KEEP, tcb->net->now_ns + max_u64(idle / 6, NS_PER_MS));
 }

@@ -56,7 +56,7 @@ void time_wait_enter(struct tcb *tcb)
     tcb_state_set(tcb, TCPS_TIME_WAIT);
     tcb_end(tcb, 0); /* out of the table, so that the entry takes its place */
     count(net, NET_TIME_WAITS);
-    flow_add(net, wait_index(net, entry), flow.peer_ip, flow.peer_port, flow.port);
+    flow_add(net, wait_index(net, entry), flow.hash, flow.peer_ip, flow.peer_port, flow.port);
     list_append(&net->waits, &entry->link);
     net->waits_n++;
     if (is_ack_due)

@@ -130,7 +130,7 @@ static struct rte_mbuf *rx_own(struct queue *q, struct rte_mbuf *m)
         }
         copy->data_len = (uint16_t)m->pkt_len;
         copy->pkt_len = m->pkt_len;
-        copy->ol_flags = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+        copy->ol_flags = m->ol_flags & (RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_IP_CKSUM_MASK);
     } else if (copy != NULL) {
         rte_pktmbuf_free(copy);
         copy = NULL;
@@ -161,7 +161,9 @@ static uint32_t dpdk_rx(struct port *port, uint16_t queue, struct pkt **v, uint3
         pkt->pool = &q->pool;
         pkt->data = rte_pktmbuf_mtod(m, uint8_t *);
         pkt->n = m->data_len;
-        pkt->flags = is_good ? PKT_SUM_GOOD : 0;
+        bool is_ip_good =
+            (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+        pkt->flags = (uint16_t)((is_good ? PKT_SUM_GOOD : 0) | (is_ip_good ? PKT_IP_GOOD : 0));
         pkt->pieces_n = 0;
         pkt->owner = (struct slice_owner){1, rx_release};
         v[out_n++] = pkt;
@@ -434,7 +436,11 @@ static void offloads_choose(struct device *d, const struct rte_eth_dev_info *inf
         conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
         f->offloads |= PORT_RX_SUM;
     }
-    if ((tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0 && (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0) {
+    /* net_tap 22.11 computes checksums on the CPU as well, and sends the first piece twice when it
+     * ends with the TCP header, as ours do. */
+    bool has_sum = (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0 &&
+                   (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0 && strcmp(f->driver, "net_tap") != 0;
+    if (has_sum) {
         conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
         f->offloads |= PORT_TX_SUM;
     }
@@ -454,9 +460,14 @@ static void offloads_choose(struct device *d, const struct rte_eth_dev_info *inf
     }
 }
 
-static bool is_done_when_taken(const char *driver)
+static bool is_done_when_taken(const char *driver, const char *devargs)
 {
-    static const char *const drivers[] = {"net_af_packet", "net_tap", "net_null", "net_pcap"};
+    static const char *const drivers[] = {"net_af_packet", "net_tap", "net_null", "net_pcap",
+                                          "net_memif"};
+    char value[8];
+
+    if (port_devarg(devargs, "zero-copy", value, sizeof value) && strcmp(value, "yes") == 0)
+        return false;
 
     for (size_t i = 0; i < array_n(drivers); i++)
         if (strcmp(driver, drivers[i]) == 0)
@@ -465,7 +476,7 @@ static bool is_done_when_taken(const char *driver)
 }
 
 /* After the start, when the device can be asked. */
-static void reference_decide(struct device *d)
+static void reference_decide(struct device *d, const char *devargs)
 {
     struct port_facts *f = &d->port.facts;
 
@@ -474,7 +485,7 @@ static void reference_decide(struct device *d)
     else if (d->is_physical && rte_eal_iova_mode() != RTE_IOVA_VA)
         snprintf(f->why_not, sizeof f->why_not,
                  "copies to send: without an IOMMU (IOVA=PA) it cannot be shown the log's pages");
-    else if (!is_done_when_taken(f->driver) && rte_eth_tx_done_cleanup(d->id, 0, 0) < 0)
+    else if (!is_done_when_taken(f->driver, devargs) && rte_eth_tx_done_cleanup(d->id, 0, 0) < 0)
         snprintf(f->why_not, sizeof f->why_not,
                  "copies to send: the driver cannot be asked for what it has sent");
     else
@@ -547,7 +558,7 @@ nodiscard static int device_configure(struct device *d, const struct port_config
     d->is_started = true;
     if ((f->offloads & PORT_RSS) != 0 && !rss_table_set(d, &info, p->queues_n))
         f->offloads &= ~(uint32_t)PORT_RSS;
-    reference_decide(d);
+    reference_decide(d, p->devargs);
     return 0;
 }
 

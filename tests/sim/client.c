@@ -587,7 +587,7 @@ static bool client_frame(struct sim *s, void *context, const uint8_t *frame, uin
 
 bool client_turn(struct sim *s, struct sim_client *c)
 {
-    if (c->wire.peer == NULL && !wire_connect(s, &c->wire))
+    if (!wire_is_connected(&c->wire) && !wire_connect(s, &c->wire))
         return true;
     if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
         wire_disconnect(&c->wire);

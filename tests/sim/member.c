@@ -454,7 +454,7 @@ bool member_turn(struct sim *s, struct sim_member *m)
     if (m->kind == SIM_KINDS_N) /* its first turn */
         member_die(s, m, 0);
     lease_check(s, m);
-    if (m->wire.peer == NULL && !wire_connect(s, &m->wire))
+    if (!wire_is_connected(&m->wire) && !wire_connect(s, &m->wire))
         return true;
     if (accidents(s, m))
         return true;

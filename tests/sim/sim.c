@@ -78,6 +78,14 @@ static void seam_memory_put(void *context, void *memory, uint64_t bytes)
     munmap(memory, bytes);
 }
 
+static const struct port_driver *seam_port_driver(void *context, char *why, size_t why_n)
+{
+    (void)context;
+    (void)why;
+    (void)why_n;
+    return &sim_net_driver;
+}
+
 /* ── a bad disk ── */
 
 /* One of the next operations fails. */
@@ -112,6 +120,7 @@ static bool sim_start(struct sim *s)
         .io_close = seam_io_close,
         .memory_take = seam_memory_take,
         .memory_put = seam_memory_put,
+        .port_driver = seam_port_driver,
         .context = s,
         .seed = prng_next(&s->prng),
         .now = s->now,
@@ -196,6 +205,8 @@ static void sim_time(struct sim *s)
     s->now.ns += ns;
     s->now.wall_ms = 1700000000000ll + (int64_t)(s->now.ns / NS_PER_MS);
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
+    if (s->net != NULL)
+        sim_net_clock(s->net, s->now);
 }
 
 static bool sim_step(struct sim *s)
@@ -209,6 +220,8 @@ static bool sim_step(struct sim *s)
         s->turns_n++;
     }
     thread_self = NULL;
+    if (s->net != NULL)
+        sim_net_turn(s->net, s->now);
     for (uint32_t i = 0; i < s->clients_n; i++) {
         struct sim_client *c = s->clients[prng_below(&s->prng, s->clients_n)];
         if (!client_turn(s, c) || s->why[0] != 0)
@@ -336,13 +349,27 @@ static bool sim_script(struct sim *s)
 
 /* ── one seed ── */
 
+static void sim_configure_net(struct sim *s)
+{
+    static const char *const fixed[] = {"listeners=PLAINTEXT://10.0.0.1:9092", "dpdk.ports=sim0",
+                                        "dpdk.port.0.address=10.0.0.1/24"};
+    char text[128] = "dpdk.devargs=";
+    if (s->net == NULL) {
+        check(config_override(s->config, "listeners=PLAINTEXT://127.0.0.1:9092", stderr) == 0);
+        return;
+    }
+    for (size_t i = 0; i < array_n(fixed); i++)
+        check(config_override(s->config, fixed[i], stderr) == 0);
+    sim_net_devargs(s->net, text + strlen(text), sizeof text - strlen(text));
+    check(config_override(s->config, text, stderr) == 0);
+}
+
 static void sim_configure(struct sim *s)
 {
     char text[128];
     static const char *const fixed[] = {
         "log.dirs=/data",
         "node.id=1",
-        "listeners=PLAINTEXT://127.0.0.1:9092",
         "storage.cache.bytes=67108864",
         "storage.tail.bytes=8388608",
         "log.flush.offset.checkpoint.interval.ms=30",
@@ -360,6 +387,7 @@ static void sim_configure(struct sim *s)
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
         check(config_override(s->config, fixed[i], stderr) == 0);
+    sim_configure_net(s);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
     check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "storage.durability=%s",
@@ -380,6 +408,8 @@ static struct sim *sim_new(const struct sim_options *options)
     sim_disk_ignore_syncs(s->disk, options->no_flush);
     sim_disk_has_no_sync_all(s->disk, options->seed % 7 == 0);
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
+    if (options->has_net)
+        s->net = sim_net_new(prng_next(&s->prng), s->now);
     sim_configure(s);
     s->topics_n = 1 + (uint32_t)prng_below(&s->prng, SIM_TOPICS_MAX);
     for (uint32_t t = 0; t < s->topics_n; t++) {
@@ -391,6 +421,8 @@ static struct sim *sim_new(const struct sim_options *options)
         s->clients[i] = client_new(s, i, roles[i]);
     s->members_n =
         options->has_group ? SIM_MEMBERS_MAX : (uint32_t)prng_below(&s->prng, SIM_MEMBERS_MAX + 1);
+    if (options->has_net) /* their sessions are shorter than a few retransmission timeouts */
+        s->members_n = 0;
     s->group_kind = (uint8_t)prng_below(&s->prng, SIM_KINDS_N);
     for (uint32_t i = 0; i < s->members_n; i++)
         s->members[i] = member_new(i);
@@ -409,6 +441,8 @@ static void sim_free(struct sim *s)
     for (uint32_t i = 0; i < s->members_n; i++)
         member_free(s->members[i]);
     model_free(s);
+    if (s->net != NULL)
+        sim_net_free(s->net);
     config_free(s->config);
     sim_disk_free(s->disk);
     free(s);
@@ -418,19 +452,22 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
 {
     struct sim *s = sim_new(options);
     bool ok = sim_script(s) && s->why[0] == 0;
+    uint64_t frames_n = 0, lost_n = 0;
+    if (s->net != NULL)
+        sim_net_counts(s->net, &frames_n, &lost_n);
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n"
-               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s --verbose\n",
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
-               options->has_faults ? " --faults" : "", options->no_flush ? " --no-flush" : "",
-               options->has_group ? " --group" : "");
+               options->has_faults ? " --faults" : "", options->has_net ? " --net" : "",
+               options->no_flush ? " --no-flush" : "", options->has_group ? " --group" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
                " acknowledged, %" PRIu64 " read, %u members of kind %u made %" PRIu64
-               " commits%s%s\n",
+               " commits, %" PRIu64 " frames, %" PRIu64 " lost%s%s\n",
                options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->members_n,
-               s->group_kind, s->group_commits_n, ok ? "" : ": ", s->why);
+               s->group_kind, s->group_commits_n, frames_n, lost_n, ok ? "" : ": ", s->why);
     sim_free(s);
     return ok;
 }
@@ -461,6 +498,9 @@ static int usage(void)
         "  --relaxed      storage.durability=relaxed\n"
         "  --faults       disk operations fail now and then: EIO, ENOSPC, short writes\n"
         "  --group        three members of a group: one is killed, one added, one stands still\n"
+        "  --net          clients come by our own TCP, over a network that loses, doubles, "
+        "reorders\n"
+        "                 and breaks frames; of --seeds every fourth does\n"
         "  --no-flush     planted bug: syncs do nothing\n"
         "  --verbose      say what happens\n");
     return 2;
@@ -471,10 +511,12 @@ int main(int argc, char **argv)
     static const struct option longs[] = {
         {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},   {"workers", 1, NULL, 'w'},
         {"relaxed", 0, NULL, 'r'}, {"faults", 0, NULL, 'd'}, {"no-flush", 0, NULL, 'f'},
-        {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},  {0},
+        {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},  {"net", 0, NULL, 't'},
+        {0},
     };
     struct sim_options options = {
         .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};
+    bool has_net = false;
     uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
     bool has_group = false;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -492,18 +534,22 @@ int main(int argc, char **argv)
             options.durability = STORE_RELAXED;
         else if (o == 'f')
             options.no_flush = true;
+        else if (o == 't')
+            options.has_net = true;
         else if (o == 'v')
             options.is_verbose = true;
         else
             return usage();
     }
+    has_net = options.has_net;
     for (uint64_t i = seed != 0 ? seed : 1; i <= (seed != 0 ? seed : seeds); i++) {
         options.seed = i;
         if (seed == 0) {
             options.workers_n = i % 2 == 0 ? 3 : 1;
             options.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
             options.has_faults = i % 4 == 3;
-            options.has_group = has_group || i % 3 == 1;
+            options.has_net = has_net || (!has_group && (i % 8 == 1 || i % 8 == 4));
+            options.has_group = !options.has_net && (has_group || i % 3 == 1);
         }
         if (sim_run(&options, false))
             passed++;

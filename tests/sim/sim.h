@@ -24,6 +24,7 @@
 #include "broker.h"
 #include "prng.h"
 #include "sim_disk.h"
+#include "sim_net.h"
 
 enum {
     SIM_CLIENTS_MAX = 8,
@@ -82,6 +83,7 @@ struct sim_options {
     uint8_t durability; /* enum store_durability */
     bool has_faults;    /* disk operations fail now and then */
     bool no_flush;      /* planted bug: syncs do nothing */
+    bool has_net;       /* clients come by our own TCP, over a network with faults */
     bool is_verbose;
     bool has_group; /* three members; one is killed, one added, one stands still */
     uint32_t crashes_max;
@@ -94,6 +96,7 @@ struct sim {
     struct sim_disk *disk;
     struct config *config;
     struct broker *broker; /* NULL while down */
+    struct sim_net *net;   /* NULL: in-memory connections */
     struct now now;
     struct sim_topic topics[SIM_TOPICS_MAX];
     uint32_t topics_n;

@@ -24,8 +24,23 @@ void wire_fini(struct sim_wire *w)
     free(w->rx);
 }
 
+bool wire_is_connected(const struct sim_wire *w)
+{
+    return w->peer != NULL || w->tcb != NULL;
+}
+
+void wire_news(struct sim_wire *w, uint32_t news)
+{
+    w->is_over |= (news & (TCP_NEWS_END | TCP_NEWS_CLOSED)) != 0;
+}
+
 bool wire_connect(struct sim *s, struct sim_wire *w)
 {
+    if (s->net != NULL) {
+        w->tcb = tcp_connect(sim_net_clients(s->net), SIM_NET_BROKER_IP, SIM_NET_PORT, w, s->now);
+        w->is_over = false;
+        return w->tcb != NULL;
+    }
     uint8_t number = (uint8_t)prng_below(&s->prng, s->broker->workers_n);
     struct worker *worker = s->broker->workers[number];
     thread_self = w->worker = worker;
@@ -36,6 +51,11 @@ bool wire_connect(struct sim *s, struct sim_wire *w)
 
 void wire_gone(struct sim_wire *w)
 {
+    if (w->tcb != NULL) {
+        tcp_abort(w->tcb);
+        tcp_release(w->tcb);
+        w->tcb = NULL;
+    }
     w->peer = NULL;
     w->rx_n = w->tx_n = w->tx_at = 0;
 }
@@ -84,16 +104,46 @@ static bool wire_send(struct sim *s, struct sim_wire *w)
     return true;
 }
 
-enum wire_end wire_pump(struct sim *s, struct sim_wire *w,
-                        bool (*each)(struct sim *s, void *context, const uint8_t *frame,
-                                     uint32_t n),
-                        void *context)
+/* Over TCP the bytes are given away whole; how they are cut is the network's doing. */
+static int64_t tcp_pump(struct sim_wire *w)
+{
+    struct slice v[16];
+    int64_t got = 0;
+    if (w->tx_n > 0) {
+        struct slice s = sim_net_slice(w->tx, (uint32_t)w->tx_n);
+        if (tcp_send(w->tcb, &s, 1) != 0) {
+            slice_put(&s);
+            return -1;
+        }
+        w->tx_n = 0;
+    }
+    for (uint32_t n;
+         (n = tcp_read(w->tcb, v, array_n(v), WIRE_RX_BYTES - w->rx_n - (uint64_t)got)) > 0;) {
+        for (uint32_t i = 0; i < n; i++) {
+            memcpy(w->rx + w->rx_n + got, v[i].ptr, v[i].n);
+            got += v[i].n;
+            slice_put(&v[i]);
+        }
+    }
+    return got == 0 && w->is_over ? -1 : got;
+}
+
+static int64_t memory_pump(struct sim *s, struct sim_wire *w)
 {
     thread_self = w->worker;
     bool is_open = wire_send(s, w);
     int64_t got =
         is_open ? conn_memory_read(w->peer, w->rx + w->rx_n, WIRE_RX_BYTES - w->rx_n) : -1;
     thread_self = NULL;
+    return got;
+}
+
+enum wire_end wire_pump(struct sim *s, struct sim_wire *w,
+                        bool (*each)(struct sim *s, void *context, const uint8_t *frame,
+                                     uint32_t n),
+                        void *context)
+{
+    int64_t got = w->tcb != NULL ? tcp_pump(w) : memory_pump(s, w);
     if (got < 0) {
         wire_disconnect(w);
         return WIRE_ENDED;

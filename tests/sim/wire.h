@@ -1,5 +1,6 @@
 /*
- * wire.h - one simulated client's connection: frames out, frames in, over the in-memory transport.
+ * wire.h - one simulated client's connection: frames out, frames in, over the in-memory transport,
+ * or over TCP and a network with faults (sim_net.h).
  *
  * Owner: the simulator.
  */
@@ -10,7 +11,9 @@
 #include "sim.h"
 
 struct sim_wire {
-    struct conn_memory *peer; /* NULL: not connected */
+    struct conn_memory *peer; /* NULL: not connected, or over TCP */
+    struct tcb *tcb;          /* of the clients' engine; NULL: not connected, or in memory */
+    bool is_over;             /* the peer ended it, or it broke */
     const void *worker;       /* whose connection it is */
     int32_t correlation_id;   /* of the newest request */
     uint8_t *tx;
@@ -21,8 +24,11 @@ struct sim_wire {
 
 void wire_init(struct sim_wire *w);
 void wire_fini(struct sim_wire *w);
-/* Connects to a random worker; false when it is refused. */
+/* Connects to a random worker, or to whom the network brings it; false when it is refused. */
 bool wire_connect(struct sim *s, struct sim_wire *w);
+bool wire_is_connected(const struct sim_wire *w);
+/* News of its connection over TCP. */
+void wire_news(struct sim_wire *w, uint32_t news);
 /* The client closes. What was under way will not be answered. */
 void wire_disconnect(struct sim_wire *w);
 /* The broker is gone, and the connection with it. */

@@ -32,6 +32,7 @@ static void config_choose(struct prng *prng, struct net_config *c)
     c->no_timestamps = prng_chance(prng, 30);
     c->no_window_scale = prng_chance(prng, 15);
     c->syns_max = prng_chance(prng, 15) ? 0 : 8;
+    c->no_prediction = prng_chance(prng, 25);
     c->seed = prng_next(prng);
 }
 

@@ -213,6 +213,31 @@ static void tail_loss_probe_comes_before_the_rto(void **state)
     peer_free(p);
 }
 
+/* Linux delays the ACK of a last odd segment. When the ACKs of those before it come in the turn in
+ * which the probe of the whole flight is due, that one is not sent again. */
+static void tail_probe_due_in_the_turn_of_an_ack_waits_for_the_delayed_one(void **state)
+{
+    (void)state;
+    struct peer *p = established();
+    engine_send(p, 3 * MSS);
+    p->now_ns += 10 * NS_PER_MS;
+    peer_send(p, ACK, 1, 1 + 3 * MSS, 0);
+    peer_turn(p);
+    engine_send(p, 3 * MSS);
+    p->out_n = 0;
+    uint64_t due_ns = p->tcb->due[TIMER_PROBE];
+    assert_true(due_ns > p->now_ns && p->tcb->srtt_ns > 0);
+    p->now_ns = due_ns + NS_PER_MS; /* this core had other things to do */
+    peer_send(p, ACK, 1, 1 + 5 * MSS, 0);
+    peer_turn(p);
+    assert_int_equal(p->out_n, 0);
+    assert_int_equal(net_stat(p->net, NET_TAIL_PROBES), 0);
+    uint32_t ms = peer_wait(p, 1000);
+    assert_in_range(ms, 100, 300);
+    expect_one(p, ACK, 1 + 5 * MSS, 1, MSS);
+    peer_free(p);
+}
+
 static void bug_42_spurious_timeout_is_undone_by_eifel(void **state)
 {
     (void)state;
@@ -362,9 +387,41 @@ static void user_timeout_gives_up_without_progress(void **state)
     peer_free(p);
 }
 
+/* Found by the simulator: an ARP reply broken on its way (it has no checksum) was believed for a
+ * minute, and every segment went to nobody. */
+static void bug_409791_neighbour_is_asked_again_when_timeouts_follow_each_other(void **state)
+{
+    (void)state;
+    struct peer *p = established();
+    uint32_t asked[6] = {0};
+    engine_send(p, 100);
+    while (net_stat(p->net, NET_RTOS) < 6) {
+        peer_turn_ns(p, NS_PER_MS);
+        uint64_t rtos = net_stat(p->net, NET_RTOS);
+        asked[rtos < 6 ? rtos : 5] = p->arps_n;
+    }
+    assert_true(asked[4] > asked[3] && asked[5] > asked[4]);
+    peer_free(p);
+}
+
+/* The same for an end that only receives: a SYN-ACK came with a broken source address. */
+static void bug_424844_neighbour_is_asked_when_keepalives_find_no_answer(void **state)
+{
+    (void)state;
+    struct net_config config = {.keepalive_ms = 1000, .keepalive_n = 20};
+    struct peer *p = established_with(config, true, false);
+    uint32_t asked = p->arps_n;
+    while (net_stat(p->net, NET_KEEPALIVES) < 4)
+        peer_turn_ns(p, NS_PER_MS);
+    assert_true(p->arps_n > asked);
+    peer_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(bug_424844_neighbour_is_asked_when_keepalives_find_no_answer),
+        TEST(bug_409791_neighbour_is_asked_again_when_timeouts_follow_each_other),
         TEST(bug_1_flight_stays_within_cwnd),
         TEST(bug_6_one_large_send_is_taken_whole),
         TEST(memory_is_released_when_acknowledged_and_transmitted),
@@ -376,6 +433,7 @@ int main(void)
         TEST(bug_50_one_reduction_for_many_losses_of_a_window),
         TEST(rack_waits_for_a_reordered_segment_then_sends_it),
         TEST(tail_loss_probe_comes_before_the_rto),
+        TEST(tail_probe_due_in_the_turn_of_an_ack_waits_for_the_delayed_one),
         TEST(bug_42_spurious_timeout_is_undone_by_eifel),
         TEST(bug_51_repeated_timeouts_keep_flight_and_double),
         TEST(bug_57_one_ack_for_many_segments),
