@@ -249,6 +249,8 @@ run-dpdk: $(B)/millraced $(PORTS_SO) ## root: the broker on its own TCP (veth; K
 	@BROKER=$(B)/millraced tools/run_dpdk $(ARGS)
 test-dpdk: $(PROGRAMS) $(PORTS_SO) ## root: real clients over af_packet, tap and af_xdp, also with loss, duplicates and reordering
 	@$(PY) tests/dpdk/run $(T) || [ $$? -eq 77 ]
+test-pci: $(PROGRAMS) $(PORTS_SO) ## the broker on e1000e and virtio-net by vfio-pci, log on NVMe, in a QEMU guest; half a minute
+	@tests/pci/run
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-10s %s\n",$$1,$$2}'
@@ -256,6 +258,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: run-dpdk test-dpdk all unit tests-build test sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: run-dpdk test-dpdk test-pci all unit tests-build test sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:
