@@ -55,6 +55,7 @@ enum {
     ETH_MIN_BYTES = 60,
     RANGES_MAX = 1024,
     ROOM_ALIGN = 64,
+    JUMBO_SLACK = 384,
     ROOM_MIN = 2176, /* what net_af_packet asks for with its default frames of 2 KiB */
     POOL_CACHE_N = 256,
     QUEUE_OVERHEAD_BYTES = 4 << 20,
@@ -362,6 +363,9 @@ static const struct port_ops dpdk_ops = {dpdk_rx, dpdk_tx, dpdk_reclaim, dpdk_de
 static uint16_t room_of(uint16_t mtu)
 {
     uint64_t room = RTE_PKTMBUF_HEADROOM + ETH_HEAD_BYTES + (uint64_t)mtu;
+
+    if (mtu > 1500) /* some drivers ask for whole frames of theirs */
+        room += JUMBO_SLACK;
     return (uint16_t)max_u64(align_up(room, ROOM_ALIGN), ROOM_MIN);
 }
 
@@ -542,7 +546,15 @@ nodiscard static int device_configure(struct device *d, const struct port_config
     if (f->mtu < info.min_mtu || (info.max_mtu != 0 && f->mtu > info.max_mtu))
         return because(why, why_n, "address: dpdk.port.N.mtu=%u: %s takes %u to %u", f->mtu,
                        f->name, info.min_mtu, info.max_mtu);
-    conf.rxmode.mtu = f->mtu;
+    if (f->mtu > 1500 && info.max_rx_pktlen < f->mtu + 14u) {
+        if (d->is_physical)
+            return because(why, why_n,
+                           "address: dpdk.port.N.mtu=%u: %s receives frames of %u bytes", f->mtu,
+                           f->name, info.max_rx_pktlen);
+        conf.rxmode.mtu = 1500; /* what net_af_packet says, whatever its frames are (framesz=) */
+    } else {
+        conf.rxmode.mtu = f->mtu;
+    }
     offloads_choose(d, &info, &conf);
     int rc = rte_eth_dev_configure(d->id, f->queues_n, f->queues_n, &conf);
     if (rc != 0)
