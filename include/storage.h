@@ -363,7 +363,8 @@ struct helper;
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);
 /* Gives the files helper the offsets of all partitions of a log directory as they are now (on
  * success it frees them); at the end of boot, once per directory. Without it none is written there
- * while running. is_behind: a log may end before the recovery point on the disk, so that is written. */
+ * while running. is_behind: a log may end before the recovery point on the disk, so that is
+ * written. */
 nodiscard int helper_checkpoints(struct helper *helper, const char *directory,
                                  struct checkpoints *checkpoints, bool is_behind);
 /* One turn: takes jobs and does them, at most `budget`. Returns how many. May block on the disk. */
