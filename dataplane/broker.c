@@ -74,6 +74,11 @@ nodiscard static int boot_settings(struct broker *b)
         return rc;
     if (config_listeners(b->config, b->listeners, &b->listeners_n, why, sizeof why) != 0)
         return refuse(b, E_INVALID, "listeners: %s", why);
+    if (ports_config_read(b->config, b->workers_n, b->seams.seed, &b->ports.config, b->why,
+                          sizeof b->why) != 0 ||
+        ports_listeners_mark(&b->ports.config, b->listeners, b->listeners_n, b->why,
+                             sizeof b->why) != 0)
+        return E_INVALID;
     if (b->seams.listeners_check == NULL)
         return 0;
     return b->seams.listeners_check(b->seams.context, b->listeners, b->listeners_n, b->why,
@@ -375,16 +380,18 @@ nodiscard static int boot_steps(struct broker *b, void (*progress)(void *, uint6
 {
     int rc;
 
-    if ((rc = boot_bounds(b)) != 0 || (rc = boot_settings(b)) != 0 || (rc = boot_memory(b)) != 0 ||
-        (rc = boot_posts(b)) != 0 || (rc = dirs_take(b)) != 0 || (rc = boot_control(b)) != 0 ||
-        (rc = boot_stores(b)) != 0 || (rc = boot_logs(b, progress)) != 0)
+    if ((rc = boot_bounds(b)) != 0 || (rc = boot_settings(b)) != 0 || (rc = ports_open(b)) != 0 ||
+        (rc = boot_memory(b)) != 0 || (rc = boot_posts(b)) != 0 || (rc = dirs_take(b)) != 0 ||
+        (rc = boot_control(b)) != 0 || (rc = boot_stores(b)) != 0 ||
+        (rc = boot_logs(b, progress)) != 0)
         return rc;
     for (uint8_t i = 0; i < b->workers_n; i++) {
         if ((rc = boot_kafka(b, b->workers[i])) != 0)
             return rc;
+        b->workers[i]->turns.ticks = b->seams.ticks;
         worker_begin(b->workers[i], b->seams.now);
     }
-    return 0;
+    return ports_join(b);
 }
 
 int broker_boot(struct broker *b, const struct config *config, const struct broker_seams *seams,
@@ -570,6 +577,7 @@ static void posts_fini(struct broker *b)
 void broker_fini(struct broker *b)
 {
     thread_self = NULL;
+    ports_close(b); /* its packets refer to connections and to log pages */
     for (uint8_t i = 0; i < b->workers_n && b->workers[i] != NULL; i++)
         worker_fini(b, b->workers[i], i);
     if (b->files != NULL)

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "control.h"
 #include "disk.h"
+#include "ports.h"
 #include "worker.h"
 
 enum { BROKER_WORKERS_MAX = BOUNDS_WORKERS_MAX, BROKER_WHY_MAX = 512, BROKER_DIR_WHY_MAX = 384 };
@@ -34,8 +35,12 @@ struct broker_seams {
      * NULL. */
     int (*listeners_check)(void *context, struct listener *listeners, uint32_t n, char *why,
                            size_t why_n);
+    /* Whoever makes the ports of dpdk.ports; asked only when there are some. NULL, or returning
+     * NULL: refused, `why` says so. */
+    const struct port_driver *(*port_driver)(void *context, char *why, size_t why_n);
     void *context;
     uint64_t seed;
+    uint64_t (*ticks)(void);  /* of turns.h; NULL: turns are not measured */
     struct now now;           /* of the boot */
     uint32_t cpus_n;          /* for dataplane.workers=0; 0 counts as 1 */
     uint64_t descriptors_max; /* RLIMIT_NOFILE */
@@ -68,6 +73,7 @@ struct broker {
     struct recovery_report recovery;
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
+    struct ports ports;
     bool is_clean; /* the last stop was orderly, in every directory that is here */
     bool has_posts;
     bool has_open_logs;       /* boot has come to its end */

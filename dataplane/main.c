@@ -175,8 +175,10 @@ static void print_ready(const struct broker *b, const struct options *o)
 {
     for (uint32_t i = 0; i < b->listeners_n; i++) {
         const struct listener *l = &b->listeners[i];
-        printf("listens  %s://%s:%u, advertised as %s:%u\n", l->name,
-               l->host[0] != 0 ? l->host : "*", l->port, l->advertised_host, l->advertised_port);
+        const char *by = l->native == 0 ? "kernel sockets" : "own TCP on ";
+        printf("listens  %s://%s:%u, advertised as %s:%u, served by %s%s\n", l->name,
+               l->host[0] != 0 ? l->host : "*", l->port, l->advertised_host, l->advertised_port, by,
+               l->native == 0 ? "" : b->ports.config.ports[l->native - 1].name);
     }
     printf("ready    millraced " MILLRACE_VERSION ", %u workers, pid %d\n", b->workers_n,
            (int)getpid());

@@ -91,20 +91,34 @@ int worker_turn(struct worker *w, struct now now)
 
     own(w);
     w->now = now;
+    turns_begin(&w->turns, now);
 
-    n += io_poll(w->io);                                 /* in: what the kernel has finished   */
-    n += worker_mail_read(w);                            /*     what other threads ask or answer */
+    n += io_poll(w->io); /* in: what the kernel has finished   */
+    turns_step(&w->turns, STEP_COMPLETIONS);
+    n += worker_ports_rx(w, now); /*     packets, and what TCP makes of them */
+    turns_step(&w->turns, STEP_PACKETS);
+    n += worker_mail_read(w); /*     what other threads ask or answer */
+    turns_step(&w->turns, STEP_MAIL);
     n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
+    turns_step(&w->turns, STEP_TIMERS);
 
     w->view = view_load(w->views, w->number);
     n += internal_turn(&w->internal, now);
+    turns_step(&w->turns, STEP_INTERNAL);
     n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
 
-    n += worker_flush(w);                 /* out: one write per dirty log       */
+    n += worker_flush(w); /* out: one write per dirty log       */
+    turns_step(&w->turns, STEP_FLUSH);
     n += conns_send_ready(w->conns, now); /*      answers, in request order     */
-    n += io_poll(w->io);                  /*      hand all of it to the kernel  */
-    sent = mail_flush(&w->post);          /*      and to the other threads      */
+    turns_step(&w->turns, STEP_SENDS);
+    n += worker_ports_tx(w, now); /*      segments, acknowledgements    */
+    turns_step(&w->turns, STEP_SEGMENTS);
+    n += io_poll(w->io); /*      hand all of it to the kernel  */
+    turns_step(&w->turns, STEP_SUBMIT);
+    sent = mail_flush(&w->post); /*      and to the other threads      */
     stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);
+    turns_step(&w->turns, STEP_POST);
+    turns_end(&w->turns);
     return n + sent;
 }
 
@@ -270,6 +284,7 @@ void worker_begin(struct worker *w, struct now now)
 {
     w->now = now;
     internal_init(&w->internal, w->store, &w->post);
+    kafka_turns(w->kafka, &w->turns);
     timer_init(&w->tick, worker_tick);
     timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);
 }

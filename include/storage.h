@@ -146,6 +146,9 @@ void store_tick(struct store *store, struct now now);
 /* Nothing is dirty, under way or waited for: the store may be closed. */
 bool store_is_quiet(const struct store *store);
 const struct store_stats *store_stats(const struct store *store);
+/* When the flush began that made the newest bytes durable: asked by who was just woken for
+ * PLOG_DURABLE or PLOG_HIGH, so that waiting for a flush and the flush itself are told apart. */
+uint64_t store_flush_began_ns(const struct store *store);
 
 /* ── logs: life ── */
 

@@ -59,6 +59,7 @@ struct store {
     bool is_files_slow;        /* ... or later */
     struct space_query *space; /* asked, answered in the bulk's turn */
     bool is_busy;              /* no job is free */
+    uint64_t flush_began_ns;
     uint32_t lent_n, appends_n;
     int64_t duplicate_base; /* >= 0: the next append is a duplicate of the batch that began here */
 };
@@ -200,6 +201,11 @@ void plog_offsets(const struct plog *log, struct plog_offsets *out)
 {
     *out = log->o;
 }
+uint64_t store_flush_began_ns(const struct store *s)
+{
+    return s->flush_began_ns;
+}
+
 uint8_t plog_durability(const struct plog *log)
 {
     return log->durability;
