@@ -27,6 +27,16 @@ def values(c, partition):
     return [value for _, _, value in wire.fetch_all(c, TOPIC, partition)]
 
 
+def lead_all(c):
+    """Apache Kafka shows a leader in Metadata a moment before it leads."""
+    for p in range(PARTITIONS):
+        try:
+            wire.end_offset(c, TOPIC, p)
+        except ValueError:
+            return False
+    return True
+
+
 def write_all(c, text):
     for p in range(PARTITIONS):
         out = wire.produce(c, TOPIC, wire.batch([(b'k', b'%s-%d' % (text, p))]), p)
@@ -106,6 +116,7 @@ def carried(t, broker, texts):
     kafka = kafka_java.Kafka(t, broker, TOPIC)
     lib.wait_until(kafka.answers, 60, 'Apache Kafka serves our directories')
     with wire.Conn(broker.bootstrap) as c:
+        lib.wait_until(lambda: lead_all(c), 60, 'Apache Kafka leads every partition')
         expect_all(c, texts)
         write_all(c, b'theirs')
     wire.create_topic(broker.bootstrap, 'made-there', partitions=3)
