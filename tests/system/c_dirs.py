@@ -110,6 +110,31 @@ def gone_and_back(t, broker, dirs, where):
     t.say('a directory was gone and came back')
 
 
+def fails_while_running(t, broker, dirs, where):
+    """A directory vanishes under the broker: the first that notices takes its other logs along, and no others."""
+    wire.create_topic(broker.bootstrap, 'fresh', partitions=len(dirs))
+    with wire.Conn(broker.bootstrap) as c:
+        fresh = next(number for name, number in describe(c)[dirs[2]][1] if name == 'fresh')
+        os.rename(dirs[2], dirs[2] + '.away')
+        out = wire.produce(c, 'fresh', wire.batch([(b'k', b'v')]), fresh)
+        lib.equal(out['error_code'], 56, 'a first produce into the directory that is gone')
+        home = 'log directory %s failed' % dirs[2]
+        lib.wait_until(lambda: home in broker.log(), 30, 'the log says which directory failed')
+        for p in range(PARTITIONS):
+            if where[p] != dirs[2]:
+                out = wire.produce(c, TOPIC, wire.batch([(b'k', b'three-%d' % p)]), p)
+                lib.equal(out['error_code'], 0, 'produce to partition %d of another directory' % p)
+    broker.kill()
+    os.rename(dirs[2] + '.away', dirs[2])
+    broker.start()
+    with wire.Conn(broker.bootstrap) as c:
+        for p in range(PARTITIONS):
+            if where[p] == dirs[2]:
+                lib.equal(wire.produce(c, TOPIC, wire.batch([(b'k', b'three-%d' % p)]), p)['error_code'], 0, 'produce')
+        expect_all(c, [b'one', b'two', b'three'])
+    t.say('a directory failed while it was served')
+
+
 def carried(t, broker, texts):
     """Apache Kafka serves the same directories, writes to them, and we go on."""
     broker.stop()
@@ -163,9 +188,10 @@ def test(t):
     where = placed(t, broker, dirs)
     where = moved_by_hand(t, broker, dirs, where)
     gone_and_back(t, broker, dirs, where)
+    fails_while_running(t, broker, dirs, where)
     if kafka_java.library() or shutil.which('mvn'):
         kafka_java.want(t)
-        carried(t, broker, [b'one', b'two'])
+        carried(t, broker, [b'one', b'two', b'three'])
     refused(t, broker, dirs)
 
 

@@ -110,6 +110,29 @@ static void failure_of_one_leaves_the_other(void **state)
     assert_int_equal(store_stats(other)->logs_failed_n, 1);
 }
 
+static void directory_that_failed_is_offline_as_a_whole(void **state)
+{
+    (void)state;
+    struct append out;
+    struct plog *a = log_in(rig.store, 0), *b = log_in(other, 1), *c = log_in(other, 2), *d;
+    struct log_id id = rig_id(3);
+    assert_int_equal(rig_append_to(&rig, a, 1, 100, 'a', &out), 0);
+    assert_int_equal(rig_append_to(&rig, c, 1, 100, 'c', &out), 0);
+    settle();
+    plog_fail(b, rig.now);
+    assert_true(store_offline(other, rig.now));
+    assert_false(store_offline(other, rig.now));
+    assert_int_equal(rig_append_to(&rig, c, 1, 100, 'c', &out), E_STORAGE);
+    assert_int_equal(store_log_new(other, &id, &rig.log_config, &d), E_STORAGE);
+    assert_int_equal(rig_append_to(&rig, a, 1, 100, 'a', &out), 0);
+    settle();
+    assert_int_equal(a->durable.offset, 2);
+    assert_int_equal(store_stats(other)->logs_failed_n, 2);
+    store_log_drop(other, c); /* deleting a topic still works */
+    settle();
+    assert_int_equal(store_stats(other)->logs_failed_n, 1);
+}
+
 /* Pages are common: the one that has more of them gives up first. */
 static void busy_store_takes_pages_of_the_idle_one(void **state)
 {
@@ -174,6 +197,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(logs_of_both_are_found_from_either, setup, teardown),
         cmocka_unit_test_setup_teardown(each_log_is_written_to_its_own_directory, setup, teardown),
         cmocka_unit_test_setup_teardown(failure_of_one_leaves_the_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(directory_that_failed_is_offline_as_a_whole, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(busy_store_takes_pages_of_the_idle_one, setup, teardown),
         cmocka_unit_test_setup_teardown(each_directory_has_its_own_checkpoints, setup, teardown),
     };
