@@ -231,8 +231,10 @@ struct plog *store_log_find(struct store *store, const struct uuid *topic_id, in
 {
     store_own(store);
     struct plog *log = table_find(store, topic_id, partition);
-    for (struct store *at = store->next; log == NULL && at != store; at = at->next)
+    for (struct store *at = store->next; log == NULL && at != store; at = at->next) {
+        store_own(at); /* the log is used without another call of its store in between */
         log = table_find(at, topic_id, partition);
+    }
     return log;
 }
 
