@@ -1,11 +1,11 @@
 /*
  * replicas.c - ElectLeaders, AlterPartitionReassignments, ListPartitionReassignments,
- * AlterReplicaLogDirs: what is true of them on one node with one log directory.
+ * AlterReplicaLogDirs: what is true of them on one node.
  *
  * Owner: control.
  *
  * Every partition's replicas are this node alone, so its preferred leader leads, nothing is ever
- * being reassigned, and there is no second directory to move to. Only a log that could not be
+ * being reassigned. A log is not moved to another directory yet. Only a log that could not be
  * opened has no leader, and no election gives it one. Codes and sentences are Kafka's.
  */
 #include "answers.h"

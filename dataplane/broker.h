@@ -63,20 +63,20 @@ struct broker {
     struct post control_post, files_post, bulk_post;
     struct stats control_stats;
     struct helper *files, *bulk;
-    struct directory_id directory; /* of the metadata log's */
-    struct log_dir dirs[LOG_DIRS_MAX + 1]; /* log.dirs, then metadata.log.dir if it is none of them */
-    char dirs_why[LOG_DIRS_MAX + 1][BROKER_DIR_WHY_MAX]; /* one that is not online: why */
-    int lock_fds[LOG_DIRS_MAX + 1];                      /* -1: not ours */
+    struct directory_id directory;         /* of the metadata log's */
+    struct log_dir dirs[LOG_DIRS_MAX + 1]; /* log.dirs, then metadata.log.dir if it is another */
+    char dirs_why[LOG_DIRS_MAX + 1][BROKER_DIR_WHY_MAX];    /* one that is not online: why */
+    int lock_fds[LOG_DIRS_MAX + 1];                         /* -1: not ours */
     struct checkpoints *dirs_checkpoints[LOG_DIRS_MAX + 1]; /* while it stops: closed in order */
-    uint8_t dirs_n;                                      /* of log.dirs */
-    uint8_t metadata_dir;                                /* place in dirs; dirs_n: one more */
+    uint8_t dirs_n;                                         /* of log.dirs */
+    uint8_t metadata_dir;                                   /* place in dirs; dirs_n: one more */
     struct recovery_report recovery;
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
     struct ports ports;
     bool is_clean; /* the last stop was orderly, in every directory that is here */
     bool has_posts;
-    bool has_open_logs; /* boot has come to its end */
+    bool has_open_logs;       /* boot has come to its end */
     char why[BROKER_WHY_MAX]; /* one clear line after a failed boot */
 };
 

@@ -265,6 +265,21 @@ static void worker_report(struct worker *w)
     stats_set(&w->stats, STAT_DIAG_DROPPED, w->diag.dropped_n);
 }
 
+/* With several directories one whose log failed is given up as a whole, so that the others are what
+ * clients and operators can rely on. The only one there is serves what it still can. */
+static void worker_judge_dirs(struct worker *w, struct now now)
+{
+    uint8_t online_n = 0;
+
+    for (uint8_t i = 0; i < w->stores_n; i++)
+        online_n += w->stores[i] != NULL;
+    for (uint8_t i = 0; i < w->stores_n && online_n > 1; i++)
+        if (w->stores[i] != NULL && store_stats(w->stores[i])->logs_failed_n > 0 &&
+            store_offline(w->stores[i], now))
+            diag_write(&w->diag, now, DIAG_DIRECTORY_FAILED, store_directory(w->stores[i]),
+                       (int64_t)store_stats(w->stores[i])->logs_n, 0);
+}
+
 static void worker_tick(struct timer *timer, struct now now)
 {
     struct worker *w = container_of(timer, struct worker, tick);
@@ -272,6 +287,7 @@ static void worker_tick(struct timer *timer, struct now now)
     for (uint8_t i = 0; i < w->stores_n; i++)
         if (w->stores[i] != NULL)
             store_tick(w->stores[i], now);
+    worker_judge_dirs(w, now);
     worker_sum_stores(w);
     worker_copy_store(w);
     worker_copy_conns(w);

@@ -144,6 +144,9 @@ void store_fini(struct store *store);
 int store_flush(struct store *store, struct now now);
 /* A MAIL_FILE or MAIL_BULK operation of this store, or of one beside it, came back. */
 void store_mail(struct store *store, struct mail *mail, struct now now);
+/* The directory has failed: all its logs refuse what is asked of them (E_STORAGE), and no new one
+ * is taken. False: that was so before. */
+bool store_offline(struct store *store, struct now now);
 /* Housekeeping on the timer's beat (roll by time, retention, expiry of producers); bounded work per
  * call. */
 void store_tick(struct store *store, struct now now);

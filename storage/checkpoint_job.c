@@ -1,7 +1,8 @@
 /*
  * checkpoint_job.c - the checkpoint files while the broker runs.
  *
- * Owner: files. One table per log directory holds the offsets of its partitions: filled at boot from what recovery found, then kept by rows that stores send (offsets.c). A file is replaced as a
+ * Owner: files. One table per log directory holds the offsets of its partitions: filled at boot
+ * from what recovery found, then kept by rows that stores send (offsets.c). A file is replaced as a
  * whole.
  *
  * A dropped partition leaves the table at once, in the order of the stores' mail. The files still

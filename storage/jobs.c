@@ -79,6 +79,7 @@ void store_mail(struct store *store, struct mail *mail, struct now now)
         store = store->next;
         check(store != asked);
     }
+    store_own(store);
     check(mail->is_answer && store->jobs_n > 0);
     store->now = now;
     store->jobs_n--;

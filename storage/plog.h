@@ -307,6 +307,7 @@ struct store {
     int directory_fd;                     /* open as long as the store: what failed since is seen */
     bool is_unsynced;                     /* a log is */
     bool is_closed;                       /* store_close succeeded */
+    bool is_offline;                      /* the directory has failed */
     struct list full;                     /* logs that wait for space on the disk */
     uint64_t space_at_ns;                 /* when it is looked at next */
     uint64_t space_appended, space_asked; /* stats.appended_bytes when the last and the next answer

@@ -231,8 +231,10 @@ struct plog *store_log_find(struct store *store, const struct uuid *topic_id, in
 {
     store_own(store);
     struct plog *log = table_find(store, topic_id, partition);
-    for (struct store *at = store->next; log == NULL && at != store; at = at->next)
+    for (struct store *at = store->next; log == NULL && at != store; at = at->next) {
+        store_own(at); /* the log is used without another call of its store in between */
         log = table_find(at, topic_id, partition);
+    }
     return log;
 }
 
@@ -294,6 +296,8 @@ int store_log_new(struct store *store, const struct log_id *id, const struct log
     check(id->topic.n > 0 && id->partition >= 0);
     if (store_log_find(store, &id->topic_id, id->partition) != NULL)
         return E_EXISTS;
+    if (store->is_offline)
+        return E_STORAGE;
     struct plog *log = plog_make(store, id, config);
     if (log == NULL)
         return E_NO_MEMORY;
@@ -350,6 +354,18 @@ void plog_configure(struct plog *log, const struct log_config *config)
     log->config = *config;
     plog_marks_moved(
         log, log->store->now); /* durability decides what is visible and what waits for a flush */
+}
+
+bool store_offline(struct store *store, struct now now)
+{
+    store_own(store);
+    if (store->is_offline)
+        return false;
+    store->is_offline = true;
+    list_for_each(node, next, &store->logs) {
+        plog_fail(list_entry(node, struct plog, link), now);
+    }
+    return true;
 }
 
 /* ── housekeeping ── */

@@ -41,11 +41,13 @@ struct rig {
     char why[512];
     /* what the workers were told */
     struct {
-        uint8_t order, worker;
+        uint8_t order, worker, dir;
         struct log_id id;
         char name[256];
     } orders[RIG_LOG_MAX];
     uint32_t orders_n;
+    const struct log_dir *dirs; /* NULL: one, "data" */
+    uint8_t dirs_n;
     int open_error; /* answer of the next LOG_OPEN */
     bool is_deaf;   /* workers do not read their mail */
     bool is_asleep; /* workers do not look at the view */
@@ -87,6 +89,8 @@ static inline int rig_start(struct rig *r)
     *config = (struct control_config){
         .config = r->config, .workers_n = r->workers_n, .is_clean = r->is_clean};
     config->seed = ++r->seed;
+    config->dirs = r->dirs;
+    config->dirs_n = r->dirs_n;
     config->now = r->now;
     config->listeners_n = 1;
     config->directory.node_id = 1;
@@ -151,6 +155,7 @@ static inline void rig_worker_log(struct rig *r, uint8_t worker, struct log_op *
     uint32_t at = r->orders_n++;
     r->orders[at].order = op->order;
     r->orders[at].worker = worker;
+    r->orders[at].dir = op->dir;
     r->orders[at].id = op->id;
     snprintf(r->orders[at].name, 256, "%.*s", (int)op->id.topic.n, op->id.topic.ptr);
     op->error = op->order == LOG_OPEN ? r->open_error : 0;

@@ -1,0 +1,198 @@
+"""Several log directories: placed evenly, found where they are, one that is gone takes only its own logs along."""
+import os
+import shutil
+
+import kafka_java
+import lib
+import wire
+
+TOPIC, PARTITIONS = 'spread', 6
+
+
+def describe(c):
+    """-> {directory: (error, {(topic, partition): size}, total bytes)}"""
+    results = c.call('DescribeLogDirs', 4, topics=None)['results']
+    return {r['log_dir']: (r['error_code'], {(x['name'], p['partition_index']): p['partition_size']
+                                             for x in r['topics'] for p in x['partitions']}, r['total_bytes'])
+            for r in results}
+
+
+def homes(c):
+    """-> {partition of TOPIC: directory}"""
+    return {number: path for path, (_, partitions, _) in describe(c).items()
+            for (name, number) in partitions if name == TOPIC}
+
+
+def values(c, partition):
+    return [value for _, _, value in wire.fetch_all(c, TOPIC, partition)]
+
+
+def lead_all(c):
+    """Apache Kafka shows a leader in Metadata a moment before it leads."""
+    for p in range(PARTITIONS):
+        try:
+            wire.end_offset(c, TOPIC, p)
+        except ValueError:
+            return False
+    return True
+
+
+def write_all(c, text):
+    for p in range(PARTITIONS):
+        out = wire.produce(c, TOPIC, wire.batch([(b'k', b'%s-%d' % (text, p))]), p)
+        lib.equal(out['error_code'], 0, 'produce to partition %d' % p)
+
+
+def expect_all(c, texts, only=range(PARTITIONS)):
+    for p in only:
+        lib.equal(values(c, p), [b'%s-%d' % (x, p) for x in texts], 'the records of partition %d' % p)
+
+
+def placed(t, broker, dirs):
+    wire.create_topic(broker.bootstrap, TOPIC, partitions=PARTITIONS)
+    with wire.Conn(broker.bootstrap) as c:
+        where = homes(c)
+        lib.equal(sorted(where.values()), sorted(dirs * (PARTITIONS // len(dirs))), 'partitions per directory')
+        write_all(c, b'one')
+        for path, (error, partitions, total) in describe(c).items():
+            lib.equal(error, 0, path)
+            lib.check(total > 0 and all(n > 0 for n in partitions.values()), 'sizes of %s' % path)
+    for number, path in where.items():
+        lib.check(os.path.isdir(os.path.join(path, '%s-%d' % (TOPIC, number))), 'partition %d is in %s' % (number, path))
+    t.say('%d partitions in %d directories' % (PARTITIONS, len(dirs)))
+    return where
+
+
+def moved_by_hand(t, broker, dirs, where):
+    """The disk is right; the metadata follows, so that the next start knows it too."""
+    broker.stop()
+    name = '%s-0' % TOPIC
+    target = next(d for d in dirs if d != where[0])
+    shutil.move(os.path.join(where[0], name), os.path.join(target, name))
+    for _ in range(2):
+        broker.start()
+        with wire.Conn(broker.bootstrap) as c:
+            lib.equal(homes(c)[0], target, 'where partition 0 is now')
+            expect_all(c, [b'one'])
+        broker.kill()
+    broker.start()
+    t.say('a partition moved by hand is found')
+    return {**where, 0: target}
+
+
+def gone_and_back(t, broker, dirs, where):
+    lost = [p for p in range(PARTITIONS) if where[p] == dirs[2]]
+    kept = [p for p in range(PARTITIONS) if p not in lost]
+    broker.stop()
+    os.rename(dirs[2], dirs[2] + '.away')
+    open(dirs[2], 'w').close()
+    broker.start()
+    lib.check('OFFLINE' in broker.log(), 'the start says that a directory is offline')
+    with wire.Conn(broker.bootstrap) as c:
+        lib.equal(describe(c)[dirs[2]], (56, {}, -1), 'the directory that is gone')
+        expect_all(c, [b'one'], kept)
+        for p in lost:
+            lib.equal(wire.produce(c, TOPIC, wire.batch([(b'k', b'v')]), p)['error_code'], 56, 'produce to %d' % p)
+        for p in kept:
+            lib.equal(wire.produce(c, TOPIC, wire.batch([(b'k', b'two-%d' % p)]), p)['error_code'], 0, 'produce')
+    wire.create_topic(broker.bootstrap, 'later', partitions=4)
+    with wire.Conn(broker.bootstrap) as c:
+        lib.equal(len([x for d in dirs[:2] for x in describe(c)[d][1] if x[0] == 'later']), 4, 'new ones go elsewhere')
+    broker.stop()
+    os.unlink(dirs[2])
+    os.rename(dirs[2] + '.away', dirs[2])
+    broker.start()
+    with wire.Conn(broker.bootstrap) as c:
+        expect_all(c, [b'one'], lost)
+        expect_all(c, [b'one', b'two'], kept)
+        for p in lost:
+            lib.equal(wire.produce(c, TOPIC, wire.batch([(b'k', b'two-%d' % p)]), p)['error_code'], 0, 'produce')
+    t.say('a directory was gone and came back')
+
+
+def fails_while_running(t, broker, dirs, where):
+    """A directory vanishes under the broker: the first that notices takes its other logs along, and no others."""
+    wire.create_topic(broker.bootstrap, 'fresh', partitions=len(dirs))
+    with wire.Conn(broker.bootstrap) as c:
+        fresh = next(number for name, number in describe(c)[dirs[2]][1] if name == 'fresh')
+        os.rename(dirs[2], dirs[2] + '.away')
+        out = wire.produce(c, 'fresh', wire.batch([(b'k', b'v')]), fresh)
+        lib.equal(out['error_code'], 56, 'a first produce into the directory that is gone')
+        home = 'log directory %s failed' % dirs[2]
+        lib.wait_until(lambda: home in broker.log(), 30, 'the log says which directory failed')
+        for p in range(PARTITIONS):
+            if where[p] != dirs[2]:
+                out = wire.produce(c, TOPIC, wire.batch([(b'k', b'three-%d' % p)]), p)
+                lib.equal(out['error_code'], 0, 'produce to partition %d of another directory' % p)
+    broker.kill()
+    os.rename(dirs[2] + '.away', dirs[2])
+    broker.start()
+    with wire.Conn(broker.bootstrap) as c:
+        for p in range(PARTITIONS):
+            if where[p] == dirs[2]:
+                lib.equal(wire.produce(c, TOPIC, wire.batch([(b'k', b'three-%d' % p)]), p)['error_code'], 0, 'produce')
+        expect_all(c, [b'one', b'two', b'three'])
+    t.say('a directory failed while it was served')
+
+
+def carried(t, broker, texts):
+    """Apache Kafka serves the same directories, writes to them, and we go on."""
+    broker.stop()
+    kafka = kafka_java.Kafka(t, broker, TOPIC)
+    lib.wait_until(kafka.answers, 60, 'Apache Kafka serves our directories')
+    with wire.Conn(broker.bootstrap) as c:
+        lib.wait_until(lambda: lead_all(c), 60, 'Apache Kafka leads every partition')
+        expect_all(c, texts)
+        write_all(c, b'theirs')
+    wire.create_topic(broker.bootstrap, 'made-there', partitions=3)
+    with wire.Conn(broker.bootstrap) as c:
+        theirs = homes(c)
+    kafka.stop()
+    broker.start()
+    with wire.Conn(broker.bootstrap) as c:
+        lib.equal(homes(c), theirs, 'where the partitions are')
+        expect_all(c, texts + [b'theirs'])
+        write_all(c, b'back')
+        lib.equal(wire.produce(c, 'made-there', wire.batch([(b'k', b'v')]), 2)['error_code'], 0, 'a topic made there')
+    t.say('carried to Apache Kafka and back')
+
+
+def refused(t, broker, dirs):
+    """What has to be sorted out by hand: the start says what, and touches nothing."""
+    broker.stop()
+    meta = os.path.join(dirs[1], 'meta.properties')
+    with open(meta) as f:
+        text = f.read()
+    for old, new, said in (('cluster.id=', 'cluster.id=x', 'belongs to cluster'), ('node.id=1', 'node.id=7', 'node 7')):
+        with open(meta, 'w') as f:
+            f.write(text.replace(old, new))
+        broker.start(wait=False)
+        lib.check(broker.wait_end() != 0 and said in broker.log(), 'a start with %s is refused' % new)
+    with open(meta, 'w') as f:
+        f.write(text)
+    broker.settings['log.dirs'] = ','.join(dirs[1:])
+    broker.settings['metadata.log.dir'] = t.path('new')
+    broker.start(wait=False)
+    lib.check(broker.wait_end() != 0 and '__cluster_metadata-0' in broker.log(), 'a new metadata directory is refused')
+    broker.settings['metadata.log.dir'] = dirs[0]
+    broker.start()
+    with wire.Conn(broker.bootstrap) as c:
+        lib.equal(sorted(describe(c)), sorted(dirs[1:]), 'the directories without that of the metadata')
+    broker.stop()
+
+
+def test(t):
+    lib.own_broker_only()
+    dirs = [t.path(x) for x in 'abc']
+    broker = t.broker(workers=2, settings={'log.dirs': ','.join(dirs)})
+    where = placed(t, broker, dirs)
+    where = moved_by_hand(t, broker, dirs, where)
+    gone_and_back(t, broker, dirs, where)
+    fails_while_running(t, broker, dirs, where)
+    if kafka_java.library() or shutil.which('mvn'):
+        kafka_java.want(t)
+        carried(t, broker, [b'one', b'two', b'three'])
+    refused(t, broker, dirs)
+
+
+lib.main(test)
