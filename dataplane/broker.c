@@ -176,6 +176,20 @@ nodiscard static int boot_directory(struct broker *b)
                           &b->directory, &b->is_clean, &b->lock_fd, b->why, sizeof b->why);
 }
 
+/* One helper compacts for all workers; each has its share of memory and rate. */
+static void store_compaction(const struct broker *b, struct store_config *s)
+{
+    double per_s = config_double(b->config, "log.cleaner.io.max.bytes.per.second") / b->workers_n;
+    double load = config_double(b->config, "log.cleaner.io.buffer.load.factor");
+
+    s->is_compacting = config_bool(b->config, "log.cleaner.enable");
+    s->compact_map_bytes =
+        positive(config_int(b->config, "log.cleaner.dedupe.buffer.size")) / b->workers_n;
+    s->compact_load_percent = load < 0.01 ? 1 : load > 0.95 ? 95 : (uint32_t)(load * 100);
+    s->compact_bytes_per_s = per_s >= 1e15 ? 0 : per_s < 1 ? 1 : (uint64_t)per_s;
+    s->compact_backoff_ns = positive(config_int(b->config, "log.cleaner.backoff.ms")) * NS_PER_MS;
+}
+
 static void store_settings(const struct broker *b, struct store_config *s)
 {
     *s = (struct store_config){
@@ -199,6 +213,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .tail_bytes_max = bounds_tail_bytes(&b->bounds),
     };
+    store_compaction(b, s);
     memcpy(s->directory, b->log_directory, sizeof s->directory);
 }
 
@@ -220,6 +235,7 @@ nodiscard static int boot_control(struct broker *b)
     c->store.open_files_max = 64;
     /* Apache Kafka keeps the metadata log out of the checkpoints. */
     c->store.recovery_point_ns = c->store.log_start_ns = c->store.high_ns = 0;
+    c->store.is_compacting = false; /* it has snapshots instead */
     memcpy(c->listeners, b->listeners, sizeof c->listeners);
     b->views.workers_n = b->workers_n;
     rc = control_init(&b->control, c, &b->views, b->control_io, b->seams.disk, &b->control_pages,
