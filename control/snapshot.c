@@ -34,6 +34,7 @@ enum {
     SNAPSHOT_BATCH_RECORDS = 1000,
     SNAPSHOT_BATCH_BYTES = 1 << 20, /* a record of settings is far smaller than what is left */
     SNAPSHOT_RETRY_MS = 60000,
+    SNAPSHOT_LOOK_MS = 10,
 };
 
 /* ── building ── */
@@ -259,13 +260,17 @@ static void snapshot_begin(struct control *c)
 int snapshot_work(struct control *c)
 {
     struct snapshot *s = &c->snapshot;
+    if (s->phase != SNAPSHOT_NONE || c->phase != CONTROL_OPEN || c->is_dirty || c->is_failed ||
+        s->bytes_since == 0)
+        return 0;
+    if (s->bytes_since == s->looked_bytes && c->now.ns < s->look_ns)
+        return 0; /* the settings are found by name: not in every turn */
+    s->looked_bytes = s->bytes_since;
+    s->look_ns = c->now.ns + (uint64_t)SNAPSHOT_LOOK_MS * NS_PER_MS;
     uint64_t bytes_max =
         (uint64_t)config_int(c->config.config, "metadata.log.max.record.bytes.between.snapshots");
     uint64_t interval_ms =
         (uint64_t)config_int(c->config.config, "metadata.log.max.snapshot.interval.ms");
-    if (s->phase != SNAPSHOT_NONE || c->phase != CONTROL_OPEN || c->is_dirty || c->is_failed ||
-        s->bytes_since == 0)
-        return 0;
     if (s->interval_ns == 0)
         s->interval_ns = c->now.ns;
     bool is_old = interval_ms > 0 && c->now.ns - s->interval_ns >= interval_ms * NS_PER_MS;

@@ -16,9 +16,11 @@ enum snapshot_phase { SNAPSHOT_NONE, SNAPSHOT_WRITING, SNAPSHOT_MOVING, SNAPSHOT
 /* Owner: control. */
 struct snapshot {
     enum snapshot_phase phase;
-    uint64_t bytes_since; /* of records behind the newest snapshot */
-    uint64_t interval_ns; /* when the interval began; 0: not yet */
-    uint64_t due_ns;      /* not again before */
+    uint64_t bytes_since;           /* of records behind the newest snapshot */
+    uint64_t looked_bytes, look_ns; /* what they were when it was last asked whether one is due;
+                                       when that is asked again though nothing came */
+    uint64_t interval_ns;           /* when the interval began; 0: not yet */
+    uint64_t due_ns;                /* not again before */
     uint64_t refused_n, written_n;
     int64_t offset;     /* of the newest that is whole; -1: none */
     int64_t offset_new; /* of the one under way */

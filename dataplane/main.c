@@ -135,9 +135,19 @@ static void print_directory(const struct broker *b)
 {
     const struct recovery_report *r = &b->recovery;
 
-    printf("data     %s: cluster %s, node %d, last stop %s\n", b->log_directory,
-           b->directory.cluster_id, b->directory.node_id,
-           b->is_clean ? "clean" : "not clean or first start");
+    for (uint8_t i = 0; i < b->dirs_n; i++)
+        if (b->dirs[i].is_online)
+            printf("data     %s: cluster %s, node %d, last stop %s\n", b->dirs[i].path,
+                   b->directory.cluster_id, b->directory.node_id,
+                   b->dirs[i].is_clean ? "clean" : "not clean or first start");
+        else
+            printf("data     %s: OFFLINE, and so are its partitions, until a start can use it: "
+                   "%s\n",
+                   b->dirs[i].path, b->dirs_why[i]);
+    if (control_lost_logs(b->control) > 0)
+        printf("data     %llu partitions are offline: the metadata has them in a directory that is "
+               "not here\n",
+               (unsigned long long)control_lost_logs(b->control));
     printf("recovery %llu logs, %llu segments, %.1f MiB scanned, %llu logs cut by %llu bytes, %llu "
            "indexes rebuilt\n",
            (unsigned long long)r->logs_n, (unsigned long long)r->segments_n,
@@ -165,8 +175,10 @@ static void print_ready(const struct broker *b, const struct options *o)
 {
     for (uint32_t i = 0; i < b->listeners_n; i++) {
         const struct listener *l = &b->listeners[i];
-        printf("listens  %s://%s:%u, advertised as %s:%u\n", l->name,
-               l->host[0] != 0 ? l->host : "*", l->port, l->advertised_host, l->advertised_port);
+        const char *by = l->native == 0 ? "kernel sockets" : "own TCP on ";
+        printf("listens  %s://%s:%u, advertised as %s:%u, served by %s%s\n", l->name,
+               l->host[0] != 0 ? l->host : "*", l->port, l->advertised_host, l->advertised_port, by,
+               l->native == 0 ? "" : b->ports.config.ports[l->native - 1].name);
     }
     printf("ready    millraced " MILLRACE_VERSION ", %u workers, pid %d\n", b->workers_n,
            (int)getpid());

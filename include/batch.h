@@ -118,6 +118,10 @@ void record_walk_init(struct record_walk *w, const struct batch *b, const struct
                       bool need_keys, int64_t wall_ms);
 /* Returns 0 or the (sticky) error. */
 int record_walk_feed(struct record_walk *w, const uint8_t *p, uint32_t n);
+/* The same, cheaper, while the bytes grow at one place: stops before a record that is not whole
+ * yet. Returns how many bytes were taken; the rest is given again when more stands behind it, or
+ * to record_walk_feed when nothing more will stand there. */
+uint32_t record_walk_feed_some(struct record_walk *w, const uint8_t *p, uint32_t n);
 /* All records were seen and nothing was left over. */
 int record_walk_end(struct record_walk *w, const struct batch *b);
 /* Why the walk refused, in the words Kafka has for it. "" when it did not. */

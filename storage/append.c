@@ -9,8 +9,8 @@
  * is in the log whole or not at all.
  *
  * The pass goes in pieces of at most 4 KiB: the piece is read for the CRC, then copied while it is
- * still in the first-level cache, then walked at its new place. Base offset and leader epoch lie
- * before the checksummed part.
+ * still in the first-level cache, then walked at its new place, record by whole record. Base offset
+ * and leader epoch lie before the checksummed part.
  *
  * Bytes are placed behind the held part of the append page and into fresh pages that are in no
  * table yet; to take a batch back is to give the fresh pages back. Small logs get 4 KiB pages; a
@@ -97,6 +97,7 @@ static int place_room(struct place *place, uint64_t left)
 static int place_copy(struct place *place, const struct slices *from, struct slices_at *at,
                       uint64_t n, uint32_t *crc, struct record_walk *walk)
 {
+    uint8_t *unwalked = NULL; /* the first byte in this page that `walk` has not taken */
     while (n > 0) {
         int rc = place_room(place, n);
         if (rc != 0)
@@ -111,11 +112,20 @@ static int place_copy(struct place *place, const struct slices *from, struct sli
         if (crc != NULL)
             *crc = crc_more(*crc, slice->ptr + at->at, piece);
         memcpy(to, slice->ptr + at->at, piece);
-        if (walk != NULL)
-            (void)record_walk_feed(walk, to, (uint32_t)piece); /* sticky; asked for at the end */
         slices_skip(from, at, piece);
         place->pos += piece;
         n -= piece;
+        if (walk == NULL)
+            continue;
+        if (unwalked == NULL)
+            unwalked = to;
+        /* Its error is sticky and asked for at the end. */
+        if (n > 0 && in_page + piece < page->size) {
+            unwalked += record_walk_feed_some(walk, unwalked, (uint32_t)(to + piece - unwalked));
+        } else {
+            (void)record_walk_feed(walk, unwalked, (uint32_t)(to + piece - unwalked));
+            unwalked = NULL;
+        }
     }
     return 0;
 }

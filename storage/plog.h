@@ -267,6 +267,7 @@ struct compactor {
 struct store {
     uint32_t magic;
     const void *owner; /* thread_self of the first turn */
+    struct store *next; /* ring of the stores of this home, one per log directory */
     struct store_config config;
     struct io *io;
     struct disk *disk;

@@ -1,8 +1,9 @@
 """A full disk is a state that ends by itself: clients are refused with a reason, reads and other requests go on, nothing
 acknowledged is lost, and appends are taken again when there is space, without a restart.
 
-The data directory is a file system of its own: tmpfs, and ext4 on a loop device where the machine has that. Mounting
-needs root: without it the test is skipped.
+The data directory is a file system of its own: tmpfs, and ext4 on a loop device where the machine has that. The image
+behind the loop device lies in memory, so that what is tested does not depend on the machine's disk. Mounting needs root:
+without it the test is skipped.
 """
 import os
 import subprocess
@@ -14,6 +15,7 @@ import wire
 MIB = 1 << 20
 SIZE = 64 * MIB
 STORAGE_ERROR = 56
+REQUEST_TIMED_OUT = 7  # that was taken before the disk was full: it still waits for space
 VALUE = b'v' * 50000
 
 
@@ -22,17 +24,28 @@ class Mounted:
 
     def __init__(self, t, path, kind):
         self.path, self.ballast = path, os.path.join(path, 'ballast')
+        self.below = t.path('below-%s' % kind)
         os.makedirs(path)
-        image = t.path('image-%s' % kind)
         if kind == 'tmpfs':
-            command = ['mount', '-t', 'tmpfs', '-o', 'size=%d' % SIZE, 'millrace-test', path]
-        else:
+            self.mount(['-t', 'tmpfs', '-o', 'size=%d' % SIZE, 'millrace-test', path])
+            return
+        os.makedirs(self.below)
+        self.mount(['-t', 'tmpfs', '-o', 'size=%d' % (2 * SIZE), 'millrace-test', self.below])
+        try:
+            image = os.path.join(self.below, 'image')
             with open(image, 'wb') as f:
                 f.truncate(SIZE)
             subprocess.run(['mkfs.ext4', '-q', '-F', image], check=True, capture_output=True)
-            command = ['mount', '-o', 'loop', image, path]
-        if subprocess.run(command, capture_output=True).returncode != 0:
-            raise OSError('no %s here' % kind)
+            self.mount(['-o', 'loop', image, path])
+        except (OSError, subprocess.CalledProcessError):
+            self.close()
+            raise
+
+    @staticmethod
+    def mount(arguments):
+        done = subprocess.run(['mount'] + arguments, capture_output=True)
+        if done.returncode != 0:
+            raise OSError('mount: %s' % done.stderr.decode('utf-8', 'replace').strip())
 
     def free(self):
         s = os.statvfs(self.path)
@@ -53,7 +66,8 @@ class Mounted:
         os.unlink(self.ballast)
 
     def close(self):
-        subprocess.run(['umount', '-l', self.path], capture_output=True)
+        for path in (self.path, self.below):
+            subprocess.run(['umount', '-l', path], capture_output=True)
 
 
 class Log:
@@ -62,13 +76,13 @@ class Log:
     def __init__(self, broker, topic):
         self.broker, self.topic, self.acknowledged, self.n = broker, topic, [], 0
 
-    def append(self, timeout=10.0):
-        """-> (error code, message); (None, '') when there was no answer in time."""
+    def append(self, timeout=30.0):
+        """-> (error code, message); (REQUEST_TIMED_OUT or None, '') when there was no answer in time."""
         self.n += 1
         value = b'%d ' % self.n + VALUE
         try:
-            with wire.Conn(self.broker.bootstrap, timeout=timeout) as c:
-                out = wire.produce(c, self.topic, wire.batch([(None, value)]))
+            with wire.Conn(self.broker.bootstrap, timeout=timeout + 10) as c:
+                out = wire.produce(c, self.topic, wire.batch([(None, value)]), timeout_ms=int(timeout * 1000))
         except OSError:
             return None, ''
         if out['error_code'] == 0:
@@ -78,11 +92,11 @@ class Log:
     def append_until_refused(self):
         for _ in range(4 * SIZE // len(VALUE)):
             code, message = self.append(timeout=3.0)
-            if code not in (0, None):
+            if code not in (0, REQUEST_TIMED_OUT, None):
                 return code, message
         raise lib.Failed('%d MiB were taken on a disk of %d' % (4 * SIZE // MIB, SIZE // MIB))
 
-    def append_until_taken(self, limit_s=10.0):
+    def append_until_taken(self, limit_s=30.0):
         began = time.monotonic()
         while self.append()[0] != 0:
             lib.check(time.monotonic() - began < limit_s, 'appends are not taken %.0f s after space came' % limit_s)
@@ -107,14 +121,14 @@ def reserve(t, broker, disk):
     lib.equal(code, STORAGE_ERROR, 'error of an append without the reserve')
     lib.check('storage.min.free.bytes' in message, 'the reason does not say what to do: %r' % message)
     lib.check(disk.free() > 4 * MIB, 'only %d bytes of the reserve were left' % disk.free())
-    lib.wait_until(lambda: broker.metric('millrace_disk_low') > 0, 5, 'millrace_disk_low is 1')
+    lib.wait_until(lambda: broker.metric('millrace_disk_low') > 0, 30, 'millrace_disk_low is 1')
     wire.create_topic(broker.bootstrap, 'made-meanwhile')
     log.compare()
     disk.give_back()
     t.say('reserve: refused with %d bytes free, taken again %.1f s after space came' %
           (disk.free(), log.append_until_taken()))
-    lib.wait_until(lambda: broker.metric('millrace_disk_low') == 0, 5, 'millrace_disk_low is 0 again')
-    lib.wait_until(lambda: 'has space again' in broker.log(), 5, 'a log line when the space is back')
+    lib.wait_until(lambda: broker.metric('millrace_disk_low') == 0, 30, 'millrace_disk_low is 0 again')
+    lib.wait_until(lambda: 'has space again' in broker.log(), 30, 'a log line when the space is back')
     return log
 
 
@@ -127,14 +141,14 @@ def full(t, broker, disk):
     code, message = log.append_until_refused()
     lib.equal(code, STORAGE_ERROR, 'error of an append on a full disk')
     lib.check('full' in message and 'Free some space' in message, 'the reason does not say what to do: %r' % message)
-    lib.wait_until(lambda: broker.metric('millrace_logs_full') > 0, 5, 'millrace_logs_full is 1')
+    lib.wait_until(lambda: broker.metric('millrace_logs_full') > 0, 30, 'millrace_logs_full is 1')
     lib.equal(broker.metric('millrace_logs_failed'), 0, 'millrace_logs_failed')
-    lib.wait_until(lambda: 'disk of log.dirs is full' in broker.log(), 5, 'a log line of the full disk')
+    lib.wait_until(lambda: 'disk of log.dirs is full' in broker.log(), 30, 'a log line of the full disk')
     log.compare()
     disk.give_back()
     t.say('full: %d acknowledged; taken again %.1f s after space came' %
           (len(log.acknowledged), log.append_until_taken()))
-    lib.wait_until(lambda: broker.metric('millrace_logs_full') == 0, 5, 'millrace_logs_full is 0 again')
+    lib.wait_until(lambda: broker.metric('millrace_logs_full') == 0, 30, 'millrace_logs_full is 0 again')
     return log
 
 

@@ -430,10 +430,11 @@ def create_topic(bootstrap, name, partitions=1, configs=None, limit=20.0):
             time.sleep(0.05)
 
 
-def produce(conn, topic, data, partition=0, acks=-1, version=9, topic_id=bytes(16), transactional_id=None):
+def produce(conn, topic, data, partition=0, acks=-1, version=9, topic_id=bytes(16), transactional_id=None,
+            timeout_ms=10000):
     """One record set to one partition -> the partition's answer."""
     values = dict(index=partition, records=data)
-    out = conn.call('Produce', version, transactional_id=transactional_id, acks=acks, timeout_ms=10000,
+    out = conn.call('Produce', version, transactional_id=transactional_id, acks=acks, timeout_ms=timeout_ms,
                     topic_data=[dict(name=topic, topic_id=topic_id, partition_data=[values])])
     return out['responses'][0]['partition_responses'][0]
 

@@ -26,16 +26,20 @@ static const struct log_id id = {.topic = {(const uint8_t *)"cpt", 3}, .partitio
 
 /* Feeds records in pieces of at most piece_max bytes; 0 = whole. */
 static struct verdict walk(struct bytes records, int32_t records_n, bool need_keys,
-                           uint32_t piece_max, struct prng *prng)
+                           uint32_t piece_max, bool is_growing, struct prng *prng)
 {
     struct batch b = {.base_timestamp = NOW_MS, .records_n = records_n};
     struct record_walk w;
     record_walk_init(&w, &b, &config, need_keys, NOW_MS);
-    for (uint32_t at = 0; at < records.n;) {
+    for (uint32_t at = 0, from = 0; at < records.n;) {
         uint32_t n = piece_max == 0 ? records.n : 1 + (uint32_t)prng_below(prng, piece_max);
-        n = n < records.n - at ? n : records.n - at;
-        record_walk_feed(&w, records.ptr + at, n);
-        at += n;
+        at += n < records.n - at ? n : records.n - at;
+        if (is_growing && at < records.n && (at & 15) != 0) {
+            from += record_walk_feed_some(&w, records.ptr + from, at - from);
+        } else {
+            record_walk_feed(&w, records.ptr + from, at - from);
+            from = at;
+        }
     }
     record_walk_end(&w, &b);
     struct verdict v = {w.error, w.records_n, w.bad_record_at, w.max_timestamp, ""};
@@ -47,9 +51,9 @@ static struct verdict walk_all_splits(struct bytes records, int32_t records_n, b
 {
     struct prng prng;
     prng_init(&prng, records.n);
-    struct verdict whole = walk(records, records_n, need_keys, 0, &prng);
-    for (uint32_t piece = 1; piece < 40; piece += 1 + piece / 4) {
-        struct verdict split = walk(records, records_n, need_keys, piece, &prng);
+    struct verdict whole = walk(records, records_n, need_keys, 0, false, &prng);
+    for (uint32_t i = 0, piece = 1; piece < 40; piece += i % 2 == 0 ? 0 : 1 + piece / 4, i++) {
+        struct verdict split = walk(records, records_n, need_keys, piece, i % 2 == 1, &prng);
         assert_int_equal(split.error, whole.error);
         assert_int_equal(split.records_n, whole.records_n);
         assert_int_equal(split.bad_record_at, whole.bad_record_at);
