@@ -1,6 +1,5 @@
 """A data directory is carried to Apache Kafka after a clean stop, used there, and carried back."""
 import os
-import signal
 import time
 
 import kafka_java
@@ -9,41 +8,6 @@ import transfer
 import wire
 
 TOPIC = 'carried'
-
-
-class Kafka:
-    """An Apache Kafka (broker and controller) on the directory and the port of one of our brokers."""
-
-    def __init__(self, t, broker):
-        controller = lib.free_port()
-        self.bootstrap, self.properties = broker.bootstrap, t.path('kafka.properties')
-        with open(self.properties, 'w') as f:
-            f.write('\n'.join([
-                'process.roles=broker,controller', 'node.id=1', 'log.dirs=' + broker.data,
-                'controller.quorum.voters=1@127.0.0.1:%d' % controller, 'controller.listener.names=CONTROLLER',
-                'listeners=PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d' % (broker.bootstrap, controller),
-                'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
-                'offsets.topic.replication.factor=1', 'offsets.topic.num.partitions=1', '']))
-        self.log_path = t.path('kafka.log')
-        self.log = open(self.log_path, 'wb')
-        self.process = t.spawn(*kafka_java.command('kafka.Kafka', self.properties), stdout=self.log, stderr=self.log)
-
-    def said(self):
-        with open(self.log_path, 'rb') as f:
-            return lib.tail(f.read(), 15)
-
-    def answers(self):
-        lib.check(self.process.poll() is None, 'Apache Kafka ended at its start: %s' % self.said())
-        try:
-            with wire.Conn(self.bootstrap, timeout=2) as c:
-                topic = c.call('Metadata', 12, topics=[dict(name=TOPIC)])['topics'][0]
-                return topic['error_code'] == 0 and all(p['leader_id'] == 1 for p in topic['partitions'])
-        except (OSError, ValueError):
-            return False
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
 
 
 def read(t, broker, name):
@@ -66,9 +30,9 @@ def test(t):
         f.write(transfer.lines(2000, seed=2))
     transfer.kcat_produce(broker, TOPIC, ours, 'none', '-X', 'enable.idempotence=true')
     broker.stop()
-    kafka = Kafka(t, broker)
+    kafka = kafka_java.Kafka(t, broker)
     began = time.monotonic()
-    lib.wait_until(kafka.answers, 60, 'Apache Kafka serves our directory')
+    lib.wait_until(lambda: kafka.answers(TOPIC), 60, 'Apache Kafka serves our directory')
     t.say('Apache Kafka serves our directory after %.1f s' % (time.monotonic() - began))
     with open(ours, 'rb') as a, open(theirs, 'rb') as b:
         expected = a.read()
