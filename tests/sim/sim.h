@@ -17,6 +17,8 @@
  * connection)
  *   5. answers come in request order, each with the correlation id of its request
  *   6. a topic whose creation was acknowledged exists after any crash
+ *   7. compacted topics: of each key the last record is there, or it is a tombstone older than its
+ * horizon and nothing of the key is there; rules 3 and 4 hold but for what is missing
  */
 #ifndef MILLRACE_SIM_H
 #define MILLRACE_SIM_H
@@ -31,6 +33,8 @@ enum {
     SIM_PARTITIONS_MAX = 4,
     SIM_MEMBERS_MAX = 3,
     SIM_RECORDS_MAX = 200000, /* per partition: bounds the model */
+    SIM_SLOTS = 4,            /* keys of a producer in a partition of a compacted topic */
+    SIM_HORIZON_MS = 300,     /* delete.retention.ms of one */
     SIM_WHY_MAX = 512,
 };
 
@@ -39,12 +43,16 @@ struct sim_record {
     uint32_t producer;
     uint32_t partition; /* topic * SIM_PARTITIONS_MAX + partition */
     uint64_t number;    /* 0, 1, 2 .. per producer and partition   */
+    /* compacted topics: in the model only */
+    bool is_tombstone;
+    int64_t ms; /* its timestamp */
 };
 
 /* What is known of one offset. */
 struct sim_known {
     struct sim_record record;
     bool is_known, is_seen;
+    bool is_found; /* since the last rewind */
     bool is_processed; /* by a member of the group */
     bool is_acked;     /* acks=all: for ever */
     bool is_weak;      /* acks=1: until the power fails */
@@ -56,12 +64,15 @@ struct sim_log {
     int64_t n, room;
     int64_t acked_end; /* highest acknowledged offset + 1 */
     int64_t seen_end;  /* highest offset + 1 that a consumer saw */
+    /* compacted: highest number + 1 of a tombstone that was ever made, by producer and slot */
+    uint64_t tombstones[SIM_CLIENTS_MAX][SIM_SLOTS];
 };
 
 struct sim_topic {
     char name[32];
     int32_t partitions_n;
     bool is_created; /* acknowledged */
+    bool is_compacted;
     struct sim_log logs[SIM_PARTITIONS_MAX];
 };
 
@@ -70,7 +81,9 @@ struct sim_options {
     uint8_t workers_n;
     uint8_t durability; /* enum store_durability */
     bool has_faults;    /* disk operations fail now and then */
+    bool is_compacting; /* the last topic is a compacted one */
     bool no_flush;      /* planted bug: syncs do nothing */
+    bool no_clean_sync; /* planted bug: those of compaction's output do nothing */
     bool is_verbose;
     uint32_t crashes_max;
     uint64_t run_ns; /* virtual time of load */
@@ -91,6 +104,7 @@ struct sim {
     uint32_t members_n;
     int64_t group_committed[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* acknowledged */
     bool is_fault_armed;
+    uint64_t compactions_n;
     uint64_t faults_n, turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];
@@ -108,6 +122,8 @@ bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset
 bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t end);
 /* The power failed: what was only written, and nobody has seen, may be gone. */
 void model_power_cut(struct sim *s);
+/* Everything is about to be read again. */
+void model_rewind(struct sim *s);
 void model_free(struct sim *s);
 
 /* The group: a member read these offsets; everything below `end` was read by somebody. */
