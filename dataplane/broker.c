@@ -53,6 +53,9 @@ nodiscard static int boot_bounds(struct broker *b)
         .fetch_bytes = positive(config_int(c, "fetch.max.bytes")),
         .cache_bytes = positive(config_int(c, "storage.cache.bytes")),
         .tail_bytes = positive(config_int(c, "storage.tail.bytes")),
+        .compact_bytes = config_bool(c, "log.cleaner.enable")
+                             ? positive(config_int(c, "log.cleaner.dedupe.buffer.size"))
+                             : 0,
         .open_files = positive(config_int(c, "storage.open.files.max")),
         .producers = positive(config_int(c, "storage.producers.max")),
         .connections = positive(config_int(c, "max.connections")),

@@ -135,8 +135,8 @@ void worker_stop(struct worker *w, uint64_t deadline_ns)
 
 bool worker_is_quiet(const struct worker *w)
 {
-    bool is_quiet = conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) &&
-                    internal_is_quiet(&w->internal);
+    bool is_quiet =
+        conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) && internal_is_quiet(&w->internal);
 
     for (uint8_t i = 0; i < w->stores_n; i++)
         is_quiet = is_quiet && (w->stores[i] == NULL || store_is_quiet(w->stores[i]));

@@ -65,7 +65,7 @@ struct log_config {
     int64_t file_delete_delay_ms;
     int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
     uint32_t min_dirty_millionths; /* min.cleanable.dirty.ratio */
-    int64_t flush_messages; /* STORE_RELAXED only; INT64_MAX = never */
+    int64_t flush_messages;        /* STORE_RELAXED only; INT64_MAX = never */
     int64_t flush_ms;
     int64_t timestamp_before_max_ms; /* message.timestamp.before.max.ms */
     int64_t timestamp_after_max_ms;
@@ -110,12 +110,12 @@ struct store_config {
                                 refused; 0: never */
     uint64_t tail_bytes_max; /* unwritten and unflushed bytes; beyond it appends get E_AGAIN */
     bool is_compacting;      /* log.cleaner.enable */
-    uint64_t compact_map_bytes;   /* for the keys of one compaction: log.cleaner.dedupe.buffer.size
-                                     / stores */
+    uint64_t compact_map_bytes;    /* for the keys of one compaction: log.cleaner.dedupe.buffer.size
+                                      / stores */
     uint32_t compact_load_percent; /* of that, filled at most: log.cleaner.io.buffer.load.factor */
     uint64_t compact_bytes_per_s;  /* log.cleaner.io.max.bytes.per.second / stores; 0: no bound */
     uint64_t compact_backoff_ns;   /* log.cleaner.backoff.ms: when there was nothing to do */
-    int32_t leader_epoch;    /* stamped into batches */
+    int32_t leader_epoch;          /* stamped into batches */
 };
 
 struct plog;
@@ -136,7 +136,7 @@ struct store_stats {
     uint64_t compact_running_n;  /* 1: one is under way */
     uint64_t logs_uncleanable_n; /* given up until the next start */
     int compact_error;           /* of the last one that failed */
-    uint64_t refused[ERRORS_N]; /* appends refused, by error */
+    uint64_t refused[ERRORS_N];  /* appends refused, by error */
 };
 
 /* ── the store ── */
@@ -380,7 +380,8 @@ struct helper;
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);
 /* Gives the files helper the offsets of all partitions of a log directory as they are now (on
  * success it frees them); at the end of boot, once per directory. Without it none is written there
- * while running. is_behind: a log may end before the recovery point on the disk, so that is written. */
+ * while running. is_behind: a log may end before the recovery point on the disk, so that is
+ * written. */
 nodiscard int helper_checkpoints(struct helper *helper, const char *directory,
                                  struct checkpoints *checkpoints, bool is_behind);
 /* One turn: takes jobs and does them, at most `budget`. Returns how many. May block on the disk. */

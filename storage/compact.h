@@ -26,9 +26,9 @@
 #include "plog.h"
 
 enum {
-    COMPACT_PIECE_BYTES = 1 << 20,  /* read in one piece; one batch may be more */
+    COMPACT_PIECE_BYTES = 1 << 20, /* read in one piece; one batch may be more */
     COMPACT_WRITE_BYTES = 256 << 10,
-    COMPACT_MAP_ENTRY = 24,         /* hash of 16 bytes, offset of 8 */
+    COMPACT_MAP_ENTRY = 24, /* hash of 16 bytes, offset of 8 */
     COMPACT_MAP_BYTES_MIN = 1 << 16,
 };
 
@@ -68,9 +68,9 @@ struct compact_abort {
 struct compact_txns {
     const struct aborted_entry *aborted; /* by first offset */
     uint32_t aborted_n, aborted_at;
-    struct compact_abort *open;          /* aborted, their marker not yet seen */
+    struct compact_abort *open; /* aborted, their marker not yet seen */
     uint32_t open_n, open_max;
-    int64_t *committing;                 /* producers with data of a transaction that commits */
+    int64_t *committing; /* producers with data of a transaction that commits */
     uint32_t committing_n, committing_max;
 };
 
@@ -138,16 +138,16 @@ struct compact {
     struct log_config config;
     struct compact_source *sources; /* heap, in order */
     uint32_t sources_n;
-    struct aborted_entry *aborted;  /* heap, by first offset */
+    struct aborted_entry *aborted; /* heap, by first offset */
     uint32_t aborted_n;
-    uint8_t *snapshot;              /* heap: producers as of the beginning */
+    uint8_t *snapshot; /* heap: producers as of the beginning */
     uint32_t snapshot_bytes;
     int64_t dirty_from, now_ms;
     uint64_t map_bytes;
     uint32_t load_percent;
     uint8_t order; /* enum compact_order, of this piece */
     /* said by bulk */
-    uint8_t said; /* enum compact_said */
+    uint8_t said;                       /* enum compact_said */
     uint64_t read_bytes, written_bytes; /* of this piece */
     int64_t map_end;                    /* below it the log is clean afterwards */
     /* the group, when READY */

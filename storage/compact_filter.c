@@ -25,8 +25,8 @@
 struct filter {
     const struct compact_rules *rules;
     const struct batch *b;
-    bool is_void;    /* its records are nobody's */
-    bool is_over;    /* its delete horizon is */
+    bool is_void; /* its records are nobody's */
+    bool is_over; /* its delete horizon is */
     bool has_horizon;
     /* found */
     uint32_t kept_n, dropped_n;
@@ -223,8 +223,7 @@ int compact_batch(const struct compact_rules *rules, struct compact_memory *m,
     f.has_horizon = (b->attributes & BATCH_DELETE_HORIZON) != 0;
     f.is_over = f.has_horizon && b->base_timestamp <= rules->now_ms;
     f.is_void = is_marker ? is_void && f.is_over : is_void;
-    bool is_needed =
-        is_last_of_producer(rules, b) || batch_last_offset(b) + 1 == rules->map_end;
+    bool is_needed = is_last_of_producer(rules, b) || batch_last_offset(b) + 1 == rules->map_end;
     struct bytes records = bytes_of(whole.ptr + BATCH_HEADER, whole.n - BATCH_HEADER);
     *out = (struct bytes){NULL, 0};
     if (b->records_n == 0) {

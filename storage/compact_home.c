@@ -275,8 +275,8 @@ static int group_swap(const struct compact *c, struct plog *log)
     if (rc != 0)
         return rc;
     const struct segment *last = c->sources[c->group_at + c->group_n - 1].segment;
-    rc = aborted_replace(&log->aborted, c->result.base_offset, last->end.offset, c->kept,
-                         c->kept_n);
+    rc =
+        aborted_replace(&log->aborted, c->result.base_offset, last->end.offset, c->kept, c->kept_n);
     if (rc != 0)
         return rc;
     struct segment *s = group_segment(c, last);
@@ -323,8 +323,7 @@ static void compact_end(struct store *store, struct plog *log, int error, struct
         store->stats.compact_errors++;
         store->stats.compact_error = error;
         log->compact_after_ns = now.ns + max_u64(store->config.compact_backoff_ns, NS_PER_MS);
-        log->is_uncleanable =
-            error != E_NO_MEMORY && error != E_DISK_FULL && error != E_NOT_FOUND;
+        log->is_uncleanable = error != E_NO_MEMORY && error != E_DISK_FULL && error != E_NOT_FOUND;
         store->stats.logs_uncleanable_n += log->is_uncleanable;
     }
     compact_free(c);

@@ -137,8 +137,7 @@ static int map_batch(struct compact *c, const struct batch *b, struct bytes whol
         return error;
     struct bytes records = bytes_of(whole.ptr + BATCH_HEADER, whole.n - BATCH_HEADER);
     if (batch_codec(b) != CODEC_NONE) {
-        error =
-            plain_decompress(&c->memory.plain, batch_codec(b), records, DECOMPRESS_BYTES_MAX);
+        error = plain_decompress(&c->memory.plain, batch_codec(b), records, DECOMPRESS_BYTES_MAX);
         records = bytes_of(c->memory.plain.v, c->memory.plain.n);
     }
     return error < 0 ? error : map_records(c, b, records);
@@ -440,9 +439,9 @@ static int compact_begin(struct compact *c, struct helper *helper)
         return E_NO_MEMORY;
     c->out_max = COMPACT_WRITE_BYTES;
     int error = producers_take(c);
-    return error < 0 ? error
-                     : compact_map_init(&c->map, c->map_bytes, (uint64_t)keys_max,
-                                        c->load_percent, key);
+    return error < 0
+               ? error
+               : compact_map_init(&c->map, c->map_bytes, (uint64_t)keys_max, c->load_percent, key);
 }
 
 static int compact_piece(struct compact *c, struct helper *helper)

@@ -78,15 +78,15 @@ struct mark {
 /* Owner: home. */
 struct plog {
     uint32_t magic;
-    uint8_t state;            /* enum plog_state; only plog_state_set writes it */
-    bool has_epochs_to_write; /* leader-epoch-checkpoint is behind */
-    bool wants_sync;          /* a file had to be opened before its flush */
-    bool is_changed;          /* since it was opened: a clean stop has something to write */
-    bool is_unsynced;         /* recovery has read or changed files that nobody flushed */
-    bool is_uncleanable;      /* its compaction failed: not again before the next start */
+    uint8_t state;             /* enum plog_state; only plog_state_set writes it */
+    bool has_epochs_to_write;  /* leader-epoch-checkpoint is behind */
+    bool wants_sync;           /* a file had to be opened before its flush */
+    bool is_changed;           /* since it was opened: a clean stop has something to write */
+    bool is_unsynced;          /* recovery has read or changed files that nobody flushed */
+    bool is_uncleanable;       /* its compaction failed: not again before the next start */
     uint64_t compact_after_ns; /* no compaction is begun earlier */
-    uint64_t refused_ns;      /* a client was last refused for want of space; 0: never */
-    bool is_full;             /* something failed for want of space; in store.full */
+    uint64_t refused_ns;       /* a client was last refused for want of space; 0: never */
+    bool is_full;              /* something failed for want of space; in store.full */
     struct store *store;
     struct list link; /* store.logs or store.dropped */
     struct list dirty_link, sync_link, pending_link;
@@ -266,7 +266,7 @@ struct compactor {
 /* Owner: home. */
 struct store {
     uint32_t magic;
-    const void *owner; /* thread_self of the first turn */
+    const void *owner;  /* thread_self of the first turn */
     struct store *next; /* ring of the stores of this home, one per log directory */
     struct store_config config;
     struct io *io;
@@ -323,7 +323,7 @@ struct store {
     struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct compactor compactor;
-    struct list answers;             /* time queries that need no search, or wait for a job */
+    struct list answers; /* time queries that need no search, or wait for a job */
 };
 
 /* store.c */
@@ -489,7 +489,8 @@ void plog_compact_look(struct plog *log, struct now now);
 void plog_compact_forget(struct plog *log); /* it is dropped */
 void store_compact_tick(struct store *store, struct now now);
 void store_compact_fini(struct store *store);
-/* compact_swap.c. Boot: below it offsets may be missing; 0 when we never compacted it. E_CORRUPT. */
+/* compact_swap.c. Boot: below it offsets may be missing; 0 when we never compacted it. E_CORRUPT.
+ */
 nodiscard int compact_mark_read(struct disk *disk, const char *directory, int64_t *offset);
 
 /* retention.c */

@@ -332,12 +332,12 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
                 continue;
             }
             for (uint32_t i = 0; i < q->records_n; i++) {
-                struct sim_record record = {
-                    .producer = c->number,
-                    .partition = q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition,
-                    .number = q->first_number + i,
-                    .is_tombstone = (q->tombstones & 1u << i) != 0,
-                    .ms = q->ms};
+                struct sim_record record = {.producer = c->number,
+                                            .partition = q->topic * SIM_PARTITIONS_MAX +
+                                                         (uint32_t)q->partition,
+                                            .number = q->first_number + i,
+                                            .is_tombstone = (q->tombstones & 1u << i) != 0,
+                                            .ms = q->ms};
                 if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record,
                                  sent->acks))
                     return false;

@@ -413,15 +413,16 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
                "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
-               options->has_faults ? " --faults" : "", options->no_flush ? " --no-flush"
+               options->has_faults ? " --faults" : "",
+               options->no_flush        ? " --no-flush"
                : options->no_clean_sync ? " --compact --no-clean-sync"
-               : options->is_compacting ? " --compact" : "");
+               : options->is_compacting ? " --compact"
+                                        : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
                " acknowledged, %" PRIu64 " read, %" PRIu64 " compactions%s%s\n",
-               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n,
-               s->compactions_n, ok ? "" : ": ",
-               s->why);
+               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->compactions_n,
+               ok ? "" : ": ", s->why);
     sim_free(s);
     return ok;
 }
@@ -478,10 +479,10 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},
-        {"workers", 1, NULL, 'w'}, {"relaxed", 0, NULL, 'r'},
-        {"faults", 0, NULL, 'd'},  {"no-flush", 0, NULL, 'f'},
-        {"verbose", 0, NULL, 'v'}, {"compact", 0, NULL, 'c'},
+        {"seeds", 1, NULL, 'n'},         {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'},       {"relaxed", 0, NULL, 'r'},
+        {"faults", 0, NULL, 'd'},        {"no-flush", 0, NULL, 'f'},
+        {"verbose", 0, NULL, 'v'},       {"compact", 0, NULL, 'c'},
         {"no-clean-sync", 0, NULL, 'C'}, {0},
     };
     struct sim_options options = {

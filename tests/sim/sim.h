@@ -52,7 +52,7 @@ struct sim_record {
 struct sim_known {
     struct sim_record record;
     bool is_known, is_seen;
-    bool is_found; /* since the last rewind */
+    bool is_found;     /* since the last rewind */
     bool is_processed; /* by a member of the group */
     bool is_acked;     /* acks=all: for ever */
     bool is_weak;      /* acks=1: until the power fails */

@@ -1,4 +1,5 @@
-/* compact_filter_test.c - compact_map.c, compact_txns.c, compact_filter.c: what stays of a batch. */
+/* compact_filter_test.c - compact_map.c, compact_txns.c, compact_filter.c: what stays of a batch.
+ */
 #include "compact.h"
 
 #include <stdio.h>
@@ -94,8 +95,8 @@ static const char *shown(struct bytes batch)
     out[0] = 0;
     for (; record_next(bytes_of(plain.v, plain.n), &at, &r) == 0; n++)
         snprintf(out + strlen(out), sizeof out - strlen(out), "%lld:%.*s=%.*s@%lld ",
-                 (long long)(b.base_offset + r.offset_delta), (int)r.key.n,
-                 (const char *)r.key.ptr, r.value.ptr == NULL ? 1 : (int)r.value.n,
+                 (long long)(b.base_offset + r.offset_delta), (int)r.key.n, (const char *)r.key.ptr,
+                 r.value.ptr == NULL ? 1 : (int)r.value.n,
                  r.value.ptr == NULL ? "-" : (const char *)r.value.ptr,
                  (long long)(b.base_timestamp + r.timestamp_delta));
     assert_int_equal(n, b.records_n);
@@ -384,7 +385,6 @@ static void records_of_an_aborted_transaction_go_at_once(void **state)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
-
     const struct CMUnitTest tests[] = {
         CASE(hash_of_the_papers_vectors_is_theirs),
         CASE(map_of_many_keys_finds_each_and_no_other),

@@ -345,7 +345,7 @@ static void tombstones_go_after_their_horizon(void **state)
 static void small_map_cleans_a_part_and_goes_on(void **state)
 {
     (void)state;
-    rig.store->config.compact_map_bytes = 0; /* the least there is */
+    rig.store->config.compact_map_bytes = 0;    /* the least there is */
     rig.store->config.compact_load_percent = 1; /* 27 keys fit */
     put_many(300, 60, CODEC_NONE);
     compact(1);
