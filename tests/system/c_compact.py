@@ -52,14 +52,14 @@ class Model:
         return records
 
 
-def cleaner_offset(broker):
+def cleaner_offset(broker, topic=TOPIC):
     """As the checkpoint says; -1 when it says nothing."""
     try:
         with open(os.path.join(broker.data, 'cleaner-offset-checkpoint')) as f:
             rows = [line.split() for line in f]
     except OSError:
         return -1
-    return max([int(row[2]) for row in rows if len(row) == 3 and row[0] == TOPIC] or [-1])
+    return max([int(row[2]) for row in rows if len(row) == 3 and row[0] == topic] or [-1])
 
 
 def active_base(broker):
@@ -82,6 +82,41 @@ def test_dump(broker):
     lib.check('deleteHorizonMs: OptionalLong[' in text, 'no tombstone has a delete horizon')
 
 
+def commit(c, offset):
+    out = c.call('OffsetCommit', 8, group_id='g', generation_id_or_member_epoch=-1, member_id='', group_instance_id=None,
+                 topics=[dict(name='many', partitions=[dict(
+                     partition_index=p, committed_offset=offset + p, committed_leader_epoch=-1,
+                     committed_metadata='m' * 1000) for p in range(50)])])
+    lib.equal({p['error_code'] for p in out['topics'][0]['partitions']}, {0}, 'errors of OffsetCommit')
+
+
+def test_offsets(t):
+    """__consumer_offsets is compacted, and a start reads what is left of it."""
+    broker = t.broker(workers=3, settings={**CLEANER, 'offsets.topic.num.partitions': 1, 'offsets.topic.segment.bytes': 1 << 20,
+                                           'log.cleaner.min.cleanable.ratio': 0.01, 'group.min.session.timeout.ms': 100})
+    wire.create_topic(broker.bootstrap, 'many', partitions=50)
+    with wire.Conn(broker.bootstrap) as c:
+        lib.wait_until(lambda: c.call('FindCoordinator', 4, key_type=0, coordinator_keys=['g'])['coordinators'][0][
+            'error_code'] == 0, 30, 'a coordinator')
+        for i in range(100):
+            commit(c, i * 1000)
+    lib.wait_until(lambda: cleaner_offset(broker, '__consumer_offsets') > 0, 90, '__consumer_offsets is compacted')
+    before = sum(os.path.getsize(f) for f in glob.glob(os.path.join(broker.data, '__consumer_offsets-0', '*.log')))
+    lib.check(before < 3 << 20, '%d bytes of __consumer_offsets are left' % before)
+    broker.kill()
+    broker.start()
+
+    def fetched():
+        with wire.Conn(broker.bootstrap) as c:
+            group = c.call('OffsetFetch', 8, groups=[dict(group_id='g', topics=None)], require_stable=False)['groups'][0]
+        return group['error_code'] == 0 and {p['partition_index']: p['committed_offset']
+                                             for p in group['topics'][0]['partitions']}
+    lib.wait_until(fetched, 30, 'the group is loaded')
+    lib.equal(fetched(), {p: 99000 + p for p in range(50)}, 'offsets after a start that read a compacted log')
+    broker.stop()
+    t.say('__consumer_offsets: %d bytes left of 100 commits of 50 offsets' % before)
+
+
 def test(t):
     lib.own_broker_only()
     lib.need('kcat')
@@ -97,6 +132,7 @@ def test(t):
     broker.kill()
     broker.start()
     model.check(broker, 'after kill -9')
+    test_offsets(t)
     kafka_java.want(t)
     broker.stop()
     test_dump(broker)
