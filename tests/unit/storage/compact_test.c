@@ -357,6 +357,66 @@ static void small_map_cleans_a_part_and_goes_on(void **state)
     check_latest();
 }
 
+/* ── transactions ── */
+
+/* One record, or a marker (type 0 abort, 1 commit), of a transactional producer; appended as the
+ * broker's own. */
+static void put_txn(int64_t producer_id, int32_t sequence, int key, int marker)
+{
+    static uint8_t batch[BATCH_MAX];
+    const uint8_t type[4] = {0, 0, 0, (uint8_t)marker}, epoch[6] = {0};
+    struct batch_builder b;
+    char k[16];
+    snprintf(k, sizeof k, "key-%d", key);
+    batch_begin(&b, batch, sizeof batch);
+    bool is_marker = marker >= 0;
+    assert_int_equal(batch_add(&b, rig.now.wall_ms,
+                               is_marker ? bytes_of(type, 4) : bytes_of_string(k),
+                               is_marker ? bytes_of(epoch, 6) : bytes_of_string("txn")),
+                     0);
+    uint32_t bytes =
+        batch_end(&b, is_marker ? BATCH_TRANSACTIONAL | BATCH_CONTROL : BATCH_TRANSACTIONAL, -1);
+    batch_stamp_producer(batch, producer_id, 0, is_marker ? -1 : sequence);
+    struct slice slice = {batch, bytes, NULL};
+    struct slices from = {&slice, 1, bytes};
+    struct append append = {.from = &from, .bytes = bytes, .request_version = -1};
+    assert_int_equal(plog_append(rig.log, &append, rig.now), 0);
+    rig_settle(&rig);
+}
+
+static uint32_t aborted_n(void)
+{
+    return aborted_find(&rig.log->aborted, 0, INT64_MAX, NULL);
+}
+
+static void aborted_records_go_and_their_markers_follow(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 12; i++)
+        put_txn(7, i, i, -1);
+    put_txn(7, 0, 0, 0);   /* abort */
+    put_txn(8, 0, 50, -1); /* a committed one */
+    put_txn(8, 0, 0, 1);
+    put_txn(7, 12, 51, -1);
+    put_txn(7, 0, 0, 1); /* the last data of producer 7 is committed */
+    int64_t end = rig_offsets(rig.log).end;
+    assert_int_equal(rig_offsets(rig.log).stable, end);
+    assert_int_equal(aborted_n(), 1);
+    model.n = (int)end;
+    put_many(60, 3, CODEC_NONE);
+    uint64_t before = plog_bytes(rig.log);
+    compact(1);
+    assert_true(plog_bytes(rig.log) < before);
+    assert_int_equal(aborted_n(), 1); /* data was read, so the marker stays and is explained */
+    put_many(60, 3, CODEC_NONE);
+    compact(1);
+    assert_int_equal(aborted_n(), 0); /* nothing was left to explain */
+    crash();
+    assert_int_equal(report.logs_cut_n, 0);
+    assert_int_equal(aborted_n(), 0);
+    assert_int_equal(rig_offsets(rig.log).stable, rig_offsets(rig.log).end);
+}
+
 /* ── others at the same time ── */
 
 static void reader_within_a_replaced_segment_goes_on(void **state)
@@ -538,6 +598,7 @@ int main(void)
         CASE(records_younger_than_the_lag_are_left_alone),
         CASE(tombstones_go_after_their_horizon),
         CASE(small_map_cleans_a_part_and_goes_on),
+        CASE(aborted_records_go_and_their_markers_follow),
         CASE(reader_within_a_replaced_segment_goes_on),
         CASE(retention_takes_segments_from_under_a_compaction),
         CASE(log_that_is_dropped_under_a_compaction_goes),
