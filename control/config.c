@@ -29,7 +29,6 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_STREAMS_GROUPS "Streams groups are not served yet."
 #define NO_TRANSACTIONS   "Transactions are not served yet."
 #define NO_QUOTAS         "Quotas are not kept yet."
-#define NO_COMPACTION     "Logs are not compacted yet: a compacted topic keeps all of its records."
 #define NO_TELEMETRY      "Client telemetry is not served: clients are not asked for it."
 #define ONE_CONTROLLER    "The controller is a thread here: there is no quorum to talk to."
 #define ONE_NODE          "There is one node: every partition has one replica, and it leads."

@@ -150,6 +150,12 @@ static int64_t topic_number(struct topic_values *v, const char *key)
     return strtoll(topic_string(v, key), NULL, 10);
 }
 
+static uint32_t topic_millionths(struct topic_values *v, const char *key)
+{
+    double part = strtod(topic_string(v, key), NULL);
+    return part <= 0 ? 0 : part >= 1 ? 1000000 : (uint32_t)(part * 1000000);
+}
+
 static uint8_t codec_of(const char *word)
 {
     static const char *const words[CODECS_N] = {"uncompressed", "gzip", "snappy", "lz4", "zstd"};
@@ -173,6 +179,10 @@ void resolve_log_config(const struct resolver *resolver, const struct settings *
         .retention_ms = topic_number(&v, "retention.ms"),
         .retention_bytes = topic_number(&v, "retention.bytes"),
         .file_delete_delay_ms = topic_number(&v, "file.delete.delay.ms"),
+        .min_compaction_lag_ms = topic_number(&v, "min.compaction.lag.ms"),
+        .max_compaction_lag_ms = topic_number(&v, "max.compaction.lag.ms"),
+        .delete_retention_ms = topic_number(&v, "delete.retention.ms"),
+        .min_dirty_millionths = topic_millionths(&v, "min.cleanable.dirty.ratio"),
         .flush_messages = topic_number(&v, "flush.messages"),
         .flush_ms = topic_number(&v, "flush.ms"),
         .timestamp_before_max_ms = topic_number(&v, "message.timestamp.before.max.ms"),

@@ -198,6 +198,10 @@ static bool topic_is_stale(const struct control *c, const struct topic *topic)
            now.max_message_bytes != was->max_message_bytes ||
            now.retention_ms != was->retention_ms || now.retention_bytes != was->retention_bytes ||
            now.file_delete_delay_ms != was->file_delete_delay_ms ||
+           now.min_compaction_lag_ms != was->min_compaction_lag_ms ||
+           now.max_compaction_lag_ms != was->max_compaction_lag_ms ||
+           now.delete_retention_ms != was->delete_retention_ms ||
+           now.min_dirty_millionths != was->min_dirty_millionths ||
            now.flush_messages != was->flush_messages || now.flush_ms != was->flush_ms ||
            now.timestamp_before_max_ms != was->timestamp_before_max_ms ||
            now.timestamp_after_max_ms != was->timestamp_after_max_ms ||

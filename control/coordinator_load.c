@@ -165,6 +165,8 @@ static int control_batch(struct coordinator *co, struct coordinator_partition *p
 {
     struct record record;
     uint32_t at = 0;
+    if (batch->records_n == 0)
+        return 0; /* compaction has kept it for its producer's epoch, after all it ended was gone */
     int e = record_next(records, &at, &record);
     if (e < 0 || record.key.ptr == NULL || record.key.n < 4)
         return E_CORRUPT;

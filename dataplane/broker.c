@@ -53,6 +53,9 @@ nodiscard static int boot_bounds(struct broker *b)
         .fetch_bytes = positive(config_int(c, "fetch.max.bytes")),
         .cache_bytes = positive(config_int(c, "storage.cache.bytes")),
         .tail_bytes = positive(config_int(c, "storage.tail.bytes")),
+        .compact_bytes = config_bool(c, "log.cleaner.enable")
+                             ? positive(config_int(c, "log.cleaner.dedupe.buffer.size"))
+                             : 0,
         .open_files = positive(config_int(c, "storage.open.files.max")),
         .producers = positive(config_int(c, "storage.producers.max")),
         .connections = positive(config_int(c, "max.connections")),
@@ -169,6 +172,26 @@ nodiscard static int boot_posts(struct broker *b)
 /* ── boot: the parts ── */
 
 
+static double stores_of(const struct broker *b)
+{
+    return (double)b->workers_n * b->dirs_n;
+}
+
+/* One helper compacts for all stores; each has its share of memory and rate. */
+static void store_compaction(const struct broker *b, struct store_config *s)
+{
+    double per_s = config_double(b->config, "log.cleaner.io.max.bytes.per.second") / stores_of(b);
+    double load = config_double(b->config, "log.cleaner.io.buffer.load.factor");
+
+    s->is_compacting = config_bool(b->config, "log.cleaner.enable");
+    s->compact_map_bytes =
+        positive(config_int(b->config, "log.cleaner.dedupe.buffer.size")) /
+        (uint64_t)(b->workers_n * b->dirs_n);
+    s->compact_load_percent = load < 0.01 ? 1 : load > 0.95 ? 95 : (uint32_t)(load * 100);
+    s->compact_bytes_per_s = per_s >= 1e15 ? 0 : per_s < 1 ? 1 : (uint64_t)per_s;
+    s->compact_backoff_ns = positive(config_int(b->config, "log.cleaner.backoff.ms")) * NS_PER_MS;
+}
+
 /* What a worker may have is divided over its stores, one per directory: each is bounded by itself,
  * so that one that stalls takes nothing of the others. */
 static void store_settings(const struct broker *b, struct store_config *s)
@@ -196,6 +219,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,
     };
+    store_compaction(b, s);
 }
 
 nodiscard static int boot_control(struct broker *b)
@@ -219,6 +243,7 @@ nodiscard static int boot_control(struct broker *b)
     c->store.open_files_max = 64;
     /* Apache Kafka keeps the metadata log out of the checkpoints. */
     c->store.recovery_point_ns = c->store.log_start_ns = c->store.high_ns = 0;
+    c->store.is_compacting = false; /* it has snapshots instead */
     memcpy(c->listeners, b->listeners, sizeof c->listeners);
     b->views.workers_n = b->workers_n;
     rc = control_init(&b->control, c, &b->views, b->control_io, b->seams.disk, &b->control_pages,

@@ -18,6 +18,8 @@
 
 #include "control.h"
 
+#define COMPACTION_STUCK_NS (60 * NS_PER_S) /* of one piece, which reads a megabyte */
+
 /* ── in: mail ── */
 
 /* control wants a log opened, dropped or configured. The answer tells what happened. */
@@ -143,6 +145,32 @@ bool worker_is_quiet(const struct worker *w)
 
 /* ── the tick: housekeeping and counters ── */
 
+static void worker_copy_compaction(struct worker *w, const struct store_stats *s)
+{
+    stats_set(&w->stats, STAT_COMPACTIONS, s->compactions);
+    stats_set(&w->stats, STAT_COMPACTION_ERRORS, s->compact_errors);
+    stats_set(&w->stats, STAT_COMPACTION_READ_BYTES, s->compact_read_bytes);
+    stats_set(&w->stats, STAT_COMPACTION_WRITE_BYTES, s->compact_written_bytes);
+    stats_set(&w->stats, STAT_COMPACTING, s->compact_running_n);
+    stats_set(&w->stats, STAT_COMPACTION_WAIT_NS, s->compact_wait_ns);
+    stats_set(&w->stats, STAT_COMPACTION_DIRTY_MAX, s->compact_dirty_max);
+    stats_set(&w->stats, STAT_LOGS_UNCLEANABLE, s->logs_uncleanable_n);
+}
+
+static void stats_sum_compaction(struct store_stats *to, const struct store_stats *s)
+{
+    if (s->compact_errors > 0)
+        to->compact_error = s->compact_error;
+    to->compactions += s->compactions;
+    to->compact_errors += s->compact_errors;
+    to->compact_read_bytes += s->compact_read_bytes;
+    to->compact_written_bytes += s->compact_written_bytes;
+    to->compact_running_n += s->compact_running_n;
+    to->compact_wait_ns = max_u64(to->compact_wait_ns, s->compact_wait_ns);
+    to->compact_dirty_max = max_u64(to->compact_dirty_max, s->compact_dirty_max);
+    to->logs_uncleanable_n += s->logs_uncleanable_n;
+}
+
 static void stats_sum(struct store_stats *to, const struct store_stats *s)
 {
     to->appended_bytes += s->appended_bytes;
@@ -160,6 +188,7 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
     to->logs_full_n += s->logs_full_n;
     to->checkpoint_errors += s->checkpoint_errors;
     to->files_open_n += s->files_open_n;
+    stats_sum_compaction(to, s);
     to->is_low |= s->is_low;
     if (s->free_bytes > 0 && (to->free_bytes == 0 || s->free_bytes < to->free_bytes))
         to->free_bytes = s->free_bytes; /* of the fullest disk */
@@ -196,6 +225,7 @@ static void worker_copy_store(struct worker *w)
     stats_set(&w->stats, STAT_DISK_FREE_BYTES, s->free_bytes);
     stats_set(&w->stats, STAT_DISK_IS_LOW, s->is_low);
     stats_set(&w->stats, STAT_CHECKPOINT_ERRORS, s->checkpoint_errors);
+    worker_copy_compaction(w, s);
     stats_set(&w->stats, STAT_FILES_OPEN, s->files_open_n);
     stats_set(&w->stats, STAT_STORAGE_PAGES_BYTES, w->log_pages.used_bytes);
 }
@@ -237,6 +267,22 @@ static void worker_report_space(struct worker *w, const struct store_stats *s)
     w->checkpoint_errors_seen = s->checkpoint_errors;
 }
 
+/* A compaction that failed, and a helper that does not answer any more. */
+static void worker_report_compaction(struct worker *w, const struct store_stats *s)
+{
+    bool is_stuck = s->compact_wait_ns > COMPACTION_STUCK_NS;
+
+    if (s->compact_errors > w->compact_errors_seen)
+        diag_write(&w->diag, w->now, DIAG_COMPACTION_FAILED, error_text(s->compact_error),
+                   (int64_t)(s->compact_errors - w->compact_errors_seen),
+                   (int64_t)s->logs_uncleanable_n);
+    w->compact_errors_seen = s->compact_errors;
+    if (is_stuck && !w->is_compaction_stuck)
+        diag_write(&w->diag, w->now, DIAG_COMPACTION_STUCK, NULL,
+                   (int64_t)(s->compact_wait_ns / NS_PER_S), 0);
+    w->is_compaction_stuck = is_stuck;
+}
+
 /* What an operator should know of the last second: one event per cause, with how often. */
 static void worker_report(struct worker *w)
 {
@@ -248,6 +294,7 @@ static void worker_report(struct worker *w)
                    (int64_t)(s->logs_failed_n - w->failed_logs_seen), 0);
     w->failed_logs_seen = s->logs_failed_n;
     worker_report_space(w, s);
+    worker_report_compaction(w, s);
     for (int i = 1; i < ERRORS_N; i++) {
         if (s->refused[i] > w->refused_seen[i] && i != -E_AGAIN)
             diag_write(&w->diag, w->now, DIAG_APPENDS_REFUSED, error_text(-i),

@@ -56,6 +56,8 @@ struct worker {
     struct timer tick;              /* store_tick, copying of counters */
     struct store_stats store_stats; /* of all stores together, as of the last tick */
     uint8_t mail_from_at;
+    uint64_t compact_errors_seen;
+    bool is_compaction_stuck;
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
     uint64_t failed_logs_seen;

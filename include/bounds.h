@@ -55,6 +55,7 @@ struct bounds {
     uint64_t fetch_bytes;   /* fetch.max.bytes */
     uint64_t cache_bytes;   /* storage.cache.bytes */
     uint64_t tail_bytes;    /* storage.tail.bytes */
+    uint64_t compact_bytes; /* log.cleaner.dedupe.buffer.size; 0 without the cleaner */
     uint64_t open_files;    /* storage.open.files.max */
     uint64_t producers;     /* storage.producers.max */
     uint64_t connections;   /* max.connections */
@@ -253,6 +254,9 @@ static inline void bounds_print(const struct bounds *b, FILE *to)
             bounds_ring_slots(b));
     fprintf(to, "         %9.1f MiB fetch sessions of %d partitions at most\n",
             BOUNDS_SESSION_BYTES / mib, BOUNDS_SESSION_PARTS);
+    if (b->compact_bytes > 0) /* comes from the heap and goes again: beside the sum */
+        fprintf(to, "and up to%9.1f MiB for keys while logs are compacted\n",
+                (double)b->compact_bytes / mib);
     fprintf(to, "requests %9u under way at most, %u of them at control (per worker)\n",
             bounds_requests(b), bounds_control_requests(b));
     fprintf(to,

@@ -66,7 +66,9 @@ struct log_config {
     int64_t retention_ms;       /* -1 = for ever */
     int64_t retention_bytes;    /* -1 = no bound */
     int64_t file_delete_delay_ms;
-    int64_t flush_messages; /* STORE_RELAXED only; INT64_MAX = never */
+    int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
+    uint32_t min_dirty_millionths; /* min.cleanable.dirty.ratio */
+    int64_t flush_messages;        /* STORE_RELAXED only; INT64_MAX = never */
     int64_t flush_ms;
     int64_t timestamp_before_max_ms; /* message.timestamp.before.max.ms */
     int64_t timestamp_after_max_ms;
@@ -111,7 +113,13 @@ struct store_config {
     uint64_t min_free_bytes; /* storage.min.free.bytes: with less on the disk clients' appends are
                                 refused; 0: never */
     uint64_t tail_bytes_max; /* unwritten and unflushed bytes; beyond it appends get E_AGAIN */
-    int32_t leader_epoch;    /* stamped into batches */
+    bool is_compacting;      /* log.cleaner.enable */
+    uint64_t compact_map_bytes;    /* for the keys of one compaction: log.cleaner.dedupe.buffer.size
+                                      / stores */
+    uint32_t compact_load_percent; /* of that, filled at most: log.cleaner.io.buffer.load.factor */
+    uint64_t compact_bytes_per_s;  /* log.cleaner.io.max.bytes.per.second / stores; 0: no bound */
+    uint64_t compact_backoff_ns;   /* log.cleaner.backoff.ms: when there was nothing to do */
+    int32_t leader_epoch;          /* stamped into batches */
 };
 
 struct plog;
@@ -126,7 +134,13 @@ struct store_stats {
     uint64_t free_bytes;        /* on the disk, when it was last looked at */
     bool is_low;                /* less than min_free_bytes */
     uint64_t checkpoint_errors; /* checkpoint files that could not be written */
-    uint64_t refused[ERRORS_N]; /* appends refused, by error */
+    uint64_t compactions, compact_errors, compact_read_bytes, compact_written_bytes;
+    uint64_t compact_dirty_max;  /* largest part of a log, in millionths, that waits for it */
+    uint64_t compact_wait_ns;    /* for the piece that bulk works on; 0: none */
+    uint64_t compact_running_n;  /* 1: one is under way */
+    uint64_t logs_uncleanable_n; /* given up until the next start */
+    int compact_error;           /* of the last one that failed */
+    uint64_t refused[ERRORS_N];  /* appends refused, by error */
 };
 
 /* ── the store ── */

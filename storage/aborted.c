@@ -116,6 +116,19 @@ void aborted_truncate_end(struct aborted_list *list, int64_t offset)
     list->n = aborted_lower(list, offset);
 }
 
+int aborted_replace(struct aborted_list *list, int64_t from, int64_t to,
+                    const struct aborted_entry *kept, uint32_t n)
+{
+    uint32_t first = aborted_lower(list, from), end = aborted_lower(list, to);
+    check(n <= end - first); /* a part of what is there, so it fits */
+    if (n > 0)
+        memcpy(list->v + first, kept, n * sizeof *kept);
+    if (end < list->n)
+        memmove(list->v + first + n, list->v + end, (list->n - end) * sizeof *list->v);
+    list->n -= end - first - n;
+    return 0;
+}
+
 uint32_t aborted_encode(const struct aborted_list *list, int64_t from, int64_t to, uint8_t *to_file)
 {
     uint32_t bytes = 0;

@@ -59,6 +59,10 @@ uint32_t aborted_encode(const struct aborted_list *list, int64_t from, int64_t t
                         uint8_t *to_file);
 /* Adds the entries of a file whose segment begins at `base_offset`. E_CORRUPT: nothing added. */
 nodiscard int aborted_decode(struct aborted_list *list, struct bytes file, int64_t base_offset);
+/* Of the entries with last_offset in [from, to) only the `n` of `kept` stay, in their order.
+ * E_NO_MEMORY changes nothing. */
+nodiscard int aborted_replace(struct aborted_list *list, int64_t from, int64_t to,
+                              const struct aborted_entry *kept, uint32_t n);
 void aborted_fini(struct aborted_list *list);
 
 #endif

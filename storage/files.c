@@ -251,6 +251,7 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_SPACE: return space_ask(helper->disk, job);
     case JOB_CHECKPOINT: return checkpoint_job(helper, job);
     case JOB_TIME_QUERY: return bulk_time_query(helper, job);
+    case JOB_COMPACT: return bulk_compact(helper, job);
     }
     check(false);
     return E_INVALID;
@@ -260,7 +261,7 @@ static int job_run(struct helper *helper, struct job *job)
 static bool is_independent(const struct job *job)
 {
     return job->kind == JOB_SPACE || job->kind == JOB_OPEN || job->kind == JOB_CLOSE ||
-           job->kind == JOB_TIME_QUERY;
+           job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT;
 }
 
 /* True: it will be answered with the other creations. */

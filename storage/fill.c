@@ -246,6 +246,8 @@ int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read
         return fill_wait(&fill->reads, read);
     if (segment->state == SEGMENT_GONE && segment->fd < 0)
         return E_OFFSET_RANGE;
+    if (segment->is_lost)
+        return E_STORAGE;
     if (!segment_open(segment))
         return fill_wait(&segment->waits, read);
     fill = fill_take(store, segment);

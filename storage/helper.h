@@ -49,4 +49,7 @@ nodiscard int checkpoint_fresh(struct helper *helper, const char *directory);
 /* bulk.c. Fills job->query; returns its error. */
 int bulk_time_query(struct helper *helper, struct job *job);
 
+/* compact_run.c. One piece; 0 (job->compact->said tells what next) or why it is over. */
+int bulk_compact(struct helper *helper, struct job *job);
+
 #endif

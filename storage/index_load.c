@@ -138,7 +138,9 @@ int segment_index_load(struct segment *segment)
         segment_index_used(segment);
         return 0;
     }
-    if (segment->is_index_loading)
+    if (segment->is_lost)
+        return E_STORAGE;
+    if (segment->is_index_loading || segment->is_swapping)
         return E_AGAIN;
     if (segment->log == NULL)
         return E_OFFSET_RANGE; /* retention took it */

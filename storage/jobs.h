@@ -51,6 +51,8 @@ enum job_kind {
      * under base_offset. out: query->offset, timestamp_ms, epoch; -1 when there is none;
      * query->error = error. */
     JOB_TIME_QUERY,
+    /* Bulk: one piece of `compact` (compact.h). */
+    JOB_COMPACT,
 };
 
 enum { JOB_UNLINK_RENAME, JOB_UNLINK_FINISH };
@@ -82,6 +84,7 @@ struct job {
     struct bytes data;                             /* file content; stays until the job is back */
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;
+    struct compact *compact; /* JOB_COMPACT */
     struct store *store; /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;

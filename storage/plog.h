@@ -82,14 +82,16 @@ struct mark {
 /* Owner: home. */
 struct plog {
     uint32_t magic;
-    uint8_t state;            /* enum plog_state; only plog_state_set writes it */
-    bool has_epochs_to_write; /* leader-epoch-checkpoint is behind */
-    bool wants_sync;          /* a file had to be opened before its flush */
-    uint8_t streams_n;        /* of store.streams                                              */
-    bool is_changed;          /* since it was opened: a clean stop has something to write */
-    bool is_unsynced;         /* recovery has read or changed files that nobody flushed */
-    uint64_t refused_ns;      /* a client was last refused for want of space; 0: never */
-    bool is_full;             /* something failed for want of space; in store.full */
+    uint8_t state;             /* enum plog_state; only plog_state_set writes it */
+    bool has_epochs_to_write;  /* leader-epoch-checkpoint is behind */
+    bool wants_sync;           /* a file had to be opened before its flush */
+    uint8_t streams_n;         /* of store.streams                                              */
+    bool is_changed;           /* since it was opened: a clean stop has something to write */
+    bool is_unsynced;          /* recovery has read or changed files that nobody flushed */
+    bool is_uncleanable;       /* its compaction failed: not again before the next start */
+    uint64_t compact_after_ns; /* no compaction is begun earlier */
+    uint64_t refused_ns;       /* a client was last refused for want of space; 0: never */
+    bool is_full;              /* something failed for want of space; in store.full */
     struct store *store;
     struct list link; /* store.logs or store.dropped */
     struct list dirty_link, sync_link, pending_link;
@@ -98,7 +100,7 @@ struct plog {
     char *topic_name;
     struct log_config config;
 
-    int64_t cleaner_offset; /* of cleaner-offset-checkpoint, handed on; -1 = none */
+    int64_t cleaner_offset; /* of cleaner-offset-checkpoint: compacted up to here; -1 = never */
     int64_t start;          /* first offset a reader may ask for */
     int64_t high_limit;     /* the high watermark is at most this: a leader's; INT64_MAX: none */
     struct mark high, written, durable, end;
@@ -175,6 +177,8 @@ struct segment {
     bool is_index_loading;
     bool has_file;    /* while recovering */
     bool is_unsynced; /* recovery has read or written its files, nobody flushed them    */
+    bool is_swapping; /* compaction renames its files: not to be opened by name         */
+    bool is_lost;     /* ... that failed: nobody knows what they are called             */
     uint8_t seal_step;
     uint32_t refs;    /* the log, pages, reads, jobs, operations                        */
     uint32_t io_n;    /* operations on its descriptor                                   */
@@ -256,6 +260,25 @@ struct ahead {
 
 /* ── store ── */
 
+enum compactor_state { COMPACTOR_IDLE, COMPACTOR_LOOKING, COMPACTOR_RUNNING };
+
+/* Which log is compacted, and how far it is (compact_home.c). Owner: home. */
+struct compactor {
+    uint8_t state; /* enum compactor_state */
+    uint8_t order; /* enum compact_order of the piece under way, or next */
+    bool has_job;
+    bool is_waiting;   /* a group is ready, its segments are being opened or there is no memory */
+    uint64_t left;     /* LOOKING: logs not yet looked at */
+    struct plog *best; /* LOOKING: the dirtiest so far */
+    uint32_t best_score, ratio_max;
+    struct plog *log; /* RUNNING */
+    struct compact *compact;
+    int64_t swapping_base; /* of the segment whose files are renamed */
+    uint64_t at_ns;        /* IDLE: look again; RUNNING: the next piece is paid for */
+    uint64_t retry_ns;     /* a swap that found no space */
+    uint64_t sent_ns;      /* the piece under way */
+};
+
 /* Owner: home. */
 struct store {
     uint32_t magic;
@@ -319,7 +342,8 @@ struct store {
     uint64_t checkpoint_at_ns[4], checkpoint_ns, checkpoint_bytes; /* recovery point: last */
     struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
-    struct list answers;             /* time queries that need no search, or wait for a job */
+    struct compactor compactor;
+    struct list answers; /* time queries that need no search, or wait for a job */
 };
 
 /* store.c */
@@ -409,6 +433,8 @@ void segment_put(struct segment *segment);
 void segment_free(struct segment *segment);
 /* Takes the oldest segment out of its log. The caller has a reference. */
 void segment_detach_first(struct plog *log);
+/* `segment` takes the place of the n segments from `at` on, all sealed; those are GONE. */
+void segments_replace(struct plog *log, uint32_t at, uint32_t n, struct segment *segment);
 /* Which segment may hold `offset`: the last with base_offset <= offset; place in log->segments. */
 uint32_t segment_find(const struct plog *log, int64_t offset);
 /* segment.ms less this segment's part of segment.jitter.ms. */
@@ -485,6 +511,15 @@ nodiscard int fill_start(struct segment *segment, uint64_t pos, uint64_t want, s
 enum { CONTROL_RECORD_MAX = 128 };
 nodiscard int plog_note_producer(struct plog *log, const struct batch *b, struct bytes records,
                                  int64_t wall_ms);
+
+/* compact_home.c */
+void plog_compact_look(struct plog *log, struct now now);
+void plog_compact_forget(struct plog *log); /* it is dropped */
+void store_compact_tick(struct store *store, struct now now);
+void store_compact_fini(struct store *store);
+/* compact_swap.c. Boot: below it offsets may be missing; 0 when we never compacted it. E_CORRUPT.
+ */
+nodiscard int compact_mark_read(struct disk *disk, const char *directory, int64_t *offset);
 
 /* retention.c */
 void plog_tick(struct plog *log, struct now now);

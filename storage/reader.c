@@ -227,14 +227,16 @@ static int read_seek(struct read *read)
     return 0;
 }
 
-/* The segment had nothing: goes to the one behind it. False: there is none. */
+/* The segment had nothing: goes to the one behind it. False: there is none. One that compaction has
+ * replaced may have been followed by others that are in the same new segment now. */
 static bool read_next_segment(struct read *read)
 {
     struct read_inside *in = read_in(read);
     struct plog *log = read->log;
     int64_t base = in->segment->base_offset;
-    uint32_t at = segment_find(log, base);
-    if (log->segments[at]->base_offset <= base)
+    bool is_replaced = in->segment->state == SEGMENT_GONE;
+    uint32_t at = segment_find(log, is_replaced ? in->segment->end.offset : base);
+    if (!is_replaced && log->segments[at]->base_offset <= base)
         at++;
     if (at >= log->segments_n || log->segments[at]->base_offset >= read_limit(read))
         return false;
@@ -242,6 +244,28 @@ static bool read_next_segment(struct read *read)
     segment_put(in->segment);
     in->segment = log->segments[at];
     in->is_placed = false;
+    return true;
+}
+
+/* The segment is gone, and its file is not open. Compaction has put another one in its place:
+ * begins again there, unless the log forgot the offset. */
+static bool read_moved(struct read *read)
+{
+    struct read_inside *in = read_in(read);
+    struct plog *log = read->log;
+    bool is_there = log->state == PLOG_OPEN || log->state == PLOG_FAILED;
+    if (in->segment == NULL || in->segment->state != SEGMENT_GONE || in->whole_bytes > 0 ||
+        !is_there || read->offset < log->start)
+        return false;
+    slices_cut(read, 0);
+    read->data.bytes = 0;
+    in->whole_n = in->whole_last_n = 0;
+    in->batch_end = in->pos = 0;
+    in->is_placed = false;
+    struct segment *old = in->segment;
+    in->segment = log->segments[segment_find(log, read->offset)];
+    segment_get(in->segment);
+    segment_put(old);
     return true;
 }
 
@@ -256,6 +280,8 @@ static int read_run(struct read *read)
             rc = read_gather(read);
         if (rc == READ_STOP && in->whole_bytes == 0 && in->pos >= read_end(read) &&
             read_next_segment(read))
+            continue;
+        if (rc == E_OFFSET_RANGE && read_moved(read))
             continue;
         if (rc != 0)
             return rc;
@@ -364,7 +390,8 @@ void reads_run(struct list *reads, int error, struct now now)
     while ((l = list_pop(&running)) != NULL) {
         struct read *read = list_entry(l, struct read, link);
         struct store *store = read->log->store;
-        int rc = error != 0 ? error : read_run(read);
+        bool is_again = error == 0 || (error == E_OFFSET_RANGE && read_moved(read));
+        int rc = is_again ? read_run(read) : error;
         if (rc == E_AGAIN && list_is_linked(&read->link))
             continue;
         rc = read_finish(read, rc);

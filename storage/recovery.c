@@ -167,6 +167,16 @@ static int start_look(struct recovery *r)
     return rc;
 }
 
+/* A compaction that was under way has said how far it may have come. */
+static int compact_look(struct recovery *r)
+{
+    int64_t offset;
+    int rc = compact_mark_read(r->disk, r->directory, &offset);
+    if (rc == 0)
+        r->dense_from = max_i64(r->dense_from, offset);
+    return rc;
+}
+
 /* ── segments ── */
 
 /* Opens segment bases[at], the newest so far. *end: the offset behind it. *is_cut: what follows
@@ -278,6 +288,8 @@ static int log_recover(struct recovery *r)
     checkpoints_look(r);
     if (rc == 0)
         rc = start_look(r);
+    if (rc == 0)
+        rc = compact_look(r);
     if (rc == 0)
         rc = names_sort(r);
     if (rc == E_NOT_FOUND)

@@ -117,6 +117,27 @@ void segment_detach_first(struct plog *log)
     segment_put(segment);
 }
 
+void segments_replace(struct plog *log, uint32_t at, uint32_t n, struct segment *segment)
+{
+    check(n > 0 && at + n <= log->sealed_n);
+    check(segment->base_offset == log->segments[at]->base_offset && segment->refs == 1);
+    for (uint32_t i = at; i < at + n; i++) {
+        struct segment *old = log->segments[i];
+        check(list_is_empty(&old->waits) && !old->is_opening && !list_is_linked(&old->want_link));
+        segment_index_drop(old);
+        old->state = SEGMENT_GONE;
+        old->log = NULL;
+        segment_fd_idle(old);
+        segment_put(old);
+    }
+    segment->log = log;
+    log->segments[at] = segment;
+    memmove(log->segments + at + 1, log->segments + at + n,
+            (log->segments_n - at - n) * sizeof *log->segments);
+    log->segments_n -= n - 1;
+    log->sealed_n -= n - 1;
+}
+
 uint32_t segment_find(const struct plog *log, int64_t offset)
 {
     uint32_t low = 0, high = log->segments_n; /* the answer is in [low, high) */
@@ -145,11 +166,14 @@ int64_t segment_age_ms_max(const struct plog *log, const struct segment *segment
 {
     const struct log_config *config = &log->config;
     int64_t jitter_ms = min_i64(config->segment_jitter_ms, config->segment_ms);
+    int64_t age_ms = config->segment_ms;
+    if (config->is_compacted && config->max_compaction_lag_ms > 0)
+        age_ms = min_i64(age_ms, config->max_compaction_lag_ms); /* Kafka LogConfig.maxSegmentMs */
     if (jitter_ms <= 0)
-        return config->segment_ms;
+        return age_ms;
     uint64_t h = hash_mix(hash_partition(&log->id.topic_id, log->id.partition) ^
                           (uint64_t)segment->base_offset);
-    return config->segment_ms - (int64_t)(h % (uint64_t)jitter_ms);
+    return min_i64(age_ms, config->segment_ms - (int64_t)(h % (uint64_t)jitter_ms));
 }
 
 bool segment_must_roll(const struct plog *log, const struct segment *segment, const struct batch *b,

@@ -183,7 +183,8 @@ void segment_wants_run(struct store *store)
     while ((segment = list_first(&store->wants, struct segment, want_link)) != NULL) {
         bool is_new = segment->state == SEGMENT_NEW;
         bool is_usable = segment->log != NULL && segment->log->state != PLOG_CLOSED;
-        bool is_blocked = segment->is_closing || (is_new && store->drops_waiting_n > 0);
+        bool is_blocked =
+            segment->is_closing || segment->is_swapping || (is_new && store->drops_waiting_n > 0);
         struct job *job = NULL;
         if (is_usable && !is_blocked) {
             job = store_job_take(store, segment->log, is_new ? JOB_SEGMENT_CREATE : JOB_OPEN);

@@ -173,6 +173,7 @@ static void store_pages_fini(struct store *store)
 void store_fini(struct store *store)
 {
     store_leave(store);
+    store_compact_fini(store);
     store_operations_fini(store);
     if (store->cache.table != NULL)
         store_pages_fini(store);
@@ -331,6 +332,7 @@ void store_log_drop(struct store *store, struct plog *log)
     store->stats.logs_n--;
     store->stats.logs_failed_n -= log->state == PLOG_FAILED;
     plog_full_forget(log);
+    plog_compact_forget(log);
     plog_give_tail(log);
     plog_state_set(log, PLOG_CLOSED);
     plog_charge(log);
@@ -388,13 +390,15 @@ void store_tick(struct store *store, struct now now)
     segment_files_limit(store);
     store_checkpoint_tick(store, now);
     store_space_tick(store, now);
+    store_compact_tick(store, now);
 }
 
 bool store_is_quiet(const struct store *store)
 {
-    /* Epochs or checkpoints being written are no reason to wait: the stop writes them all. */
-    uint32_t jobs_n =
-        store->jobs_n - store->has_epochs_job - store->has_checkpoint_job - store->has_space_job;
+    /* Epochs or checkpoints being written are no reason to wait: the stop writes them all. Nor is
+     * a compaction: whatever it has come to, the files are the old ones or the new one. */
+    uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
+                      store->has_space_job - store->compactor.has_job;
     return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) &&
            list_is_empty(&store->round) && list_is_empty(&store->pending) &&
            list_is_empty(&store->completed) && list_is_empty(&store->wants) &&

@@ -132,7 +132,8 @@ static int unlink_replaced(struct disk *disk, const char *directory, const struc
 static int complete_swap(struct disk *disk, const char *directory, const struct names *names,
                          int64_t base_offset)
 {
-    /* The .log last: until then a repeated start does all of this again. */
+    /* The .log last: until then a repeated start does all of this again. What it does with the
+     * names before must be durable by then, or an old index could be found beside the new .log. */
     static const char *const suffixes[] = {".index", ".timeindex", ".txnindex", ".log"};
     char from[DISK_PATH_MAX], to[DISK_PATH_MAX];
     int64_t end;
@@ -145,7 +146,10 @@ static int complete_swap(struct disk *disk, const char *directory, const struct 
         snprintf(swap, sizeof swap, "%s.swap", suffixes[i]);
         segment_path(from, directory, base_offset, swap);
         segment_path(to, directory, base_offset, suffixes[i]);
-        error = disk_rename(disk, from, to);
+        if (i + 1 == array_n(suffixes))
+            error = directory_sync(disk, directory);
+        if (error == 0)
+            error = disk_rename(disk, from, to);
         error = error == E_NOT_FOUND ? 0 : error;
     }
     return error;

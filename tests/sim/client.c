@@ -33,6 +33,8 @@ struct queued {
     int32_t partition;
     uint32_t records_n;
     uint64_t first_number;
+    uint32_t tombstones; /* a bit per record */
+    int64_t ms;
     uint32_t bytes;
     uint64_t order; /* of birth: batches of a partition are sent in this order */
     uint8_t data[SIM_BATCH_BYTES];
@@ -162,12 +164,37 @@ static void client_queue(struct sim_client *c, int16_t api_key, int16_t version,
 
 /* ── producing ── */
 
+/* In a compacted topic a record says who it is in a header too, since a tombstone has no value, and
+ * its key is one of few. Encoded: count 1, key "n", value of VALUE_HEADER bytes. */
+static int compacted_add(struct sim *s, struct batch_builder *b, struct queued *q,
+                         uint32_t producer, uint64_t number, uint8_t *value, uint32_t bytes)
+{
+    static const uint8_t head[] = {2, 2, 'n', VALUE_HEADER * 2};
+    uint8_t headers[sizeof head + VALUE_HEADER], key[9];
+    bool is_tombstone = prng_chance(&s->prng, 20);
+    uint32_t slot = (uint32_t)(number % SIM_SLOTS);
+    uint64_t *tombstone = &s->topics[q->topic].logs[q->partition].tombstones[producer][slot];
+    memcpy(headers, head, sizeof head);
+    memcpy(headers + sizeof head, value, VALUE_HEADER);
+    memcpy(key, value, 8);
+    key[8] = (uint8_t)slot;
+    if (is_tombstone)
+        q->tombstones |= 1u << (number - q->first_number);
+    if (is_tombstone)
+        *tombstone = max_u64(*tombstone, number + 1);
+    return batch_add_headers(b, s->now.wall_ms, bytes_of(key, sizeof key),
+                             is_tombstone ? (struct bytes){NULL, 0} : bytes_of(value, bytes),
+                             bytes_of(headers, sizeof headers));
+}
+
 static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
 {
     struct batch_builder b;
     uint8_t value[2048];
     uint32_t n = 1 + (uint32_t)prng_below(&s->prng, 5);
     q->records_n = 0;
+    q->tombstones = 0;
+    q->ms = s->now.wall_ms;
     q->first_number = c->next_number[q->topic][q->partition];
     batch_begin(&b, q->data, sizeof q->data);
     for (uint32_t i = 0; i < n; i++) {
@@ -177,7 +204,11 @@ static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
         store_u32(value + 4, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition);
         store_u64(value + 8, q->first_number + i);
         memset(value + VALUE_HEADER, (int)(q->first_number + i), bytes - VALUE_HEADER);
-        if (batch_add(&b, s->now.wall_ms, bytes_of(value, 8), bytes_of(value, bytes)) != 0)
+        bool is_compacted = s->topics[q->topic].is_compacted;
+        int error = is_compacted
+                        ? compacted_add(s, &b, q, c->number, q->first_number + i, value, bytes)
+                        : batch_add(&b, s->now.wall_ms, bytes_of(value, 8), bytes_of(value, bytes));
+        if (error != 0)
             break;
         q->records_n++;
     }
@@ -301,9 +332,12 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
                 continue;
             }
             for (uint32_t i = 0; i < q->records_n; i++) {
-                struct sim_record record = {c->number,
-                                            q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition,
-                                            q->first_number + i};
+                struct sim_record record = {.producer = c->number,
+                                            .partition = q->topic * SIM_PARTITIONS_MAX +
+                                                         (uint32_t)q->partition,
+                                            .number = q->first_number + i,
+                                            .is_tombstone = (q->tombstones & 1u << i) != 0,
+                                            .ms = q->ms};
                 if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record,
                                  sent->acks))
                     return false;
@@ -331,10 +365,20 @@ static void client_create(struct sim *s, struct sim_client *c, uint32_t topic)
     r->topics[0].name = bytes_of_string(s->topics[topic].name);
     r->topics[0].num_partitions = s->topics[topic].partitions_n;
     r->topics[0].replication_factor = 1;
-    r->topics[0].configs = PROTO_NEW(&arena, create_topics_request_topics_configs, 1);
-    r->topics[0].configs_n = 1;
-    r->topics[0].configs[0].name = bytes_of_string(topic == 1 ? "segment.ms" : "segment.bytes");
-    r->topics[0].configs[0].value = bytes_of_string(topic == 1 ? "40" : "1048576");
+    bool is_compacted = s->topics[topic].is_compacted;
+    bool is_timed = is_compacted || topic == 1;
+    static const char *const compacted[][2] = {{"cleanup.policy", "compact"},
+                                               {"min.cleanable.dirty.ratio", "0.01"},
+                                               {"delete.retention.ms", "300"}};
+    static_assert(SIM_HORIZON_MS == 300, "as written here");
+    r->topics[0].configs = PROTO_NEW(&arena, create_topics_request_topics_configs, 4);
+    r->topics[0].configs_n = is_compacted ? 4 : 1;
+    r->topics[0].configs[0].name = bytes_of_string(is_timed ? "segment.ms" : "segment.bytes");
+    r->topics[0].configs[0].value = bytes_of_string(is_timed ? "40" : "1048576");
+    for (int i = 0; is_compacted && i < 3; i++) {
+        r->topics[0].configs[1 + i].name = bytes_of_string(compacted[i][0]);
+        r->topics[0].configs[1 + i].value = bytes_of_string(compacted[i][1]);
+    }
     r->timeout_ms = 30000;
     client_queue(c, 19, 5, r, &arena);
     arena_fini(&arena);
@@ -424,11 +468,19 @@ static bool consume_batch(struct sim *s, struct sim_client *c, uint32_t topic, i
         return sim_fail(s, "%s-%d at %" PRId64 ": wrong checksum", s->topics[topic].name, partition,
                         b->base_offset);
     for (int32_t i = 0; i < b->records_n; i++) {
-        if (record_next(records, &place, &record) != 0 || record.value.n < VALUE_HEADER)
+        struct bytes said;
+        bool is_whole = record_next(records, &place, &record) == 0;
+        said = is_whole && s->topics[topic].is_compacted && record.headers.n > 4
+                   ? bytes_of(record.headers.ptr + 4, record.headers.n - 4)
+                   : record.value;
+        if (!is_whole || said.n < VALUE_HEADER)
             return sim_fail(s, "%s-%d at %" PRId64 ": bad record", s->topics[topic].name, partition,
                             b->base_offset);
-        struct sim_record r = {load_u32(record.value.ptr), load_u32(record.value.ptr + 4),
-                               load_u64(record.value.ptr + 8)};
+        struct sim_record r = {.producer = load_u32(said.ptr),
+                               .partition = load_u32(said.ptr + 4),
+                               .number = load_u64(said.ptr + 8),
+                               .is_tombstone = record.value.ptr == NULL,
+                               .ms = b->base_timestamp + record.timestamp_delta};
         if (b->base_offset + record.offset_delta < c->position[topic][partition])
             continue;
         if (!model_seen(s, topic, partition, b->base_offset + record.offset_delta, &r))
@@ -452,7 +504,8 @@ static bool consume(struct sim *s, struct sim_client *c, uint32_t topic, int32_t
             ok = sim_fail(s, "%s-%d: bad batch header", s->topics[topic].name, partition);
         else if (b.bytes > data->bytes - at)
             break; /* a batch that did not fit whole */
-        else if (b.base_offset > c->position[topic][partition] ||
+        else if ((b.base_offset > c->position[topic][partition] &&
+                  !s->topics[topic].is_compacted) ||
                  batch_last_offset(&b) < c->position[topic][partition])
             ok = sim_fail(s, "%s-%d: batch %" PRId64 "..%" PRId64 " where %" PRId64 " was asked",
                           s->topics[topic].name, partition, b.base_offset, batch_last_offset(&b),

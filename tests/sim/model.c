@@ -81,10 +81,66 @@ bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset
     struct sim_known *k = note(s, topic, partition, offset, record, "read");
     if (k == NULL)
         return false;
-    k->is_seen = true;
+    k->is_seen = k->is_found = true;
     log->seen_end = max_i64(log->seen_end, offset + 1);
     s->seen_n++;
     return true;
+}
+
+/* ── compacted topics ── */
+
+static uint32_t slot_of(const struct sim_record *r)
+{
+    return (uint32_t)(r->number % SIM_SLOTS);
+}
+
+/* Rule 7 for one key, whose last known record is `last`, and last found one `found`; -1: none. */
+static bool check_key(struct sim *s, uint32_t topic, int32_t partition, int64_t last, int64_t found)
+{
+    const struct sim_log *log = &s->topics[topic].logs[partition];
+    const char *name = s->topics[topic].name;
+    if (last < 0 || found == last)
+        return true;
+    const struct sim_record *r = &log->v[last].record;
+    bool has_later = log->tombstones[r->producer][slot_of(r)] > r->number;
+    if (!r->is_tombstone && !has_later)
+        return sim_fail(s, "%s-%d: the last record of a key, at %" PRId64 ", is gone", name,
+                        partition, last);
+    if (r->is_tombstone && !has_later && s->now.wall_ms - r->ms < SIM_HORIZON_MS)
+        return sim_fail(s, "%s-%d: the tombstone at %" PRId64 " went before its horizon", name,
+                        partition, last);
+    if (found >= 0)
+        return sim_fail(s, "%s-%d: %" PRId64 " is there, but the tombstone behind it is gone", name,
+                        partition, found);
+    return true;
+}
+
+static bool check_compacted(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    for (uint32_t p = 0; p < s->clients_n; p++) {
+        for (uint32_t slot = 0; slot < SIM_SLOTS; slot++) {
+            int64_t last = -1, found = -1;
+            for (int64_t offset = 0; offset < end && offset < log->n; offset++) {
+                const struct sim_known *k = &log->v[offset];
+                if (!k->is_known || k->record.producer != p || slot_of(&k->record) != slot)
+                    continue;
+                last = offset;
+                found = k->is_found ? offset : found;
+            }
+            if (!check_key(s, topic, partition, last, found))
+                return false;
+        }
+    }
+    return true;
+}
+
+void model_rewind(struct sim *s)
+{
+    for (uint32_t t = 0; t < s->topics_n; t++)
+        for (int32_t p = 0; p < s->topics[t].partitions_n; p++)
+            for (int64_t offset = 0; offset < s->topics[t].logs[p].n; offset++)
+                s->topics[t].logs[p].v[offset].is_found = false;
 }
 
 /* Rule 4 over the whole partition. */
@@ -95,10 +151,13 @@ static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_
     for (int64_t offset = 0; offset < end; offset++) {
         const struct sim_record *r = &log->v[offset].record;
         bool is_strict;
+        if (s->topics[topic].is_compacted && (offset >= log->n || !log->v[offset].is_found))
+            continue;
         if (r->producer >= s->clients_n)
             return sim_fail(s, "%s-%d at %" PRId64 ": unknown producer %u", s->topics[topic].name,
                             partition, offset, r->producer);
-        is_strict = client_role(s->clients[r->producer]) == SIM_IDEMPOTENT_PRODUCER;
+        is_strict = client_role(s->clients[r->producer]) == SIM_IDEMPOTENT_PRODUCER &&
+                    !s->topics[topic].is_compacted;
         if (is_strict ? r->number != next[r->producer] : r->number < next[r->producer])
             return sim_fail(
                 s, "%s-%d at %" PRId64 ": producer %u number %" PRIu64 " after %" PRIu64 " (%s)",
@@ -119,6 +178,8 @@ bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t e
     if (end < log->seen_end)
         return sim_fail(s, "%s-%d ends at %" PRId64 ", but a consumer had read offset %" PRId64,
                         name, partition, end, log->seen_end - 1);
+    if (s->topics[topic].is_compacted)
+        return check_compacted(s, topic, partition, end) && check_order(s, topic, partition, end);
     for (int64_t offset = 0; offset < end; offset++)
         if (offset >= log->n || !log->v[offset].is_seen)
             return sim_fail(s, "%s-%d: offset %" PRId64 " was never delivered", name, partition,

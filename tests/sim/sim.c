@@ -28,6 +28,9 @@
 
 enum { SIM_STEPS_MAX = 2000000 };
 
+#define SIM_RUN_NS         (NS_PER_S / 2)
+#define SIM_COMPACT_RUN_NS (3 * NS_PER_S) /* the broker looks at its logs every 100 ms */
+
 bool sim_fail(struct sim *s, const char *format, ...)
 {
     va_list args;
@@ -148,9 +151,20 @@ static bool sim_start(struct sim *s)
     return false;
 }
 
+static void sim_count(struct sim *s)
+{
+    for (uint8_t i = 0; i < s->broker->workers_n; i++) {
+        const struct worker *w = s->broker->workers[i];
+        for (uint8_t d = 0; d < w->stores_n; d++)
+            if (w->stores[d] != NULL)
+                s->compactions_n += store_stats(w->stores[d])->compactions;
+    }
+}
+
 static void sim_down(struct sim *s, enum sim_crash kind)
 {
     thread_self = NULL;
+    sim_count(s);
     sim_disk_halt(s->disk);
     broker_fini(s->broker);
     free(s->broker);
@@ -322,6 +336,7 @@ static bool sim_verify(struct sim *s)
             client_rewind(reader);
         }
     }
+    model_rewind(s);
     if (!sim_until_done(s, false, "consumers"))
         return false;
     for (uint32_t t = 0; t < s->topics_n; t++)
@@ -383,6 +398,7 @@ static void sim_configure(struct sim *s)
         "group.consumer.min.heartbeat.interval.ms=10",
         "group.consumer.heartbeat.interval.ms=10",
         "group.consumer.assignment.interval.ms=3",
+        "log.cleaner.backoff.ms=10",
     };
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
@@ -410,6 +426,7 @@ static struct sim *sim_new(const struct sim_options *options)
     s->now = (struct now){NS_PER_S, 1700000000000ll};
     s->disk = sim_disk_new(prng_next(&s->prng), 2 * NS_PER_MS);
     sim_disk_ignore_syncs(s->disk, options->no_flush);
+    sim_disk_ignore_clean_syncs(s->disk, options->no_clean_sync);
     sim_disk_has_no_sync_all(s->disk, options->seed % 7 == 0);
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
     if (options->has_net)
@@ -420,6 +437,7 @@ static struct sim *sim_new(const struct sim_options *options)
         snprintf(s->topics[t].name, sizeof s->topics[t].name, "topic%u", t);
         s->topics[t].partitions_n = 1 + (int32_t)prng_below(&s->prng, SIM_PARTITIONS_MAX);
     }
+    s->topics[s->topics_n - 1].is_compacted = options->is_compacting;
     s->clients_n = 2 + (uint32_t)prng_below(&s->prng, array_n(roles) - 1);
     for (uint32_t i = 0; i < s->clients_n; i++)
         s->clients[i] = client_new(s, i, roles[i]);
@@ -465,13 +483,19 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
                options->has_faults ? " --faults" : "", options->has_net ? " --net" : "",
-               options->no_flush ? " --no-flush" : "", options->has_group ? " --group" : "");
+               options->has_group ? " --group" : "",
+               options->no_flush        ? " --no-flush"
+               : options->no_clean_sync ? " --compact --no-clean-sync"
+               : options->is_compacting ? " --compact"
+                                        : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
-               " acknowledged, %" PRIu64 " read, %u members of kind %u made %" PRIu64
-               " commits, %" PRIu64 " frames, %" PRIu64 " lost%s%s\n",
-               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->members_n,
-               s->group_kind, s->group_commits_n, frames_n, lost_n, ok ? "" : ": ", s->why);
+               " acknowledged, %" PRIu64 " read, %" PRIu64
+               " compactions, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
+               " frames, %" PRIu64 " lost%s%s\n",
+               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->compactions_n,
+               s->members_n, s->group_kind, s->group_commits_n, frames_n, lost_n,
+               ok ? "" : ": ", s->why);
     sim_free(s);
     return ok;
 }
@@ -492,6 +516,23 @@ static bool sim_canary(struct sim_options options)
     return false;
 }
 
+/* The same for compaction: its output is not flushed before it takes the place of the old. */
+static bool sim_compact_canary(struct sim_options options)
+{
+    options.no_clean_sync = options.is_compacting = true;
+    options.durability = STORE_GROUP;
+    options.has_faults = false;
+    options.run_ns = SIM_COMPACT_RUN_NS;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        options.seed = seed;
+        options.workers_n = seed % 2 == 0 ? 3 : 1;
+        if (!sim_run(&options, true))
+            return true;
+    }
+    printf("canary FAILED: with compactions that are not flushed, no seed lost a record\n");
+    return false;
+}
+
 static int usage(void)
 {
     printf(
@@ -505,6 +546,8 @@ static int usage(void)
         "  --net          clients come by our own TCP, over a network that loses, doubles, "
         "reorders\n"
         "                 and breaks frames; of --seeds every fourth does\n"
+        "  --compact      the last topic is a compacted one\n"
+        "  --no-clean-sync planted bug: the output of compaction is not flushed\n"
         "  --no-flush     planted bug: syncs do nothing\n"
         "  --verbose      say what happens\n");
     return 2;
@@ -513,13 +556,15 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},   {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'}, {"faults", 0, NULL, 'd'}, {"no-flush", 0, NULL, 'f'},
-        {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},  {"net", 0, NULL, 't'},
-        {0},
+        {"seeds", 1, NULL, 'n'},         {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'},       {"relaxed", 0, NULL, 'r'},
+        {"faults", 0, NULL, 'd'},        {"no-flush", 0, NULL, 'f'},
+        {"verbose", 0, NULL, 'v'},       {"group", 0, NULL, 'g'},
+        {"net", 0, NULL, 't'},           {"compact", 0, NULL, 'c'},
+        {"no-clean-sync", 0, NULL, 'C'}, {0},
     };
     struct sim_options options = {
-        .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};
+        .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = SIM_RUN_NS};
     bool has_net = false;
     uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
     bool has_group = false;
@@ -540,6 +585,10 @@ int main(int argc, char **argv)
             options.no_flush = true;
         else if (o == 't')
             options.has_net = true;
+        else if (o == 'c')
+            options.is_compacting = true;
+        else if (o == 'C')
+            options.no_clean_sync = true;
         else if (o == 'v')
             options.is_verbose = true;
         else
@@ -554,7 +603,11 @@ int main(int argc, char **argv)
             options.has_faults = i % 4 == 3;
             options.has_net = has_net || (!has_group && (i % 8 == 1 || i % 8 == 4));
             options.has_group = !options.has_net && (has_group || i % 3 == 1);
+            options.is_compacting = i % 3 == 0 && !options.has_net;
         }
+        options.run_ns = !options.is_compacting ? SIM_RUN_NS
+                         : options.has_faults   ? SIM_RUN_NS * 2
+                                                : SIM_COMPACT_RUN_NS;
         if (sim_run(&options, false))
             passed++;
         else
@@ -562,10 +615,13 @@ int main(int argc, char **argv)
     }
     if (seed == 0) {
         options.has_group = false;
-        if (sim_canary(options))
-            passed++;
-        else
-            failed++;
+        options.is_compacting = false;
+        options.run_ns = SIM_RUN_NS;
+        bool ok[] = {sim_canary(options), sim_compact_canary(options)};
+        for (size_t i = 0; i < array_n(ok); i++) {
+            passed += ok[i];
+            failed += !ok[i];
+        }
     }
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed > 0;

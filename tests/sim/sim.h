@@ -17,6 +17,8 @@
  * connection)
  *   5. answers come in request order, each with the correlation id of its request
  *   6. a topic whose creation was acknowledged exists after any crash
+ *   7. compacted topics: of each key the last record is there, or it is a tombstone older than its
+ * horizon and nothing of the key is there; rules 3 and 4 hold but for what is missing
  */
 #ifndef MILLRACE_SIM_H
 #define MILLRACE_SIM_H
@@ -32,6 +34,8 @@ enum {
     SIM_PARTITIONS_MAX = 4,
     SIM_MEMBERS_MAX = 4,
     SIM_RECORDS_MAX = 200000, /* per partition: bounds the model */
+    SIM_SLOTS = 4,            /* keys of a producer in a partition of a compacted topic */
+    SIM_HORIZON_MS = 300,     /* delete.retention.ms of one */
     SIM_WHY_MAX = 512,
 };
 
@@ -40,12 +44,16 @@ struct sim_record {
     uint32_t producer;
     uint32_t partition; /* topic * SIM_PARTITIONS_MAX + partition */
     uint64_t number;    /* 0, 1, 2 .. per producer and partition   */
+    /* compacted topics: in the model only */
+    bool is_tombstone;
+    int64_t ms; /* its timestamp */
 };
 
 /* What is known of one offset. */
 struct sim_known {
     struct sim_record record;
     bool is_known, is_seen;
+    bool is_found;     /* since the last rewind */
     bool is_processed; /* by a member of the group */
     bool is_acked;     /* acks=all: for ever */
     bool is_weak;      /* acks=1: until the power fails */
@@ -57,12 +65,15 @@ struct sim_log {
     int64_t n, room;
     int64_t acked_end; /* highest acknowledged offset + 1 */
     int64_t seen_end;  /* highest offset + 1 that a consumer saw */
+    /* compacted: highest number + 1 of a tombstone that was ever made, by producer and slot */
+    uint64_t tombstones[SIM_CLIENTS_MAX][SIM_SLOTS];
 };
 
 struct sim_topic {
     char name[32];
     int32_t partitions_n;
     bool is_created; /* acknowledged */
+    bool is_compacted;
     struct sim_log logs[SIM_PARTITIONS_MAX];
 };
 
@@ -82,8 +93,10 @@ struct sim_options {
     uint8_t workers_n;
     uint8_t durability; /* enum store_durability */
     bool has_faults;    /* disk operations fail now and then */
+    bool is_compacting; /* the last topic is a compacted one */
     bool no_flush;      /* planted bug: syncs do nothing */
     bool has_net;       /* clients come by our own TCP, over a network with faults */
+    bool no_clean_sync; /* planted bug: those of compaction's output do nothing */
     bool is_verbose;
     bool has_group; /* three members; one is killed, one added, one stands still */
     uint32_t crashes_max;
@@ -110,6 +123,7 @@ struct sim {
     struct sim_member *group_owner[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* who works on it */
     uint64_t group_commits_n;
     bool is_fault_armed;
+    uint64_t compactions_n;
     uint64_t faults_n, turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];
@@ -127,6 +141,8 @@ bool model_seen(struct sim *s, uint32_t topic, int32_t partition, int64_t offset
 bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t end);
 /* The power failed: what was only written, and nobody has seen, may be gone. */
 void model_power_cut(struct sim *s);
+/* Everything is about to be read again. */
+void model_rewind(struct sim *s);
 void model_free(struct sim *s);
 
 /* The group: a member read these offsets; everything below `end` was read by somebody. */

@@ -174,6 +174,7 @@ static int sim_open(struct disk *disk, const char *path, int how)
             return fault_error(d);
         node = node_new(d, false);
         directory_change(d, at, last, node, ++d->changes_n);
+        node->is_cleaned = strstr(last, ".cleaned") != NULL;
     }
     for (int fd = 3; fd < SIM_FILES_MAX; fd++) {
         if (d->files[fd] == NULL) {
@@ -255,6 +256,8 @@ static int sim_sync(struct disk *disk, int fd)
     struct sim_disk *d = of(disk);
     if (sim_disk_counts(d))
         return E_IO;
+    if (d->ignore_clean_syncs && sim_fd_node(d, fd)->is_cleaned)
+        return 0;
     sim_node_sync(d, sim_fd_node(d, fd), UINT64_MAX);
     return 0;
 }
@@ -540,6 +543,11 @@ uint64_t sim_disk_operations(const struct sim_disk *d)
 void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none)
 {
     d->has_no_sync_all = has_none;
+}
+
+void sim_disk_ignore_clean_syncs(struct sim_disk *d, bool ignore)
+{
+    d->ignore_clean_syncs = ignore;
 }
 
 void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore)

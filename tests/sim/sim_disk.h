@@ -65,5 +65,7 @@ void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none);
 /* Ignores every sync of a file while still reporting success: the planted bug "the flush was
  * removed". */
 void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore);
+/* Of files that were made as *.cleaned. */
+void sim_disk_ignore_clean_syncs(struct sim_disk *d, bool ignore);
 
 #endif

@@ -31,9 +31,9 @@ def test(t):
         f.write(transfer.lines(2000, seed=2))
     transfer.kcat_produce(broker, TOPIC, ours, 'none', '-X', 'enable.idempotence=true')
     broker.stop()
-    kafka = kafka_java.Kafka(t, broker, TOPIC)
+    kafka = kafka_java.Kafka(t, broker)
     began = time.monotonic()
-    lib.wait_until(kafka.answers, 60, 'Apache Kafka serves our directory')
+    lib.wait_until(lambda: kafka.answers(TOPIC), 60, 'Apache Kafka serves our directory')
     t.say('Apache Kafka serves our directory after %.1f s' % (time.monotonic() - began))
     with open(ours, 'rb') as a, open(theirs, 'rb') as b:
         expected = a.read()

@@ -138,8 +138,8 @@ def fails_while_running(t, broker, dirs, where):
 def carried(t, broker, texts):
     """Apache Kafka serves the same directories, writes to them, and we go on."""
     broker.stop()
-    kafka = kafka_java.Kafka(t, broker, TOPIC)
-    lib.wait_until(kafka.answers, 60, 'Apache Kafka serves our directories')
+    kafka = kafka_java.Kafka(t, broker)
+    lib.wait_until(lambda: kafka.answers(TOPIC), 60, 'Apache Kafka serves our directories')
     with wire.Conn(broker.bootstrap) as c:
         lib.wait_until(lambda: lead_all(c), 60, 'Apache Kafka leads every partition')
         expect_all(c, texts)

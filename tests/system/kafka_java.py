@@ -66,16 +66,16 @@ def tool(main_class, *arguments, **options):
 class Kafka:
     """An Apache Kafka (broker and controller) on the directories and the port of one of our brokers."""
 
-    def __init__(self, t, broker, topic):
+    def __init__(self, t, broker, settings=()):
         controller = lib.free_port()
-        self.bootstrap, self.properties, self.topic = broker.bootstrap, t.path('kafka.properties'), topic
+        self.bootstrap, self.properties = broker.bootstrap, t.path('kafka.properties')
         with open(self.properties, 'w') as f:
             f.write('\n'.join([
                 'process.roles=broker,controller', 'node.id=1', 'log.dirs=' + broker.settings['log.dirs'],
                 'controller.quorum.voters=1@127.0.0.1:%d' % controller, 'controller.listener.names=CONTROLLER',
                 'listeners=PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d' % (broker.bootstrap, controller),
                 'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
-                'offsets.topic.replication.factor=1', 'offsets.topic.num.partitions=1', '']))
+                'offsets.topic.replication.factor=1', 'offsets.topic.num.partitions=1', *settings, '']))
         self.log_path = t.path('kafka.log')
         self.log = open(self.log_path, 'wb')
         self.process = t.spawn(*command('kafka.Kafka', self.properties), stdout=self.log, stderr=self.log)
@@ -84,11 +84,11 @@ class Kafka:
         with open(self.log_path, 'rb') as f:
             return lib.tail(f.read(), 15)
 
-    def answers(self):
+    def answers(self, name):
         lib.check(self.process.poll() is None, 'Apache Kafka ended at its start: %s' % self.said())
         try:
             with wire.Conn(self.bootstrap, timeout=2) as c:
-                topic = c.call('Metadata', 12, topics=[dict(name=self.topic)])['topics'][0]
+                topic = c.call('Metadata', 12, topics=[dict(name=name)])['topics'][0]
                 return topic['error_code'] == 0 and all(p['leader_id'] == 1 for p in topic['partitions'])
         except (OSError, ValueError):
             return False
