@@ -177,6 +177,7 @@ struct segment {
     int64_t base_offset;
     uint64_t end_pos; /* bytes appended                                                 */
     uint64_t written_pos, durable_pos, syncing_pos;
+    uint64_t logged_seq;     /* the newest journal record that holds bytes of it; 0: none      */
     struct mark end;         /* when rolled: of its last byte                                  */
     int64_t first_timestamp; /* of its first batch; -1 while empty                             */
     int64_t max_timestamp;   /* -1 when it has none                                            */
@@ -278,7 +279,8 @@ struct store {
     bool is_round_open;
     uint32_t syncs_n;
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
-    uint32_t drops_waiting_n; /* renames of drops not yet asked for: creates wait for them */
+    uint64_t journal_tail_seq; /* records below it are given up on the device; 0: no journal */
+    uint32_t drops_waiting_n;  /* renames of drops not yet asked for: creates wait for them */
     struct write_op *writes;
     struct fill *fill_ops;
     struct job *jobs;
@@ -386,6 +388,9 @@ void segment_get(struct segment *segment);
 void segment_put(struct segment *segment);
 /* Whoever still points to it: the store is being taken apart. */
 void segment_free(struct segment *segment);
+/* Nothing of it would come from a journal after a crash (journal rule 5): only then it may be
+ * compacted, deleted or moved. Always true where there is no journal. */
+bool segment_is_settled(const struct segment *segment);
 /* Takes the oldest segment out of its log. The caller has a reference. */
 void segment_detach_first(struct plog *log);
 /* Which segment may hold `offset`: the last with base_offset <= offset; place in log->segments. */
