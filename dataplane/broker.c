@@ -171,9 +171,17 @@ nodiscard static int boot_posts(struct broker *b)
 nodiscard static int boot_directory(struct broker *b)
 {
     int32_t node_id = (int32_t)config_int(b->config, "node.id");
+    bool stands = false;
+    int rc = directory_take(b->seams.disk, b->log_directory, node_id, "", b->seams.seed,
+                            &b->directory, &b->is_clean, &b->lock_fd, b->why, sizeof b->why);
 
-    return directory_take(b->seams.disk, b->log_directory, node_id, "", b->seams.seed,
-                          &b->directory, &b->is_clean, &b->lock_fd, b->why, sizeof b->why);
+    if (rc != 0)
+        return rc;
+    rc = journal_stands(b->seams.disk, b->log_directory, &stands);
+    if (rc != 0)
+        return refuse(b, rc, "%s: %s", b->log_directory, error_text(rc));
+    b->is_clean &= !stands; /* whatever the flag says: they may hold what no segment does */
+    return 0;
 }
 
 static void store_settings(const struct broker *b, struct store_config *s)
@@ -197,6 +205,8 @@ static void store_settings(const struct broker *b, struct store_config *s)
             NS_PER_MS,
         .min_free_bytes = positive(config_int(b->config, "storage.min.free.bytes")),
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
+        .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
+        .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
         .tail_bytes_max = bounds_tail_bytes(&b->bounds),
     };
     memcpy(s->directory, b->log_directory, sizeof s->directory);
@@ -218,6 +228,7 @@ nodiscard static int boot_control(struct broker *b)
     store_settings(b, &c->store);
     c->store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
     c->store.open_files_max = 64;
+    c->store.journal_bytes = 0; /* recovered before the journals are */
     /* Apache Kafka keeps the metadata log out of the checkpoints. */
     c->store.recovery_point_ns = c->store.log_start_ns = c->store.high_ns = 0;
     memcpy(c->listeners, b->listeners, sizeof c->listeners);
@@ -239,6 +250,7 @@ nodiscard static int boot_stores(struct broker *b)
     s.leader_epoch = view->leader_epoch;
     for (uint8_t i = 0; i < b->workers_n; i++) {
         struct worker *w = b->workers[i];
+        s.journal_number = i;
         rc = store_init(&w->store, &s, w->io, b->seams.disk, &w->log_pages, &w->timers, &w->post,
                         broker_files_thread(b), broker_bulk_thread(b));
         if (rc != 0)
@@ -267,6 +279,31 @@ nodiscard static int boot_checkpoints(struct broker *b)
     return rc;
 }
 
+/* What a crashed process left in its journals goes into its logs before they are opened. */
+nodiscard static int boot_replay(struct broker *b)
+{
+    bool is_accepted = config_bool(b->config, "storage.journal.accept.loss");
+    int rc = journal_replay(b->seams.disk, b->log_directory, control_knows_log, b->control,
+                            is_accepted, &b->journal, b->why, sizeof b->why);
+
+    if (rc == 0 || b->why[0] != 0)
+        return rc;
+    return refuse(b, rc, "the commit journal in %s cannot be replayed: %s", b->log_directory,
+                  error_text(rc));
+}
+
+/* All logs are open and flushed: the old journals go, new ones begin. */
+nodiscard static int boot_journals(struct broker *b)
+{
+    int rc = journal_clear(b->seams.disk, b->log_directory);
+
+    for (uint8_t i = 0; i < b->workers_n && rc == 0; i++)
+        rc = store_journal_open(b->workers[i]->store, prng_next(&b->workers[i]->prng));
+    return rc == 0 ? 0
+                   : refuse(b, rc, "the commit journal in %s cannot be made: %s", b->log_directory,
+                            error_text(rc));
+}
+
 nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64_t, uint64_t))
 {
     struct store *stores[BROKER_WORKERS_MAX];
@@ -279,6 +316,8 @@ nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64
                          &stray_n);
     if (rc != 0)
         return refuse(b, rc, "%s: cannot be sorted: %s", b->log_directory, error_text(rc));
+    if ((rc = boot_replay(b)) != 0)
+        return rc;
     rc = control_open_logs(b->control, stores, b->is_clean, &b->recovery, progress,
                            b->seams.context);
     if (rc != 0)
@@ -288,7 +327,7 @@ nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64
     if (rc != 0)
         return refuse(b, rc, "the checkpoint files in %s: %s", b->log_directory, error_text(rc));
     b->has_open_logs = true;
-    return 0;
+    return boot_journals(b);
 }
 
 nodiscard static int boot_kafka(struct broker *b, struct worker *w)

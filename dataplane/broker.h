@@ -60,6 +60,7 @@ struct broker {
     struct helper *files, *bulk;
     struct directory_id directory;
     struct recovery_report recovery;
+    struct journal_report journal;
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
     int lock_fd;   /* -1 before the directory is ours */

@@ -124,6 +124,14 @@ static void worker_copy_store(struct worker *w)
     stats_set(&w->stats, STAT_FLUSH_ROUNDS, s->flush_rounds);
     stats_set(&w->stats, STAT_FLUSH_OPS, s->flush_ops);
     stats_set(&w->stats, STAT_FLUSH_NS, s->flush_ns_total);
+    stats_set(&w->stats, STAT_JOURNAL_RECORDS, s->journal_records);
+    stats_set(&w->stats, STAT_JOURNAL_BYTES, s->journal_bytes);
+    stats_set(&w->stats, STAT_JOURNAL_FLUSHES, s->journal_flushes);
+    stats_set(&w->stats, STAT_JOURNAL_NS, s->journal_ns_total);
+    stats_set(&w->stats, STAT_JOURNAL_USED_BYTES, s->journal_used_bytes);
+    stats_set(&w->stats, STAT_JOURNAL_FULL, s->journal_full_n);
+    stats_set(&w->stats, STAT_JOURNAL_FAILED, s->journal_failed);
+    stats_set(&w->stats, STAT_WRITE_BACK_ROUNDS, s->write_back_rounds);
     stats_set(&w->stats, STAT_READ_HITS, s->read_hits);
     stats_set(&w->stats, STAT_READ_MISSES, s->read_misses);
     stats_set(&w->stats, STAT_ROLLS, s->rolls);

@@ -61,7 +61,7 @@ static void full_retry(struct store *store)
 {
     list_for_each(node, next, &store->full) {
         struct plog *log = list_entry(node, struct plog, full_link);
-        bool has_work = log->written.bytes < log->end.bytes ||
+        bool has_work = log->charged_bytes > 0 || log->written.bytes < log->end.bytes ||
                         log->sealed_n + 1 < log->segments_n || log->has_epochs_to_write ||
                         log->has_epochs_job || !list_is_empty(&log->start_moves);
         if (!has_work) {

@@ -83,6 +83,7 @@ struct plog {
     bool wants_sync;          /* a file had to be opened before its flush */
     bool is_changed;          /* since it was opened: a clean stop has something to write */
     bool is_unsynced;         /* recovery has read or changed files that nobody flushed */
+    bool is_logged;           /* its appends go through the journal (gather.c) */
     uint64_t refused_ns;      /* a client was last refused for want of space; 0: never */
     bool is_full;             /* something failed for want of space; in store.full */
     struct store *store;
@@ -96,6 +97,9 @@ struct plog {
     int64_t cleaner_offset; /* of cleaner-offset-checkpoint, handed on; -1 = none */
     int64_t start;          /* first offset a reader may ask for */
     struct mark high, written, durable, end;
+    struct mark settled;       /* durable in its segments */
+    struct mark logged;        /* is_logged: what its newest record holds */
+    struct mark home;          /* is_logged: written back */
     struct segment **segments; /* by base offset; the last one takes appends */
     uint32_t segments_n, segments_max;
     uint32_t sealed_n; /* leading segments that need nothing more */
@@ -115,6 +119,11 @@ struct plog {
     bool has_epochs_job;
     struct list epochs_link; /* store.epochs_behind */
     struct list moved_link;  /* store.moved */
+    struct list record_link; /* journal.logs */
+    struct list behind_link; /* journal.behind */
+    struct list round_link;  /* journal.to_write or to_sync */
+    uint64_t round_bytes;    /* settled.bytes that this round of write-back wants */
+    struct mark round_mark;  /* what syncing makes of it */
     struct list full_link;   /* store.full */
     uint8_t drop_step;       /* dropped logs: what is done */
     int64_t start_safe;      /* what log-start-offset holds */
@@ -177,6 +186,9 @@ struct segment {
     int64_t base_offset;
     uint64_t end_pos; /* bytes appended                                                 */
     uint64_t written_pos, durable_pos, syncing_pos;
+    uint64_t logged_pos;     /* in a record of the journal                                     */
+    uint64_t safe_pos;       /* in a flushed one: may be written back                          */
+    uint64_t round_pos;      /* written when a round of write-back asked for its sync          */
     uint64_t logged_seq;     /* the newest journal record that holds bytes of it; 0: none      */
     struct mark end;         /* when rolled: of its last byte                                  */
     int64_t first_timestamp; /* of its first batch; -1 while empty                             */
@@ -261,6 +273,8 @@ struct store {
     uint32_t table_n;
     struct list logs; /* in the order of store_tick */
     struct list dirty, unsynced, round, pending;
+    struct list unlogged;      /* dirty logs that wait for the next record of the journal */
+    struct journal *journal;   /* NULL: none, every log is flushed by itself */
     struct list completed;     /* operations whose end store_flush has to deal with */
     struct list epochs_behind; /* logs whose leader-epoch-checkpoint is to be written */
     bool has_epochs_job;       /* one of them is */
@@ -332,6 +346,9 @@ static inline bool plog_is_group(const struct plog *log)
     return log->config.durability == STORE_GROUP;
 }
 
+/* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
+bool plog_write(struct plog *log);
+
 /* full.c: something of the log failed for want of space; or succeeded; or it is gone */
 void plog_full(struct plog *log);
 void plog_full_end(struct plog *log);
@@ -369,7 +386,9 @@ void plog_fail(struct plog *log, struct now now);
 /* All waits end with `error`. */
 void plog_waits_end(struct plog *log, int error, struct now now);
 void plog_charge(struct plog *log);
-void plog_give_tail(struct plog *log); /* what was not written never will be: its pages may go */
+/* What was not written never will be: its pages may go; but for those of bytes that are safe in the
+ * journal alone, unless the log is dropped. */
+void plog_give_tail(struct plog *log, bool is_dropped);
 int64_t plog_stable(const struct plog *log);
 void plog_mark_dirty(struct plog *log);
 void plog_mark_pending(struct plog *log);

@@ -302,7 +302,7 @@ static int log_recover(struct recovery *r)
         rc = recovery_state(r, end);
     log->is_unsynced = r->is_unsynced || r->is_changed;
     log->store->is_unsynced |= log->is_unsynced;
-    log->end = log->written = log->durable = log->high = (struct mark){end, 0};
+    log->end = log->written = log->durable = log->high = log->settled = (struct mark){end, 0};
     return rc;
 }
 

@@ -326,6 +326,7 @@ static void sim_configure(struct sim *s)
         "listeners=PLAINTEXT://127.0.0.1:9092",
         "storage.cache.bytes=67108864",
         "storage.tail.bytes=8388608",
+        "storage.writeback.ms=20",
         "log.flush.offset.checkpoint.interval.ms=30",
         "log.flush.start.offset.checkpoint.interval.ms=40",
         "replica.high.watermark.checkpoint.interval.ms=20",
@@ -336,6 +337,9 @@ static void sim_configure(struct sim *s)
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
         check(config_override(s->config, fixed[i], stderr) == 0);
+    snprintf(text, sizeof text, "storage.journal.bytes=%u",
+             s->options.has_no_journal ? 0 : 256u << (10 + s->options.seed % 4));
+    check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
     check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "storage.durability=%s",
@@ -392,10 +396,11 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     bool ok = sim_script(s) && s->why[0] == 0;
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n"
-               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s --verbose\n",
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
-               options->has_faults ? " --faults" : "", options->no_flush ? " --no-flush" : "");
+               options->has_faults ? " --faults" : "", options->no_flush ? " --no-flush" : "",
+               options->has_no_journal ? " --no-journal" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
                " acknowledged, %" PRIu64 " read%s%s\n",
@@ -431,6 +436,7 @@ static int usage(void)
         "  --relaxed      storage.durability=relaxed\n"
         "  --faults       disk operations fail now and then: EIO, ENOSPC, short writes\n"
         "  --no-flush     planted bug: syncs do nothing\n"
+        "  --no-journal   storage.journal.bytes=0: each file is flushed\n"
         "  --verbose      say what happens\n");
     return 2;
 }
@@ -438,10 +444,9 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},
-        {"workers", 1, NULL, 'w'}, {"relaxed", 0, NULL, 'r'},
-        {"faults", 0, NULL, 'd'},  {"no-flush", 0, NULL, 'f'},
-        {"verbose", 0, NULL, 'v'}, {0},
+        {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},       {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'}, {"faults", 0, NULL, 'd'},     {"no-flush", 0, NULL, 'f'},
+        {"verbose", 0, NULL, 'v'}, {"no-journal", 0, NULL, 'j'}, {0},
     };
     struct sim_options options = {
         .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};
@@ -459,6 +464,8 @@ int main(int argc, char **argv)
             options.durability = STORE_RELAXED;
         else if (o == 'f')
             options.no_flush = true;
+        else if (o == 'j')
+            options.has_no_journal = true;
         else if (o == 'v')
             options.is_verbose = true;
         else
@@ -470,6 +477,7 @@ int main(int argc, char **argv)
             options.workers_n = i % 2 == 0 ? 3 : 1;
             options.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
             options.has_faults = i % 4 == 3;
+            options.has_no_journal = i % 6 == 5;
         }
         if (sim_run(&options, false))
             passed++;
