@@ -242,6 +242,11 @@ static void sync_moved(struct plog *log, struct now now)
         log->settled = log->syncing;
     if (log->syncing.offset > log->durable.offset)
         log->durable = log->syncing;
+    if (!log->is_logged && log->durable.bytes == log->written.bytes) {
+        gather_direct(log, false);
+        if (log->written.bytes < log->end.bytes)
+            plog_mark_dirty(log); /* what waited for this flush */
+    }
     plog_marks_moved(log, now);
 }
 

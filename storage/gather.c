@@ -18,7 +18,8 @@
  * one that no record can take, goes straight to its segment: the log stops using the journal and is
  * written and flushed as in flush.c, everything from written_pos on, so that no hole is left before
  * it. It may only change while none of its bytes are in a record under way or in a round of
- * write-back.
+ * write-back. At most JOURNAL_DIRECT_LOGS do so at a time: each costs a flush of its own. When less
+ * comes, the log waits for its last flush and uses the journal again.
  */
 #include "journal.h"
 
@@ -40,6 +41,13 @@ static bool may_enter(const struct plog *log)
     return is_still;
 }
 
+/* Something of it is being written or flushed, in the way of flush.c. */
+static bool is_busy(const struct plog *log)
+{
+    return log->write != NULL || log->syncs_n > 0 || list_is_linked(&log->sync_link) ||
+           log->wants_sync;
+}
+
 static bool may_leave(const struct plog *log)
 {
     return !list_is_linked(&log->record_link) && !list_is_linked(&log->round_link) &&
@@ -54,11 +62,22 @@ static uint64_t run_bytes(const struct plog *log)
 /* The file is there: its bytes need nothing but a flush of it. */
 static bool goes_direct(const struct plog *log)
 {
-    return run_bytes(log) >= JOURNAL_DIRECT_MIN && plog_active(log)->state == SEGMENT_LIVE;
+    return run_bytes(log) >= JOURNAL_DIRECT_MIN && plog_active(log)->state == SEGMENT_LIVE &&
+           (log->is_direct || log->store->journal->direct_n < JOURNAL_DIRECT_LOGS);
+}
+
+void gather_direct(struct plog *log, bool is_direct)
+{
+    struct journal *j = log->store->journal;
+    if (j == NULL || log->is_direct == is_direct)
+        return;
+    log->is_direct = is_direct;
+    j->direct_n += is_direct ? 1u : -1u;
 }
 
 static void enter(struct plog *log)
 {
+    gather_direct(log, false);
     log->is_logged = true;
     for (uint32_t i = log->sealed_n; i < log->segments_n; i++) {
         struct segment *s = log->segments[i];
@@ -70,6 +89,7 @@ static void enter(struct plog *log)
 
 static void leave(struct plog *log)
 {
+    gather_direct(log, true);
     log->is_logged = false;
     log->target_segment = NULL;
     plog_charge(log);
@@ -77,10 +97,19 @@ static void leave(struct plog *log)
 
 bool gather_takes(struct plog *log)
 {
-    if (!log->is_logged && (!is_fit(log) || !may_enter(log) || goes_direct(log)))
-        return false;
-    if (!log->is_logged)
+    if (!log->is_logged) {
+        if (!is_fit(log))
+            return false;
+        bool is_large = goes_direct(log);
+        if (!is_large && is_busy(log)) { /* the end of its flush brings it back */
+            list_del(&log->dirty_link);
+            return true;
+        }
+        gather_direct(log, is_large);
+        if (is_large || !may_enter(log))
+            return false;
         enter(log);
+    }
     list_del(&log->dirty_link);
     list_append(&log->store->unlogged, &log->dirty_link);
     return true;

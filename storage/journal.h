@@ -49,9 +49,10 @@ enum {
     JOURNAL_START_BYTES = 16 << 20,
     JOURNAL_GROW_BYTES = 16 << 20,
     JOURNAL_RECORD_MAX = 4 << 20,
-    JOURNAL_RUNS = 4,             /* a run may fill this part of the ring ...                  */
-    JOURNAL_DISK_PART = 16,       /* ... and the ring this part of the disk                     */
-    JOURNAL_DIRECT_MIN = 1 << 20, /* a longer run goes straight to its segment                 */
+    JOURNAL_RUNS = 4,               /* a run may fill this part of the ring ...                  */
+    JOURNAL_DISK_PART = 16,         /* ... and the ring this part of the disk                     */
+    JOURNAL_DIRECT_MIN = 256 << 10, /* a run as long goes straight to its segment ... */
+    JOURNAL_DIRECT_LOGS = 64,       /* ... of so many logs at once */
     JOURNAL_RECORD_HEAD = 64,
     JOURNAL_ENTRY_HEAD = 56,
     JOURNAL_RING_HEAD = 64,
@@ -139,6 +140,7 @@ struct journal {
     struct ring_place round_tail;
     struct list to_write, to_sync; /* logs of the round */
     uint32_t to_write_n, to_sync_n;
+    uint32_t direct_n; /* logs whose bytes go straight to their segments */
 };
 
 /* The most bytes a record may have now, 0: none; `is_empty`: one that only moves the tail. */
@@ -163,6 +165,8 @@ nodiscard int journal_end(struct store *store);
 bool gather_takes(struct plog *log);
 /* One record of what is not in the journal yet, when none is under way. Returns operations begun.
  */
+/* It does, or no longer does, write straight to its segments. */
+void gather_direct(struct plog *log, bool is_direct);
 int gather_run(struct store *store, struct now now);
 void gather_written(struct store *store, struct now now);
 void gather_flushed(struct store *store, struct now now);

@@ -344,6 +344,7 @@ void plog_fail(struct plog *log, struct now now)
     if (list_is_linked(&log->moved_link))
         list_del(&log->moved_link);
     plog_full_forget(log);
+    gather_direct(log, false);
     log->wants_sync = false;
     plog_give_tail(log, false);
     plog_charge(log);

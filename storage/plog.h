@@ -83,6 +83,7 @@ struct plog {
     bool wants_sync;          /* a file had to be opened before its flush */
     bool is_changed;          /* since it was opened: a clean stop has something to write */
     bool is_unsynced;         /* recovery has read or changed files that nobody flushed */
+    bool is_direct;           /* a large run of it went, or goes, straight to its segment */
     bool is_logged;           /* its appends go through the journal (gather.c) */
     uint64_t refused_ns;      /* a client was last refused for want of space; 0: never */
     bool is_full;             /* something failed for want of space; in store.full */

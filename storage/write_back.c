@@ -71,6 +71,7 @@ void write_back_forget(struct plog *log)
     for (size_t i = 0; i < array_n(links); i++)
         if (list_is_linked(links[i]))
             list_del(links[i]);
+    gather_direct(log, false);
 }
 
 static void round_pin(struct journal *j)

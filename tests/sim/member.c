@@ -453,8 +453,13 @@ bool member_turn(struct sim *s, struct sim_member *m)
     if (!m->is_waiting) {
         if (m->step >= STEP_READ && m->step != STEP_COMMIT && s->now.ns >= m->heartbeat_ns)
             m->step = STEP_HEARTBEAT;
-        else if (m->step == STEP_HEARTBEAT && m->parts_n == 0)
-            return true; /* nothing to read: only heartbeats, in time */
+        else if (m->step == STEP_HEARTBEAT && m->parts_n == 0) {
+            /* Nothing to read: only heartbeats, in time. A leader that shared out topics before
+             * there were any does it again. */
+            if (s->is_draining && m->is_leader)
+                member_rejoin(m, false);
+            return true;
+        }
         else if (m->step == STEP_READ && prng_chance(&s->prng, 50))
             return true;
         member_ask(s, m);
