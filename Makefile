@@ -63,9 +63,16 @@ LIBS      := $(foreach f,$(FOLDERS),$(if $(call folder_c,$(f)),$(call lib,$(f)))
 obj        = $(patsubst %.c,$(B)/%.o,$(1))
 IQUOTES   := $(foreach f,$(FOLDERS) tests,-iquote $(f))
 PROGRAMS  := $(if $(wildcard $(PROGRAM_C)),$(B)/millraced) $(if $(TOOL_C),$(B)/millrace)
+# Ports over DPDK are a library of their own, loaded when dpdk.ports is set; without libdpdk-dev it is left out. The
+# drivers in it are linked statically; DPDK_DRIVERS=... for others.
+PORT_C    := $(wildcard dataplane/port/*.c)
+DPDK_DRIVERS ?= af_packet af_xdp tap memif ring null virtio vhost e1000 igc ixgbe i40e iavf ice ena vmxnet3
+DPDK_A    := eal kvargs telemetry ring mempool mempool_ring mbuf net meter ethdev pci bus_pci bus_vdev timer hash rcu gso \
+             cryptodev dmadev vhost security common_iavf $(DPDK_DRIVERS:%=net_%)
+PORTS_SO  := $(if $(wildcard /usr/include/dpdk/rte_ethdev.h),$(if $(filter fuzz,$(MODE)),,$(B)/millrace-dpdk.so))
 link       = $(CC) $(LDFLAGS) $(1) -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
 
-all: $(PROGRAMS) tests-build ## build the broker, the command line and the tests (the default)
+all: $(PROGRAMS) $(PORTS_SO) tests-build ## build the broker, the command line and the tests (the default)
 	@echo "built $(strip $(PROGRAMS)) and $(words $(UNIT)) unit test programs; next: make test, make run, make help"
 
 # A change of flags rebuilds; a change of this file alone does not.
@@ -102,6 +109,12 @@ $(B)/millraced: $(call obj,$(PROGRAM_C)) $(LIBS)
 	@$(call link,$<) -o $@
 $(B)/millrace: $(call obj,$(TOOL_C)) $(LIBS)
 	@$(call link,$(call obj,$(TOOL_C))) -lrdkafka -ljansson -o $@
+
+$(B)/millrace-dpdk.so: $(call obj,$(PORT_C))
+	@$(CC) -shared -o $@ $^ -Wl,--whole-archive $(DPDK_A:%=-l:librte_%.a) -Wl,--no-whole-archive -Wl,--exclude-libs,ALL \
+	  -Wl,--as-needed -lnuma -lbpf -lxdp -lelf -lz -lbsd -lfdt -lm -ldl -pthread
+$(call obj,$(PORT_C)): CFLAGS := $(filter-out -march=% -fsanitize=% --coverage,$(CFLAGS)) -march=corei7 -fPIC \
+  -iquote dataplane/net -isystem /usr/include/dpdk -isystem /usr/include/$(shell $(CC) -print-multiarch)/dpdk -include rte_config.h
 
 # ── tests: one program per tests/unit/<path>_test.c and per tests/fuzz/fuzz_<name>.c ──────────────────────
 UNIT_C   := $(shell find tests/unit -name '*_test.c' 2>/dev/null)

@@ -29,6 +29,7 @@ static int memory_take(struct control *c)
     int e = c->orders == NULL ? E_NO_MEMORY : records_init(&c->records);
     if (e == 0)
         e = state_init(&c->state, prng_next(&c->prng));
+    c->state.node_id = c->node_id;
     for (uint32_t i = 0; e == 0 && i < CONTROL_LOG_OPS; i++)
         list_append(&c->orders_free, &c->orders[i].mail.link);
     return e;
@@ -139,6 +140,7 @@ int control_init(struct control **out, const struct control_config *config, stru
     check(config->workers_n > 0 && config->listeners_n <= LISTENERS_MAX);
     c->config = *config;
     c->node_id = config->directory.node_id;
+    dirs_begin(c);
     c->views = views;
     c->io = io;
     c->disk = disk;
@@ -186,10 +188,28 @@ bool control_knows_log(void *control, struct bytes topic, int32_t partition, con
            (id == NULL || uuid_equal(id, &found->id));
 }
 
-int control_open_logs(struct control *c, struct store **stores, bool is_clean,
-                      struct recovery_report *report,
-                      void (*progress)(void *context, uint64_t done_n, uint64_t all_n),
-                      void *context)
+/* One log, in its directory's store at its home. */
+static int open_log(struct control *c, struct store *const *stores, const struct view_topic *view,
+                    struct topic *topic, int32_t number, struct recovery_report *report)
+{
+    const struct view_partition *p = &view->partitions[number];
+    struct log_id id = {view->id, view->name, number};
+    struct store *store = stores[p->home * c->config.dirs_n + p->dir];
+    struct plog *log;
+    int e = store == NULL ? E_STORAGE
+                          : store_log_recover(store, &id, &view->config,
+                                              c->config.dirs[p->dir].is_clean, report, &log);
+    if (e == E_NO_MEMORY)
+        return e;
+    if (e < 0) { /* this one is left without a leader; the others serve */
+        topic->partitions[number].is_failed = topic->is_changed = true;
+        c->failed_logs_n++;
+    }
+    return 0;
+}
+
+static int open_all(struct control *c, struct store *const *stores, struct recovery_report *report,
+                    void (*progress)(void *context, uint64_t done_n, uint64_t all_n), void *context)
 {
     uint64_t done_n = 0;
     for (uint32_t i = 0; i < c->published->topics_n; i++) {
@@ -198,30 +218,40 @@ int control_open_logs(struct control *c, struct store **stores, bool is_clean,
         check(uuid_equal(&topic->id, &view->id));
         topic->opened_n = view->partitions_n;
         for (int32_t p = 0; p < view->partitions_n; p++, done_n++) {
-            struct log_id id = {view->id, view->name, p};
-            struct plog *log;
             if (view->partitions[p].leader != c->node_id)
                 continue;
-            int e = store_log_recover(stores[view->partitions[p].home], &id, &view->config,
-                                      is_clean, report, &log);
-            if (e == E_NO_MEMORY)
+            int e = open_log(c, stores, view, topic, p, report);
+            if (e < 0)
                 return e;
-            if (e < 0) { /* this one is left without a leader; the others serve */
-                topic->partitions[p].is_failed = topic->is_changed = true;
-                c->failed_logs_n++;
-            }
             if (progress != NULL)
                 progress(context, done_n + 1, c->published->partitions_n);
         }
     }
-    for (uint8_t i = 0; i < c->config.workers_n; i++) {
-        int e = store_recovered(stores[i]);
-        if (e < 0)
-            return e;
-    }
-    int e = c->failed_logs_n > 0 ? view_publish(c) : 0;
+    return 0;
+}
+
+int control_open_logs(struct control *c, struct store *const *stores,
+                      struct recovery_report *report,
+                      void (*progress)(void *context, uint64_t done_n, uint64_t all_n),
+                      void *context)
+{
+    int e = dirs_place(c);
+    if (e == 0)
+        e = view_publish(c);
+    if (e == 0)
+        e = open_all(c, stores, report, progress, context);
+    for (uint32_t i = 0; e == 0 && i < (uint32_t)c->config.workers_n * c->config.dirs_n; i++)
+        if (stores[i] != NULL)
+            e = store_recovered(stores[i]);
+    if (e == 0 && c->failed_logs_n > 0)
+        e = view_publish(c);
     coordinator_look(c->coordinator);
     return e;
+}
+
+uint64_t control_lost_logs(const struct control *c)
+{
+    return c->lost_logs_n;
 }
 
 int control_close(struct control *c, struct checkpoints *checkpoints)

@@ -22,6 +22,8 @@
 #include "control_inside.h"
 #include "messages.h"
 
+#include <stdlib.h>
+
 enum {
     BOOT_BATCH_N = 1000,
     CONTROL_LEADER_CHANGE = 2,
@@ -47,6 +49,10 @@ const struct feature *feature_find(struct bytes name)
             return &features[i];
     return NULL;
 }
+
+/* What a PARTITION_CHANGE says: we lead again, nobody does (what an orderly stop leaves), or the
+ * partition is in another directory. */
+enum change { CHANGE_LEADS, CHANGE_LEADERLESS, CHANGE_DIRECTORY };
 
 /* Where the records of a start go. Owner: control. */
 struct boot {
@@ -175,6 +181,22 @@ static int boot_register_controller(struct boot *b)
     return boot_end(b, false);
 }
 
+static int uuid_compare(const void *a, const void *b)
+{
+    return memcmp(((const struct uuid *)a)->b, ((const struct uuid *)b)->b, sizeof(struct uuid));
+}
+
+/* The ids of the directories that are served, sorted. */
+static int32_t online_dirs(const struct control *c, struct uuid *to)
+{
+    int32_t n = 0;
+    for (uint8_t i = 0; i < c->config.dirs_n; i++)
+        if (dir_is_usable(c, i))
+            to[n++] = c->config.dirs[i].id;
+    qsort(to, (size_t)n, sizeof *to, uuid_compare);
+    return n;
+}
+
 /* As it registers (fenced), or as it is, in a snapshot. */
 static void add_broker(struct control *c, const struct broker *broker, bool is_snapshot)
 {
@@ -204,9 +226,10 @@ static void add_broker(struct control *c, const struct broker *broker, bool is_s
         .cordoned_log_dirs_n = is_snapshot && broker_version(c) >= 4 ? 0 : -1,
     };
     int16_t version = broker_version(c);
+    struct uuid dirs[LOG_DIRS_MAX];
     if (version >= 3) {
-        record.log_dirs = &c->config.directory.directory_id;
-        record.log_dirs_n = 1;
+        record.log_dirs = dirs;
+        record.log_dirs_n = online_dirs(c, dirs);
     }
     records_add(&c->records, &proto_register_broker_record, version, &record);
 }
@@ -270,8 +293,9 @@ static void add_partition(struct control *c, const struct uuid *topic_id, int32_
         .eligible_leader_replicas_n = -1,
         .last_known_elr_n = -1,
     };
+    struct uuid directory = p->directory;
     if (version >= 1) {
-        record.directories = &c->config.directory.directory_id;
+        record.directories = &directory;
         record.directories_n = 1;
     }
     records_add(&c->records, &proto_partition_record, version, &record);
@@ -280,7 +304,17 @@ static void add_partition(struct control *c, const struct uuid *topic_id, int32_
 void bootstrap_add_partition(struct control *c, const struct uuid *topic_id, int32_t partition)
 {
     struct partition p = {.leader_epoch = c->leader_epoch};
+    p.directory = c->config.dirs[dirs_choose(c)].id;
     add_partition(c, topic_id, partition, &p);
+}
+
+static void add_partition_change(struct control *c, const struct uuid *topic_id, int32_t partition,
+                                 enum change change, const struct uuid *directory);
+
+void bootstrap_add_directory(struct control *c, const struct uuid *topic_id, int32_t partition,
+                             uint8_t dir)
+{
+    add_partition_change(c, topic_id, partition, CHANGE_DIRECTORY, &c->config.dirs[dir].id);
 }
 
 void bootstrap_copy_partition(struct control *c, const struct topic *topic, int32_t partition)
@@ -288,17 +322,18 @@ void bootstrap_copy_partition(struct control *c, const struct topic *topic, int3
     add_partition(c, &topic->id, partition, &topic->partitions[partition]);
 }
 
-/* We lead again (leads), or nobody does: what an orderly stop leaves. */
 static void add_partition_change(struct control *c, const struct uuid *topic_id, int32_t partition,
-                                 bool leads)
+                                 enum change change, const struct uuid *directory)
 {
+    static const int32_t leader_stays = -2;
     int16_t version = partition_version(c);
+    bool leads = change == CHANGE_LEADS;
     struct partition_change_record record = {
         .partition_id = partition,
         .topic_id = *topic_id,
         .isr = &c->node_id,
-        .isr_n = leads ? 1 : 0,
-        .leader = leads ? c->node_id : -1,
+        .isr_n = change == CHANGE_DIRECTORY ? -1 : leads ? 1 : 0,
+        .leader = change == CHANGE_DIRECTORY ? leader_stays : leads ? c->node_id : -1,
         .replicas_n = -1,
         .removing_replicas_n = -1,
         .adding_replicas_n = -1,
@@ -307,7 +342,11 @@ static void add_partition_change(struct control *c, const struct uuid *topic_id,
         .eligible_leader_replicas_n = -1,
         .last_known_elr_n = -1,
     };
-    if (version >= 2) {
+    struct uuid to = directory != NULL ? *directory : (struct uuid){{0}};
+    if (change == CHANGE_DIRECTORY) {
+        record.directories = &to;
+        record.directories_n = 1;
+    } else if (version >= 2) {
         record.eligible_leader_replicas = record.last_known_elr = &c->node_id;
         record.eligible_leader_replicas_n = record.last_known_elr_n = leads ? 0 : 1;
     }
@@ -346,9 +385,10 @@ static int raise_partition(struct boot *b, const struct topic *topic, int32_t nu
         return 0;
     for (int32_t i = 0; i < (is_far ? 1 : steps); i++) {
         if (is_far)
-            bootstrap_add_partition(c, &topic->id, number);
+            add_partition(c, &topic->id, number,
+                          &(struct partition){.leader_epoch = target, .directory = p->directory});
         else
-            add_partition_change(c, &topic->id, number, true);
+            add_partition_change(c, &topic->id, number, CHANGE_LEADS, NULL);
         if (c->records.builder.records_n < BOOT_BATCH_N)
             continue;
         int e = boot_end(b, false);
@@ -424,7 +464,7 @@ int bootstrap_stop(struct control *c, struct now now)
                 e = boot_end(&b, false);
                 records_begin(&c->records, now.wall_ms);
             }
-            add_partition_change(c, &topic->id, p, false);
+            add_partition_change(c, &topic->id, p, CHANGE_LEADERLESS, NULL);
         }
     }
     if (e == 0)

@@ -24,7 +24,6 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_GROUPS  "Bounds and values of single groups are not served yet: the broker's count."
 #define ONE_COORDINATOR \
     "Groups are coordinated by the control thread, and their batches leave at once."
-#define NO_MIGRATION      "A group changes its protocol only while it is empty."
 #define BOTH_ASSIGNORS    "Both assignors of Kafka are always there; uniform is the default."
 #define REGEX_REFRESH     "Expressions are matched again whenever a topic comes or goes."
 #define NO_SHARE_GROUPS   "Share groups are not served yet."

@@ -289,7 +289,7 @@ static bool voters_are_us(const struct config *config)
            id == config_int(config, "node.id");
 }
 
-/* The one log directory: log.dirs, or log.dir. */
+/* The log directories: log.dirs, or log.dir. */
 static const char *directory_of(const struct config *config)
 {
     const char *dirs = config_string(config, "log.dirs");
@@ -301,15 +301,12 @@ static int check_directories(const struct config *config, FILE *report)
     int e = 0;
     const char *directory = directory_of(config),
                *metadata = config_string(config, "metadata.log.dir");
-    if (*directory == 0 || strchr(directory, ',') != NULL) {
-        fprintf(report, "refused: log.dirs = %s: exactly one log directory is served\n", directory);
+    if (*directory == 0) {
+        fprintf(report, "refused: log.dirs is empty: name one directory or more\n");
         e = E_INVALID;
     }
-    if (metadata != NULL && strcmp(metadata, directory) != 0) {
-        fprintf(
-            report,
-            "refused: metadata.log.dir = %s: the metadata log stands in the log directory, %s\n",
-            metadata, directory);
+    if (metadata != NULL && (*metadata == 0 || strchr(metadata, ',') != NULL)) {
+        fprintf(report, "refused: metadata.log.dir = %s: it is one directory\n", metadata);
         e = E_INVALID;
     }
     return e;

@@ -107,6 +107,13 @@ struct control {
 
     struct coordinator *coordinator; /* of consumer groups */
 
+    struct log_dir only_dir;                  /* config.dirs when none were given */
+    bool dirs_failed[LOG_DIRS_MAX];           /* since this start */
+    uint64_t dirs_partitions_n[LOG_DIRS_MAX]; /* in the state when it ended at ... */
+    int64_t dirs_counted_at;                  /* ... here, and what was added since */
+    bool has_dirs_counted;
+    uint64_t lost_logs_n; /* whose directory is not here */
+
     int64_t producer_id_next, producer_id_end; /* what is left of the block */
     bool block_is_durable; /* its record is; else its ids leave with the end of the round */
     uint64_t failed_logs_n;
@@ -154,6 +161,20 @@ bool replicas_check(const struct control *control, const int32_t *ids, int32_t n
 bool orders_work(struct control *control, enum log_order order);
 void orders_answer(struct control *control, struct log_op *op);
 
+/* ── dirs.c: log directories ── */
+void dirs_begin(struct control *control);
+/* DIR_NONE: no log directory is there. */
+uint8_t dir_by_path(const struct control *control, struct bytes path);
+/* Where a partition is, DIR_NONE when its directory is not here. */
+uint8_t partition_dir(const struct control *control, struct partition *partition);
+/* It could be taken at this start and has not failed since. */
+bool dir_is_usable(const struct control *control, uint8_t dir);
+/* For one more partition. */
+uint8_t dirs_choose(struct control *control);
+/* Boot, after all directories were looked through: decides where each log is, and lets the metadata
+ * follow. */
+nodiscard int dirs_place(struct control *control);
+
 /* ── view_build.c ── */
 /* The view's form of a topic, made when it has none. */
 nodiscard int view_topic_make(struct control *control, struct topic *topic);
@@ -182,6 +203,9 @@ nodiscard int bootstrap_stop(struct control *control, struct now now);
 /* A partition record of this node alone, in the version the log is at. */
 void bootstrap_add_partition(struct control *control, const struct uuid *topic_id,
                              int32_t partition);
+/* The partition is in directory number `dir`. */
+void bootstrap_add_directory(struct control *control, const struct uuid *topic_id,
+                             int32_t partition, uint8_t dir);
 /* What a snapshot has: the quorum's records, this node, a partition as it is. */
 void bootstrap_add_voters(struct control *control);
 void bootstrap_copy_node(struct control *control);

@@ -224,7 +224,7 @@ const char *group_cause_text(enum group_cause cause)
 static bool is_arrow(enum group_state from, enum group_state to)
 {
     static const uint8_t arrows[GROUP_STATES_N] = {
-        [GROUP_EMPTY] = 1 << GROUP_PREPARING | 1 << GROUP_DEAD,
+        [GROUP_EMPTY] = 1 << GROUP_PREPARING | 1 << GROUP_STABLE | 1 << GROUP_DEAD,
         [GROUP_PREPARING] = 1 << GROUP_COMPLETING | 1 << GROUP_EMPTY | 1 << GROUP_DEAD,
         [GROUP_COMPLETING] = 1 << GROUP_STABLE | 1 << GROUP_PREPARING | 1 << GROUP_DEAD,
         [GROUP_STABLE] = 1 << GROUP_PREPARING | 1 << GROUP_DEAD,

@@ -17,6 +17,8 @@
  *                                               │ sync_durable       │          │
  *                                               └───────────────► STABLE ───────┘
  *   any ──delete, expiry──► DEAD (the struct goes at once)
+ *   any ──migrate_up──► EMPTY, with the KIP-848 group in group->next (group_migrate.c)
+ *   EMPTY ──migrate_down──► STABLE, and PREPARING at once when members must join again
  *
  *   EMPTY       no members; offsets may exist; commits without a member are allowed
  *   PREPARING   waits until every member has sent JoinGroup, or the rebalance timeout
@@ -110,6 +112,7 @@ struct group_pending {
     CAUSE(NO_SYNC, "a member did not fetch its assignment in time")         \
     CAUSE(APPEND, "the assignment could not be written")                    \
     CAUSE(REPLACED, "a static member came back with other protocols")       \
+    CAUSE(DOWNGRADED, "the last member of the consumer protocol is gone")   \
     CAUSE(SIZE, "the group is larger than group.max.size after a start")
 
 enum group_cause {
@@ -275,11 +278,15 @@ nodiscard int group_pending_new(struct group *group, struct bytes id, int32_t se
 void group_pending_free(struct group_pending *pending);
 struct group_pending *group_pending_find(const struct group *group, struct bytes id);
 /* The answers. */
+void group_join_refuse(struct control_op *op, int16_t error, struct bytes member_id);
+void group_sync_refuse(struct control_op *op, int16_t error);
 void group_answer_join(struct groups *groups, struct control_op *op, int16_t error,
                        struct bytes member_id);
 void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error,
                        const struct group_member *member);
 struct group_rebalance *group_rebalance_now(struct group *group);
+/* What most members vote for; a view; ptr NULL: there is no member. */
+struct bytes group_protocol_select(const struct group *group);
 /* A heap copy; ptr NULL when from.ptr is, or without memory (the caller tells by from.ptr). */
 struct bytes group_copy(struct bytes from);
 /* A copy in the arena of an answer. */

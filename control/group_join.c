@@ -23,22 +23,28 @@ enum { VERSION_MEMBER_ID_REQUIRED = 4, VERSION_SKIP_ASSIGNMENT = 9, UUID_TEXT = 
 
 /* ── answers ── */
 
+/* Sets the response only. */
+void group_join_refuse(struct control_op *op, int16_t error, struct bytes member_id)
+{
+    struct join_group_response *r = PROTO_NEW(&op->arena, join_group_response, 1);
+    op->response = r;
+    if (r == NULL)
+        return;
+    r->error_code = error;
+    r->generation_id = -1;
+    r->protocol_name = bytes_of_string("");
+    r->leader = bytes_of_string("");
+    r->member_id = bytes_of(arena_copy(&op->arena, member_id.ptr, member_id.n), member_id.n);
+    if (op->api_version >= 7)
+        r->protocol_name = (struct bytes){NULL, 0};
+}
+
 void group_answer_join(struct groups *groups, struct control_op *op, int16_t error,
                        struct bytes member_id)
 {
     if (op == &groups->nobody)
         return;
-    struct join_group_response *r = PROTO_NEW(&op->arena, join_group_response, 1);
-    op->response = r;
-    if (r != NULL) {
-        r->error_code = error;
-        r->generation_id = -1;
-        r->protocol_name = bytes_of_string("");
-        r->leader = bytes_of_string("");
-        r->member_id = bytes_of(arena_copy(&op->arena, member_id.ptr, member_id.n), member_id.n);
-        if (op->api_version >= 7)
-            r->protocol_name = (struct bytes){NULL, 0};
-    }
+    group_join_refuse(op, error, member_id);
     groups->host.answer(groups->host.context, op);
 }
 
@@ -280,7 +286,7 @@ static bool all_support(const struct group *group, struct bytes protocol)
 /* Each member votes for its first protocol that all support; the most votes win, the first seen
  * among equals (ClassicGroup.selectProtocol). What all support the first member offers too, so its
  * list is the ballot. NULL ptr only for a group without members. */
-static struct bytes protocol_select(const struct group *group)
+struct bytes group_protocol_select(const struct group *group)
 {
     const struct group_member *first = list_first(&group->members, struct group_member, link);
     uint32_t votes[GROUP_PROTOCOLS_MAX] = {0}, best = 0, n = first == NULL ? 0 : first->protocols_n;
@@ -344,7 +350,7 @@ void group_join_complete(struct group *group, struct now now)
     timer_stop(groups->timers, &group->rebalance);
     group->is_initial = false;
     group->generation++;
-    protocol = group_copy(protocol_select(group));
+    protocol = group_copy(group_protocol_select(group));
     free((void *)(uintptr_t)group->protocol.ptr);
     group->protocol = protocol;
     join_phase_noted(group, now);
@@ -592,7 +598,7 @@ static void static_replace(struct group_member *member, struct bytes id, struct 
     if (sync != NULL)
         group_answer_sync(group->groups, sync, KAFKA_FENCED_INSTANCE_ID, NULL);
     group_session_renew(member, now);
-    selected = protocol_select(group);
+    selected = group_protocol_select(group);
     if (group->state == GROUP_STABLE && bytes_equal(selected, group->protocol)) {
         /* The generation goes on. The leader is told not to assign again: by the flag where the
          * version has it (KIP-814), else by naming its old id as the leader. */

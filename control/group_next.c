@@ -181,6 +181,7 @@ void next_member_link(struct next_member *m)
         g->static_n++;
     }
     g->members_n++;
+    g->classic_n += m->classic != NULL;
     g->nexts->members_n++;
 }
 
@@ -196,6 +197,7 @@ void next_member_unlink(struct next_member *m)
         g->static_n--;
     }
     g->members_n--;
+    g->classic_n -= m->classic != NULL;
     g->nexts->members_n--;
 }
 
@@ -205,6 +207,7 @@ void next_member_count(struct next_member *m)
     nexts->bytes -= m->bytes;
     m->bytes = (uint32_t)(sizeof *m + m->id.n + m->instance_id.n + m->rack_id.n + m->client_id.n +
                           m->client_host.n + m->names.n * sizeof *m->names.v +
+                          (m->classic == NULL ? 0 : m->classic->bytes) +
                           (m->assigned.n + m->revoking.n + m->target.n) * sizeof *m->assigned.v);
     nexts->bytes += m->bytes;
 }
@@ -217,6 +220,7 @@ void next_member_free(struct next_member *m)
                                    &m->client_id, &m->client_host, &m->assignor};
     next_owners_remove(m);
     next_member_unlink(m);
+    next_classic_clear(m);
     if (g->job != NULL && m->job_at != UINT32_MAX)
         g->job->members[m->job_at] = NULL;
     timer_stop(g->nexts->timers, &m->session);
@@ -374,21 +378,23 @@ static uint32_t parts_check(const struct next_member *m, const struct next_parts
 
 void group_next_invariants(const struct group_next *g)
 {
-    uint32_t members_n = 0, static_n = 0, owned_n = 0;
+    uint32_t members_n = 0, static_n = 0, owned_n = 0, classic_n = 0;
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members) {
         const struct next_member *m = list_entry(l, struct next_member, link);
         members_n++;
         static_n += m->instance_id.ptr != NULL;
+        classic_n += m->classic != NULL;
         check(next_member_find(g, m->id) == m);
         check(m->instance_id.ptr == NULL || next_member_by_instance(g, m->instance_id) == m);
         check(m->epoch <= g->assignment_epoch || m->epoch <= g->epoch);
         check((m->state == NEXT_UNREVOKED) == (m->revoking.n > 0));
-        check(m->state != NEXT_UNREVOKED || timer_is_set(&m->rebalance));
+        check(m->state != NEXT_UNREVOKED || m->classic != NULL || timer_is_set(&m->rebalance));
+        check(m->classic == NULL || !timer_is_set(&m->rebalance));
         check(timer_is_set(&m->session));
         owned_n += parts_check(m, &m->assigned, true) + parts_check(m, &m->revoking, true);
         parts_check(m, &m->target, false);
     }
-    check(members_n == g->members_n && static_n == g->static_n);
+    check(members_n == g->members_n && static_n == g->static_n && classic_n == g->classic_n);
     check(owned_n == g->owners.n);
     check(g->assignment_epoch <= g->epoch);
     for (uint32_t i = 0; i < g->topics_n; i++)

@@ -31,6 +31,11 @@
  * the last one is accepted too when the member owns no more than it should (its last answer may
  * have been lost).
  *
+ * **Online migration.** A member may speak the classic protocol instead (`classic` is set): a
+ * JoinGroup is then a heartbeat that says what it owns, SyncGroup asks for what it has. A classic
+ * group becomes one of these when the first ConsumerGroupHeartbeat joins, and this one a classic
+ * group when the last member of ConsumerGroupHeartbeat is gone (group_migrate.c).
+ *
  * Sources: KIP-848, KIP-1082 (ids of clients), KIP-1251 (assignment epochs of partitions), KIP-1263
  * (interval between assignments); behaviour of Kafka's GroupMetadataManager, ConsumerGroup and
  * CurrentAssignmentBuilder.
@@ -107,6 +112,17 @@ struct next_regex {
     int64_t version, resolved_ms;
 };
 
+/* What a member that speaks the classic protocol (JoinGroup, SyncGroup, Heartbeat) has besides: see
+ * group_next_classic.c. Owner: its member. */
+struct next_classic {
+    struct next_member *member;
+    int32_t session_timeout_ms;
+    struct group_protocol *protocols; /* in its order of preference; views into memory */
+    uint32_t protocols_n, bytes;
+    uint8_t *memory;         /* heap */
+    struct timer join, sync; /* it was told to join again, or to fetch what it has: by then */
+};
+
 /* Owner: its group. */
 struct next_member {
     struct list link, id_link, instance_link;
@@ -115,7 +131,8 @@ struct next_member {
         client_host;       /* heap; instance, rack: ptr NULL = none */
     struct bytes assignor; /* heap; ptr NULL = no preference */
     struct next_topics names;
-    struct next_regex *regex; /* NULL = none */
+    struct next_regex *regex;     /* NULL = none */
+    struct next_classic *classic; /* NULL: it speaks ConsumerGroupHeartbeat; next_classic_set */
     int32_t rebalance_timeout_ms;
     int32_t epoch, previous_epoch;
     uint8_t state; /* enum next_member_state */
@@ -157,7 +174,9 @@ struct group_next {
     enum assignor assignor;    /* of the last assignment */
     uint64_t metadata_version; /* topics are as of it */
     struct list members, regexes;
-    uint32_t members_n, static_n;
+    uint32_t members_n, static_n, classic_n;
+    bool
+        keeps_generation; /* when it becomes a classic group now, its members need not join again */
     struct next_topic **topics; /* ascending by name */
     uint32_t topics_n, topics_max;
     struct next_owners owners;
@@ -172,7 +191,8 @@ struct group_next {
 struct next_host {
     /* Records of the group go to its log (their memory is taken); then `op`, whose response is set,
      * is answered. No records: it is answered when everything before it is durable. op NULL: nobody
-     * waits. */
+     * waits. A group that next_may_downgrade becomes a classic one and is freed here, so this is
+     * the last that a caller does with it. */
     void (*append)(void *context, struct group_next *group, struct group_records *records,
                    struct control_op *op);
     /* A topic as it is now; false: there is none. */
@@ -185,7 +205,10 @@ struct next_host {
 
 struct next_config {
     int32_t session_timeout_ms, heartbeat_interval_ms, size_max, assignment_interval_ms;
-    uint64_t bytes_max; /* bound of ours: of all members */
+    uint64_t bytes_max;              /* bound of ours: of all members */
+    uint64_t member_bytes_max;       /* bound of ours: what a classic member offers */
+    int32_t classic_size_max;        /* group.max.size: members of a classic group */
+    bool may_upgrade, may_downgrade; /* group.consumer.migration.policy */
 };
 
 /* Owner: control. */
@@ -228,6 +251,24 @@ bool next_request_check(const struct consumer_group_heartbeat_request *request, 
 void group_next_heartbeat(struct group_next *group, struct control_op *op, struct now now);
 /* The answer of a heartbeat that failed. */
 void next_refuse(struct control_op *op, const struct fault *fault);
+
+/* ── group_next_classic.c: members of the classic protocol ── */
+/* Each answers its op through host.append. */
+void next_classic_join(struct group_next *group, struct control_op *op, struct now now);
+void next_classic_sync(struct group_next *group, struct control_op *op, struct now now);
+void next_classic_heartbeat(struct group_next *group, struct control_op *op, struct now now);
+void next_classic_leave(struct group_next *group, struct control_op *op, struct now now);
+/* Makes it a member of the classic protocol, copying what it offers; has_changed may be NULL. */
+nodiscard int next_classic_set(struct next_member *member, int32_t session_timeout_ms,
+                               const struct group_protocol *protocols, uint32_t protocols_n,
+                               bool *has_changed);
+/* Makes it one of ConsumerGroupHeartbeat. */
+void next_classic_clear(struct next_member *member);
+/* Everybody speaks the classic protocol, and the group may be a classic one. */
+bool next_may_downgrade(const struct group_next *group);
+/* Its target in the words of the embedded protocol; heap, ptr NULL without memory. */
+struct bytes next_classic_assignment(const struct next_member *member,
+                                     const struct next_parts *parts);
 
 /* ── group_next_target.c ── */
 /* One piece of each assignment under way; how many there were. */
@@ -296,6 +337,19 @@ nodiscard int next_target_update(struct group_next *group, struct group_records 
                                  struct now now);
 void next_job_end(struct group_next *group);
 void next_member_fence(struct next_member *member, struct group_records *records, struct now now);
+void next_member_drop(struct next_member *member, struct group_records *records);
+void next_fence_and_append(struct next_member *member, struct now now);
+void next_session_renew(struct next_member *member, struct now now);
+/* fault NULL: the one that comes speaks the classic protocol, and need not have been told of. */
+bool next_member_replace(struct next_member *member, struct bytes id, struct group_records *records,
+                         struct now now, struct fault *fault);
+struct next_member *next_member_make(struct group_next *group, struct bytes id,
+                                     struct bytes instance_id, struct fault *fault);
+bool next_size_check(const struct group_next *group, struct bytes member_id, struct fault *fault);
+/* What a member says, the group's epoch, its target, the member's next step. */
+nodiscard int next_walk(struct next_member *member, const struct control_op *op,
+                        const struct consumer_group_heartbeat_request *request, bool has_changed,
+                        struct group_records *records, struct now now);
 void next_session_fired(struct timer *timer, struct now now);
 void next_rebalance_fired(struct timer *timer, struct now now);
 

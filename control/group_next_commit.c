@@ -20,6 +20,8 @@ int16_t next_commit_check(const struct group_next *g, struct bytes member_id, in
     const struct next_member *m = next_member_find(g, member_id);
     if (m == NULL)
         return KAFKA_UNKNOWN_MEMBER_ID;
+    if (m->classic != NULL)
+        return epoch == m->epoch ? 0 : KAFKA_ILLEGAL_GENERATION;
     if (version < COMMIT_VERSION_NEXT)
         return KAFKA_UNSUPPORTED_VERSION;
     if (epoch == m->epoch)
@@ -41,5 +43,7 @@ int16_t next_fetch_check(const struct group_next *g, struct bytes member_id, int
     const struct next_member *m = next_member_find(g, member_id);
     if (m == NULL)
         return KAFKA_UNKNOWN_MEMBER_ID;
-    return epoch == m->epoch ? 0 : KAFKA_STALE_MEMBER_EPOCH;
+    return epoch == m->epoch    ? 0
+           : m->classic != NULL ? KAFKA_ILLEGAL_GENERATION
+                                : KAFKA_STALE_MEMBER_EPOCH;
 }

@@ -9,7 +9,11 @@
 #include "group_next_host.h"
 #include "messages.h"
 
-enum { GROUP_OPERATIONS = 0xd48, MEMBER_CONSUMER = 1 }; /* as DescribeGroups; KIP-1099 */
+enum {
+    GROUP_OPERATIONS = 0xd48,
+    MEMBER_CLASSIC = 0,
+    MEMBER_CONSUMER = 1
+}; /* as DescribeGroups; KIP-1099 */
 
 static struct bytes or_empty(struct bytes b)
 {
@@ -72,7 +76,7 @@ static bool put_member(const struct coordinator *co, struct arena *arena,
     to->subscribed_topic_names_n = (int32_t)m->names.n;
     to->subscribed_topic_regex =
         m->regex == NULL ? bytes_of("", 0) : answer_bytes(arena, m->regex->text);
-    to->member_type = MEMBER_CONSUMER;
+    to->member_type = m->classic != NULL ? MEMBER_CLASSIC : MEMBER_CONSUMER;
     /* What it is asked to give up it still has. */
     return put_parts(co, arena, &m->assigned, &m->revoking, &to->assignment) &&
            put_parts(co, arena, &m->target, NULL, &to->target_assignment);

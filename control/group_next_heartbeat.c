@@ -102,8 +102,8 @@ static bool no_memory(struct fault *f)
 
 /* ── a member goes ── */
 
-/* Its partitions are free from now on; the others are told by the epoch. */
-static int member_gone(struct next_member *m, struct group_records *records, struct now now)
+/* Its partitions are free from now on. */
+void next_member_drop(struct next_member *m, struct group_records *records)
 {
     struct group_next *g = m->group;
     struct next_regex *regex = m->regex;
@@ -111,7 +111,14 @@ static int member_gone(struct next_member *m, struct group_records *records, str
     if (regex != NULL && regex->members_n == 1)
         next_records_gone(records, NEXT_RECORD_REGEX, g->id, regex->text);
     next_member_free(m);
-    return next_epoch_update(g, true, records, now);
+}
+
+/* The others are told by the epoch, unless they are about to be a classic group. */
+static int member_gone(struct next_member *m, struct group_records *records, struct now now)
+{
+    struct group_next *g = m->group;
+    next_member_drop(m, records);
+    return next_may_downgrade(g) ? 0 : next_epoch_update(g, true, records, now);
 }
 
 void next_member_fence(struct next_member *m, struct group_records *records, struct now now)
@@ -121,17 +128,18 @@ void next_member_fence(struct next_member *m, struct group_records *records, str
                       now); /* without memory for the expressions the next heartbeat looks again */
 }
 
-static void fence_and_append(struct next_member *m, struct now now)
+void next_fence_and_append(struct next_member *m, struct now now)
 {
     struct group_next *g = m->group;
     struct group_records records = {0};
+    g->keeps_generation = false;
     next_member_fence(m, &records, now);
     g->nexts->host.append(g->nexts->host.context, g, &records, NULL);
 }
 
 void next_session_fired(struct timer *timer, struct now now)
 {
-    fence_and_append(container_of(timer, struct next_member, session), now);
+    next_fence_and_append(container_of(timer, struct next_member, session), now);
 }
 
 /* It was asked to give partitions up and has not said that it did. */
@@ -139,14 +147,15 @@ void next_rebalance_fired(struct timer *timer, struct now now)
 {
     struct next_member *m = container_of(timer, struct next_member, rebalance);
     if (m->epoch == m->rebalance_epoch)
-        fence_and_append(m, now);
+        next_fence_and_append(m, now);
 }
 
-static void session_renew(struct next_member *m, struct now now)
+void next_session_renew(struct next_member *m, struct now now)
 {
     struct nexts *nexts = m->group->nexts;
-    timer_set(nexts->timers, &m->session,
-              now.ns + (uint64_t)nexts->config.session_timeout_ms * NS_PER_MS);
+    int32_t ms =
+        m->classic != NULL ? m->classic->session_timeout_ms : nexts->config.session_timeout_ms;
+    timer_set(nexts->timers, &m->session, now.ns + (uint64_t)ms * NS_PER_MS);
 }
 
 /* ── who is it ── */
@@ -201,12 +210,13 @@ static bool epoch_check(const struct next_member *m,
         r->member_epoch > m->epoch ? "greater" : "smaller", r->member_epoch, m->epoch);
 }
 
-/* A static member comes back after -2, under its old id or another one. */
-static bool member_replace(struct next_member *m, struct bytes id, struct group_records *records,
-                           struct now now, struct fault *f)
+/* A static member comes back after -2, or from or to the classic protocol at any time, under its
+ * old id or another one. */
+bool next_member_replace(struct next_member *m, struct bytes id, struct group_records *records,
+                         struct now now, struct fault *f)
 {
     struct group_next *g = m->group;
-    if (m->epoch != NEXT_EPOCH_LEAVE_STATIC)
+    if (m->epoch != NEXT_EPOCH_LEAVE_STATIC && m->classic == NULL && f != NULL)
         return fault_set(f, KAFKA_UNRELEASED_INSTANCE_ID,
                          "Static member %.*s with instance id %.*s cannot join the group because "
                          "the instance id is "
@@ -215,7 +225,7 @@ static bool member_replace(struct next_member *m, struct bytes id, struct group_
     struct next_member *other = bytes_equal(m->id, id) ? NULL : next_member_find(g, id);
     struct bytes copy = next_copy(id);
     if (copy.ptr == NULL)
-        return no_memory(f);
+        return f != NULL && no_memory(f);
     if (other != NULL)
         next_member_fence(other, records, now);
     if (!bytes_equal(m->id, id))
@@ -230,8 +240,8 @@ static bool member_replace(struct next_member *m, struct bytes id, struct group_
 }
 
 /* A member with epoch 0 and no records yet. */
-static struct next_member *member_make(struct group_next *g, struct bytes id,
-                                       struct bytes instance_id, struct fault *f)
+struct next_member *next_member_make(struct group_next *g, struct bytes id,
+                                     struct bytes instance_id, struct fault *f)
 {
     struct nexts *nexts = g->nexts;
     if (nexts->bytes >= nexts->config.bytes_max) {
@@ -259,7 +269,7 @@ static struct next_member *member_of(struct group_next *g,
     struct next_member *m =
         is_static ? next_member_by_instance(g, r->instance_id) : next_member_find(g, id);
     if (m != NULL && is_static && may_make)
-        return member_replace(m, id, records, now, f) ? m : NULL;
+        return next_member_replace(m, id, records, now, f) ? m : NULL;
     if (is_static && !may_make && !static_check(m, r, f))
         return NULL;
     if (m != NULL)
@@ -273,7 +283,7 @@ static struct next_member *member_of(struct group_next *g,
         return NULL;
     if (other != NULL)
         next_member_fence(other, records, now); /* it becomes static: as one that was never here */
-    return member_make(g, id, r->instance_id, f);
+    return next_member_make(g, id, r->instance_id, f);
 }
 
 /* ── what has changed ── */
@@ -333,10 +343,10 @@ static int regex_update(struct next_member *m, struct bytes text, bool *has_chan
 }
 
 /* False: no memory. *is_resubscribed: its topics are others; *has_changed: anything is. */
-static bool member_update(struct next_member *m, const struct control_op *op, bool *is_resubscribed,
+static bool member_update(struct next_member *m, const struct control_op *op,
+                          const struct consumer_group_heartbeat_request *r, bool *is_resubscribed,
                           bool *has_changed, struct group_records *records, struct now now)
 {
-    const struct consumer_group_heartbeat_request *r = op->request;
     bool is_good = true, names = false, regex = false;
     struct bytes host = bytes_of_string(op->client_host);
     struct bytes client = op->client_id.ptr == NULL ? bytes_of("", 0) : op->client_id;
@@ -444,12 +454,10 @@ static void leave(struct group_next *g, struct control_op *op, struct group_reco
 
 /* ── the heartbeat ── */
 
-static bool size_check(const struct group_next *g, const struct consumer_group_heartbeat_request *r,
-                       struct fault *f)
+bool next_size_check(const struct group_next *g, struct bytes member_id, struct fault *f)
 {
     int32_t max = g->nexts->config.size_max;
-    if (g->members_n < (uint32_t)max ||
-        (r->member_id.n > 0 && next_member_find(g, r->member_id) != NULL))
+    if (g->members_n < (uint32_t)max || (member_id.n > 0 && next_member_find(g, member_id) != NULL))
         return true;
     return fault_set(f, KAFKA_GROUP_MAX_SIZE_REACHED,
                      "The consumer group has reached its maximum capacity of %d members.", max);
@@ -469,24 +477,35 @@ static struct bytes id_of(const struct group_next *g, const struct control_op *o
 }
 
 /* Steps 2 to 4. */
-static bool walk(struct next_member *m, struct control_op *op, struct group_records *records,
-                 struct now now)
+int next_walk(struct next_member *m, const struct control_op *op,
+              const struct consumer_group_heartbeat_request *r, bool has_changed,
+              struct group_records *records, struct now now)
 {
-    const struct consumer_group_heartbeat_request *r = op->request;
     struct group_next *g = m->group;
-    struct next_parts before = {malloc((m->assigned.n + 1ull) * sizeof *before.v), m->assigned.n};
-    bool is_resubscribed = false, has_changed = m->epoch == NEXT_EPOCH_JOIN,
-         is_good = before.v != NULL;
-    if (before.n > 0 && is_good)
-        memcpy(before.v, m->assigned.v, before.n * sizeof *before.v);
-    session_renew(m, now);
-    is_good = is_good && member_update(m, op, &is_resubscribed, &has_changed, records, now);
+    bool is_resubscribed = false;
+    has_changed |= m->epoch == NEXT_EPOCH_JOIN;
+    next_session_renew(m, now);
+    bool is_good = member_update(m, op, r, &is_resubscribed, &has_changed, records, now);
     if (has_changed)
         next_records_member(records, m);
-    is_good = is_good &&
-              next_epoch_update(g, is_resubscribed || g->epoch == 0, records, now) == 0 &&
-              next_target_update(g, records, now) == 0 &&
-              next_reconcile(m, r, is_resubscribed, records, now) == 0;
+    if (!is_good)
+        return E_NO_MEMORY;
+    int e = next_epoch_update(g, is_resubscribed || g->epoch == 0, records, now);
+    if (e == 0)
+        e = next_target_update(g, records, now);
+    return e < 0 ? e : next_reconcile(m, r, is_resubscribed, records, now);
+}
+
+static bool walk_and_answer(struct next_member *m, struct control_op *op,
+                            struct group_records *records, struct now now)
+{
+    const struct consumer_group_heartbeat_request *r = op->request;
+    struct next_parts before = {malloc((m->assigned.n + 1ull) * sizeof *before.v), m->assigned.n};
+    bool was_classic = m->classic != NULL, is_good = before.v != NULL;
+    if (before.n > 0 && is_good)
+        memcpy(before.v, m->assigned.v, before.n * sizeof *before.v);
+    next_classic_clear(m);
+    is_good = is_good && next_walk(m, op, r, was_classic, records, now) == 0;
     if (is_good) {
         bool is_full = r->rebalance_timeout_ms != -1 && r->topic_partitions_n >= 0 &&
                        (r->subscribed_topic_names_n >= 0 || r->subscribed_topic_regex.ptr != NULL);
@@ -504,13 +523,15 @@ void group_next_heartbeat(struct group_next *g, struct control_op *op, struct no
     struct group_records records = {0};
     struct fault f = {0};
     char text[UUID_TEXT_MAX];
+    g->keeps_generation = false;
     if (r->member_epoch < NEXT_EPOCH_JOIN) {
         leave(g, op, &records, now);
     } else {
         struct bytes id = id_of(g, op, text);
-        bool is_good = size_check(g, r, &f) && regex_check(g, r->subscribed_topic_regex, &f);
+        bool is_good =
+            next_size_check(g, r->member_id, &f) && regex_check(g, r->subscribed_topic_regex, &f);
         struct next_member *m = is_good ? member_of(g, r, id, &records, now, &f) : NULL;
-        if (m != NULL && !walk(m, op, &records, now))
+        if (m != NULL && !walk_and_answer(m, op, &records, now))
             no_memory(&f);
         if (f.code != 0)
             next_refuse(op, &f);

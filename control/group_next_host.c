@@ -15,6 +15,7 @@
 #include "group_next_host.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #include "answers.h"
 #include "check.h"
@@ -61,11 +62,42 @@ static struct control_op *op_of(struct list *link)
     return container_of(list_entry(link, struct mail, link), struct control_op, mail);
 }
 
+static void heartbeat_refuse(struct control_op *op, int16_t error)
+{
+    struct heartbeat_response *out = PROTO_NEW(&op->arena, heartbeat_response, 1);
+    op->response = out;
+    if (out != NULL)
+        out->error_code = error;
+}
+
+static void leave_refuse(struct control_op *op, int16_t error)
+{
+    struct leave_group_response *out = PROTO_NEW(&op->arena, leave_group_response, 1);
+    op->response = out;
+    if (out != NULL)
+        out->error_code = error;
+}
+
+void next_host_refuse(struct control_op *op, int16_t error)
+{
+    enum { JOIN = 11, HEARTBEAT = 12, LEAVE = 13, SYNC = 14 };
+    struct fault f = {.code = error};
+    switch (op->api_key) {
+    case JOIN: group_join_refuse(op, error, bytes_of("", 0)); break;
+    case HEARTBEAT: heartbeat_refuse(op, error); break;
+    case LEAVE: leave_refuse(op, error); break;
+    case SYNC: group_sync_refuse(op, error); break;
+    default:
+        if (error == KAFKA_REBALANCE_IN_PROGRESS) /* its group is a classic one by now */
+            f.code = KAFKA_UNKNOWN_MEMBER_ID;
+        next_refuse(op, &f);
+    }
+}
+
 static void op_answer(struct coordinator *co, struct control_op *op, int16_t error)
 {
-    struct fault f = {.code = error};
     if (error != 0)
-        next_refuse(op, &f);
+        next_host_refuse(op, error);
     coordinator_answer(co, op);
 }
 
@@ -158,8 +190,8 @@ static struct coordinator_write *write_cut(const struct group *group,
     return w;
 }
 
-static bool records_write(struct coordinator *co, struct group *group,
-                          const struct group_records *records, struct control_op *op)
+bool next_host_write(struct coordinator *co, struct group *group,
+                     const struct group_records *records, struct control_op *op)
 {
     uint32_t at = 0;
     if (records->error < 0)
@@ -179,7 +211,11 @@ static void host_append(void *context, struct group_next *g, struct group_record
     struct coordinator *co = context;
     struct group *group = g->holder;
     bool is_empty = records->n == 0 && records->error == 0;
-    if (!is_empty && !records_write(co, group, records, op)) {
+    if (next_may_downgrade(g)) {
+        migrate_down(co, group, records, op);
+        return;
+    }
+    if (!is_empty && !next_host_write(co, group, records, op)) {
         group_records_fini(records);
         lost(co, group);
         if (op != NULL)
@@ -205,12 +241,13 @@ static void refuse(struct coordinator *co, struct control_op *op, struct fault *
     coordinator_answer(co, op);
 }
 
-/* An empty classic group makes room; one with members is not this protocol's. */
+/* An empty classic group makes room; one with members becomes a KIP-848 group. */
 static bool may_take(struct coordinator *co, struct group *group, struct fault *f)
 {
-    if (group->state != GROUP_EMPTY || group->pending_n > 0)
-        return fault_set(f, KAFKA_GROUP_ID_NOT_FOUND, "Group %.*s is not a consumer group.",
-                         (int)group->id.n, (const char *)group->id.ptr);
+    if (group->state != GROUP_EMPTY)
+        return migrate_up(co, group, f);
+    list_for_each(l, next, &group->pending)
+        group_pending_free(list_entry(l, struct group_pending, link));
     if (group->protocol_type.ptr == NULL)
         return true;
     struct coordinator_write *w = coordinator_write_new(group->id, NULL, write_done);
@@ -244,7 +281,8 @@ static struct group *group_of(struct coordinator *co,
                   "There are as many groups as groups.max allows.");
         return NULL;
     }
-    group->next = group_next_new(&co->nexts, group->id, group);
+    if (group->next == NULL)
+        group->next = group_next_new(&co->nexts, group->id, group);
     if (group->next == NULL)
         fault_set(f, KAFKA_UNKNOWN_SERVER_ERROR, "%s", "");
     return group->next == NULL ? NULL : group;
@@ -281,8 +319,6 @@ void next_heartbeat_run(struct coordinator *co, struct control_op *op)
 
 int16_t next_host_join(struct coordinator *co, struct group *group)
 {
-    if (group->next->members_n > 0)
-        return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
     struct coordinator_write *w = coordinator_write_new(group->id, NULL, write_done);
     if (w == NULL)
         return KAFKA_UNKNOWN_SERVER_ERROR;
@@ -372,6 +408,8 @@ static bool list_has(const char *list, const char *word)
 int next_host_init(struct coordinator *co)
 {
     const struct config *config = co->control->config.config;
+    const char *policy = config_string(config, "group.consumer.migration.policy");
+    bool is_both = strcasecmp(policy, "bidirectional") == 0;
     const struct next_config next = {
         .session_timeout_ms = (int32_t)config_int(config, "group.consumer.session.timeout.ms"),
         .heartbeat_interval_ms =
@@ -380,6 +418,10 @@ int next_host_init(struct coordinator *co)
         .assignment_interval_ms =
             (int32_t)config_int(config, "group.consumer.assignment.interval.ms"),
         .bytes_max = (uint64_t)config_int(config, "groups.bytes.max"),
+        .member_bytes_max = (uint64_t)config_int(config, "groups.member.bytes.max"),
+        .classic_size_max = (int32_t)config_int(config, "group.max.size"),
+        .may_upgrade = is_both || strcasecmp(policy, "upgrade") == 0,
+        .may_downgrade = is_both || strcasecmp(policy, "downgrade") == 0,
     };
     const struct next_host host = {host_append, host_topic, host_topic_name, host_metadata_version,
                                    co};

@@ -165,7 +165,8 @@ static int step_unsubscribe(const struct next_member *m,
 static void timers_set(struct next_member *m, struct now now)
 {
     struct timers *timers = m->group->nexts->timers;
-    if (m->state != NEXT_UNREVOKED) {
+    if (m->state != NEXT_UNREVOKED ||
+        m->classic != NULL) { /* classic members have timers of their own */
         timer_stop(timers, &m->rebalance);
         return;
     }

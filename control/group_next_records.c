@@ -94,6 +94,13 @@ static struct bytes *names_of(const struct next_topics *topics)
 void next_records_member(struct group_records *r, const struct next_member *m)
 {
     struct bytes *names = names_of(&m->names);
+    uint32_t protocols_n = m->classic == NULL ? 0 : m->classic->protocols_n;
+    struct consumer_group_member_metadata_value_classic_member_metadata_supported_protocols
+        *offers = calloc(protocols_n + 1ull, sizeof *offers);
+    struct consumer_group_member_metadata_value_classic_member_metadata classic = {
+        .session_timeout_ms = m->classic == NULL ? 0 : m->classic->session_timeout_ms,
+        .supported_protocols = offers,
+        .supported_protocols_n = (int32_t)protocols_n};
     struct consumer_group_member_metadata_value v = {
         .instance_id = m->instance_id,
         .rack_id = m->rack_id,
@@ -103,12 +110,18 @@ void next_records_member(struct group_records *r, const struct next_member *m)
         .subscribed_topic_names_n = (int32_t)m->names.n,
         .subscribed_topic_regex = m->regex == NULL ? none() : m->regex->text,
         .rebalance_timeout_ms = m->rebalance_timeout_ms,
-        .server_assignor = m->assignor};
-    if (names == NULL)
+        .server_assignor = m->assignor,
+        .classic_member_metadata = m->classic == NULL ? NULL : &classic};
+    for (uint32_t i = 0; offers != NULL && i < protocols_n; i++) {
+        offers[i].name = m->classic->protocols[i].name;
+        offers[i].metadata = m->classic->protocols[i].metadata;
+    }
+    if (names == NULL || offers == NULL)
         fails(r);
     else
         put(r, NEXT_RECORD_MEMBER, m->group->id, m->id, &v);
     free(names);
+    free(offers);
 }
 
 static uint32_t topics_n(const struct next_parts *p)

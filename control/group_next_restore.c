@@ -29,6 +29,26 @@ static struct next_member *member_get(struct group_next *g, struct bytes id, boo
     return m;
 }
 
+static int classic_take(
+    struct next_member *m,
+    const struct consumer_group_member_metadata_value_classic_member_metadata *from)
+{
+    if (from == NULL) {
+        next_classic_clear(m);
+        return 0;
+    }
+    uint32_t n = (uint32_t)min_i64(max_i64(from->supported_protocols_n, 0), GROUP_PROTOCOLS_MAX);
+    struct group_protocol *protocols = calloc(n + 1ull, sizeof *protocols);
+    if (protocols == NULL)
+        return E_NO_MEMORY;
+    for (uint32_t i = 0; i < n; i++)
+        protocols[i] = (struct group_protocol){from->supported_protocols[i].name,
+                                               from->supported_protocols[i].metadata};
+    int e = next_classic_set(m, from->session_timeout_ms, protocols, n, NULL);
+    free(protocols);
+    return e;
+}
+
 static int apply_member(struct group_next *g, const struct next_record *rec)
 {
     const struct consumer_group_member_metadata_value *v = rec->value;
@@ -67,6 +87,8 @@ static int apply_member(struct group_next *g, const struct next_record *rec)
     m->regex = new;
     if (old != NULL)
         old->members_n--; /* group_next_restored drops what nobody uses */
+    if (e == 0)
+        e = classic_take(m, v->classic_member_metadata);
     next_member_count(m);
     return e;
 }
@@ -214,10 +236,9 @@ static int member_settle(struct next_member *m, struct now now)
     next_owners_add(m);
     g->epoch = (int32_t)max_i64(g->epoch, m->epoch);
     g->assignment_epoch = (int32_t)max_i64(g->assignment_epoch, m->epoch);
-    timer_set(nexts->timers, &m->session,
-              now.ns + (uint64_t)nexts->config.session_timeout_ms * NS_PER_MS);
+    next_session_renew(m, now);
     m->rebalance_epoch = m->epoch;
-    if (m->state == NEXT_UNREVOKED)
+    if (m->state == NEXT_UNREVOKED && m->classic == NULL)
         timer_set(nexts->timers, &m->rebalance,
                   now.ns + (uint64_t)max_i64(m->rebalance_timeout_ms, 0) * NS_PER_MS);
     next_member_count(m);

@@ -15,22 +15,29 @@ enum { VERSION_PROTOCOL_NAMED = 5 };
 
 /* ── SyncGroup ── */
 
+/* Sets the response only. */
+void group_sync_refuse(struct control_op *op, int16_t error)
+{
+    struct sync_group_response *r = PROTO_NEW(&op->arena, sync_group_response, 1);
+    op->response = r;
+    if (r == NULL)
+        return;
+    r->error_code = error;
+    r->assignment = bytes_of("", 0);
+}
+
 void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error,
                        const struct group_member *member)
 {
     if (op == &groups->nobody)
         return;
-    struct sync_group_response *r = PROTO_NEW(&op->arena, sync_group_response, 1);
-    op->response = r;
-    if (r != NULL) {
-        r->error_code = error;
-        r->assignment = bytes_of("", 0);
-        if (member != NULL) {
-            r->protocol_type = group_answer_copy(op, member->group->protocol_type);
-            r->protocol_name = group_answer_copy(op, member->group->protocol);
-            if (member->assignment.ptr != NULL)
-                r->assignment = group_answer_copy(op, member->assignment);
-        }
+    group_sync_refuse(op, error);
+    struct sync_group_response *r = op->response;
+    if (r != NULL && member != NULL) {
+        r->protocol_type = group_answer_copy(op, member->group->protocol_type);
+        r->protocol_name = group_answer_copy(op, member->group->protocol);
+        if (member->assignment.ptr != NULL)
+            r->assignment = group_answer_copy(op, member->assignment);
     }
     groups->host.answer(groups->host.context, op);
 }

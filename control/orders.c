@@ -23,6 +23,7 @@ static void order_send(struct control *c, struct log_op *op, enum log_order orde
 {
     op->order = (uint8_t)order;
     op->id = (struct log_id){.topic_id = view->id, .topic = view->name, .partition = partition};
+    op->dir = view->partitions[partition].dir;
     op->config = view->config;
     op->error = 0;
     op->inside[0] = topic;

@@ -194,11 +194,15 @@ enum verdict list_reassignments_run(struct control *c, struct control_op *op)
 static int16_t move_judge(const struct control *c, struct bytes path, struct bytes name,
                           int32_t partition)
 {
-    if (!bytes_equal_string(path, c->config.store.directory))
+    uint8_t dir = dir_by_path(c, path);
+    if (dir == DIR_NONE)
         return KAFKA_LOG_DIR_NOT_FOUND;
-    return partition_of(state_topic_by_name(&c->state, name), partition) == NULL
-               ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION
-               : KAFKA_NONE;
+    const struct partition *p = partition_of(state_topic_by_name(&c->state, name), partition);
+    if (p == NULL)
+        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (!dir_is_usable(c, dir))
+        return KAFKA_KAFKA_STORAGE_ERROR;
+    return p->dir == dir ? KAFKA_NONE : KAFKA_OPERATION_NOT_ATTEMPTED;
 }
 
 static bool move_topic(struct control *c, struct bytes path,

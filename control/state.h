@@ -47,9 +47,12 @@ struct partition {
     int32_t *nodes; /* heap: replicas, then the in-sync ones */
     uint16_t replicas_n, isr_n;
     int8_t recovery;
-    bool is_failed; /* runtime: its log could not be opened */
+    struct uuid directory; /* of this node's replica; zero: not said */
+    uint8_t dir;           /* runtime: its place in log.dirs, DIR_NONE, DIR_UNKNOWN */
+    bool is_found;         /* runtime: a start has seen its files in `dir` */
+    bool is_failed;        /* runtime: its log could not be opened */
 };
-enum { PARTITION_MISSING = -2 };
+enum { PARTITION_MISSING = -2, DIR_NONE = 255, DIR_UNKNOWN = 254 };
 
 struct view_topic;
 
@@ -84,6 +87,7 @@ struct broker {
 
 struct state {
     uint64_t hash_seed;
+    int32_t node_id; /* of this node, -1: not known; whose directories are kept */
     struct topic **by_name, **by_id; /* chains; by_name by the name with '.' read as '_' */
     uint32_t table_mask;
     struct topic **topics; /* the first sorted_n by name, then new ones; removed ones still in */

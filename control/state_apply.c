@@ -58,7 +58,8 @@ static struct partition *partition_make(struct state *state, struct topic *topic
         topic->partitions_max = max;
     }
     for (; topic->partitions_n <= number; topic->partitions_n++, state->partitions_n++)
-        topic->partitions[topic->partitions_n] = (struct partition){.leader = PARTITION_MISSING};
+        topic->partitions[topic->partitions_n] =
+            (struct partition){.leader = PARTITION_MISSING, .dir = DIR_UNKNOWN};
     return &topic->partitions[number];
 }
 
@@ -90,6 +91,18 @@ static int partition_nodes(struct partition *p, const int32_t *replicas, int32_t
     return 0;
 }
 
+/* Directories stand in the order of the replicas; this node's is kept. */
+static void partition_directory(const struct state *state, struct partition *p,
+                                const struct uuid *directories, int32_t n)
+{
+    for (int32_t i = 0; i < n && i < p->replicas_n; i++)
+        if (p->nodes[i] == state->node_id || (state->node_id < 0 && i == 0)) {
+            if (!uuid_equal(&p->directory, &directories[i]))
+                p->dir = DIR_UNKNOWN;
+            p->directory = directories[i];
+        }
+}
+
 static int apply_partition(struct state *state, const void *record)
 {
     const struct partition_record *r = record;
@@ -103,6 +116,7 @@ static int apply_partition(struct state *state, const void *record)
     int e = partition_nodes(p, r->replicas, r->replicas_n, r->isr, r->isr_n);
     if (e < 0)
         return e;
+    partition_directory(state, p, r->directories, r->directories_n);
     p->leader = r->leader;
     p->leader_epoch = r->leader_epoch;
     p->partition_epoch = r->partition_epoch;
@@ -124,6 +138,7 @@ static int apply_partition_change(struct state *state, const void *record)
     int e = partition_nodes(p, r->replicas, r->replicas_n, r->isr, r->isr_n);
     if (e < 0)
         return e;
+    partition_directory(state, p, r->directories, r->directories_n);
     if (r->leader != -2) {
         p->leader = r->leader;
         p->leader_epoch++;

@@ -32,6 +32,8 @@ static void text_partition(FILE *to, int32_t number, const struct partition *p)
     fprintf(to, " isr");
     for (uint16_t i = 0; i < p->isr_n; i++)
         fprintf(to, " %d", p->nodes[p->replicas_n + i]);
+    fprintf(to, " directory ");
+    text_id(to, &p->directory);
     fputc('\n', to);
 }
 

@@ -70,11 +70,14 @@ int view_topic_make(struct control *c, struct topic *topic)
     view->replicas_n = topic->partitions_n > 0 ? topic->partitions[0].replicas_n : 0;
     resolve_log_config(&c->resolver, &topic->settings, view->is_internal, &view->config);
     for (int32_t i = 0; i < topic->partitions_n; i++) {
-        const struct partition *p = &topic->partitions[i];
-        bool leads = p->leader == c->node_id && !p->is_failed;
+        struct partition *p = &topic->partitions[i];
+        uint8_t dir = partition_dir(c, p);
+        bool leads = p->leader == c->node_id && !p->is_failed && dir != DIR_NONE;
         view->partitions[i] = (struct view_partition){
             .leader = leads ? c->node_id : -1,
             .leader_epoch = max_i64(p->leader_epoch, 0),
+            .dir = dir,
+            .is_offline = p->leader == c->node_id && !leads,
             .home = partition_home(&topic->id, i, c->config.workers_n),
         };
     }
@@ -177,6 +180,10 @@ static void view_fill_node(struct control *c, struct view *view)
     view->feature_metadata_version = state_feature(&c->state, "metadata.version");
     view->feature_group_version = state_feature(&c->state, "group.version");
     view->leader_epoch = c->leader_epoch;
+    view->dirs = c->config.dirs;
+    view->dirs_n = c->config.dirs_n;
+    for (uint8_t i = 0; i < c->config.dirs_n; i++)
+        view->dirs_offline |= dir_is_usable(c, i) ? 0 : 1ull << i;
 }
 
 int view_publish(struct control *c)

@@ -10,7 +10,7 @@
  *
  * What it does not do: it binds no socket, starts no thread and reads no clock.
  */
-#include "broker.h"
+#include "broker_dirs.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -67,18 +67,18 @@ nodiscard static int boot_bounds(struct broker *b)
 
 nodiscard static int boot_settings(struct broker *b)
 {
-    const char *dirs = config_string(b->config, "log.dirs");
     char why[CHECK_WHY_MAX] = "";
+    int rc = dirs_parse(b);
 
-    if (dirs == NULL || dirs[0] == 0)
-        dirs = config_string(b->config, "log.dir");
-    if (strlen(dirs) >= sizeof b->log_directory || strchr(dirs, ',') != NULL)
-        return refuse(b, E_INVALID,
-                      "log.dirs=%.200s: exactly one directory is served, of at most %zu bytes",
-                      dirs, sizeof b->log_directory - 1);
-    memcpy(b->log_directory, dirs, strlen(dirs) + 1);
+    if (rc != 0)
+        return rc;
     if (config_listeners(b->config, b->listeners, &b->listeners_n, why, sizeof why) != 0)
         return refuse(b, E_INVALID, "listeners: %s", why);
+    if (ports_config_read(b->config, b->workers_n, b->seams.seed, &b->ports.config, b->why,
+                          sizeof b->why) != 0 ||
+        ports_listeners_mark(&b->ports.config, b->listeners, b->listeners_n, b->why,
+                             sizeof b->why) != 0)
+        return E_INVALID;
     if (b->seams.listeners_check == NULL)
         return 0;
     return b->seams.listeners_check(b->seams.context, b->listeners, b->listeners_n, b->why,
@@ -168,28 +168,16 @@ nodiscard static int boot_posts(struct broker *b)
 
 /* ── boot: the parts ── */
 
-nodiscard static int boot_directory(struct broker *b)
-{
-    int32_t node_id = (int32_t)config_int(b->config, "node.id");
-    bool stands = false;
-    int rc = directory_take(b->seams.disk, b->log_directory, node_id, "", b->seams.seed,
-                            &b->directory, &b->is_clean, &b->lock_fd, b->why, sizeof b->why);
-
-    if (rc != 0)
-        return rc;
-    rc = journal_stands(b->seams.disk, b->log_directory, &stands);
-    if (rc != 0)
-        return refuse(b, rc, "%s: %s", b->log_directory, error_text(rc));
-    b->is_clean &= !stands; /* whatever the flag says: they may hold what no segment does */
-    return 0;
-}
-
+/* What a worker may have is divided over its stores, one per directory: each is bounded by itself,
+ * so that one that stalls takes nothing of the others. */
 static void store_settings(const struct broker *b, struct store_config *s)
 {
+    uint64_t stores_n = (uint64_t)b->workers_n * b->dirs_n;
+
     *s = (struct store_config){
         .group_ns_max = positive(config_int(b->config, "storage.group.max.ms")) * NS_PER_MS,
-        .open_files_max = (uint32_t)max_u64(bounds_open_files(&b->bounds) / b->workers_n, 16),
-        .producers_max = (uint32_t)max_u64(b->bounds.producers / b->workers_n, 1000),
+        .open_files_max = (uint32_t)max_u64(bounds_open_files(&b->bounds) / stores_n, 16),
+        .producers_max = (uint32_t)max_u64(b->bounds.producers / stores_n, 1000),
         .producer_expiration_ms = config_int(b->config, "producer.id.expiration.ms"),
         .retention_first_ns =
             positive(config_int(b->config, "log.initial.task.delay.ms")) * NS_PER_MS,
@@ -207,9 +195,8 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
         .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
-        .tail_bytes_max = bounds_tail_bytes(&b->bounds),
+        .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,
     };
-    memcpy(s->directory, b->log_directory, sizeof s->directory);
 }
 
 nodiscard static int boot_control(struct broker *b)
@@ -226,6 +213,9 @@ nodiscard static int boot_control(struct broker *b)
     c->is_clean = b->is_clean;
     c->seed = b->seams.seed ^ 0x636f6e74726f6cull;
     store_settings(b, &c->store);
+    c->dirs = b->dirs;
+    c->dirs_n = b->dirs_n;
+    memcpy(c->store.directory, b->dirs[b->metadata_dir].path, sizeof c->store.directory);
     c->store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
     c->store.open_files_max = 64;
     c->store.journal_bytes = 0; /* recovered before the journals are */
@@ -240,22 +230,38 @@ nodiscard static int boot_control(struct broker *b)
     return rc;
 }
 
-nodiscard static int boot_stores(struct broker *b)
+nodiscard static int boot_worker_stores(struct broker *b, struct worker *w)
 {
-    const struct view *view = view_load(&b->views, 0);
     struct store_config s;
-    int rc;
 
     store_settings(b, &s);
-    s.leader_epoch = view->leader_epoch;
-    for (uint8_t i = 0; i < b->workers_n; i++) {
-        struct worker *w = b->workers[i];
-        s.journal_number = i;
-        rc = store_init(&w->store, &s, w->io, b->seams.disk, &w->log_pages, &w->timers, &w->post,
-                        broker_files_thread(b), broker_bulk_thread(b));
+    s.leader_epoch = view_load(&b->views, 0)->leader_epoch;
+    s.journal_number = w->number;
+    for (uint8_t i = 0; i < b->dirs_n; i++) {
+        if (!b->dirs[i].is_online)
+            continue;
+        memcpy(s.directory, b->dirs[i].path, sizeof s.directory);
+        s.dir = i;
+        s.beside = w->store;
+        int rc = store_init(&w->stores[i], &s, w->io, b->seams.disk, &w->log_pages, &w->timers,
+                            &w->post, broker_files_thread(b), broker_bulk_thread(b));
         if (rc != 0)
-            return refuse(b, rc, "the store of worker %d: %s", i, error_text(rc));
+            return refuse(b, rc, "the store of worker %d in %s: %s", w->number, s.directory,
+                          error_text(rc));
+        if (w->store == NULL)
+            w->store = w->stores[i];
     }
+    w->stores_n = b->dirs_n;
+    return 0;
+}
+
+nodiscard static int boot_stores(struct broker *b)
+{
+    int rc;
+
+    for (uint8_t i = 0; i < b->workers_n; i++)
+        if ((rc = boot_worker_stores(b, b->workers[i])) != 0)
+            return rc;
     if ((rc = helper_init(&b->files, b->seams.disk, &b->files_post, b->seams.seed + 1000)) != 0 ||
         (rc = helper_init(&b->bulk, b->seams.disk, &b->bulk_post, b->seams.seed + 2000)) != 0)
         return refuse(b, rc, "the helper threads: %s", error_text(rc));
@@ -264,70 +270,126 @@ nodiscard static int boot_stores(struct broker *b)
 
 /* The files helper keeps the checkpoint files from here on. After a crash a log may end before the
  * recovery point on the disk: that one is written anew before anything is appended. */
-nodiscard static int boot_checkpoints(struct broker *b)
+nodiscard static int boot_checkpoints(struct broker *b, uint8_t dir)
 {
     struct checkpoints *checkpoints = checkpoints_new();
     int rc = checkpoints == NULL ? E_NO_MEMORY : 0;
 
     for (uint8_t i = 0; rc == 0 && i < b->workers_n; i++)
-        rc = store_checkpoints_fill(b->workers[i]->store, checkpoints);
+        rc = store_checkpoints_fill(b->workers[i]->stores[dir], checkpoints);
     if (rc == 0)
-        rc = helper_checkpoints(b->files, b->log_directory, checkpoints,
-                                !b->is_clean || b->recovery.logs_cut_n > 0);
-    if (rc != 0)
+        rc = helper_checkpoints(b->files, b->dirs[dir].path, checkpoints,
+                                !b->dirs[dir].is_clean || b->recovery.logs_cut_n > 0);
+    if (rc != 0) {
         checkpoints_free(checkpoints);
-    return rc;
+        return refuse(b, rc, "the checkpoint files in %s: %s", b->dirs[dir].path, error_text(rc));
+    }
+    return 0;
+}
+
+/* One directory being looked through. */
+struct sweeping {
+    struct broker *broker;
+    uint8_t dir;
+};
+
+static bool sweeping_knows(void *context, struct bytes topic, int32_t partition,
+                           const struct uuid *id)
+{
+    const struct sweeping *s = context;
+    return control_finds_log(s->broker->control, topic, partition, id, s->dir);
+}
+
+nodiscard static int boot_sweep(struct broker *b)
+{
+    uint32_t removed_n = 0, stray_n = 0;
+
+    for (uint8_t i = 0; i < b->dirs_n; i++) {
+        struct sweeping sweeping = {b, i};
+        if (!b->dirs[i].is_online)
+            continue;
+        int rc = directory_sweep(b->seams.disk, b->dirs[i].path, sweeping_knows, &sweeping,
+                                 &removed_n, &stray_n);
+        if (rc != 0)
+            return refuse(b, rc, "%s: cannot be sorted: %s", b->dirs[i].path, error_text(rc));
+    }
+    return 0;
+}
+
+static bool replaying_knows(void *context, struct bytes topic, int32_t partition,
+                            const struct uuid *id)
+{
+    const struct sweeping *s = context;
+    return control_places_log(s->broker->control, topic, partition, id, s->dir);
+}
+
+static void journal_add(struct journal_report *to, const struct journal_report *from)
+{
+    to->rings_n += from->rings_n;
+    to->records_n += from->records_n;
+    to->entries_n += from->entries_n;
+    to->bytes += from->bytes;
+    to->made_n += from->made_n;
+    to->unknown_n += from->unknown_n;
+    to->dropped_n += from->dropped_n;
+    to->lost_n += from->lost_n;
 }
 
 /* What a crashed process left in its journals goes into its logs before they are opened. */
 nodiscard static int boot_replay(struct broker *b)
 {
     bool is_accepted = config_bool(b->config, "storage.journal.accept.loss");
-    int rc = journal_replay(b->seams.disk, b->log_directory, control_knows_log, b->control,
-                            is_accepted, &b->journal, b->why, sizeof b->why);
 
-    if (rc == 0 || b->why[0] != 0)
-        return rc;
-    return refuse(b, rc, "the commit journal in %s cannot be replayed: %s", b->log_directory,
-                  error_text(rc));
+    for (uint8_t i = 0; i < b->dirs_n; i++) {
+        struct sweeping replaying = {b, i};
+        struct journal_report report;
+        if (!b->dirs[i].is_online)
+            continue;
+        int rc = journal_replay(b->seams.disk, b->dirs[i].path, replaying_knows, &replaying,
+                                is_accepted, &report, b->why, sizeof b->why);
+        journal_add(&b->journal, &report);
+        if (rc != 0)
+            return b->why[0] != 0 ? rc
+                                  : refuse(b, rc, "the commit journal in %s cannot be replayed: %s",
+                                           b->dirs[i].path, error_text(rc));
+    }
+    return 0;
 }
 
 /* All logs are open and flushed: the old journals go, new ones begin. */
-nodiscard static int boot_journals(struct broker *b)
+nodiscard static int boot_journals(struct broker *b, uint8_t dir)
 {
-    int rc = journal_clear(b->seams.disk, b->log_directory);
+    int rc = journal_clear(b->seams.disk, b->dirs[dir].path);
 
     for (uint8_t i = 0; i < b->workers_n && rc == 0; i++)
-        rc = store_journal_open(b->workers[i]->store, prng_next(&b->workers[i]->prng));
+        rc = store_journal_open(b->workers[i]->stores[dir], prng_next(&b->workers[i]->prng));
     return rc == 0 ? 0
-                   : refuse(b, rc, "the commit journal in %s cannot be made: %s", b->log_directory,
+                   : refuse(b, rc, "the commit journal in %s cannot be made: %s", b->dirs[dir].path,
                             error_text(rc));
 }
 
 nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64_t, uint64_t))
 {
-    struct store *stores[BROKER_WORKERS_MAX];
-    uint32_t removed_n = 0, stray_n = 0;
-    int rc;
+    struct store **stores = calloc((size_t)b->workers_n * b->dirs_n, sizeof(struct store *));
+    int rc = stores == NULL ? E_NO_MEMORY : boot_sweep(b);
 
-    for (uint8_t i = 0; i < b->workers_n; i++)
-        stores[i] = b->workers[i]->store;
-    rc = directory_sweep(b->seams.disk, b->log_directory, control_knows_log, b->control, &removed_n,
-                         &stray_n);
-    if (rc != 0)
-        return refuse(b, rc, "%s: cannot be sorted: %s", b->log_directory, error_text(rc));
-    if ((rc = boot_replay(b)) != 0)
-        return rc;
-    rc = control_open_logs(b->control, stores, b->is_clean, &b->recovery, progress,
-                           b->seams.context);
-    if (rc != 0)
-        return refuse(b, rc, "the partition logs in %s cannot be opened: %s", b->log_directory,
-                      error_text(rc));
-    rc = boot_checkpoints(b);
-    if (rc != 0)
-        return refuse(b, rc, "the checkpoint files in %s: %s", b->log_directory, error_text(rc));
-    b->has_open_logs = true;
-    return boot_journals(b);
+    if (rc == 0)
+        rc = boot_replay(b);
+
+    for (uint8_t i = 0; rc == 0 && i < b->workers_n; i++)
+        memcpy(stores + (size_t)i * b->dirs_n, b->workers[i]->stores,
+               b->dirs_n * sizeof(struct store *));
+    if (rc == 0) {
+        rc = control_open_logs(b->control, stores, &b->recovery, progress, b->seams.context);
+        if (rc != 0)
+            rc = refuse(b, rc, "the partition logs cannot be opened: %s", error_text(rc));
+    }
+    free(stores);
+    for (uint8_t i = 0; rc == 0 && i < b->dirs_n; i++)
+        if (b->dirs[i].is_online && (rc = boot_checkpoints(b, i)) == 0)
+            rc = boot_journals(b, i);
+    b->has_open_logs = rc == 0;
+    return rc;
 }
 
 nodiscard static int boot_kafka(struct broker *b, struct worker *w)
@@ -376,16 +438,18 @@ nodiscard static int boot_steps(struct broker *b, void (*progress)(void *, uint6
 {
     int rc;
 
-    if ((rc = boot_bounds(b)) != 0 || (rc = boot_settings(b)) != 0 || (rc = boot_memory(b)) != 0 ||
-        (rc = boot_posts(b)) != 0 || (rc = boot_directory(b)) != 0 || (rc = boot_control(b)) != 0 ||
-        (rc = boot_stores(b)) != 0 || (rc = boot_logs(b, progress)) != 0)
+    if ((rc = boot_bounds(b)) != 0 || (rc = boot_settings(b)) != 0 || (rc = ports_open(b)) != 0 ||
+        (rc = boot_memory(b)) != 0 || (rc = boot_posts(b)) != 0 || (rc = dirs_take(b)) != 0 ||
+        (rc = boot_control(b)) != 0 || (rc = boot_stores(b)) != 0 ||
+        (rc = boot_logs(b, progress)) != 0)
         return rc;
     for (uint8_t i = 0; i < b->workers_n; i++) {
         if ((rc = boot_kafka(b, b->workers[i])) != 0)
             return rc;
+        b->workers[i]->turns.ticks = b->seams.ticks;
         worker_begin(b->workers[i], b->seams.now);
     }
-    return 0;
+    return ports_join(b);
 }
 
 int broker_boot(struct broker *b, const struct config *config, const struct broker_seams *seams,
@@ -396,7 +460,7 @@ int broker_boot(struct broker *b, const struct config *config, const struct brok
     memset(b, 0, sizeof *b);
     b->config = config;
     b->seams = *seams;
-    b->lock_fd = -1;
+    dirs_none(b);
     rc = boot_steps(b, progress);
     if (rc != 0) {
         if (b->why[0] == 0) /* a part that failed without saying more */
@@ -485,24 +549,57 @@ bool broker_is_quiet(const struct broker *b)
 
 /* ── stop ── */
 
-int broker_close(struct broker *b)
+/* The logs of one directory; what stands in its way takes nothing from the others. */
+static int close_dir(struct broker *b, uint8_t dir)
 {
     struct checkpoints *checkpoints = checkpoints_new();
     int rc = checkpoints == NULL ? E_NO_MEMORY : 0;
 
-    thread_self = NULL; /* no thread runs any more: everything is main's */
     for (uint8_t i = 0; i < b->workers_n && rc == 0; i++)
-        rc = store_close(b->workers[i]->store, checkpoints);
-    if (rc == 0)
-        rc = control_close(b->control, checkpoints);
-    if (rc == 0) {
-        rc = directory_leave(b->seams.disk, b->log_directory, checkpoints, b->lock_fd);
-        b->lock_fd = -1;
-    }
-    if (checkpoints != NULL)
+        rc = store_close(b->workers[i]->stores[dir], checkpoints);
+    b->dirs_checkpoints[dir] = rc == 0 ? checkpoints : NULL;
+    if (rc != 0)
         checkpoints_free(checkpoints);
     return rc == 0 ? 0
-                   : refuse(b, rc, "%s: not closed cleanly: %s", b->log_directory, error_text(rc));
+                   : refuse(b, rc, "%s: not closed cleanly: %s", b->dirs[dir].path, error_text(rc));
+}
+
+static int leave_dir(struct broker *b, uint8_t dir)
+{
+    struct checkpoints *checkpoints = b->dirs_checkpoints[dir];
+    int rc = 0;
+
+    if (checkpoints == NULL)
+        return 0; /* it was told */
+    rc = directory_leave(b->seams.disk, b->dirs[dir].path, checkpoints, b->lock_fds[dir]);
+    b->lock_fds[dir] = -1;
+    checkpoints_free(checkpoints);
+    b->dirs_checkpoints[dir] = NULL;
+    return rc == 0 ? 0
+                   : refuse(b, rc, "%s: not closed cleanly: %s", b->dirs[dir].path, error_text(rc));
+}
+
+int broker_close(struct broker *b)
+{
+    struct checkpoints *checkpoints = checkpoints_new();
+    int worst = checkpoints == NULL ? E_NO_MEMORY : 0, rc;
+
+    thread_self = NULL; /* no thread runs any more: everything is main's */
+    for (uint8_t i = 0; i < b->dirs_n && checkpoints != NULL; i++)
+        if (b->dirs[i].is_online && (rc = close_dir(b, i)) != 0)
+            worst = rc;
+    /* The metadata log is closed in any case, but says that its directory was left in order only
+     * when its other logs were. */
+    if (checkpoints != NULL && (rc = control_close(b->control, checkpoints)) != 0) {
+        worst = refuse(b, rc, "the metadata log: not closed cleanly: %s", error_text(rc));
+        checkpoints_free(b->dirs_checkpoints[b->metadata_dir]);
+        b->dirs_checkpoints[b->metadata_dir] = NULL;
+    }
+    for (uint8_t i = 0; i < b->dirs_n; i++)
+        if ((rc = leave_dir(b, i)) != 0)
+            worst = rc;
+    checkpoints_free(checkpoints);
+    return worst;
 }
 
 static void worker_fini(struct broker *b, struct worker *w, uint8_t number)
@@ -511,8 +608,9 @@ static void worker_fini(struct broker *b, struct worker *w, uint8_t number)
         kafka_fini(w->kafka);
     if (w->conns != NULL)
         conns_fini(w->conns);
-    if (w->store != NULL)
-        store_fini(w->store);
+    for (uint8_t i = 0; i < b->dirs_n; i++)
+        if (w->stores[i] != NULL)
+            store_fini(w->stores[i]);
     if (w->io != NULL)
         b->seams.io_close(b->seams.context, number, w->io);
     pages_close(b, &w->log_pages);
@@ -537,6 +635,7 @@ static void posts_fini(struct broker *b)
 void broker_fini(struct broker *b)
 {
     thread_self = NULL;
+    ports_close(b); /* its packets refer to connections and to log pages */
     for (uint8_t i = 0; i < b->workers_n && b->workers[i] != NULL; i++)
         worker_fini(b, b->workers[i], i);
     if (b->files != NULL)
@@ -553,12 +652,10 @@ void broker_fini(struct broker *b)
         free(b->workers[i]);
         b->workers[i] = NULL;
     }
-    if (b->lock_fd >= 0)
-        disk_close(b->seams.disk, b->lock_fd);
+    dirs_give(b);
     b->control = NULL;
     b->control_io = NULL;
     b->files = b->bulk = NULL;
-    b->lock_fd = -1;
 }
 
 void broker_ledger(const struct broker *b, FILE *to)

@@ -16,9 +16,10 @@
 #include "config.h"
 #include "control.h"
 #include "disk.h"
+#include "ports.h"
 #include "worker.h"
 
-enum { BROKER_WORKERS_MAX = BOUNDS_WORKERS_MAX, BROKER_WHY_MAX = 512 };
+enum { BROKER_WORKERS_MAX = BOUNDS_WORKERS_MAX, BROKER_WHY_MAX = 512, BROKER_DIR_WHY_MAX = 384 };
 
 /* What a broker stands on. Owner: main or the simulator; outlives the broker. */
 struct broker_seams {
@@ -34,8 +35,12 @@ struct broker_seams {
      * NULL. */
     int (*listeners_check)(void *context, struct listener *listeners, uint32_t n, char *why,
                            size_t why_n);
+    /* Whoever makes the ports of dpdk.ports; asked only when there are some. NULL, or returning
+     * NULL: refused, `why` says so. */
+    const struct port_driver *(*port_driver)(void *context, char *why, size_t why_n);
     void *context;
     uint64_t seed;
+    uint64_t (*ticks)(void);  /* of turns.h; NULL: turns are not measured */
     struct now now;           /* of the boot */
     uint32_t cpus_n;          /* for dataplane.workers=0; 0 counts as 1 */
     uint64_t descriptors_max; /* RLIMIT_NOFILE */
@@ -58,16 +63,21 @@ struct broker {
     struct post control_post, files_post, bulk_post;
     struct stats control_stats;
     struct helper *files, *bulk;
-    struct directory_id directory;
+    struct directory_id directory; /* of the metadata log's */
+    struct log_dir dirs[LOG_DIRS_MAX + 1]; /* log.dirs, then metadata.log.dir if it is none of them */
+    char dirs_why[LOG_DIRS_MAX + 1][BROKER_DIR_WHY_MAX]; /* one that is not online: why */
+    int lock_fds[LOG_DIRS_MAX + 1];                      /* -1: not ours */
+    struct checkpoints *dirs_checkpoints[LOG_DIRS_MAX + 1]; /* while it stops: closed in order */
+    uint8_t dirs_n;                                      /* of log.dirs */
+    uint8_t metadata_dir;                                /* place in dirs; dirs_n: one more */
     struct recovery_report recovery;
     struct journal_report journal;
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
-    int lock_fd;   /* -1 before the directory is ours */
-    bool is_clean; /* the last stop was orderly */
+    struct ports ports;
+    bool is_clean; /* the last stop was orderly, in every directory that is here */
     bool has_posts;
     bool has_open_logs; /* boot has come to its end */
-    char log_directory[DISK_PATH_MAX];
     char why[BROKER_WHY_MAX]; /* one clear line after a failed boot */
 };
 

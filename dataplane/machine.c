@@ -9,7 +9,9 @@
  */
 #include "machine.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -18,6 +20,8 @@
 #include <unistd.h>
 
 enum { RING_ENTRIES = 2048 };
+
+#define PORTS_LIBRARY "millrace-dpdk.so"
 
 /* ── memory ── */
 
@@ -128,6 +132,11 @@ static int listeners_check(void *context, struct listener *listeners, uint32_t n
     for (uint32_t i = 0; i < n; i++) {
         struct listener *l = &listeners[i];
         uint16_t port = l->port;
+        if (l->native != 0) {
+            if (l->advertised_port == 0)
+                l->advertised_port = port;
+            continue;
+        }
         int rc = listener_probe_patiently(l, &port);
         if (rc != 0) {
             snprintf(why, why_n, "cannot listen on %s://%s:%u: %s", l->name, l->host, l->port,
@@ -145,7 +154,7 @@ int machine_listen(struct broker *b)
 {
     for (uint32_t i = 0; i < b->listeners_n; i++) {
         struct listener *l = &b->listeners[i];
-        for (uint8_t k = 0; k < b->workers_n; k++) {
+        for (uint8_t k = 0; l->native == 0 && k < b->workers_n; k++) {
             int fd = -1;
             int rc = listener_open(l, &fd, &l->port);
             if (rc == 0)
@@ -158,6 +167,31 @@ int machine_listen(struct broker *b)
         }
     }
     return 0;
+}
+
+/* ── ports ── */
+
+/* Beside this program, so that it is the one that was built with it. */
+static const struct port_driver *port_driver_find(void *context, char *why, size_t why_n)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof PORTS_LIBRARY - 1);
+
+    (void)context;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    if (n < 0)
+        n = 0;
+    memcpy(path + n, PORTS_LIBRARY, sizeof PORTS_LIBRARY);
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const struct port_driver *driver = library == NULL ? NULL : dlsym(library, PORT_DRIVER_SYMBOL);
+    if (driver == NULL)
+        snprintf(
+            why, why_n,
+            "dpdk.ports needs %.200s, which is built where libdpdk-dev is: tools/setup && make "
+            "(%.150s)",
+            path, dlerror());
+    return driver;
 }
 
 /* ── limits ── */
@@ -206,8 +240,10 @@ void machine_seams(struct machine *m, struct broker_seams *seams)
         .memory_take = memory_take,
         .memory_put = memory_put,
         .listeners_check = listeners_check,
+        .port_driver = port_driver_find,
         .context = m,
         .seed = seed_read(),
+        .ticks = clock_read_ticks,
         .now = clock_read(),
         .cpus_n = cpus_usable(),
         .descriptors_max = descriptors_raise(),

@@ -106,6 +106,12 @@ static void peer_wake(struct post *peer)
         check(errno == EAGAIN || errno == EINTR);
 }
 
+void mail_wake(struct post *post, uint8_t to)
+{
+    check(to < post->threads_n);
+    peer_wake(post->peers[to]);
+}
+
 static int outbox_flush(struct post *post, uint8_t to)
 {
     struct list *outbox = &post->outbox[to];

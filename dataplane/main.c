@@ -39,7 +39,8 @@ struct options {
     const char *properties; /* NULL: none */
     const char *overrides[OVERRIDES_MAX];
     int overrides_n;
-    bool has_hint; /* print what to try */
+    bool has_hint;    /* print what to try */
+    bool is_recovery; /* recover, close cleanly, end */
 };
 
 static const char usage[] = "millraced: a broker that speaks the Kafka protocol\n"
@@ -48,6 +49,8 @@ static const char usage[] = "millraced: a broker that speaks the Kafka protocol\
                             "\n"
                             "  --override key=value  stands over the file; may be repeated\n"
                             "  --hint                print commands to try when ready\n"
+                            "  --recover             after a crash: makes the data directory "
+                            "plainly Kafka's, and ends\n"
                             "  --version             print the version\n"
                             "  --help                print this\n"
                             "\n"
@@ -78,6 +81,8 @@ static void options_parse(struct options *o, int argc, char **argv)
             o->overrides[o->overrides_n++] = value;
         } else if (strcmp(word, "--hint") == 0) {
             o->has_hint = true;
+        } else if (strcmp(word, "--recover") == 0) {
+            o->is_recovery = true;
         } else if (word[0] != '-' && o->properties == NULL) {
             o->properties = word;
         } else {
@@ -113,6 +118,8 @@ nodiscard static int settings_read(const struct options *o, struct config **out)
                 rc == E_DENIED ? "not readable" : "no such file");
     for (int i = 0; i < o->overrides_n && rc == 0; i++)
         rc = config_override(c, o->overrides[i], stderr);
+    if (rc == 0 && o->is_recovery) /* nothing will be appended */
+        rc = config_override(c, "storage.journal.bytes=0", stderr);
     if (rc == 0)
         rc = config_check(c, stderr);
     if (rc == 0)
@@ -131,18 +138,52 @@ static void progress_print(void *context, uint64_t done_n, uint64_t all_n)
     fflush(stdout);
 }
 
+static void print_journals(const struct broker *b)
+{
+    const struct journal_report *j = &b->journal;
+    int64_t bytes = config_int(b->config, "storage.journal.bytes");
+
+    if (j->rings_n > 0)
+        printf(
+            "journal  %llu rings replayed: %llu records, %.1f MiB, %llu files made, %llu entries "
+            "of deleted topics, %llu logs not continued, %llu records lost\n",
+            (unsigned long long)j->rings_n, (unsigned long long)j->records_n,
+            (double)j->bytes / (double)MIB(1), (unsigned long long)j->made_n,
+            (unsigned long long)j->unknown_n, (unsigned long long)j->dropped_n,
+            (unsigned long long)j->lost_n);
+    if (bytes == 0)
+        printf("journal  none (storage.journal.bytes=0): the file of each log is flushed\n");
+    else
+        printf("journal  up to %.0f MiB per worker and directory%s\n",
+               (double)bytes / (double)MIB(1),
+               store_journal_is_direct(b->workers[0]->store)
+                   ? ", past the page cache"
+                   : "; this file system has no O_DIRECT: slower");
+}
+
 static void print_directory(const struct broker *b)
 {
     const struct recovery_report *r = &b->recovery;
 
-    printf("data     %s: cluster %s, node %d, last stop %s\n", b->log_directory,
-           b->directory.cluster_id, b->directory.node_id,
-           b->is_clean ? "clean" : "not clean or first start");
+    for (uint8_t i = 0; i < b->dirs_n; i++)
+        if (b->dirs[i].is_online)
+            printf("data     %s: cluster %s, node %d, last stop %s\n", b->dirs[i].path,
+                   b->directory.cluster_id, b->directory.node_id,
+                   b->dirs[i].is_clean ? "clean" : "not clean or first start");
+        else
+            printf("data     %s: OFFLINE, and so are its partitions, until a start can use it: "
+                   "%s\n",
+                   b->dirs[i].path, b->dirs_why[i]);
+    if (control_lost_logs(b->control) > 0)
+        printf("data     %llu partitions are offline: the metadata has them in a directory that is "
+               "not here\n",
+               (unsigned long long)control_lost_logs(b->control));
     printf("recovery %llu logs, %llu segments, %.1f MiB scanned, %llu logs cut by %llu bytes, %llu "
            "indexes rebuilt\n",
            (unsigned long long)r->logs_n, (unsigned long long)r->segments_n,
            (double)r->scanned_bytes / (double)MIB(1), (unsigned long long)r->logs_cut_n,
            (unsigned long long)r->cut_bytes, (unsigned long long)r->rebuilt_indexes_n);
+    print_journals(b);
 }
 
 static void print_durability(const struct config *c)
@@ -165,8 +206,10 @@ static void print_ready(const struct broker *b, const struct options *o)
 {
     for (uint32_t i = 0; i < b->listeners_n; i++) {
         const struct listener *l = &b->listeners[i];
-        printf("listens  %s://%s:%u, advertised as %s:%u\n", l->name,
-               l->host[0] != 0 ? l->host : "*", l->port, l->advertised_host, l->advertised_port);
+        const char *by = l->native == 0 ? "kernel sockets" : "own TCP on ";
+        printf("listens  %s://%s:%u, advertised as %s:%u, served by %s%s\n", l->name,
+               l->host[0] != 0 ? l->host : "*", l->port, l->advertised_host, l->advertised_port, by,
+               l->native == 0 ? "" : b->ports.config.ports[l->native - 1].name);
     }
     printf("ready    millraced " MILLRACE_VERSION ", %u workers, pid %d\n", b->workers_n,
            (int)getpid());
@@ -294,6 +337,17 @@ static int serve(struct broker *b, const struct options *o, const int *cpus, int
     return rc;
 }
 
+/* --recover: what boot found and repaired is closed like after an orderly stop. */
+static int recovered(struct broker *b)
+{
+    if (broker_close(b) != 0) {
+        fprintf(stderr, "millraced: %s\n", b->why);
+        return 1;
+    }
+    puts("recovered: clean; this broker or Apache Kafka may be started on it");
+    return 0;
+}
+
 static int run(const struct options *o, const struct config *config)
 {
     struct broker *b = calloc(1, sizeof *b);
@@ -330,7 +384,7 @@ static int run(const struct options *o, const struct config *config)
     machine_print(&machine, stdout);
     print_directory(b);
     print_durability(config);
-    rc = serve(b, o, cpus, cpus_n, &set);
+    rc = o->is_recovery ? recovered(b) : serve(b, o, cpus, cpus_n, &set);
     if (rc ==
         0) /* else requests or sockets are still open, and the end of the process frees them */
         broker_fini(b);

@@ -1,5 +1,6 @@
 /*
- * metrics.c - counters and histograms as Prometheus text. The only file that sees libmicrohttpd.
+ * metrics.c - counters and histograms as Prometheus text, and what else the admin port answers.
+ * The only file that sees libmicrohttpd.
  *
  * Owner: main opens and closes; the answers are made on the library's thread (metrics.h).
  *
@@ -162,7 +163,7 @@ static void requests_write(const struct broker *b, FILE *to)
 static void stages_write(const struct broker *b, FILE *to)
 {
     static const char *const names[] = {
-#define STAGE(name, text) #name,
+#define STAGE(name, text, culprit) #name,
         STAGES(STAGE)
 #undef STAGE
     };
@@ -372,11 +373,13 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
         metrics_write(m->broker, m->version, to);
     } else if (strcmp(url, "/healthz") == 0) {
         status = health_write(m, to);
+    } else if (strcmp(url, "/slow") == 0) {
+        slow_write(m->broker, clock_read(), to);
     } else if (group_of(url).ptr != NULL) {
         status = group_write(m, group_of(url), to);
     } else {
         status = MHD_HTTP_NOT_FOUND;
-        fprintf(to, "here are /metrics, /healthz and /groups/NAME/rebalances\n");
+        fprintf(to, "here are /metrics, /healthz, /slow and /groups/NAME/rebalances\n");
     }
     if (fclose(to) != 0) {
         free(text);

@@ -1,5 +1,5 @@
 /*
- * metrics.h - /metrics, /healthz and /groups/NAME/rebalances over HTTP, on admin.listeners.
+ * metrics.h - /metrics, /healthz, /slow and /groups/NAME/rebalances over HTTP, on admin.listeners.
  *
  * Owner: main; requests are answered by the HTTP library's own thread, which only reads: struct
  * stats and histograms of each thread (relaxed), and the settings, which do not change what it
@@ -45,6 +45,9 @@ nodiscard int metrics_open(struct metrics **out, struct broker *broker, const ch
                            char *why, size_t why_n);
 void metrics_close(struct metrics *metrics); /* NULL is fine */
 void metrics_print(const struct metrics *metrics, FILE *to);
+
+/* The text of /slow (slow_page.c). */
+void slow_write(const struct broker *broker, struct now now, FILE *to);
 
 /* The text of /metrics. */
 void metrics_write(const struct broker *broker, const char *version, FILE *to);

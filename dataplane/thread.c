@@ -55,6 +55,12 @@ static struct stats *thread_stats(struct thread *t)
     return t->number == broker_control_thread(b) ? &b->control_stats : NULL;
 }
 
+/* Packets wake nobody: what came since the turn is looked for before going to sleep. */
+static bool thread_has_packets(const struct thread *t)
+{
+    return t->number < t->broker->workers_n && worker_ports_are_busy(t->broker->workers[t->number]);
+}
+
 static void thread_sleep(struct thread *t, struct now now)
 {
     struct post *post = broker_post(t->broker, t->number);
@@ -63,10 +69,18 @@ static void thread_sleep(struct thread *t, struct now now)
 
     if (!mail_sleep_begin(post))
         return;
+    if (thread_has_packets(t)) {
+        mail_sleep_end(post);
+        return;
+    }
     if (stats != NULL)
         stats_add(stats, STAT_SLEEPS, 1);
     if (io != NULL) {
-        io_wait(io, timers_next_ns(broker_timers(t->broker, t->number), now, SLEEP_NS_MAX));
+        uint64_t ns = timers_next_ns(broker_timers(t->broker, t->number), now, SLEEP_NS_MAX);
+        if (t->number < t->broker->workers_n)
+            ns = worker_ports_sleep_ns(t->broker->workers[t->number], now, ns);
+        if (ns > 0)
+            io_wait(io, ns);
     } else {
         struct pollfd event = {.fd = post->event_fd, .events = POLLIN};
         poll(&event, 1, SLEEP_NS_MAX / NS_PER_MS);
@@ -113,6 +127,8 @@ static void *thread_loop(void *argument)
     thread_self = broker_self(t->broker, t->number);
     now = clock_read();
     wake_begin(t);
+    if (t->number < t->broker->workers_n)
+        worker_ports_begin(t->broker->workers[t->number]);
     for (;;) {
         struct now before = now;
         int done = broker_turn(t->broker, t->number, now);

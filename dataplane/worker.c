@@ -28,12 +28,14 @@ static void worker_log_order(struct worker *w, struct log_op *op)
     op->error = 0;
     if (op->order == LOG_OPEN && log != NULL)
         plog_configure(log, &op->config);
+    else if (op->order == LOG_OPEN && (op->dir >= w->stores_n || w->stores[op->dir] == NULL))
+        op->error = E_STORAGE;
     else if (op->order == LOG_OPEN)
-        op->error = store_log_new(w->store, &op->id, &op->config, &log);
+        op->error = store_log_new(w->stores[op->dir], &op->id, &op->config, &log);
     else if (log == NULL)
         op->error = E_NOT_FOUND;
     else if (op->order == LOG_DROP)
-        store_log_drop(w->store, log);
+        store_log_drop(w->stores[plog_dir(log)], log);
     else
         plog_configure(log, &op->config);
     mail_answer(&w->post, &op->mail);
@@ -73,26 +75,50 @@ static int worker_mail_read(struct worker *w)
 
 /* ── the turn ── */
 
+static int worker_flush(struct worker *w)
+{
+    int n = 0;
+
+    for (uint8_t i = 0; i < w->stores_n; i++)
+        if (w->stores[i] != NULL)
+            n += store_flush(w->stores[i], w->now);
+    return n;
+}
+
 int worker_turn(struct worker *w, struct now now)
 {
     int n = 0, sent;
 
     own(w);
     w->now = now;
+    turns_begin(&w->turns, now);
 
-    n += io_poll(w->io);                                 /* in: what the kernel has finished   */
-    n += worker_mail_read(w);                            /*     what other threads ask or answer */
+    n += io_poll(w->io); /* in: what the kernel has finished   */
+    turns_step(&w->turns, STEP_COMPLETIONS);
+    n += worker_ports_rx(w, now); /*     packets, and what TCP makes of them */
+    turns_step(&w->turns, STEP_PACKETS);
+    n += worker_mail_read(w); /*     what other threads ask or answer */
+    turns_step(&w->turns, STEP_MAIL);
     n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
+    turns_step(&w->turns, STEP_TIMERS);
 
     w->view = view_load(w->views, w->number);
     n += internal_turn(&w->internal, now);
+    turns_step(&w->turns, STEP_INTERNAL);
     n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
 
-    n += store_flush(w->store, now);      /* out: one write per dirty log       */
+    n += worker_flush(w); /* out: one write per dirty log       */
+    turns_step(&w->turns, STEP_FLUSH);
     n += conns_send_ready(w->conns, now); /*      answers, in request order     */
-    n += io_poll(w->io);                  /*      hand all of it to the kernel  */
-    sent = mail_flush(&w->post);          /*      and to the other threads      */
+    turns_step(&w->turns, STEP_SENDS);
+    n += worker_ports_tx(w, now); /*      segments, acknowledgements    */
+    turns_step(&w->turns, STEP_SEGMENTS);
+    n += io_poll(w->io); /*      hand all of it to the kernel  */
+    turns_step(&w->turns, STEP_SUBMIT);
+    sent = mail_flush(&w->post); /*      and to the other threads      */
     stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);
+    turns_step(&w->turns, STEP_POST);
+    turns_end(&w->turns);
     return n + sent;
 }
 
@@ -107,15 +133,52 @@ void worker_stop(struct worker *w, uint64_t deadline_ns)
 
 bool worker_is_quiet(const struct worker *w)
 {
-    return conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) &&
-           internal_is_quiet(&w->internal) && store_is_quiet(w->store);
+    bool is_quiet = conns_count(w->conns) == 0 && kafka_is_quiet(w->kafka) &&
+                    internal_is_quiet(&w->internal);
+
+    for (uint8_t i = 0; i < w->stores_n; i++)
+        is_quiet = is_quiet && (w->stores[i] == NULL || store_is_quiet(w->stores[i]));
+    return is_quiet;
 }
 
 /* ── the tick: housekeeping and counters ── */
 
+static void stats_sum(struct store_stats *to, const struct store_stats *s)
+{
+    to->appended_bytes += s->appended_bytes;
+    to->duplicate_batches += s->duplicate_batches;
+    to->write_ops += s->write_ops;
+    to->write_bytes += s->write_bytes;
+    to->flush_rounds += s->flush_rounds;
+    to->flush_ops += s->flush_ops;
+    to->flush_ns_total += s->flush_ns_total;
+    to->read_hits += s->read_hits;
+    to->read_misses += s->read_misses;
+    to->rolls += s->rolls;
+    to->logs_n += s->logs_n;
+    to->logs_failed_n += s->logs_failed_n;
+    to->logs_full_n += s->logs_full_n;
+    to->checkpoint_errors += s->checkpoint_errors;
+    to->files_open_n += s->files_open_n;
+    to->is_low |= s->is_low;
+    if (s->free_bytes > 0 && (to->free_bytes == 0 || s->free_bytes < to->free_bytes))
+        to->free_bytes = s->free_bytes; /* of the fullest disk */
+    for (int i = 0; i < ERRORS_N; i++)
+        to->refused[i] += s->refused[i];
+}
+
+/* All directories together. */
+static void worker_sum_stores(struct worker *w)
+{
+    w->store_stats = (struct store_stats){.is_low = false};
+    for (uint8_t i = 0; i < w->stores_n; i++)
+        if (w->stores[i] != NULL)
+            stats_sum(&w->store_stats, store_stats(w->stores[i]));
+}
+
 static void worker_copy_store(struct worker *w)
 {
-    const struct store_stats *s = store_stats(w->store);
+    const struct store_stats *s = &w->store_stats;
 
     stats_set(&w->stats, STAT_APPEND_BYTES, s->appended_bytes);
     stats_set(&w->stats, STAT_APPEND_DUPLICATES, s->duplicate_batches);
@@ -185,7 +248,7 @@ static void worker_report_space(struct worker *w, const struct store_stats *s)
 /* What an operator should know of the last second: one event per cause, with how often. */
 static void worker_report(struct worker *w)
 {
-    const struct store_stats *s = store_stats(w->store);
+    const struct store_stats *s = &w->store_stats;
     const struct conns_stats *c = conns_stats(w->conns);
 
     if (s->logs_failed_n > w->failed_logs_seen)
@@ -214,7 +277,10 @@ static void worker_tick(struct timer *timer, struct now now)
 {
     struct worker *w = container_of(timer, struct worker, tick);
 
-    store_tick(w->store, now);
+    for (uint8_t i = 0; i < w->stores_n; i++)
+        if (w->stores[i] != NULL)
+            store_tick(w->stores[i], now);
+    worker_sum_stores(w);
     worker_copy_store(w);
     worker_copy_conns(w);
     if (++w->report_ticks_n % WORKER_REPORT_TICKS == 0)
@@ -226,6 +292,7 @@ void worker_begin(struct worker *w, struct now now)
 {
     w->now = now;
     internal_init(&w->internal, w->store, &w->post);
+    kafka_turns(w->kafka, &w->turns);
     timer_init(&w->tick, worker_tick);
     timer_set(&w->timers, &w->tick, now.ns + WORKER_TICK_MS * NS_PER_MS);
 }

@@ -13,10 +13,12 @@
 #include "internal.h"
 #include "kafka.h"
 #include "mail.h"
+#include "ports.h"
 #include "prng.h"
 #include "stats.h"
 #include "storage.h"
 #include "timer.h"
+#include "turns.h"
 #include "view.h"
 
 enum {
@@ -39,13 +41,18 @@ struct worker {
     struct timers timers;
     struct post post;
     struct conns *conns;
-    struct store *store;
+    struct worker_ports ports; /* engines and lanes of the own TCP; none without dpdk.ports */
+    struct store *stores[LOG_DIRS_MAX]; /* by log directory; NULL: it could not be taken */
+    uint8_t stores_n;
+    struct store *store; /* the first of them: finds the logs of all */
     struct kafka *kafka;
     struct internal internal; /* what control asks of the logs here */
     struct prng prng;
     struct stats stats;
     struct diag diag;
+    struct turns turns; /* what its turns spend their time on */
     struct timer tick; /* store_tick, copying of counters */
+    struct store_stats store_stats; /* of all stores together, as of the last tick */
     uint8_t mail_from_at;
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */

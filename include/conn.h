@@ -93,7 +93,9 @@ struct conn_slot {
     struct list link; /* of the connection's slots, oldest first */
     struct conn *conn;
     bool is_finished;
-    bool is_empty;        /* finished without an answer (acks=0) */
+    bool is_empty; /* finished without an answer (acks=0) */
+    uint64_t
+        sending_ns; /* its first byte was given to the transport: the turn's time; 0: not yet */
     struct slices answer; /* v is arena or page memory of the request, valid until `sent` */
     void (*sent)(
         struct conn_slot *slot); /* the transport no longer needs the answer's memory, or the

@@ -40,7 +40,9 @@ struct control;
 struct control_config {
     const struct config *config;
     struct directory_id directory;
-    struct store_config store; /* of the metadata log */
+    const struct log_dir *dirs; /* in the order of log.dirs; they outlive control */
+    uint8_t dirs_n;             /* 0: one, that of `directory` and `store` */
+    struct store_config store;  /* of the metadata log */
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
     uint8_t workers_n;
@@ -57,12 +59,23 @@ nodiscard int control_init(struct control **out, const struct control_config *co
                            struct views *views, struct io *io, struct disk *disk,
                            struct pages *pages, struct timers *timers, struct post *post,
                            uint8_t files_thread, uint8_t bulk_thread, char *why, size_t why_n);
-/* Boot, after control_init: opens (recovers) every log of the current view in its home's store. */
-nodiscard int control_open_logs(struct control *control, struct store **stores_of_workers,
-                                bool is_clean, struct recovery_report *report,
+/* Is this a partition of ours? `id` may be NULL. */
+bool control_knows_log(void *control, struct bytes topic, int32_t partition, const struct uuid *id);
+/* Boot, after control_init: directory number `dir` has files of this log. False: they are not those
+ * of a live partition (unknown, or it is in another directory). */
+bool control_finds_log(struct control *control, struct bytes topic, int32_t partition,
+                       const struct uuid *id, uint8_t dir);
+/* Boot, after that: a log that no directory holds a file of yet, found in the journal of this one. */
+bool control_places_log(struct control *control, struct bytes topic, int32_t partition,
+                        const struct uuid *id, uint8_t dir);
+/* Boot, after control_finds_log: opens (recovers) every log of the current view. `stores` has that
+ * of home h and directory d at [h * dirs_n + d]; NULL: the directory could not be taken. */
+nodiscard int control_open_logs(struct control *control, struct store *const *stores,
+                                struct recovery_report *report,
                                 void (*progress)(void *context, uint64_t done_n, uint64_t all_n),
                                 void *context);
-bool control_knows_log(void *control, struct bytes topic, int32_t partition, const struct uuid *id);
+/* Partitions that are offline because their directory is not here. */
+uint64_t control_lost_logs(const struct control *control);
 
 /* One turn; returns how much was done. */
 int control_turn(struct control *control, struct now now);
@@ -81,6 +94,7 @@ struct log_op {
     struct mail mail; /* MAIL_LOG */
     uint8_t order;    /* enum log_order */
     struct log_id id;
+    uint8_t dir; /* LOG_OPEN: which directory it goes to */
     struct log_config config;
     int error; /* out */
     void *inside[4];

@@ -9,28 +9,11 @@
 #include "conn.h"
 #include "histogram.h"
 #include "prng.h"
+#include "slow.h"
 #include "stats.h"
 #include "storage.h"
+#include "turns.h"
 #include "view.h"
-
-/* Where a request's time goes; stamped in this order, 0 = did not happen (design 1.5). */
-#define STAGES(STAGE)                                                  \
-    STAGE(FIRST_BYTE, "the first byte of the frame had arrived")       \
-    STAGE(COMPLETE, "the frame was complete")                          \
-    STAGE(STARTED, "its turn came: header read, body decoded")         \
-    STAGE(PLACED, "all batches placed in the tail, or all reads made") \
-    STAGE(MAILED, "the last operation came back from another thread")  \
-    STAGE(WRITTEN, "the appends were written")                         \
-    STAGE(FLUSHED, "the appends were durable")                         \
-    STAGE(READY, "the answer was ready")                               \
-    STAGE(SENT,        "the answer was handed to the transport whole")
-
-enum stage {
-#define STAGE(name, text) STAGE_##name,
-    STAGES(STAGE)
-#undef STAGE
-        STAGES_N
-};
 
 /* Limits, copied at kafka_init. */
 struct kafka_config {
@@ -63,6 +46,19 @@ int kafka_turn(struct kafka *kafka, const struct view *view, struct now now);
 
 /* An operation of the kinds APPEND, READ, RELEASE, QUERY arrived, or a REQUEST came back. */
 void kafka_mail(struct kafka *kafka, const struct view *view, struct mail *mail, struct now now);
+
+/* The turns of this worker, so that a slow request can be blamed on one that overran. Boot. */
+void kafka_turns(struct kafka *kafka, struct turns *turns);
+
+/* What `millrace slow` shows: the slowest requests of row `at` (up to kafka_slow_rows) in a window,
+ * merged into v[0 .. n) (top_merge; the words are a struct slow). Returns the new n. Readable from
+ * any thread. */
+uint32_t kafka_slow_rows(void);
+/* The API of a row; *is_own: ranked by the time beside the wait for records (the last row: Fetch).
+ */
+int16_t kafka_slow_row(uint32_t at, bool *is_own);
+uint32_t kafka_slow(const struct kafka *kafka, uint32_t at, enum top_window window, uint64_t now_ns,
+                    struct top_item *v, uint32_t n);
 
 /* No request is under way. */
 bool kafka_is_quiet(const struct kafka *kafka);

@@ -19,6 +19,7 @@ struct listener {
     uint16_t port;                /* 0: the kernel chooses (tests)                         */
     char advertised_host[256];    /* what clients that came in here are told (trap 36)     */
     uint16_t advertised_port;
+    uint8_t native; /* 1 + the port of dpdk.ports that serves it; 0: kernel sockets        */
 };
 
 #endif

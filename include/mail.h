@@ -108,6 +108,9 @@ static inline void mail_answer(struct post *post, struct mail *mail)
 /* Moves outboxes into rings and wakes sleepers. Returns how many moved. Once per turn, last. */
 int mail_flush(struct post *post);
 
+/* Wakes thread `to` if it sleeps: something other than mail waits for it (packets). */
+void mail_wake(struct post *post, uint8_t to);
+
 /* The next arrived operation; NULL when none. `*from_at` is the caller's round-robin place. */
 struct mail *mail_read(struct post *post, uint8_t *from_at);
 

@@ -117,7 +117,9 @@ struct tcp_facts {
 /* ── life ── */
 
 nodiscard int net_init(struct net **out, const struct net_config *config, struct now now);
-void net_fini(struct net *net); /* whatever is open; packets given out must be back */
+/* Ends whatever is open and puts every packet it holds; only net_fini may follow. */
+void net_stop(struct net *net);
+void net_fini(struct net *net); /* net_stop, if need be; packets given out must be back */
 
 /* ── packets ── */
 
@@ -133,6 +135,14 @@ struct pkt *net_packet_take(struct net *net);
 uint64_t net_sleep_ns(const struct net *net, struct now now, uint64_t ns_max);
 uint64_t net_stat(const struct net *net, enum net_stat at);
 const char *net_stat_text(enum net_stat at);
+/* What is taken of the bounds now; all 0 when nothing is open and nothing waits. */
+struct net_usage {
+    uint32_t tcbs_n, syns_n, waits_n, extents_n, records_n, packets_n, heads_n;
+    uint64_t rx_held_bytes;
+};
+void net_usage(const struct net *net, struct net_usage *out);
+/* Memory that packets to send stand in, for devices that must be shown it: at 0 and 1. */
+void net_memory(const struct net *net, int at, void **base, uint64_t *bytes);
 
 /* ── connections ── */
 

@@ -81,9 +81,15 @@ struct log_id {
     int32_t partition;
 };
 
+struct store;
+
 /* Limits and settings of a store. */
 struct store_config {
     char directory[DISK_PATH_MAX]; /* the log directory */
+    uint8_t dir;                   /* its number: place in log.dirs */
+    /* Another store of the same home, for another directory, or NULL. Stores side by side find each
+     * other's logs and mail and share `pages`; everything else, failures too, is each one's own. */
+    struct store *beside;
     uint64_t group_ns_max; /* storage.group.max.ms: a flush begins at most this long after the first
                               byte */
     uint32_t open_files_max; /* descriptors this store may hold at once; least recently used are
@@ -108,8 +114,9 @@ struct store_config {
     uint32_t journal_number; /* differs between the stores of a log directory */
 };
 
-struct store;
 struct plog;
+
+enum { LOG_DIRS_MAX = 64 }; /* log directories of one broker */
 
 struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
@@ -140,7 +147,7 @@ void store_fini(struct store *store);
 /* The end of a turn: writes what is dirty, begins a flush round when one is due and none is under
  * way. Returns the number of operations started. */
 int store_flush(struct store *store, struct now now);
-/* A MAIL_FILE or MAIL_BULK operation of this store came back. */
+/* A MAIL_FILE or MAIL_BULK operation of this store, or of one beside it, came back. */
 void store_mail(struct store *store, struct mail *mail, struct now now);
 /* Housekeeping on the timer's beat (roll by time, retention, expiry of producers); bounded work per
  * call. */
@@ -148,13 +155,16 @@ void store_tick(struct store *store, struct now now);
 /* Nothing is dirty, under way or waited for: the store may be closed. */
 bool store_is_quiet(const struct store *store);
 const struct store_stats *store_stats(const struct store *store);
+/* When the flush began that made the newest bytes durable: asked by who was just woken for
+ * PLOG_DURABLE or PLOG_HIGH, so that waiting for a flush and the flush itself are told apart. */
+uint64_t store_flush_began_ns(const struct store *store);
 
 /* ── logs: life ── */
 
 /* A new, empty log. Nothing is on disk before the first flush. E_EXISTS, E_NO_MEMORY. */
 nodiscard int store_log_new(struct store *store, const struct log_id *id,
                             const struct log_config *config, struct plog **out);
-/* NULL when this store has no such log. */
+/* NULL when neither this store nor one beside it has such a log. */
 struct plog *store_log_find(struct store *store, const struct uuid *topic_id, int32_t partition);
 /* The topic is gone: waiting reads and appends end with E_NOT_FOUND, the directory is renamed to
  * "<topic>-<partition>.<uuid>-delete" by the files helper and unlinked after file.delete.delay.ms.
@@ -373,6 +383,10 @@ uint32_t plog_producers(const struct plog *log, struct producer_state *to, uint3
 uint64_t plog_bytes(const struct plog *log);
 /* The log directory, as configured. */
 const char *store_directory(const struct store *store);
+/* The store of directory number `dir` among this one and those beside it; NULL: there is none. */
+struct store *store_of_dir(struct store *store, uint8_t dir);
+/* Which directory a log is in. */
+uint8_t plog_dir(const struct plog *log);
 
 /* The room of the disk. Owner: the caller; home until done. */
 struct space_query {
@@ -387,9 +401,9 @@ nodiscard int store_space(struct store *store, struct space_query *query);
 struct helper;
 /* `stamp` seeds names that must be unique ("<uuid>-delete"). */
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);
-/* Gives the files helper the offsets of all partitions as they are now (on success it frees them)
- * and the directory of the checkpoint files; at the end of boot. Without it none is written while
- * running. is_behind: a log may end before the recovery point on the disk, so that is written. */
+/* Gives the files helper the offsets of all partitions of a log directory as they are now (on
+ * success it frees them); at the end of boot, once per directory. Without it none is written there
+ * while running. is_behind: a log may end before the recovery point on the disk, so that is written. */
 nodiscard int helper_checkpoints(struct helper *helper, const char *directory,
                                  struct checkpoints *checkpoints, bool is_behind);
 /* One turn: takes jobs and does them, at most `budget`. Returns how many. May block on the disk. */
@@ -403,6 +417,14 @@ struct directory_id {
     char cluster_id[64];
     int32_t node_id;
     struct uuid directory_id;
+};
+
+/* One of log.dirs. Owner: main at boot; immutable afterwards. */
+struct log_dir {
+    char path[DISK_PATH_MAX];
+    struct uuid id; /* directory.id; meaningless when it is not online */
+    bool is_online; /* it could be taken at this start */
+    bool is_clean;  /* its last stop was orderly */
 };
 
 /* Takes the directory: creates it when missing, locks `.lock` (E_IN_USE: another broker, ours or
@@ -420,6 +442,9 @@ nodiscard int directory_sweep(struct disk *disk, const char *path,
                               bool (*is_known)(void *context, struct bytes topic, int32_t partition,
                                                const struct uuid *id),
                               void *context, uint32_t *removed_n, uint32_t *stray_n);
+/* Boot: the directory has this partition, of this topic id. */
+bool directory_has_log(struct disk *disk, const char *path, struct bytes topic, int32_t partition,
+                       const struct uuid *id);
 /* Writes the checkpoints and `.kafka_cleanshutdown`, last, each by tmp, fsync, rename, fsync of the
  * directory. */
 nodiscard int directory_leave(struct disk *disk, const char *path, struct checkpoints *checkpoints,

@@ -22,7 +22,9 @@
 struct view_partition {
     int32_t leader; /* node id, -1 for none */
     int32_t leader_epoch;
-    uint8_t home; /* thread number of the worker that owns the log */
+    uint8_t home;    /* thread number of the worker that owns the log */
+    uint8_t dir;     /* the log's directory: place in view.dirs; meaningless without a leader */
+    bool is_offline; /* no leader, because its directory or its log failed */
 };
 
 struct view_topic {
@@ -55,6 +57,9 @@ struct view {
     int64_t metadata_offset; /* of the metadata log; the finalized features' epoch */
     int16_t feature_metadata_version, feature_group_version; /* finalized levels; 0: none */
     int32_t leader_epoch;
+    const struct log_dir *dirs; /* log.dirs; immutable for the life of the process */
+    uint8_t dirs_n;
+    uint64_t dirs_offline; /* bit 1 << i: directory i could not be taken, or failed */
 };
 
 const struct view_topic *view_topic_by_name(const struct view *view, struct bytes name);

@@ -4,7 +4,8 @@
  * Owner: home. The table is made once for the whole region: one chain per four small pages, so
  * chains stay short even when every page is small. Eviction takes the least recently used page that
  * only the cache holds; pages lent to readers are passed over and move to the end. Both are bounded
- * per call.
+ * per call. Caches over the same pages (several log directories of one home) stand in a ring:
+ * the one with the most pages gives up first, so a busy directory grows at the cost of idle ones.
  *
  * Does not know what is written: segments and flush.c set the flags.
  */
@@ -17,7 +18,7 @@ enum { EVICT_STEPS_MAX = 64 };
 
 int cache_init(struct cache *cache, struct pages *pages)
 {
-    *cache = (struct cache){.pages = pages};
+    *cache = (struct cache){.pages = pages, .next = cache};
     uint64_t n = 64;
     while (n < pages->bytes / PAGE_SMALL / 4)
         n *= 2;
@@ -29,8 +30,21 @@ int cache_init(struct cache *cache, struct pages *pages)
     return 0;
 }
 
+void cache_join(struct cache *cache, struct cache *with)
+{
+    check(cache->next == cache && cache->pages == with->pages);
+    cache->next = with->next;
+    with->next = cache;
+}
+
 void cache_fini(struct cache *cache)
 {
+    struct cache *before = cache->next;
+    while (before != NULL && before->next != cache)
+        before = before->next;
+    if (before != NULL) /* NULL: it was never begun */
+        before->next = cache->next;
+    cache->next = NULL;
     free(cache->table);
     cache->table = NULL;
 }
@@ -79,7 +93,7 @@ struct page *cache_find(struct cache *cache, const struct segment *segment, uint
     return NULL;
 }
 
-static bool cache_evict(struct cache *cache)
+static bool cache_evict_own(struct cache *cache)
 {
     for (int i = 0; i < EVICT_STEPS_MAX; i++) {
         struct page *page = list_first(&cache->lru, struct page, link);
@@ -93,6 +107,20 @@ static bool cache_evict(struct cache *cache)
         list_del(&page->link);
         list_append(&cache->lru, &page->link);
     }
+    return false;
+}
+
+static bool cache_evict(struct cache *cache)
+{
+    struct cache *richest = cache;
+    for (struct cache *c = cache->next; c != cache; c = c->next)
+        if (c->pages_n > richest->pages_n)
+            richest = c;
+    if (cache_evict_own(richest))
+        return true;
+    for (struct cache *c = richest->next; c != richest; c = c->next)
+        if (cache_evict_own(c))
+            return true;
     return false;
 }
 

@@ -28,10 +28,13 @@ struct cache {
     uint64_t mask;
     struct list lru;
     uint64_t pages_n, evicted_n;
+    struct cache *next; /* ring of those that share `pages` */
 };
 
 nodiscard int cache_init(struct cache *cache, struct pages *pages);
 void cache_fini(struct cache *cache); /* frees the table; the pages are the caller's region */
+/* `cache` and `with` have the same pages: either may evict from the other. */
+void cache_join(struct cache *cache, struct cache *with);
 
 static inline struct segment *cache_page_segment(const struct page *page)
 {

@@ -1,8 +1,7 @@
 /*
  * checkpoint_job.c - the checkpoint files while the broker runs.
  *
- * Owner: files. One table holds the offsets of all partitions of the log directory: filled at boot
- * from what recovery found, then kept by rows that stores send (offsets.c). A file is replaced as a
+ * Owner: files. One table per log directory holds the offsets of its partitions: filled at boot from what recovery found, then kept by rows that stores send (offsets.c). A file is replaced as a
  * whole.
  *
  * A dropped partition leaves the table at once, in the order of the stores' mail. The files still
@@ -19,25 +18,43 @@ int helper_checkpoints(struct helper *helper, const char *directory,
                        struct checkpoints *checkpoints, bool is_behind)
 {
     int error = 0;
-    check(helper->checkpoints == NULL && strlen(directory) < sizeof helper->directory);
+    struct kept *kept = &helper->kept[helper->kept_n];
+    check(helper->kept_n < LOG_DIRS_MAX && strlen(directory) < sizeof kept->directory);
     if (is_behind)
         error = checkpoint_write(checkpoints, CHECKPOINT_RECOVERY_POINT, helper->disk, directory);
     if (error < 0)
         return error;
-    helper->checkpoints = checkpoints;
-    memcpy(helper->directory, directory, strlen(directory) + 1);
+    kept->checkpoints = checkpoints;
+    memcpy(kept->directory, directory, strlen(directory) + 1);
+    helper->kept_n++;
     return 0;
 }
 
-static int write_due(struct helper *helper)
+/* NULL: nobody gave it a table. */
+static struct kept *kept_of(struct helper *helper, const char *directory)
+{
+    for (uint32_t i = 0; i < helper->kept_n; i++)
+        if (strcmp(helper->kept[i].directory, directory) == 0)
+            return &helper->kept[i];
+    return NULL;
+}
+
+static struct kept *kept_of_partition(struct helper *helper, const char *directory)
+{
+    char parent[DISK_PATH_MAX];
+    path_parent(parent, directory);
+    return kept_of(helper, parent);
+}
+
+static int write_due(struct helper *helper, struct kept *kept)
 {
     int worst = 0;
     for (enum checkpoint_kind kind = 0; kind < CHECKPOINTS_N; kind++) {
-        if ((helper->checkpoints_due & (1u << kind)) == 0)
+        if ((kept->due & (1u << kind)) == 0)
             continue;
-        int error = checkpoint_write(helper->checkpoints, kind, helper->disk, helper->directory);
+        int error = checkpoint_write(kept->checkpoints, kind, helper->disk, kept->directory);
         if (error == 0)
-            helper->checkpoints_due &= ~(1u << kind);
+            kept->due &= ~(1u << kind);
         else
             worst = error;
     }
@@ -48,37 +65,39 @@ int checkpoint_job(struct helper *helper, const struct job *job)
 {
     const struct checkpoint_row *rows = (const void *)job->data.ptr;
     uint32_t n = (uint32_t)(job->data.n / sizeof *rows);
+    struct kept *kept = kept_of(helper, job->directory);
     int error = 0;
-    if (helper->checkpoints == NULL)
-        return E_STOPPING; /* nobody gave it a table */
+    if (kept == NULL)
+        return E_STOPPING;
     for (uint32_t i = 0; i < n && error == 0; i++)
-        error = checkpoint_set_all(helper->checkpoints, bytes_of(rows[i].topic, rows[i].topic_n),
+        error = checkpoint_set_all(kept->checkpoints, bytes_of(rows[i].topic, rows[i].topic_n),
                                    rows[i].partition, rows[i].offsets);
     if (error < 0)
         return error;
-    helper->checkpoints_due |= (uint32_t)job->how;
-    return write_due(helper);
+    kept->due |= (uint32_t)job->how;
+    return write_due(helper, kept);
 }
 
 void checkpoint_dropped(struct helper *helper, const char *directory)
 {
     struct bytes topic;
     int32_t partition;
-    if (helper->checkpoints == NULL ||
-        !partition_name_parse(path_name(directory), &topic, &partition))
+    struct kept *kept = kept_of_partition(helper, directory);
+    if (kept == NULL || !partition_name_parse(path_name(directory), &topic, &partition))
         return;
-    if (!checkpoint_remove(helper->checkpoints, topic, partition))
+    if (!checkpoint_remove(kept->checkpoints, topic, partition))
         return;
-    helper->are_checkpoints_stale = true;
-    helper->checkpoints_due |= (1u << CHECKPOINT_RECOVERY_POINT) | (1u << CHECKPOINT_LOG_START) |
-                               (1u << CHECKPOINT_CLEANER);
+    kept->is_stale = true;
+    kept->due |= (1u << CHECKPOINT_RECOVERY_POINT) | (1u << CHECKPOINT_LOG_START) |
+                 (1u << CHECKPOINT_CLEANER);
 }
 
-int checkpoint_fresh(struct helper *helper)
+int checkpoint_fresh(struct helper *helper, const char *directory)
 {
-    if (!helper->are_checkpoints_stale)
+    struct kept *kept = kept_of_partition(helper, directory);
+    if (kept == NULL || !kept->is_stale)
         return 0;
-    int error = write_due(helper);
-    helper->are_checkpoints_stale = error != 0;
+    int error = write_due(helper, kept);
+    kept->is_stale = error != 0;
     return error;
 }

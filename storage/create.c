@@ -202,7 +202,7 @@ bool create_begin(struct helper *helper, struct job *job)
     job->error = is_alone ? creates_begin(helper, job) : 0;
     if (job->error < 0)
         return false;
-    job->error = job->is_first ? checkpoint_fresh(helper) : 0;
+    job->error = job->is_first ? checkpoint_fresh(helper, job->directory) : 0;
     if (job->error == 0)
         job->error = create_make(helper->disk, job);
     if (job->error == 0)

@@ -194,7 +194,10 @@ static int dump_batch(struct dump *d, struct batch_scan *scan, const struct batc
     if (b->base_offset >= 0 && b->last_delta >= 0)
         d->sum->last_offset = max_i64(
             d->sum->last_offset, (int64_t)((uint64_t)b->base_offset + (uint64_t)b->last_delta));
-    return dump_records(d, scan->pos, b, whole, plain);
+    error = dump_records(d, scan->pos, b, whole, plain);
+    if (error == 0 && d->options->sink != NULL)
+        error = d->options->sink->batch(d->options->sink->context, scan->pos, b, whole);
+    return error;
 }
 
 /* ── where no batch begins ── */
@@ -301,7 +304,9 @@ static int dump_batches(struct dump *d, struct batch_scan *scan, struct plain *p
             error = dump_batch(d, scan, &b, plain);
             batch_scan_skip(scan, &b);
         } else if (error == E_CORRUPT || error == E_BAD_MAGIC) {
-            error = dump_gap(d, scan, &b, header, &search);
+            error = dump_old_message(d, scan, plain);
+            if (error == 0)
+                error = dump_gap(d, scan, &b, header, &search);
         }
         if (error < 0)
             return error;
@@ -329,6 +334,15 @@ static int dump_segment(struct dump *d, int64_t base_offset)
 
 /* ── one file ── */
 
+/* It is that kind of file, or what a compaction or a deletion left of one. */
+static bool suffix_is(const char *suffix, const char *kind)
+{
+    size_t n = strlen(kind);
+    return strncmp(suffix, kind, n) == 0 &&
+           (suffix[n] == 0 || strcmp(suffix + n, ".cleaned") == 0 ||
+            strcmp(suffix + n, ".swap") == 0 || strcmp(suffix + n, ".deleted") == 0);
+}
+
 static int dump_small(struct dump *d, const char *name)
 {
     struct bytes content;
@@ -340,13 +354,19 @@ static int dump_small(struct dump *d, const char *name)
         return error;
     if (strcmp(name, "leader-epoch-checkpoint") == 0)
         error = dump_epochs(d, content);
-    else if (is_segment && strcmp(suffix, ".index") == 0)
+    else if (strcmp(name, "partition.metadata") == 0)
+        error = dump_partition_metadata(d, content);
+    else if (strcmp(name, "meta.properties") == 0)
+        error = dump_properties(d, content);
+    else if (strstr(name, "-offset-checkpoint") != NULL)
+        error = dump_checkpoint(d, name, content);
+    else if (is_segment && suffix_is(suffix, ".index"))
         error = dump_index(d, base_offset, content);
-    else if (is_segment && strcmp(suffix, ".timeindex") == 0)
+    else if (is_segment && suffix_is(suffix, ".timeindex"))
         error = dump_time_index(d, base_offset, content);
-    else if (is_segment && strcmp(suffix, ".txnindex") == 0)
+    else if (is_segment && suffix_is(suffix, ".txnindex"))
         error = dump_txn_index(d, base_offset, content);
-    else if (is_segment && strcmp(suffix, ".snapshot") == 0)
+    else if (is_segment && suffix_is(suffix, ".snapshot"))
         error = dump_snapshot(d, content);
     else
         error = E_UNSUPPORTED;
@@ -361,6 +381,8 @@ static void show_summary(struct dump *d)
     row_int(d, "batches", (int64_t)d->sum->batches_n);
     row_int(d, "records", (int64_t)d->sum->records_n);
     row_int(d, "entries", (int64_t)d->sum->entries_n);
+    if (d->sum->messages_n > 0)
+        row_int(d, "messages", (int64_t)d->sum->messages_n);
     row_int(d, "first", d->sum->first_offset);
     row_int(d, "last", d->sum->last_offset);
     row_int(d, "damages", (int64_t)d->sum->damages_n);

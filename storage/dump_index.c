@@ -4,10 +4,12 @@
  * Owner: the call.
  *
  * Entries of .index and .timeindex rise with the offset, so one walk over the headers of the .log
- * checks them all: an .index entry must name the last offset of a batch and where it begins; a
- * .timeindex entry the last offset of a batch and the largest timestamp up to it. Without a .log,
- * or behind the place where it is damaged, entries are only checked against each other. A zero
- * entry ends the real ones (index.h).
+ * checks them all. An .index entry must name a place where a batch begins and an offset in it or
+ * behind it: then a look-up that begins there misses nothing (an append of several batches has one
+ * entry in Apache Kafka before 4, the last offset of all and the place of the first). A .timeindex
+ * entry must name an offset and the largest timestamp up to it. Without a .log, or behind the place
+ * where it is damaged, entries are only checked against each other. A zero entry ends the real ones
+ * (index.h). Beside a .cleaned, .swap or .deleted file stands the .log of that kind.
  */
 #include <stdlib.h>
 
@@ -30,8 +32,10 @@ struct beside {
     struct disk *disk;
     int fd;                /* -1: there is none, or its end or damage was met */
     uint64_t pos;          /* of the batch at hand          */
+    int64_t base_offset;   /* of the batch at hand          */
     int64_t last_offset;   /* of the batch at hand          */
     int64_t max_timestamp; /* of all up to it               */
+    int64_t max_before;    /* of all before it              */
 };
 
 static void beside_close(struct beside *b)
@@ -45,14 +49,18 @@ static void beside_close(struct beside *b)
 
 static void beside_open(struct beside *b, struct dump *d, int64_t base_offset)
 {
-    char parent[DISK_PATH_MAX], path[DISK_PATH_MAX];
+    char parent[DISK_PATH_MAX], path[DISK_PATH_MAX], suffix[24];
+    const char *left = strrchr(path_name(d->path), '.');
     struct disk_stat s;
+    if (strstr(left, "index") != NULL)
+        left = "";
     *b = (struct beside){
         .disk = d->disk, .fd = -1, .last_offset = base_offset - 1, .max_timestamp = -1};
     path_parent(parent, d->path);
-    if (strlen(parent) + 32 > DISK_PATH_MAX)
+    if (strlen(parent) + 40 > DISK_PATH_MAX)
         return;
-    segment_path(path, parent, base_offset, ".log");
+    snprintf(suffix, sizeof suffix, ".log%s", left);
+    segment_path(path, parent, base_offset, suffix);
     if (disk_stat(d->disk, path, &s) < 0)
         return;
     b->fd = disk_open(d->disk, path, DISK_READ);
@@ -64,21 +72,38 @@ static void beside_open(struct beside *b, struct dump *d, int64_t base_offset)
     }
 }
 
+static bool beside_next(struct beside *b)
+{
+    struct batch batch;
+    const uint8_t *header;
+    if (batch_scan_peek(&b->scan, &batch, &header) < 0) {
+        beside_close(b);
+        return false;
+    }
+    b->pos = b->scan.pos;
+    b->base_offset = batch.base_offset;
+    b->last_offset = batch_last_offset(&batch);
+    b->max_before = b->max_timestamp;
+    b->max_timestamp = max_i64(b->max_timestamp, batch.max_timestamp);
+    batch_scan_skip(&b->scan, &batch);
+    return true;
+}
+
 /* Goes to the first batch that ends at or behind `offset`. False: there is none to compare with. */
 static bool beside_seek(struct beside *b, int64_t offset)
 {
-    while (b->fd >= 0 && b->last_offset < offset) {
-        struct batch batch;
-        const uint8_t *header;
-        if (batch_scan_peek(&b->scan, &batch, &header) < 0) {
-            beside_close(b);
+    while (b->fd >= 0 && b->last_offset < offset)
+        if (!beside_next(b))
             return false;
-        }
-        b->pos = b->scan.pos;
-        b->last_offset = batch_last_offset(&batch);
-        b->max_timestamp = max_i64(b->max_timestamp, batch.max_timestamp);
-        batch_scan_skip(&b->scan, &batch);
-    }
+    return b->fd >= 0;
+}
+
+/* Goes to the first batch that begins at or behind `pos`. */
+static bool beside_seek_pos(struct beside *b, uint64_t pos)
+{
+    while (b->fd >= 0 && b->scan.pos <= pos)
+        if (!beside_next(b))
+            return false;
     return b->fd >= 0;
 }
 
@@ -125,9 +150,10 @@ int dump_index(struct dump *d, int64_t base_offset, struct bytes content)
         row_end(d);
         sum_entry(d, offset);
         bool has_log = b.fd >= 0;
-        if (beside_seek(&b, offset) ? b.last_offset != offset || (int64_t)b.pos != pos : has_log)
+        if (beside_seek_pos(&b, (uint64_t)pos) ? b.base_offset > offset || (int64_t)b.pos != pos
+                                               : has_log)
             row_damage(d, (uint64_t)i * INDEX_ENTRY,
-                       "no batch that ends with offset %lld begins at %lld of the .log",
+                       "no batch from which offset %lld can be found begins at %lld of the .log",
                        (long long)offset, (long long)pos);
     }
     beside_close(&b);
@@ -149,7 +175,7 @@ int dump_time_index(struct dump *d, int64_t base_offset, struct bytes content)
         row_end(d);
         sum_entry(d, offset);
         bool has_log = b.fd >= 0;
-        if (beside_seek(&b, offset) ? b.last_offset != offset || b.max_timestamp != timestamp
+        if (beside_seek(&b, offset) ? b.max_before > timestamp || b.max_timestamp < timestamp
                                     : has_log)
             row_damage(d, (uint64_t)i * TIME_INDEX_ENTRY,
                        "%lld is not the largest timestamp up to a batch that ends with offset %lld",

@@ -57,8 +57,8 @@ static void put_escaped(FILE *to, struct bytes v, bool is_json)
 
 void row_begin(struct dump *d, const char *kind, bool is_shown)
 {
-    d->is_hidden = !is_shown;
-    if (is_shown)
+    d->is_hidden = !is_shown || d->options->sink != NULL;
+    if (!d->is_hidden)
         fprintf(d->to, d->options->is_json ? "{\"row\":\"%s\"" : "%s", kind);
 }
 
@@ -175,6 +175,10 @@ void row_damage(struct dump *d, uint64_t pos, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     d->sum->damages_n++;
+    if (d->options->sink != NULL) {
+        d->options->sink->damage(d->options->sink->context, pos, text);
+        return;
+    }
     row_begin(d, "damage", true);
     row_int(d, "pos", (int64_t)pos);
     put_name(d, "what", "");

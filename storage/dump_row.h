@@ -8,6 +8,8 @@
 
 #include "dump.h"
 
+struct plain;
+
 /* One dump. Owner: the call. */
 struct dump {
     struct disk *disk;
@@ -40,5 +42,15 @@ int dump_time_index(struct dump *d, int64_t base_offset, struct bytes content);
 int dump_txn_index(struct dump *d, int64_t base_offset, struct bytes content);
 int dump_snapshot(struct dump *d, struct bytes content);
 int dump_epochs(struct dump *d, struct bytes content);
+
+/* dump_old.c: the message at scan->pos, when it is one of format 0 or 1 whose CRC is right: shown,
+ * and scan->pos is behind it. 1: it was; 0: it is none; E_NO_MEMORY, E_IO. */
+struct batch_scan;
+int dump_old_message(struct dump *d, struct batch_scan *scan, struct plain *plain);
+
+/* dump_text.c */
+int dump_checkpoint(struct dump *d, const char *name, struct bytes content);
+int dump_properties(struct dump *d, struct bytes content);
+int dump_partition_metadata(struct dump *d, struct bytes content);
 
 #endif

@@ -25,10 +25,11 @@ enum { FILE_NAME_MAX = 64, UNLINK_SUFFIXES_N = 5 };
 
 int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed)
 {
-    struct helper *helper = malloc(sizeof *helper);
+    struct helper *helper = calloc(1, sizeof *helper);
     if (helper == NULL)
         return E_NO_MEMORY;
-    *helper = (struct helper){.disk = disk, .post = post};
+    helper->disk = disk;
+    helper->post = post;
     prng_init(&helper->prng, seed);
     *out = helper;
     return 0;
@@ -36,7 +37,8 @@ int helper_init(struct helper **out, struct disk *disk, struct post *post, uint6
 
 void helper_fini(struct helper *helper)
 {
-    checkpoints_free(helper->checkpoints);
+    for (uint32_t i = 0; i < helper->kept_n; i++)
+        checkpoints_free(helper->kept[i].checkpoints);
     free(helper);
 }
 

@@ -242,6 +242,7 @@ static void sync_moved(struct plog *log, struct now now)
         log->settled = log->syncing;
     if (log->syncing.offset > log->durable.offset)
         log->durable = log->syncing;
+    log->store->flush_began_ns = log->store->round_ns;
     if (!log->is_logged && log->durable.bytes == log->written.bytes) {
         gather_direct(log, false);
         if (log->written.bytes < log->end.bytes)

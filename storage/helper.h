@@ -11,6 +11,14 @@
 
 enum { CREATES_MAX = 128 };
 
+/* The checkpoint files of one log directory. Owner: files. */
+struct kept {
+    char directory[DISK_PATH_MAX];
+    struct checkpoints *checkpoints; /* what they are to say */
+    uint32_t due;                    /* bits of files that are behind the table */
+    bool is_stale;                   /* they may name a partition that is gone */
+};
+
 /* Owner: files | bulk. */
 struct helper {
     struct disk *disk;
@@ -21,10 +29,8 @@ struct helper {
     uint32_t creates_n;
     int creates_fd; /* of creates_parent, opened before the first; only while creates_n > 0 */
     char creates_parent[DISK_PATH_MAX];
-    struct checkpoints *checkpoints; /* files helper only; NULL before boot has come to its end */
-    char directory[DISK_PATH_MAX];   /* of the checkpoint files */
-    uint32_t checkpoints_due;        /* bits of files that are behind the table */
-    bool are_checkpoints_stale;      /* they may name a partition that is gone */
+    struct kept kept[LOG_DIRS_MAX]; /* files helper only; none before boot has come to its end */
+    uint32_t kept_n;
 };
 
 /* create.c */
@@ -37,8 +43,8 @@ void creates_end(struct helper *helper);
 nodiscard int checkpoint_job(struct helper *helper, const struct job *job);
 /* The partition of this directory is gone. */
 void checkpoint_dropped(struct helper *helper, const char *directory);
-/* Before a new partition's directory is made: the files name nothing that is gone. */
-nodiscard int checkpoint_fresh(struct helper *helper);
+/* Before this directory of a new partition is made: the files name nothing that is gone. */
+nodiscard int checkpoint_fresh(struct helper *helper, const char *directory);
 
 /* bulk.c. Fills job->query; returns its error. */
 int bulk_time_query(struct helper *helper, struct job *job);

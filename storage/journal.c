@@ -85,6 +85,7 @@ static void flush_finish(struct store_op *op, struct now now)
         return;
     }
     uint64_t ns = now.ns - j->begun_ns;
+    store->flush_began_ns = j->begun_ns;
     j->state = JOURNAL_IDLE;
     j->flushed_seq = j->seq++;
     j->flushed = j->head;

@@ -114,6 +114,7 @@ static void checkpoint_send(struct store *store)
     }
     job->data = bytes_of(rows, rows_take(store, rows) * sizeof *rows);
     job->owns_data = true;
+    memcpy(job->directory, store->config.directory, sizeof job->directory);
     if (list_is_empty(&store->moved)) {
         job->how = (int)store->checkpoints_due;
         store->checkpoints_due = 0;

@@ -257,7 +257,8 @@ struct index_load {
 /* Owner: home. */
 struct store {
     uint32_t magic;
-    const void *owner; /* thread_self of the first turn */
+    const void *owner;  /* thread_self of the first turn */
+    struct store *next; /* ring of the stores of this home, one per log directory */
     struct store_config config;
     struct io *io;
     struct disk *disk;
@@ -289,6 +290,7 @@ struct store {
     struct list loads;    /* indexes being read */
 
     uint64_t dirty_since_ns; /* first byte that no flush round covers; 0 = none */
+    uint64_t flush_began_ns; /* of the newest flush that ended */
     uint64_t round_ns;       /* when the round under way began */
     bool is_round_due;       /* something waited while the last round was under way */
     bool is_round_open;

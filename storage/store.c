@@ -4,6 +4,10 @@
  * Owner: home. Memory: all operations and jobs are made at boot; a log costs its struct, its first
  * segment and its topic's name. The table of logs doubles when it is full, the one piece of work
  * that grows with the number of logs; it happens when a log is made, never on an append or a read.
+ *
+ * A home has one store per log directory, in a ring: each with its own logs, operations, jobs and
+ * budgets, so that a directory that fails or stalls takes nothing of the others. Pages are shared
+ * (cache.c), and a log or a job's answer is found from each of them.
  */
 #include <stdlib.h>
 
@@ -44,6 +48,34 @@ static int store_operations_init(struct store *store)
     return 0;
 }
 
+static void store_join(struct store *store, struct store *with)
+{
+    check(with->magic == STORE_MAGIC && store_of_dir(with, store->config.dir) == NULL);
+    store->next = with->next;
+    with->next = store;
+    store->config.beside = NULL; /* the ring says it, and stays true */
+    cache_join(&store->cache, &with->cache);
+}
+
+static void store_leave(struct store *store)
+{
+    struct store *before = store->next;
+    while (before->next != store)
+        before = before->next;
+    before->next = store->next;
+}
+
+struct store *store_of_dir(struct store *store, uint8_t dir)
+{
+    struct store *at = store;
+    do {
+        if (at->config.dir == dir)
+            return at;
+        at = at->next;
+    } while (at != store);
+    return NULL;
+}
+
 int store_init(struct store **out, const struct store_config *config, struct io *io,
                struct disk *disk, struct pages *pages, struct timers *timers, struct post *post,
                uint8_t files_thread, uint8_t bulk_thread)
@@ -52,6 +84,7 @@ int store_init(struct store **out, const struct store_config *config, struct io 
     if (store == NULL)
         return E_NO_MEMORY;
     store->magic = STORE_MAGIC;
+    store->next = store;
     store->config = *config;
     store->io = io;
     store->disk = disk;
@@ -75,6 +108,8 @@ int store_init(struct store **out, const struct store_config *config, struct io 
         store_fini(store);
         return rc;
     }
+    if (config->beside != NULL)
+        store_join(store, config->beside);
     *out = store;
     return 0;
 }
@@ -138,6 +173,7 @@ static void store_pages_fini(struct store *store)
 
 void store_fini(struct store *store)
 {
+    store_leave(store);
     store_operations_fini(store);
     if (store->cache.table != NULL)
         store_pages_fini(store);
@@ -184,13 +220,21 @@ static struct plog **table_chain(struct store *store, const struct uuid *topic_i
     return &store->table[hash_partition(topic_id, partition) & (store->table_n - 1)];
 }
 
-struct plog *store_log_find(struct store *store, const struct uuid *topic_id, int32_t partition)
+static struct plog *table_find(struct store *store, const struct uuid *topic_id, int32_t partition)
 {
-    store_own(store);
     struct plog *log = *table_chain(store, topic_id, partition);
     while (log != NULL &&
            !(log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id)))
         log = log->hash_next;
+    return log;
+}
+
+struct plog *store_log_find(struct store *store, const struct uuid *topic_id, int32_t partition)
+{
+    store_own(store);
+    struct plog *log = table_find(store, topic_id, partition);
+    for (struct store *at = store->next; log == NULL && at != store; at = at->next)
+        log = table_find(at, topic_id, partition);
     return log;
 }
 
@@ -351,4 +395,9 @@ bool store_is_quiet(const struct store *store)
 const struct store_stats *store_stats(const struct store *store)
 {
     return &store->stats;
+}
+
+uint64_t store_flush_began_ns(const struct store *store)
+{
+    return store->flush_began_ns;
 }

@@ -343,6 +343,15 @@ static int sweep_partition(struct sweep *s, const char *directory, const char *n
     return make_stray(s, directory, name);
 }
 
+bool directory_has_log(struct disk *disk, const char *path, struct bytes topic, int32_t partition,
+                       const struct uuid *id)
+{
+    char directory[DISK_PATH_MAX];
+    struct uuid found;
+    log_directory_path(directory, path, topic, partition);
+    return partition_metadata_read(disk, directory, &found) == 0 && uuid_equal(&found, id);
+}
+
 static int sweep_name(struct sweep *s, const char *name)
 {
     char directory[DISK_PATH_MAX];

@@ -27,6 +27,11 @@ const char *store_directory(const struct store *store)
     return store->config.directory;
 }
 
+uint8_t plog_dir(const struct plog *log)
+{
+    return log->store->config.dir;
+}
+
 /* A job without a log: what it needs of its store stands in `directory`. */
 static void space_done(struct job *job, struct now now)
 {

@@ -174,7 +174,7 @@ static void bed_capture(struct bed *bed, const struct pkt *pkt)
     if (bed->pcap == NULL)
         return;
     uint32_t n = pkt_copy(pkt, frame);
-    capture_frame_head(head, bed->now_ns, n);
+    capture_frame_head(head, bed->now_ns, n, n);
     fwrite(head, 1, sizeof head, bed->pcap);
     fwrite(frame, 1, n, bed->pcap);
 }

@@ -78,9 +78,10 @@ int group_command(struct cli *cli, int argc, char **argv);
 int cluster_command(struct cli *cli, int argc, char **argv);
 int api_command(struct cli *cli, int argc, char **argv);
 int dump_command(struct cli *cli, int argc, char **argv);
+int slow_command(struct cli *cli, int argc, char **argv);
 int bench_command(struct cli *cli, int argc, char **argv); /* bench/load */
 
 extern const char topic_help[], config_help[], partition_help[], group_help[], produce_help[],
-    consume_help[], cluster_help[], api_help[], dump_help[], bench_help[];
+    consume_help[], cluster_help[], api_help[], dump_help[], slow_help[], bench_help[];
 
 #endif

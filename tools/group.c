@@ -10,12 +10,10 @@
 #include "group.h"
 
 #include <inttypes.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "admin.h"
 #include "parse.h"
 #include "table.h"
 
@@ -28,8 +26,6 @@ enum {
 };
 /* The versions whose meaning this file knows. */
 enum { LIST_OFFSETS_V = 7, OFFSET_FETCH_V = 9, DESCRIBE_V = 5, LIST_V = 5, DELETE_V = 2 };
-enum { HTTP_BYTES_MAX = 1 << 20 };
-#define ADMIN_DEFAULT "127.0.0.1:9644"
 
 static const char list_help[] =
     "millrace group list [options]               the consumer groups\n"
@@ -489,60 +485,17 @@ static int group_delete(struct cli *cli, int argc, char **argv)
 
 /* ── explain ── */
 
-static int admin_connect(const char *admin, int timeout_ms)
+/* "/groups/NAME/rebalances", with what is no letter or digit escaped. */
+static void explain_path(const char *name, char *to, size_t to_n)
 {
-    struct parse_address address;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    char port[8];
-    int fd = -1;
-    if (!parse_next_address(&admin, &address))
-        return -1;
-    snprintf(port, sizeof port, "%u", address.port);
-    if (getaddrinfo(address.host, port, &hints, &found) != 0)
-        return -1;
-    for (struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
-        fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-            continue;
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-        if (connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(found);
-    return fd;
-}
-
-/* The body of "/groups/NAME/rebalances" in `to`, and the HTTP status; -1: no answer. */
-static int admin_get(const char *admin, const char *name, int timeout_ms, char *to, size_t to_n)
-{
-    char request[2048] = "GET /groups/";
-    size_t at = strlen(request), n = 0;
-    for (; *name != 0 && at + 64 < sizeof request; name++) {
+    size_t at = (size_t)snprintf(to, to_n, "/groups/");
+    for (; *name != 0 && at + 32 < to_n; name++) {
         uint8_t c = (uint8_t)*name;
         bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
                         (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
-        at += (size_t)snprintf(request + at, sizeof request - at, is_plain ? "%c" : "%%%02X", c);
+        at += (size_t)snprintf(to + at, to_n - at, is_plain ? "%c" : "%%%02X", c);
     }
-    at += (size_t)snprintf(request + at, sizeof request - at,
-                           "/rebalances HTTP/1.0\r\nHost: millrace\r\n\r\n");
-    int fd = admin_connect(admin, timeout_ms);
-    if (fd < 0)
-        return -1;
-    ssize_t got = send(fd, request, at, MSG_NOSIGNAL) == (ssize_t)at ? 1 : -1;
-    while (got > 0 && n < to_n - 1 && (got = recv(fd, to + n, to_n - 1 - n, 0)) > 0)
-        n += (size_t)got;
-    close(fd);
-    to[n] = 0;
-    char *body = strstr(to, "\r\n\r\n");
-    int status = strncmp(to, "HTTP/1.", 7) == 0 && n > 12 ? (int)strtol(to + 9, NULL, 10) : -1;
-    if (body == NULL)
-        return -1;
-    memmove(to, body + 4, strlen(body + 4) + 1);
-    return status;
+    snprintf(to + at, to_n - at, "/rebalances");
 }
 
 static void explain_print(json_t *group)
@@ -580,23 +533,25 @@ static void explain_print(json_t *group)
     table_fini(&table);
 }
 
-static int explain_report(const struct cli *cli, const char *admin, const char *name, char *text)
+static int explain_report(const struct cli *cli, const char *admin, const char *name)
 {
-    int status = admin_get(admin, name, cli->timeout_ms, text, HTTP_BYTES_MAX);
-    if (status < 0)
-        return cli_fail(cli,
-                        "%s does not answer.\n  --admin names the broker's admin.listeners; "
-                        "Apache Kafka has none.",
-                        admin);
-    if (status == 404)
-        return group_failed(cli, name, 69);
+    char path[2048], *text;
+    explain_path(name, path, sizeof path);
+    int status = admin_get(admin, path, cli->timeout_ms, &text);
     json_t *group = status == 200 ? json_loads(text, 0, NULL) : NULL;
-    if (group == NULL)
-        return cli_fail(cli, "%s answers %d: %.200s", admin, status, text);
-    if (cli->is_json)
+    if (group != NULL && cli->is_json)
         cli_json(json_incref(group));
-    else
+    else if (group != NULL)
         explain_print(group);
+    else if (status < 0)
+        status = admin_failed(cli, admin);
+    else if (status == 404)
+        status = group_failed(cli, name, 69);
+    else
+        status = cli_fail(cli, "%s answers %d: %.200s", admin, status, text);
+    free(text);
+    if (group == NULL)
+        return status;
     json_decref(group);
     return cli_finish(cli);
 }
@@ -614,12 +569,7 @@ static int group_explain_run(struct cli *cli, int argc, char **argv)
         return status;
     if (argc - optind != 1)
         return cli_usage(cli, "expected one name");
-    char *text = malloc(HTTP_BYTES_MAX);
-    if (text == NULL)
-        return cli_fail(cli, "out of memory");
-    status = explain_report(cli, admin, argv[optind], text);
-    free(text);
-    return status;
+    return explain_report(cli, admin, argv[optind]);
 }
 
 int group_command(struct cli *cli, int argc, char **argv)

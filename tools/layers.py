@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-FOLDERS = ["dataplane/proto", "dataplane/net", "dataplane/conn", "dataplane/kafka", "dataplane", "storage", "control"]
+FOLDERS = ["dataplane/proto", "dataplane/net", "dataplane/conn", "dataplane/kafka", "dataplane/port", "dataplane", "storage", "control"]
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
 
 
@@ -48,7 +48,7 @@ def sources():
 
 def may_include_foreign(path, name, rules):
     for header, files in rules["only"].items():
-        if name == header or (header.endswith("/") and name.startswith(header)):
+        if name == header or (header[-1] in "/*" and name.startswith(header.rstrip("*"))):
             return any(path == f or (f.endswith("/") and path.startswith(f)) for f in files)
     return True
 

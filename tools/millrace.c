@@ -23,6 +23,7 @@ static const char main_help[] =
     "  millrace bench                load, open loop, with latencies and a report\n"
     "  millrace dump FILE            what stands in a segment, an index, a snapshot or a "
     "checkpoint\n"
+    "  millrace slow                 the slowest requests of a broker, and who is to blame\n"
     "  millrace COMMAND --help       everything about a command, with examples\n"
     "\n"
     "For every command, before or behind its name:\n"
@@ -49,6 +50,7 @@ int main(int argc, char **argv)
         {"cluster", cluster_command, "the cluster", cluster_help},
         {"api", api_command, "API versions", api_help},
         {"dump", dump_command, "what stands in a file", dump_help},
+        {"slow", slow_command, "the slowest requests", slow_help},
         {"bench", bench_command, "measure a broker", bench_help},
     };
     /* '+': global options before the command; the command's own parsing begins behind its name. */

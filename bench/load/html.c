@@ -252,13 +252,17 @@ int load_report_html(const char *path, const struct load_options *o, const struc
 {
     char *text = NULL;
     size_t text_n = 0;
-    FILE *f = fopen(path, "w"), *memory = open_memstream(&text, &text_n);
-    if (f == NULL || memory == NULL) {
+    FILE *memory = open_memstream(&text, &text_n);
+    if (memory != NULL) {
+        load_report_text(memory, o, host, results, n);
+        fclose(memory);
+    }
+    FILE *f = text == NULL ? NULL : fopen(path, "w");
+    if (f == NULL) {
         fprintf(stderr, "millrace bench: cannot write %s: %s\n", path, strerror(errno));
+        free(text);
         return E_IO;
     }
-    load_report_text(memory, o, host, results, n);
-    fclose(memory);
     fprintf(f,
             "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'/><title>millrace bench ");
     text_escaped(f, o->label);

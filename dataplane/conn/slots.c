@@ -34,6 +34,7 @@ bool conn_slot_open(struct conn *conn, struct conn_slot *slot)
     }
     slot->conn = conn;
     slot->is_finished = slot->is_empty = false;
+    slot->sending_ns = 0;
     slot->answer = (struct slices){NULL, 0, 0};
     list_append(&conn->slots, &slot->link);
     conn->slots_n++;
@@ -108,9 +109,11 @@ static uint32_t pieces_gather(const struct conn *conn, struct iovec *iov, uint32
     uint32_t n = 0;
     *has_more = false;
     list_for_each(l, next, &conn->slots) {
-        const struct conn_slot *slot = list_entry(l, struct conn_slot, link);
+        struct conn_slot *slot = list_entry(l, struct conn_slot, link);
         if (!slot->is_finished)
             return n;
+        if (slot->sending_ns == 0 && n < max && bytes < CONN_SEND_BYTES_MAX)
+            slot->sending_ns = conns_now_ns(conn->conns);
         for (; at.i < slot->answer.n; at = (struct slices_at){at.i + 1, 0}) {
             const struct slice *s = &slot->answer.v[at.i];
             if (s->n == at.at)

@@ -30,6 +30,18 @@ static void append_done(struct append_op *op, struct now now)
 
 static void append_wake(struct plog_wait *wait, int error, struct now now);
 
+/* A mark was reached at `now`: which stage is that? */
+static void append_stamp(struct append_part *part, uint8_t mark, struct now now)
+{
+    struct append_op *op = part->op;
+    if (mark == PLOG_WRITTEN)
+        op->written_ns = max_u64(op->written_ns, now.ns);
+    if (mark == PLOG_WRITTEN || plog_durability(part->log) != STORE_GROUP)
+        return;
+    op->flushing_ns = max_u64(op->flushing_ns, store_flush_began_ns(op->home->store));
+    op->flushed_ns = max_u64(op->flushed_ns, now.ns);
+}
+
 /* Registers what the partition waits for next; true when there is nothing more. */
 static bool append_part_wait(struct append_part *part, uint8_t mark, struct now now)
 {
@@ -42,10 +54,7 @@ static bool append_part_wait(struct append_part *part, uint8_t mark, struct now 
             part->is_waiting = true;
             return false;
         }
-        if (mark == PLOG_WRITTEN)
-            op->written_ns = max_u64(op->written_ns, now.ns);
-        else if (plog_durability(part->log) == STORE_GROUP)
-            op->flushed_ns = max_u64(op->flushed_ns, now.ns);
+        append_stamp(part, mark, now);
         if (mark == PLOG_HIGH || op->acks != -1)
             return true;
     }
@@ -60,10 +69,7 @@ static void append_wake(struct plog_wait *wait, int error, struct now now)
     if (error != 0) {
         part->error = error;
     } else {
-        if (mark == PLOG_WRITTEN)
-            op->written_ns = max_u64(op->written_ns, now.ns);
-        else if (plog_durability(part->log) == STORE_GROUP)
-            op->flushed_ns = max_u64(op->flushed_ns, now.ns);
+        append_stamp(part, mark, now);
         if (mark == PLOG_WRITTEN && op->acks == -1 && !append_part_wait(part, PLOG_HIGH, now))
             return;
     }
@@ -199,6 +205,7 @@ void append_begin(struct kafka *home, struct append_op *op, struct now now)
 {
     op->home = home;
     home->home_ops_n++;
+    op->arrived_ns = op->is_remote ? now.ns : 0;
     op->at = op->parts;
     timer_init(&op->timer, append_timeout);
     timer_set(home->timers, &op->timer, op->deadline_ns);

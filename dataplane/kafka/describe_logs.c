@@ -7,8 +7,8 @@
  * DescribeProducers: the home copies into memory of the request; a log with more producers than
  * were expected is asked again with room for all of them.
  *
- * DescribeLogDirs: sizes come from the homes, the room of the disk (v4) from the files helper.
- * There is one directory, nothing lags behind and nothing is cordoned.
+ * DescribeLogDirs: sizes come from the homes, the room of the disks (v4) from the files helper. One
+ * result per log directory; one that is offline has an error and nothing else. Nothing is cordoned.
  */
 #include "ops.h"
 
@@ -145,26 +145,49 @@ void describe_producers_start(struct request *r, const struct view *view, struct
 #define DIRS_TOPIC     struct describe_log_dirs_response_results_topics
 #define DIRS_PARTITION struct describe_log_dirs_response_results_topics_partitions
 
+#define DIRS_RESULT struct describe_log_dirs_response_results
+
+struct log_dirs;
+
+/* One directory of a request. */
+struct log_dir_asked {
+    struct log_dirs *of;
+    struct space_query space;
+};
+
 /* One request. Stands in its arena. */
 struct log_dirs {
     struct queries *queries;
-    struct space_query space;
     struct request *request;
+    struct log_dir_asked dirs[];
 };
 
-/* Partition numbers of one topic; NULL: all it has. Those that are not there are left out. */
+static bool is_in_dir(const struct view *view, const struct view_topic *topic, int32_t number,
+                      uint8_t dir)
+{
+    return number >= 0 && number < topic->partitions_n &&
+           topic->partitions[number].leader == view->node_id &&
+           topic->partitions[number].dir == dir;
+}
+
+/* Those of one topic that are in directory `dir`; partitions NULL: of all it has. */
 static bool dirs_topic(struct request *r, struct queries *s, const struct view *view,
                        const struct view_topic *topic, const int32_t *partitions, int32_t n,
-                       DIRS_TOPIC *to)
+                       uint8_t dir, DIRS_TOPIC *to)
 {
-    to->partitions = PROTO_NEW(&r->arena, describe_log_dirs_response_results_topics_partitions, n);
+    int32_t found_n = 0;
+    for (int32_t i = 0; i < n; i++)
+        found_n += is_in_dir(view, topic, partitions == NULL ? i : partitions[i], dir);
     to->partitions_n = 0;
+    if (found_n == 0)
+        return true;
+    to->partitions =
+        PROTO_NEW(&r->arena, describe_log_dirs_response_results_topics_partitions, found_n);
     if (to->partitions == NULL)
         return false;
     for (int32_t i = 0; i < n; i++) {
         int32_t number = partitions == NULL ? i : partitions[i];
-        if (number < 0 || number >= topic->partitions_n ||
-            topic->partitions[number].leader != view->node_id)
+        if (!is_in_dir(view, topic, number, dir))
             continue;
         DIRS_PARTITION *partition = &to->partitions[to->partitions_n++];
         struct query_part *part =
@@ -177,39 +200,53 @@ static bool dirs_topic(struct request *r, struct queries *s, const struct view *
     return true;
 }
 
-static bool dirs_plan(struct request *r, struct queries *s, const struct view *view)
+static bool dirs_result(struct request *r, struct queries *s, const struct view *view, uint8_t dir,
+                        DIRS_RESULT *to)
 {
     const struct describe_log_dirs_request *q = r->body;
-    struct describe_log_dirs_response *p = s->response;
     bool is_all = q->topics_n < 0;
     int32_t n = is_all ? (int32_t)view->topics_n : q->topics_n;
-    p->results = PROTO_NEW(&r->arena, describe_log_dirs_response_results, 1);
-    if (p->results == NULL)
-        return false;
-    p->results_n = 1;
-    p->results->log_dir = bytes_of_string(store_directory(r->kafka->store));
-    p->results->topics = PROTO_NEW(&r->arena, describe_log_dirs_response_results_topics, n);
-    p->results->topics_n = 0;
-    for (int32_t i = 0; p->results->topics != NULL && i < n; i++) {
+    to->log_dir = bytes_of_string(view->dirs[dir].path);
+    to->total_bytes = to->usable_bytes = -1;
+    if (view->dirs_offline >> dir & 1) {
+        to->error_code = KAFKA_KAFKA_STORAGE_ERROR;
+        return true;
+    }
+    to->topics = PROTO_NEW(&r->arena, describe_log_dirs_response_results_topics, n);
+    to->topics_n = 0;
+    for (int32_t i = 0; to->topics != NULL && i < n; i++) {
         const struct describe_log_dirs_request_topics *asked = is_all ? NULL : &q->topics[i];
         const struct view_topic *topic =
             is_all ? view->topics[i] : view_topic_by_name(view, asked->topic);
-        DIRS_TOPIC *to = &p->results->topics[p->results->topics_n];
+        DIRS_TOPIC *topic_to = &to->topics[to->topics_n];
         if (topic == NULL)
             continue;
         if (!dirs_topic(r, s, view, topic, is_all ? NULL : asked->partitions,
-                        is_all ? topic->partitions_n : asked->partitions_n, to))
+                        is_all ? topic->partitions_n : asked->partitions_n, dir, topic_to))
             return false;
-        to->name = is_all ? request_keep(r, topic->name) : asked->topic;
-        p->results->topics_n += to->partitions_n > 0;
+        if (topic_to->partitions_n == 0)
+            continue;
+        topic_to->name = is_all ? request_keep(r, topic->name) : asked->topic;
+        to->topics_n++;
     }
-    return p->results->topics != NULL;
+    return to->topics != NULL;
+}
+
+static bool dirs_plan(struct request *r, struct queries *s, const struct view *view)
+{
+    struct describe_log_dirs_response *p = s->response;
+    p->results = PROTO_NEW(&r->arena, describe_log_dirs_response_results, view->dirs_n);
+    p->results_n = view->dirs_n;
+    for (uint8_t i = 0; p->results != NULL && i < view->dirs_n; i++)
+        if (!dirs_result(r, s, view, i, &p->results[i]))
+            return false;
+    return p->results != NULL;
 }
 
 static void dirs_space_done(struct space_query *space, struct now now)
 {
     (void)now;
-    request_op_end(container_of(space, struct log_dirs, space)->request);
+    request_op_end(container_of(space, struct log_dir_asked, space)->of->request);
 }
 
 static void dirs_answer(struct request *r, const struct view *view, struct now now)
@@ -221,26 +258,40 @@ static void dirs_answer(struct request *r, const struct view *view, struct now n
         for (struct query_part *part = op->parts; part != NULL; part = part->next)
             ((DIRS_PARTITION *)part->response)->partition_size =
                 (int64_t)min_u64(part->bytes, INT64_MAX);
-    p->results->total_bytes = d->space.total_bytes;
-    p->results->usable_bytes = d->space.usable_bytes;
+    for (int32_t i = 0; i < p->results_n; i++) {
+        p->results[i].total_bytes = d->dirs[i].space.total_bytes;
+        p->results[i].usable_bytes = d->dirs[i].space.usable_bytes;
+    }
     request_answer(r, p);
+}
+
+static void dirs_ask_space(struct request *r, struct log_dirs *d, const struct view *view)
+{
+    for (uint8_t i = 0; i < view->dirs_n; i++) {
+        struct store *store = store_of_dir(r->kafka->store, i);
+        d->dirs[i].of = d;
+        d->dirs[i].space = (struct space_query){-1, -1, dirs_space_done};
+        if (store == NULL || view->dirs_offline >> i & 1)
+            continue;
+        request_op_begin(r);
+        if (store_space(store, &d->dirs[i].space) != E_AGAIN)
+            r->ops_n--; /* told at once; nothing waits yet that request_op_end would run */
+    }
 }
 
 void describe_log_dirs_start(struct request *r, const struct view *view, struct now now)
 {
     struct queries *s =
         queries_new(r, PROTO_NEW(&r->arena, describe_log_dirs_response, 1), QUERY_BYTES);
-    struct log_dirs *d = arena_alloc(&r->arena, sizeof *d);
+    struct log_dirs *d =
+        arena_alloc(&r->arena, sizeof *d + view->dirs_n * sizeof(struct log_dir_asked));
     if (s == NULL || d == NULL || !dirs_plan(r, s, view)) {
         request_answer(r, NULL);
         return;
     }
     d->queries = s;
     d->request = r;
-    d->space = (struct space_query){.done = dirs_space_done};
     r->work = d;
-    request_op_begin(r);
-    if (store_space(r->kafka->store, &d->space) != E_AGAIN)
-        r->ops_n--; /* told at once; nothing waits yet that request_op_end would run */
+    dirs_ask_space(r, d, view);
     query_send(r, s, dirs_answer, now);
 }

@@ -109,7 +109,9 @@ int16_t partition_find(const struct view *view, struct bytes name, const struct 
     if (partition < 0 || partition >= (*topic)->partitions_n)
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     *found = &(*topic)->partitions[partition];
-    return (*found)->leader == view->node_id ? KAFKA_NONE : KAFKA_NOT_LEADER_OR_FOLLOWER;
+    if ((*found)->leader == view->node_id)
+        return KAFKA_NONE;
+    return (*found)->is_offline ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_NOT_LEADER_OR_FOLLOWER;
 }
 
 int16_t leader_epoch_check(int32_t asked, int32_t ours)

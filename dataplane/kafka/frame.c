@@ -192,6 +192,7 @@ static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
         slice_put(&v[i]);
     c->frame_bytes = (uint64_t)length;
     c->first_ns = now.ns;
+    c->whole_ns = 0;
     return true;
 }
 
@@ -211,6 +212,8 @@ static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool ha
         return FRAME_INCOMPLETE;
     bool is_large = c->frame_bytes > FRAME_SMALL_MAX;
     bool is_whole = conn_unread(c->conn) >= c->frame_bytes;
+    if (is_whole && c->whole_ns == 0)
+        c->whole_ns = now.ns;
     if (is_large && !c->is_admitted) {
         if (!frame_may_go(k, c, has_turn))
             return FRAME_REFUSED;

@@ -88,6 +88,7 @@ int kafka_init(struct kafka **out, const struct kafka_config *config, struct con
     kafka_lists_init(k);
     k->sessions = calloc(1, sizeof *k->sessions);
     if (k->sessions == NULL || kafka_requests_init(k) != 0 || kafka_times_init(k) != 0 ||
+        slow_init(k) != 0 ||
         sessions_init(k->sessions, config->sessions_max, config->session_parts_max, prng) != 0) {
         kafka_fini(k);
         return E_NO_MEMORY;
@@ -109,6 +110,7 @@ void kafka_fini(struct kafka *k)
     free(k->requests);
     free(k->times);
     free((void *)k->buckets);
+    free(k->slow);
     free(k);
 }
 
@@ -132,12 +134,18 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     k->begun_n = 0;
     k->append_bytes = 0;
     int done = reads_turn(k, now);
+    turns_step(k->turns, STEP_READS);
     done += appends_turn(k, now);
+    turns_step(k->turns, STEP_APPENDS);
     done += requests_turn(k, view, now);
+    turns_step(k->turns, STEP_ANSWERS);
     done += fetch_budget_turn(k, view, now);
+    turns_step(k->turns, STEP_READS);
     if (view != NULL)
         done += frames_turn(k, view, now);
+    turns_step(k->turns, STEP_FRAMES);
     done += requests_turn(k, view, now);
+    turns_step(k->turns, STEP_ANSWERS);
     return done;
 }
 

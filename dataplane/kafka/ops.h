@@ -66,7 +66,7 @@ struct append_op {
     struct timer timer; /* home's wheel */
     struct append_part *parts, **tail, *at;
     uint64_t bytes, batches_n, records_n;
-    uint64_t placed_ns, written_ns, flushed_ns;
+    uint64_t arrived_ns, placed_ns, written_ns, flushing_ns, flushed_ns;
 };
 
 /* Home side. */
@@ -142,7 +142,7 @@ struct read_op {
     uint64_t bytes_max, bytes; /* budget of this op; read so far */
     uint64_t wait_bytes;       /* news of a partition that end a wait */
     struct read_part *parts, **tail, *at;
-    uint64_t done_ns;
+    uint64_t arrived_ns, done_ns;
 };
 
 /* Home side; `read_done` / a mail answer says that the step is over. */

@@ -18,6 +18,7 @@
 static void fetch_again(struct request *r, const struct view *view, struct now now)
 {
     timer_stop(r->kafka->timers, &r->timer);
+    request_stamp(r, STAGE_WOKEN, now.ns);
     if (now.ns >= ((struct fetch *)r->work)->deadline_ns)
         ((struct fetch *)r->work)->is_last = true;
     fetch_read(r, view, now);

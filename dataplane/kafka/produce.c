@@ -239,6 +239,7 @@ void produce_placed(struct append_op *op, struct now now)
     struct request *r = op->request;
     struct produce *p = r->work;
     (void)now;
+    request_stamp(r, STAGE_ARRIVED, op->arrived_ns);
     request_stamp(r, STAGE_PLACED, op->placed_ns);
     if (++p->placed_n == p->ops_n)
         request_drop_frame(r);
@@ -251,6 +252,7 @@ void produce_done(struct append_op *op, struct now now)
     struct stats *stats = r->kafka->stats;
     (void)now;
     request_stamp(r, STAGE_WRITTEN, op->written_ns);
+    request_stamp(r, STAGE_FLUSHING, op->flushing_ns);
     request_stamp(r, STAGE_FLUSHED, op->flushed_ns);
     stats_add(stats, STAT_PRODUCE_BYTES, op->bytes);
     stats_add(stats, STAT_PRODUCE_BATCHES, op->batches_n);

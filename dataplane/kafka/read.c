@@ -228,6 +228,7 @@ void read_begin(struct kafka *home, struct read_op *op, struct now now)
         return;
     }
     check(op->lent_n == 0);
+    op->arrived_ns = op->is_remote ? now.ns : 0;
     op->bytes = 0;
     op->at = op->parts;
     read_walk(op, now);

@@ -85,6 +85,7 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
     list_init(&r->lasting);
     r->lasting_at = r->lasting_end = NULL;
     memset(r->stages, 0, sizeof r->stages);
+    r->size = r->answer_size = 0;
 }
 
 /* The frame's bytes, however many pieces they are in. */
@@ -118,10 +119,12 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
     r->slot.sent = request_sent;
     r->frame_bytes = conn->frame_bytes;
     r->is_large = conn->frame_bytes > FRAME_SMALL_MAX;
-    conn->frame_bytes = 0;
     conn->is_admitted = false;
     r->stages[STAGE_FIRST_BYTE] = conn->first_ns;
-    r->stages[STAGE_COMPLETE] = r->stages[STAGE_STARTED] = now.ns;
+    r->stages[STAGE_COMPLETE] = conn->whole_ns;
+    r->stages[STAGE_STARTED] = now.ns;
+    r->size = (uint32_t)min_u64(conn->frame_bytes, UINT32_MAX);
+    conn->frame_bytes = 0;
     k->begun_n++;
     stats_add(k->stats, STAT_REQUESTS, 1);
     stats_set(k->stats, STAT_REQUESTS_OPEN, stats_get(k->stats, STAT_REQUESTS_OPEN) + 1);
@@ -236,6 +239,7 @@ void request_answer(struct request *r, void *response)
 static void request_finish(struct request *r, struct slices answer)
 {
     r->slot.answer = answer;
+    r->answer_size = (uint32_t)min_u64(answer.bytes, UINT32_MAX);
     request_drop_frame(r);
     request_state_set(r, REQUEST_SENDING);
     conn_slot_finish(&r->slot);
@@ -352,8 +356,10 @@ static int requests_sent(struct kafka *k, struct now now)
     int done = 0;
     for (struct list *l; (l = list_pop(&k->sent)) != NULL; done++) {
         struct request *r = list_entry(l, struct request, run_link);
+        r->stages[STAGE_SENDING] = r->slot.sending_ns;
         r->stages[STAGE_SENT] = now.ns;
         request_times(r);
+        slow_note(r, now);
         struct kafka_conn *c = r->conn;
         request_release(r, now);
         if (c != NULL)

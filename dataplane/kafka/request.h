@@ -111,6 +111,7 @@ struct request {
     struct proto_out out;
     struct conn_slot slot;
     uint64_t stages[STAGES_N];
+    uint32_t size, answer_size; /* of its frame, of its answer: for slow.c */
 };
 
 /* What the Kafka layer keeps per connection. Owner: worker. */
@@ -122,6 +123,7 @@ struct kafka_conn {
     struct conn *conn;
     uint64_t frame_bytes; /* of the frame whose prefix was read; 0: the prefix is next  */
     uint64_t first_ns;    /* when its first byte was seen                               */
+    uint64_t whole_ns;    /* when its last was; 0: not yet                              */
     uint64_t admitted_ns;
     bool is_admitted;  /* a large frame: its bytes are reserved                      */
     struct timer slow; /* of a large frame                                           */
@@ -174,6 +176,8 @@ struct kafka {
     struct sessions *sessions; /* of fetches */
     struct api_times *times;   /* one per row of api.def */
     _Atomic uint64_t *buckets;
+    struct top *slow;    /* the slowest: one per row of api.def, and Fetch once more (slow.c) */
+    struct turns *turns; /* of the thread; NULL: not known */
 };
 
 extern const struct api apis[];
@@ -241,6 +245,11 @@ void *request_lasting(struct request *request, uint32_t n);
 struct bytes request_keep(struct request *request, struct bytes text);
 /* "/127.0.0.1", as Kafka prints a client's address. */
 void request_client_host(const struct request *request, char *to, size_t n);
+
+/* ── slow.c ── */
+nodiscard int slow_init(struct kafka *kafka);
+/* Sent: one of the slowest? */
+void slow_note(struct request *request, struct now now);
 
 /* ── dispatch.c ── */
 void request_dispatch(struct request *request, const struct view *view, struct now now);

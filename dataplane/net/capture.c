@@ -1,5 +1,6 @@
 /*
- * capture.c - frames in the pcap format, so that a simulated run can be read with any analyser.
+ * capture.c - frames in the pcap format, so that a simulated run, and what a core saw last, can be
+ * read with any analyser.
  *
  * Owner: the caller; pure functions into the caller's memory.
  *
@@ -21,10 +22,11 @@ void capture_file_head(uint8_t to[CAPTURE_FILE_BYTES])
     store_u32(to + 20, 1);
 }
 
-void capture_frame_head(uint8_t to[CAPTURE_FRAME_BYTES], uint64_t at_ns, uint32_t n)
+void capture_frame_head(uint8_t to[CAPTURE_FRAME_BYTES], uint64_t at_ns, uint32_t here_n,
+                        uint32_t wire_n)
 {
     store_u32(to, (uint32_t)(at_ns / NS_PER_S));
     store_u32(to + 4, (uint32_t)(at_ns % NS_PER_S));
-    store_u32(to + 8, n);
-    store_u32(to + 12, n);
+    store_u32(to + 8, here_n);
+    store_u32(to + 12, wire_n);
 }

@@ -11,6 +11,8 @@
 enum { CAPTURE_FILE_BYTES = 24, CAPTURE_FRAME_BYTES = 16 };
 
 void capture_file_head(uint8_t to[CAPTURE_FILE_BYTES]);
-void capture_frame_head(uint8_t to[CAPTURE_FRAME_BYTES], uint64_t at_ns, uint32_t n);
+/* here_n of the frame's wire_n bytes follow. */
+void capture_frame_head(uint8_t to[CAPTURE_FRAME_BYTES], uint64_t at_ns, uint32_t here_n,
+                        uint32_t wire_n);
 
 #endif

@@ -77,24 +77,34 @@ void ip4_input(struct net *net, struct pkt *pkt, const uint8_t *from_mac)
         icmp_input(net, pkt, from, from_mac);
 }
 
+/* An IPv4 header without options; total length and checksum are 0. */
+void ip4_head_write(uint8_t *p, uint32_t from, uint32_t to, uint8_t protocol)
+{
+    store_u32(p, 0x45000000);
+    store_u32(p + 4, IP_DF);
+    p[8] = IP_TTL;
+    p[9] = protocol;
+    store_u16(p + 10, 0);
+    store_u32(p + 12, from);
+    store_u32(p + 16, to);
+}
+
+void ip4_route(struct net *net, struct pkt *pkt, uint32_t to)
+{
+    bool is_near = ((to ^ net->config.ip) & net->config.mask) == 0;
+    arp_output(net, pkt, is_near || net->config.gateway == 0 ? to : net->config.gateway);
+}
+
 void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol, const uint8_t *mac)
 {
     pkt->data -= IP4_BYTES;
     pkt->n += IP4_BYTES;
     uint8_t *p = pkt->data;
-    store_u16(p, 0x4500);
+    ip4_head_write(p, net->config.ip, to, protocol);
     store_u16(p + 2, (uint16_t)pkt_bytes(pkt));
-    store_u32(p + 4, IP_DF);
-    p[8] = IP_TTL;
-    p[9] = protocol;
-    store_u16(p + 10, 0);
-    store_u32(p + 12, net->config.ip);
-    store_u32(p + 16, to);
     sum_store(p + 10, sum_finish(sum_ip4(p)));
-    if (mac != NULL) {
+    if (mac != NULL)
         eth_output(net, pkt, mac, ETHERTYPE_IP4);
-        return;
-    }
-    bool is_near = ((to ^ net->config.ip) & net->config.mask) == 0;
-    arp_output(net, pkt, is_near || net->config.gateway == 0 ? to : net->config.gateway);
+    else
+        ip4_route(net, pkt, to);
 }

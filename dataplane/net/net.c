@@ -13,7 +13,7 @@
 
 #include "checksum.h"
 
-enum { TURN_TIMERS_MAX = 4096 };
+enum { TURN_TIMERS_MAX = 4096, MTU_MAX = 9000 };
 
 const char *net_stat_text(enum net_stat at)
 {
@@ -70,7 +70,7 @@ static void config_defaults_set(struct net_config *c)
 
 static bool config_is_valid(const struct net_config *c)
 {
-    return c->mtu >= MSS_MIN + IP4_BYTES + TCP_BYTES && c->mtu <= PKT_ROOM - 128 &&
+    return c->mtu >= MSS_MIN + IP4_BYTES + TCP_BYTES && c->mtu <= MTU_MAX &&
            c->tcbs_max < 1u << 28 && c->syns_max < 1u << 28 && c->time_waits_max < 1u << 28 &&
            c->rcv_bytes >= MSS_MIN && c->rcv_bytes <= 1u << 30 && c->rto_min_ms <= c->rto_max_ms &&
            c->port_from < 60999;
@@ -98,7 +98,8 @@ static bool memory_init(struct net *net)
     net->wait_entries = calloc(c->time_waits_max, sizeof *net->wait_entries);
     net->exts = malloc(c->extents_max * sizeof *net->exts);
     net->recs = malloc(c->records_max * sizeof *net->recs);
-    bool has_pools = pkt_pool_init(&net->big, c->packets_max, PKT_ROOM);
+    uint32_t room = (uint32_t)max_u64(align_up(c->mtu + 128u, 64), PKT_ROOM);
+    bool has_pools = pkt_pool_init(&net->big, c->packets_max, room);
     has_pools &= pkt_pool_init(&net->head, c->heads_max, PKT_HEAD_ROOM);
     if (net->buckets == NULL || net->tcbs == NULL || net->syn_entries == NULL ||
         net->wait_entries == NULL || net->exts == NULL || net->recs == NULL || !has_pools)
@@ -147,6 +148,7 @@ int net_init(struct net **out, const struct net_config *config, struct now now)
         return E_INVALID;
     }
     net->now_ns = now.ns;
+    memcpy(&net->mac_word, net->config.mac, sizeof net->config.mac);
     prng_init(&net->prng, config->seed);
     keys_make(net);
     if (!memory_init(net)) {
@@ -165,7 +167,7 @@ int net_init(struct net **out, const struct net_config *config, struct now now)
     return 0;
 }
 
-void net_fini(struct net *net)
+void net_stop(struct net *net)
 {
     check(net->magic == NET_MAGIC);
     for (struct list *l; (l = list_pop(&net->tcbs_open)) != NULL;) {
@@ -179,6 +181,11 @@ void net_fini(struct net *net)
     for (struct pkt *pkt; (pkt = pkt_queue_pop(&net->out)) != NULL;)
         pkt_put(pkt);
     check(net->exts_out_n == 0 && net->recs_out_n == 0 && net->rx_held == 0);
+}
+
+void net_fini(struct net *net)
+{
+    net_stop(net);
     memory_free(net);
     net->magic = 0;
     free(net);
@@ -209,6 +216,27 @@ struct pkt *net_output_next(struct net *net)
 struct pkt *net_packet_take(struct net *net)
 {
     return pkt_take(&net->big, 2); /* so that the IP header is aligned */
+}
+
+void net_memory(const struct net *net, int at, void **base, uint64_t *bytes)
+{
+    const struct pkt_pool *pool = at == 0 ? &net->head : &net->big;
+    *base = pool->memory;
+    *bytes = pkt_pool_bytes(pool);
+}
+
+void net_usage(const struct net *net, struct net_usage *out)
+{
+    *out = (struct net_usage){
+        .tcbs_n = net->tcbs_n,
+        .syns_n = net->syns_n,
+        .waits_n = net->waits_n,
+        .extents_n = net->exts_out_n,
+        .records_n = net->recs_out_n,
+        .packets_n = net->big.n - net->big.free_n,
+        .heads_n = net->head.n - net->head.free_n,
+        .rx_held_bytes = net->rx_held,
+    };
 }
 
 uint64_t net_sleep_ns(const struct net *net, struct now now, uint64_t ns_max)
@@ -251,6 +279,8 @@ void net_input(struct net *net, struct pkt *pkt, struct now now)
         net_drop(net, pkt, NET_DROP_SHORT);
         return;
     }
+    if (tcp_predict(net, pkt))
+        return;
     const uint8_t *eth = pkt->data;
     uint32_t head_n = ETH_BYTES;
     uint16_t type = load_u16(eth + 12);

@@ -33,7 +33,8 @@ enum {
     ETHERTYPE_VLAN = 0x8100,
     IP_ICMP = 1,
     IP_TCP = 6,
-    HEAD_AT = 32, /* where the Ethernet header of a sent packet begins               */
+    HEAD_AT = 40, /* where the Ethernet header of a sent packet begins; before it, the
+                     port keeps its own (port_dpdk.c), and a tag of 802.1Q may come in      */
     LISTENERS_N = 16,
     ARP_N = 64,
     ARP_QUEUE_N = 4,
@@ -46,6 +47,9 @@ enum {
     DUP_THRESHOLD = 3,
     QUICK_ACKS = 16,    /* segments at the beginning that are acknowledged at once          */
     COLLAPSE_MAX = 256, /* a payload this small is copied into the packet before it         */
+    STAMP_BYTES = 12,   /* the timestamp option with its padding                            */
+    HEADS_BYTES = ETH_BYTES + IP4_BYTES + TCP_BYTES, /* of a frame without options          */
+    HEAD_MAX = 80,      /* of a template: HEADS_BYTES + STAMP_BYTES, in whole words of 16   */
     FLOW_NONE = -1,
 };
 #define PAWS_AGE_NS (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5 */
@@ -97,7 +101,9 @@ enum rec_flag {
     REC_SYN = 16,
 };
 
-/* What was put on the wire as one segment. Owner: its tcb. */
+/* What was put on the wire at one time: a segment, or several in a row. Segments have `mss` bytes,
+ * the last may have fewer, of the first `lead` bytes are acknowledged already. It is split between
+ * segments when they fare differently. Owner: its tcb. */
 struct tx_rec {
     struct list link; /* tcb.recs, by sequence number          */
     struct list sent; /* tcb.sent, by time of the last sending */
@@ -105,6 +111,7 @@ struct tx_rec {
     uint32_t n;         /* payload bytes                         */
     struct tx_ext *ext; /* where they begin                      */
     uint32_t ext_at;
+    uint16_t mss, lead;
     uint8_t flags, sends_n;
     uint64_t sent_ns, first_ns;
 };
@@ -133,46 +140,58 @@ struct cc {
     double undo_w_max;
 };
 
-/* One connection. Owner: worker. */
+/* One connection. What every segment needs stands first. Owner: worker. */
 struct tcb {
     struct flow flow;
     uint32_t magic;
-    uint8_t state; /* enum tcp_state, changed by tcb_state_set */
+    uint64_t in_ips;     /* of its segments, as they stand on the wire: both addresses */
+    uint32_t in_ports;   /* both ports                                                 */
+    uint16_t in_offset;  /* data offset and ACK, when there are the usual options      */
+    uint8_t head_n;      /* bytes of `head`                                            */
+    uint8_t state;       /* enum tcp_state, changed by tcb_state_set                   */
+    struct seq rcv_nxt, rcv_edge, acked_nxt; /* acked_nxt: rcv_nxt of our last ACK     */
+    uint32_t stamp_recent;
+    /* one cache line so far */
+    struct seq snd_una, snd_nxt, snd_wl1, snd_wl2;
+    uint32_t snd_wnd, snd_wnd_max;
     uint8_t rcv_ws, snd_ws;
     bool has_stamps, has_sack;
     bool is_ack_now; /* an ACK is due at the end of the burst    */
     bool is_orphan;  /* the application let go                   */
-    bool is_in_table;
-    bool is_waiting; /* counts in listener->waiting_n            */
+    bool has_fin, is_fin_taken;
+    uint32_t rxq_bytes, rx_true; /* rx_true: of rxq and ooo */
+    struct pkt *rxq_head, *rxq_tail;
+    struct pkt *ooo; /* first range */
+    /* two */
     struct net *net;
-    struct list link; /* net.tcbs_open or .tcbs_free              */
     struct list dirty, news;
     uint32_t news_bits;
+    uint16_t rcv_mss; /* the largest payload seen */
+    uint8_t quick_n;
+    uint8_t probes_n; /* keepalives, window probes without answer */
+    uint64_t last_rx_ns;
+    /* three */
+    uint64_t rx_bytes, stamp_recent_ns;
+    struct list link; /* net.tcbs_open or .tcbs_free              */
+    bool is_in_table;
+    bool is_waiting; /* counts in listener->waiting_n            */
     int error;
     void *user;
     const struct tcp_listener *listener;
 
     /* receive */
-    struct seq irs, rcv_nxt, rcv_edge, acked_nxt; /* acked_nxt: rcv_nxt of our last ACK   */
-    struct seq fin_seq;                           /* of the peer's FIN, when has_fin */
-    bool has_fin, is_fin_taken;
-    uint8_t quick_n;
-    uint16_t rcv_mss; /* the largest payload seen */
-    struct pkt *rxq_head, *rxq_tail;
-    uint32_t rxq_bytes, rx_true; /* rx_true: of rxq and ooo */
-    struct pkt *ooo;             /* first range */
+    struct seq irs;
+    struct seq fin_seq; /* of the peer's FIN, when has_fin */
     uint32_t ooo_ranges_n;
     struct seq recent[SACK_BLOCKS_MAX];
     uint8_t recent_n;
     bool has_dsack;
     struct seq dsack_from, dsack_to;
-    uint32_t stamp_offset, stamp_recent;
-    uint64_t stamp_recent_ns;
     uint64_t invalid_ns, challenge_ns; /* the limits of ACKs to nonsense: next one allowed */
 
     /* send */
-    struct seq iss, snd_una, snd_nxt, snd_wl1, snd_wl2;
-    uint32_t snd_wnd, snd_wnd_max;
+    struct seq iss;
+    uint32_t stamp_offset;
     uint16_t mss; /* payload of a segment without options other than timestamps */
     uint16_t mss_peer;
     bool is_fin_queued, is_fin_sent;
@@ -182,7 +201,8 @@ struct tcb {
     uint32_t head_at; /* acknowledged bytes of ext_head */
     uint64_t unsent, queued;
     struct list recs, sent;
-    uint32_t pipe, sacked, lost, sacked_n, lost_n; /* bytes, and records */
+    uint32_t pipe, sacked, lost; /* bytes            */
+    uint32_t sacked_n, lost_n;   /* segments; records */
     struct cc cc;
 
     /* loss recovery (tcp_loss.c) */
@@ -201,14 +221,14 @@ struct tcb {
     uint32_t undo_again_n; /* retransmissions not yet reported as duplicates */
     uint32_t undo_stamp;   /* our timestamp at the first retransmission */
     bool is_frto;
-    uint64_t last_send_ns, last_rx_ns, progress_ns;
-    uint8_t probes_n; /* keepalives, window probes without answer */
+    uint64_t last_send_ns, progress_ns;
 
-    uint8_t mac[6];
     bool has_mac;
-    uint64_t due[TIMERS_N]; /* ns; 0: not set */
+    uint8_t head[HEAD_MAX]; /* of its frames; what varies is 0 in it. Once the peer's SYN is known */
+    uint32_t head_ip_sum, head_tcp_sum; /* over it, and the pseudo header; without lengths         */
+    uint64_t due[TIMERS_N];             /* ns; 0: not set */
     struct timer timer;
-    uint64_t rx_bytes, tx_bytes;
+    uint64_t tx_bytes;
     uint32_t retransmits, undos;
 };
 
@@ -273,6 +293,7 @@ struct net {
     struct arp_entry arp[ARP_N];
     uint64_t arp_due_ns; /* looked at again */
     struct limiter limit_rst, limit_challenge, limit_echo;
+    uint64_t mac_word; /* our hardware address as the first 6 bytes of a word */
     uint64_t rx_held; /* true size of all packets held by connections */
 
     int32_t *buckets;
@@ -336,6 +357,25 @@ static inline struct seq rec_end(const struct tx_rec *rec)
     return seq_add(rec->seq, rec_span(rec));
 }
 
+/* Bytes left of its first segment. */
+static inline uint32_t rec_first_n(const struct tx_rec *rec)
+{
+    return (uint32_t)min_u64(rec->n, (uint32_t)(rec->mss - rec->lead));
+}
+
+/* Bytes of `n` from its begin on that are whole segments. */
+static inline uint32_t rec_whole_n(const struct tx_rec *rec, uint32_t n)
+{
+    if (n >= rec->n)
+        return rec->n;
+    return n < rec_first_n(rec) ? 0 : n - (rec->lead + n) % rec->mss;
+}
+
+static inline uint32_t rec_segments(const struct tx_rec *rec)
+{
+    return rec->n <= rec_first_n(rec) ? 1 : (rec->lead + rec->n + rec->mss - 1u) / rec->mss;
+}
+
 static inline uint32_t stamp_now(const struct net *net, uint32_t offset)
 {
     return (uint32_t)(net->now_ns / NS_PER_MS) + offset;
@@ -356,6 +396,9 @@ void ip4_input(struct net *net, struct pkt *pkt, const uint8_t *from_mac);
 /* Writes the IPv4 header before the view and sends it; mac NULL: by the route. */
 void ip4_output(struct net *net, struct pkt *pkt, uint32_t to, uint8_t protocol,
                 const uint8_t *mac);
+void ip4_head_write(uint8_t *p, uint32_t from, uint32_t to, uint8_t protocol);
+/* A whole IPv4 packet to its next hop. */
+void ip4_route(struct net *net, struct pkt *pkt, uint32_t to);
 void icmp_input(struct net *net, struct pkt *pkt, uint32_t from, const uint8_t *from_mac);
 
 /* ── tcp_table.c ── */
@@ -391,6 +434,11 @@ void rec_free(struct net *net, struct tx_rec *rec);
 void opts_parse(const uint8_t *p, uint32_t n, struct tcp_opts *out, bool *is_bad);
 uint32_t opts_write(uint8_t *p, const struct tcp_opts *opts, bool is_syn);
 
+/* ── tcp_fast.c ── */
+
+/* The frame is what its connection expects next: handled, and true. Otherwise nothing happened. */
+bool tcp_predict(struct net *net, struct pkt *pkt);
+
 /* ── tcp_input.c ── */
 
 void tcp_input(struct net *net, struct pkt *pkt, uint32_t from, uint32_t to,
@@ -406,7 +454,9 @@ bool tcb_is_in_flight(const struct tcb *tcb, struct seq seq);
 
 /* The segment's payload is in the window and not before rcv_nxt. Takes or drops the packet. */
 void reasm_input(struct tcb *tcb, struct segment *seg);
-void rxq_append(struct tcb *tcb, struct pkt *pkt);
+/* The packet's view is the next payload, within the window, and there is room for it. */
+void reasm_next(struct tcb *tcb, struct pkt *pkt);
+bool reasm_has_room(const struct tcb *tcb, const struct pkt *pkt);
 void rx_account(struct tcb *tcb, int64_t bytes);
 uint32_t rx_room(const struct tcb *tcb);
 void reasm_drop_all(struct tcb *tcb);
@@ -425,6 +475,9 @@ void tcb_rst(struct tcb *tcb);
 void tcb_probe(struct tcb *tcb); /* SEQ = SND.UNA - 1, no payload */
 bool rec_send(struct tcb *tcb, struct tx_rec *rec);
 struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n);
+/* The template of its frames, from what the peer's SYN said. */
+void tcb_head_make(struct tcb *tcb, const uint8_t mac[6]);
+const uint8_t *tcb_mac(const struct tcb *tcb); /* NULL: to be asked for */
 bool tcp_send_new(struct tcb *tcb);   /* one segment of unsent bytes, whatever cwnd says */
 uint16_t tcb_window(struct tcb *tcb); /* what to announce; moves rcv_edge */
 bool tcb_syn_send(struct tcb *tcb);

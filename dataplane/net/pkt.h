@@ -8,9 +8,10 @@
  * foreign memory by reference. Received packets have no pieces; sent segments have their payload in
  * pieces, each with a reference to its owner, so memory stays until the packet was transmitted.
  *
- * This version lives on the heap, taken once at boot; behind the same functions a version over a
- * NIC's buffers may stand. A packet's true size (what it costs, not what it carries) is what memory
- * accounts are kept in.
+ * Two kinds of pools: the engine's own, on the heap, taken once at boot (pkt_pool_init), and a
+ * port's, whose packets are the heads of a device's buffers: there the room is the buffer, and
+ * giving one back is the port's `release`. A packet's true size (what it costs, not what it
+ * carries) is what memory accounts are kept in.
  */
 #ifndef MILLRACE_PKT_H
 #define MILLRACE_PKT_H
@@ -41,6 +42,7 @@ enum {
 enum pkt_flag {
     PKT_SUM_GOOD = 1, /* received: the TCP checksum was verified                                */
     PKT_TX_SUM = 2,   /* to send: the TCP checksum field holds the pseudo header's sum only     */
+    PKT_IP_GOOD = 4,  /* received: the IP header's checksum was verified                        */
 };
 
 struct pkt_pool;
@@ -52,7 +54,8 @@ struct pkt {
     uint8_t *data;
     uint32_t n;
     uint16_t flags;
-    uint16_t pieces_n;
+    uint8_t pieces_n;
+    uint8_t holder; /* while another thread than the pool's has it: that worker (lane.c) */
     struct slice_owner owner;
     union {
         struct slice pieces[PKT_PIECES_MAX];
@@ -70,6 +73,8 @@ struct pkt_pool {
     struct pkt *free;
     uint32_t room_n, n, used_n, free_n;
     uint64_t refused_n;
+    void (*release)(struct slice_owner *owner); /* of its packets, on its thread       */
+    void *home; /* the lane packets return to from other threads; NULL: they never leave */
 };
 
 static inline uint64_t pkt_stride(uint32_t room_n)
@@ -82,11 +87,10 @@ static inline uint32_t pkt_true_size(const struct pkt *pkt)
     return (uint32_t)sizeof(struct pkt) + pkt->pool->room_n;
 }
 
-static inline bool pkt_pool_init(struct pkt_pool *pool, uint32_t n, uint32_t room_n)
+/* Whole memory pages, so that a device may be given them. */
+static inline uint64_t pkt_pool_bytes(const struct pkt_pool *pool)
 {
-    *pool = (struct pkt_pool){.room_n = room_n, .n = n, .free_n = n};
-    pool->memory = malloc(n * pkt_stride(room_n));
-    return pool->memory != NULL;
+    return align_up(pool->n * pkt_stride(pool->room_n), 4096);
 }
 
 static inline void pkt_pool_fini(struct pkt_pool *pool)
@@ -112,6 +116,13 @@ static inline void pkt_release(struct slice_owner *owner)
 #ifdef PKT_REDZONE
     ASAN_POISON_MEMORY_REGION(pkt->room, pool->room_n);
 #endif
+}
+
+static inline bool pkt_pool_init(struct pkt_pool *pool, uint32_t n, uint32_t room_n)
+{
+    *pool = (struct pkt_pool){.room_n = room_n, .n = n, .free_n = n, .release = pkt_release};
+    pool->memory = aligned_alloc(4096, pkt_pool_bytes(pool));
+    return pool->memory != NULL;
 }
 
 /* A packet with an empty view `head` bytes into its room; NULL when all are in use. */
@@ -149,7 +160,7 @@ static inline void pkt_put(struct pkt *pkt)
 {
     check(pkt->owner.refs > 0);
     if (--pkt->owner.refs == 0)
-        pkt_release(&pkt->owner);
+        pkt->owner.release(&pkt->owner);
 }
 
 static inline uint32_t pkt_tail_room(const struct pkt *pkt)

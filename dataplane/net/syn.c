@@ -248,8 +248,6 @@ static struct tcb *tcb_from_entry(struct net *net, const struct syn_entry *entry
     tcb->dsack_round = tcb->rack_end = entry->iss;
     tcb->stamp_offset = entry->stamp_offset;
     tcb_peer_options(tcb, &opts);
-    memcpy(tcb->mac, entry->mac, 6);
-    tcb->has_mac = true;
     if (entry->retry > 0)
         tcb->cc.cwnd = tcb->mss; /* RFC 5681 3.1: our SYN-ACK was lost */
     tcb_timer_set(tcb, TIMER_USER, net->now_ns + net->config.user_timeout_ms * NS_PER_MS);
@@ -269,9 +267,12 @@ struct tcb *syn_complete(struct net *net, struct syn_entry *entry, const struct 
     if (entry->retry == 0 && !entry->is_again) /* due a second after it was sent */
         rtt_sample(tcb, net->now_ns + NS_PER_S - entry->due_ns);
     count(net, NET_OPENS_PASSIVE);
+    uint8_t mac[6];
+    memcpy(mac, entry->mac, 6);
     syn_free(net, entry);
     flow_add(net, tcb_index(tcb), seg->from_ip, seg->from_port, seg->to_port);
     tcb->is_in_table = true;
+    tcb_head_make(tcb, mac);
     return tcb;
 }
 
@@ -288,6 +289,7 @@ struct tcb *cookie_complete(struct net *net, struct tcp_listener *listener,
     count(net, NET_OPENS_PASSIVE);
     flow_add(net, tcb_index(tcb), seg->from_ip, seg->from_port, seg->to_port);
     tcb->is_in_table = true;
+    tcb_head_make(tcb, entry.mac);
     return tcb;
 }
 
@@ -351,6 +353,8 @@ struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user,
     }
     rec->seq = tcb->iss;
     rec->n = rec->ext_at = 0;
+    rec->mss = tcb->mss;
+    rec->lead = 0;
     rec->ext = NULL;
     rec->flags = REC_SYN;
     tcb->snd_nxt = seq_add(tcb->iss, 1);

@@ -7,8 +7,7 @@
  * half-open one (syn.c), a TIME-WAIT entry, a listener, or nobody. Every step returns whether the
  * segment goes on; a step that ends it has dropped the packet and counted why.
  *
- * Short path: an established connection, the expected segment, nothing new in its ACK or a plain
- * advance, no gap. It does exactly what the steps would do.
+ * The segment that a connection expects next does not come here: tcp_fast.c.
  */
 #include "net_inside.h"
 
@@ -151,8 +150,7 @@ static void syn_sent_input(struct tcb *tcb, struct segment *seg)
     tcb->rcv_nxt = tcb->acked_nxt = seq_add(seg->seq, 1);
     tcb->rcv_edge = seq_add(tcb->rcv_nxt, (uint32_t)min_u64(rx_room(tcb), UINT16_MAX));
     tcb_peer_options(tcb, &seg->opts);
-    memcpy(tcb->mac, seg->from_mac, 6);
-    tcb->has_mac = true;
+    tcb_head_make(tcb, seg->from_mac);
     tcb->snd_wnd = tcb->snd_wnd_max = seg->wnd; /* a SYN's window is never scaled */
     tcb->snd_wl1 = seg->seq;
     tcb->snd_wl2 = seg->ack;
@@ -385,34 +383,9 @@ static bool orphan_takes(struct tcb *tcb, struct segment *seg)
     return false;
 }
 
-/* True: handled. */
-static bool input_fast(struct tcb *tcb, struct segment *seg)
-{
-    if (tcb->state != TCPS_ESTABLISHED || (seg->flags & ~PSH) != ACK || seg->n == 0 ||
-        !seq_eq(seg->seq, tcb->rcv_nxt) || tcb->ooo != NULL || tcb->has_fin ||
-        seg->opts.sacks_n > 0 || seg->opts.has_stamp != tcb->has_stamps || tcb->is_orphan ||
-        !seq_eq(seg->ack, tcb->snd_una) || seq_diff(tcb->snd_nxt, tcb->snd_una) != 0 ||
-        (int32_t)(seg->opts.stamp - tcb->stamp_recent) * tcb->has_stamps < 0 ||
-        seq_lt(tcb->rcv_edge, seq_add(seg->seq, seg->n)))
-        return false;
-    count(tcb->net, NET_SEGMENTS_FAST);
-    tcb->snd_wnd = (uint32_t)seg->wnd << tcb->snd_ws;
-    tcb->snd_wnd_max = (uint32_t)max_u64(tcb->snd_wnd, tcb->snd_wnd_max);
-    tcb->snd_wl1 = seg->seq;
-    tcb->last_rx_ns = tcb->net->now_ns;
-    if (tcb->has_stamps && seq_leq(seg->seq, tcb->acked_nxt)) {
-        tcb->stamp_recent = seg->opts.stamp;
-        tcb->stamp_recent_ns = tcb->net->now_ns;
-    }
-    reasm_input(tcb, seg);
-    return true;
-}
-
 void tcb_input(struct tcb *tcb, struct segment *seg)
 {
     check_slow(tcb->state != TCPS_CLOSED);
-    if (input_fast(tcb, seg))
-        return;
     if (tcb->state == TCPS_SYN_SENT) {
         syn_sent_input(tcb, seg);
         return;

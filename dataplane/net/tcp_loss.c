@@ -49,7 +49,7 @@ static void rec_uncount(struct tcb *tcb, const struct tx_rec *rec, uint32_t n)
 
 static void rec_flag_counts(struct tcb *tcb, const struct tx_rec *rec)
 {
-    tcb->sacked_n -= (rec->flags & REC_SACKED) != 0;
+    tcb->sacked_n -= (rec->flags & REC_SACKED) != 0 ? rec_segments(rec) : 0;
     tcb->lost_n -= (rec->flags & REC_LOST) != 0;
 }
 
@@ -77,25 +77,26 @@ static void rec_unmark_lost(struct tcb *tcb, struct tx_rec *rec)
     list_push(at, &rec->sent);
 }
 
-/* RFC 8985 6.2 steps 1 to 3, for a record that has just been delivered. */
-static void rack_update(struct tcb *tcb, const struct tx_rec *rec, struct ack *ack)
+/* RFC 8985 6.2 steps 1 to 3, for segments of a record, up to `end`, that have just been delivered.
+ */
+static void rack_update(struct tcb *tcb, const struct tx_rec *rec, struct seq end, struct ack *ack)
 {
     uint64_t rtt_ns = tcb->net->now_ns - rec->sent_ns;
     ack->has_again |= (rec->flags & REC_AGAIN) != 0;
     if ((rec->flags & REC_AGAIN) == 0) {
         ack->has_original = true;
         ack->rtt_ns = max_u64(ack->rtt_ns, max_u64(rtt_ns, 1));
-        if (seq_lt(rec_end(rec), tcb->fack))
+        if (seq_lt(end, tcb->fack))
             tcb->is_reordering = true;
     } else if (rtt_ns < tcb->min_rtt_ns) {
         return; /* the ACK is for an earlier transmission */
     }
-    tcb->fack = seq_max(tcb->fack, rec_end(rec));
+    tcb->fack = seq_max(tcb->fack, end);
     if (rec->sent_ns < tcb->rack_ns ||
-        (rec->sent_ns == tcb->rack_ns && !seq_lt(tcb->rack_end, rec_end(rec))))
+        (rec->sent_ns == tcb->rack_ns && !seq_lt(tcb->rack_end, end)))
         return;
     tcb->rack_ns = rec->sent_ns;
-    tcb->rack_end = rec_end(rec);
+    tcb->rack_end = end;
     tcb->rack_rtt_ns = rtt_ns;
 }
 
@@ -123,7 +124,10 @@ static void exts_release(struct tcb *tcb, uint32_t n)
 /* The ACK ends within a record. */
 static void rec_trim(struct tcb *tcb, struct tx_rec *rec, uint32_t n)
 {
+    bool is_sacked = (rec->flags & REC_SACKED) != 0;
+    tcb->sacked_n -= is_sacked ? rec_segments(rec) : 0;
     rec_uncount(tcb, rec, n);
+    rec->lead = (uint16_t)((rec->lead + n) % rec->mss);
     rec->seq = seq_add(rec->seq, n);
     rec->n -= n;
     rec->ext_at += n;
@@ -131,6 +135,7 @@ static void rec_trim(struct tcb *tcb, struct tx_rec *rec, uint32_t n)
         rec->ext_at -= rec->ext->slice.n;
         rec->ext = rec->ext->next;
     }
+    tcb->sacked_n += is_sacked ? rec_segments(rec) : 0;
 }
 
 static void cumulative_apply(struct tcb *tcb, struct seq to, struct ack *ack)
@@ -141,12 +146,15 @@ static void cumulative_apply(struct tcb *tcb, struct seq to, struct ack *ack)
     for (struct tx_rec *rec; (rec = rec_first(tcb)) != NULL && seq_lt(rec->seq, to);) {
         if (seq_lt(to, rec_end(rec))) {
             uint32_t n = (uint32_t)min_u64((uint32_t)seq_diff(to, rec->seq), rec->n);
+            uint32_t whole_n = rec_whole_n(rec, n);
+            if (whole_n > 0 && whole_n < rec->n && (rec->flags & REC_SACKED) == 0)
+                rack_update(tcb, rec, seq_add(rec->seq, whole_n), ack);
             ack->acked += n;
             rec_trim(tcb, rec, n);
             break;
         }
         if ((rec->flags & REC_SACKED) == 0)
-            rack_update(tcb, rec, ack);
+            rack_update(tcb, rec, rec_end(rec), ack);
         ack->acked += rec->n;
         rec_uncount(tcb, rec, rec->n);
         rec_flag_counts(tcb, rec);
@@ -158,20 +166,44 @@ static void cumulative_apply(struct tcb *tcb, struct seq to, struct ack *ack)
 
 /* ── selective (RFC 2018, 2883) ── */
 
+/* The segments of the record that lie within [from, to), as a record of their own; NULL when there
+ * are none, or no memory. */
+static struct tx_rec *rec_within(struct tcb *tcb, struct tx_rec *rec, struct seq from,
+                                 struct seq to)
+{
+    int32_t before = seq_diff(from, rec->seq);
+    if (before > 0) {
+        uint32_t skip_n = rec_whole_n(rec, (uint32_t)before);
+        if (skip_n < (uint32_t)before) /* on to the next segment */
+            skip_n += skip_n == 0 ? rec_first_n(rec) : rec->mss;
+        bool is_beyond = skip_n >= rec->n || seq_lt(to, seq_add(rec->seq, skip_n + 1));
+        bool is_cut = !is_beyond && seq_lt(to, rec_end(rec)) &&
+                      rec_whole_n(rec, (uint32_t)seq_diff(to, rec->seq)) <= skip_n;
+        if (is_beyond || is_cut || (rec = rec_split(tcb, rec, skip_n)) == NULL)
+            return NULL;
+    }
+    if (seq_leq(rec_end(rec), to))
+        return rec;
+    uint32_t n = rec_whole_n(rec, (uint32_t)seq_diff(to, rec->seq));
+    if (n == 0 || n >= rec->n || rec_split(tcb, rec, n) == NULL)
+        return NULL;
+    return rec;
+}
+
 static void sack_block(struct tcb *tcb, struct seq from, struct seq to, struct ack *ack)
 {
     list_for_each(l, next, &tcb->recs) {
         struct tx_rec *rec = list_entry(l, struct tx_rec, link);
         if (!seq_lt(rec->seq, to))
             return;
-        if ((rec->flags & REC_SACKED) != 0 || seq_lt(rec->seq, from) || seq_lt(to, rec_end(rec)))
+        if ((rec->flags & REC_SACKED) != 0 || (rec = rec_within(tcb, rec, from, to)) == NULL)
             continue;
-        rack_update(tcb, rec, ack);
+        rack_update(tcb, rec, rec_end(rec), ack);
         rec_uncount(tcb, rec, rec->n);
         rec_flag_counts(tcb, rec);
         rec->flags = (uint8_t)((rec->flags & ~REC_LOST) | REC_SACKED);
         tcb->sacked += rec->n;
-        tcb->sacked_n++;
+        tcb->sacked_n += rec_segments(rec);
         if (list_is_linked(&rec->sent))
             list_del(&rec->sent);
         ack->has_sacked = true;
@@ -250,7 +282,7 @@ static void sack_detect(struct tcb *tcb)
     uint32_t above = 0;
     for (struct list *l = tcb->recs.prev; l != &tcb->recs; l = l->prev) {
         struct tx_rec *rec = list_entry(l, struct tx_rec, link);
-        above += (rec->flags & REC_SACKED) != 0;
+        above += (rec->flags & REC_SACKED) != 0 ? rec_segments(rec) : 0;
         if (above >= DUP_THRESHOLD && is_flying(rec) && (rec->flags & REC_AGAIN) == 0)
             rec_mark_lost(tcb, rec);
     }
@@ -264,8 +296,11 @@ static void newreno_detect(struct tcb *tcb, const struct ack *ack, uint8_t dupac
     bool is_partial = tcb->recovery == RECOVERY_FAST && ack->has_advanced;
     bool is_third = tcb->recovery == RECOVERY_NONE && dupacks == DUP_THRESHOLD &&
                     seq_leq(tcb->recover, tcb->snd_una);
-    if (is_partial || is_third)
-        rec_mark_lost(tcb, rec);
+    if (!is_partial && !is_third)
+        return;
+    if (rec->n > rec_first_n(rec))
+        (void)rec_split(tcb, rec, rec_first_n(rec)); /* without memory all of it counts as lost */
+    rec_mark_lost(tcb, rec);
 }
 
 static void loss_detect(struct tcb *tcb, const struct ack *ack)
@@ -301,14 +336,14 @@ void loss_timeout(struct tcb *tcb)
     bool is_renege = (first->flags & REC_SACKED) != 0; /* SACKed, but never acknowledged */
     if (tcb->backoff >= 2)
         tcb->has_mac = false;                        /* the next hop may be another by now: ask */
-    if (tcb->backoff >= 2 && first->n > MSS_DEFAULT) /* a path that swallows large segments? */
+    if (tcb->backoff >= 2 && rec_first_n(first) > MSS_DEFAULT) /* are large segments swallowed? */
         tcb_mss_lower(tcb, MSS_DEFAULT);
     list_for_each(l, next, &tcb->recs) {
         struct tx_rec *rec = list_entry(l, struct tx_rec, link);
         if (is_renege && (rec->flags & REC_SACKED) != 0) {
             rec->flags &= (uint8_t)~REC_SACKED;
             tcb->sacked -= rec->n;
-            tcb->sacked_n--;
+            tcb->sacked_n -= rec_segments(rec);
             tcb->pipe += rec->n;
         }
         if (is_flying(rec))
@@ -340,7 +375,7 @@ void tcb_mss_lower(struct tcb *tcb, uint16_t mss)
         return;
     list_for_each(l, next, &tcb->recs) {
         struct tx_rec *rec = list_entry(l, struct tx_rec, link);
-        if (is_flying(rec) && rec->n > mss)
+        if (is_flying(rec) && min_u64(rec->n, rec->mss) > mss)
             rec_mark_lost(tcb, rec);
     }
     tcb_dirty(tcb);
@@ -359,7 +394,8 @@ void loss_probe_arm(struct tcb *tcb)
         return;
     }
     uint64_t wait_ns = tcb->srtt_ns > 0 ? 2 * tcb->srtt_ns : NS_PER_S;
-    if (rec_first(tcb) == rec_last(tcb)) /* one segment: its ACK may be delayed */
+    const struct tx_rec *first = rec_first(tcb);
+    if (first == rec_last(tcb) && rec_segments(first) == 1) /* its ACK may be delayed */
         wait_ns += net->config.rto_min_ms * NS_PER_MS;
     uint64_t at_ns = max_u64(tcb->last_send_ns + wait_ns, net->now_ns + NS_PER_MS);
     if (at_ns < tcb->due[TIMER_RTO])
@@ -374,7 +410,9 @@ void loss_probe_timeout(struct tcb *tcb)
         return;
     bool is_new = tcp_send_new(tcb);
     struct tx_rec *last = rec_last(tcb);
-    if (!is_new && (!is_flying(last) || !rec_send(tcb, last)))
+    if (!is_new && is_flying(last) && rec_segments(last) > 1)
+        last = rec_split(tcb, last, rec_whole_n(last, last->n - 1)); /* the last segment */
+    if (!is_new && (last == NULL || !is_flying(last) || !rec_send(tcb, last)))
         return;
     count(tcb->net, NET_TAIL_PROBES);
     tcb->is_probing = true;
@@ -539,7 +577,7 @@ void tcb_invariants(const struct tcb *tcb)
         pipe += is_flying(rec) ? rec->n : 0;
         sacked += (rec->flags & REC_SACKED) != 0 ? rec->n : 0;
         lost += (rec->flags & REC_LOST) != 0 ? rec->n : 0;
-        sacked_n += (rec->flags & REC_SACKED) != 0;
+        sacked_n += (rec->flags & REC_SACKED) != 0 ? rec_segments(rec) : 0;
         lost_n += (rec->flags & REC_LOST) != 0;
         check(list_is_linked(&rec->sent) == is_flying(rec));
     }

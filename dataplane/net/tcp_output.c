@@ -95,9 +95,9 @@ void tcp_rst_answer(struct net *net, const struct segment *seg)
                  NULL);
 }
 
-static const uint8_t *tcb_mac(const struct tcb *tcb)
+const uint8_t *tcb_mac(const struct tcb *tcb)
 {
-    return tcb->has_mac ? tcb->mac : NULL;
+    return tcb->has_mac ? tcb->head : NULL;
 }
 
 /* The window to announce: it opens in steps of a segment or half the buffer (RFC 9293 3.8.6.2.2)
@@ -115,20 +115,114 @@ uint16_t tcb_window(struct tcb *tcb)
     return (uint16_t)scaled;
 }
 
-static uint32_t tcb_opts_write(struct tcb *tcb, uint8_t *p, bool has_sacks)
+/* ── frames of a connection ── */
+
+/* From the peer's SYN on every frame begins like this. */
+void tcb_head_make(struct tcb *tcb, const uint8_t mac[6])
 {
-    if (tcb->has_stamps && !(has_sacks && (tcb->ooo != NULL || tcb->has_dsack))) {
-        store_u32(p, 0x0101080a); /* as opts_write has it */
-        store_u32(p + 4, stamp_now(tcb->net, tcb->stamp_offset));
-        store_u32(p + 8, tcb->stamp_recent);
-        return 12;
+    const struct net_config *config = &tcb->net->config;
+    uint8_t *p = tcb->head, *ip = p + ETH_BYTES, *tcp = ip + IP4_BYTES;
+    memset(p, 0, HEAD_MAX);
+    memcpy(p, mac, 6);
+    memcpy(p + 6, config->mac, 6);
+    store_u16(p + 12, ETHERTYPE_IP4);
+    ip4_head_write(ip, config->ip, tcb->flow.peer_ip, IP_TCP);
+    store_u16(tcp, tcb->flow.port);
+    store_u16(tcp + 2, tcb->flow.peer_port);
+    tcb->head_n = HEADS_BYTES + (tcb->has_stamps ? STAMP_BYTES : 0);
+    tcp[12] = (uint8_t)((tcb->head_n - ETH_BYTES - IP4_BYTES) << 2);
+    tcp[13] = ACK;
+    memcpy(&tcb->in_offset, tcp + 12, 2);
+    if (tcb->has_stamps)
+        store_u32(tcp + TCP_BYTES, 0x0101080a); /* as opts_write has it */
+    memcpy(&tcb->in_ips, (const uint8_t[]){ip[16], ip[17], ip[18], ip[19], ip[12], ip[13], ip[14],
+                                           ip[15]}, 8);
+    memcpy(&tcb->in_ports, (const uint8_t[]){tcp[2], tcp[3], tcp[0], tcp[1]}, 4);
+    tcb->head_ip_sum = sum_fold(sum_ip4(ip));
+    tcb->head_tcp_sum = sum_fold(sum_pseudo(config->ip, tcb->flow.peer_ip, IP_TCP, 0));
+    tcb->has_mac = true;
+}
+
+/* The head of frames of one turn: what they have in common. */
+struct frame {
+    uint8_t bytes[HEADS_BYTES + 42]; /* a multiple of 16 */
+    uint32_t n;
+    uint16_t sum_field; /* for the NIC                               */
+    uint64_t sum;       /* of pseudo and TCP header but for SEQ      */
+};
+
+static void frame_begin(struct tcb *tcb, struct frame *f, uint8_t flags)
+{
+    uint8_t *tcp = f->bytes + ETH_BYTES + IP4_BYTES;
+    memcpy(f->bytes, tcb->head, HEAD_MAX);
+    f->n = tcb->head_n;
+    store_u32(tcp + 8, tcb->rcv_nxt.v);
+    tcp[13] = flags;
+    store_u16(tcp + 14, tcb_window(tcb));
+    if (!tcb->has_stamps)
+        return;
+    store_u32(tcp + TCP_BYTES + 4, stamp_now(tcb->net, tcb->stamp_offset));
+    store_u32(tcp + TCP_BYTES + 8, tcb->stamp_recent);
+}
+
+static void frame_sacks_write(struct tcb *tcb, struct frame *f)
+{
+    struct tcp_opts opts = {0};
+    uint8_t *tcp = f->bytes + ETH_BYTES + IP4_BYTES;
+    opts.sacks_n = reasm_sacks(tcb, &opts, tcb->has_stamps ? 3 : 4);
+    f->n += opts_write(f->bytes + f->n, &opts, false);
+    tcp[12] = (uint8_t)((f->n - ETH_BYTES - IP4_BYTES) << 2);
+}
+
+/* What depends on the length of the payload. */
+static void frame_size(const struct tcb *tcb, struct frame *f, uint32_t payload_n)
+{
+    uint8_t *ip = f->bytes + ETH_BYTES, *tcp = ip + IP4_BYTES;
+    uint32_t tcp_n = f->n - ETH_BYTES - IP4_BYTES + payload_n;
+    uint16_t ip_n = (uint16_t)(IP4_BYTES + tcp_n);
+    store_u16(ip + 2, ip_n);
+    sum_store(ip + 10, sum_finish((uint64_t)tcb->head_ip_sum + __builtin_bswap16(ip_n)));
+    uint64_t sum = (uint64_t)tcb->head_tcp_sum + __builtin_bswap16((uint16_t)tcp_n);
+    f->sum_field = sum_fold(sum);
+    if (!tcb->net->config.has_tx_checksum)
+        f->sum = sum_bytes(sum, tcp, f->n - ETH_BYTES - IP4_BYTES);
+}
+
+static void frame_write(const struct frame *f, struct pkt *pkt, struct seq seq, uint8_t flags)
+{
+    uint8_t *p = pkt->data, *tcp = p + ETH_BYTES + IP4_BYTES;
+    memcpy(p, f->bytes, HEAD_MAX);
+    if (unlikely(f->n > HEAD_MAX))
+        memcpy(p + HEAD_MAX, f->bytes + HEAD_MAX, sizeof f->bytes - HEAD_MAX);
+    pkt->n = f->n;
+    store_u32(tcp + 4, seq.v);
+    tcp[13] |= flags;
+}
+
+/* Checksum, and out. Bytes behind the headers are payload that was copied. */
+static void frame_send(struct tcb *tcb, const struct frame *f, struct pkt *pkt)
+{
+    struct net *net = tcb->net;
+    uint8_t *tcp = pkt->data + ETH_BYTES + IP4_BYTES;
+    if (net->config.has_tx_checksum) {
+        pkt->flags |= PKT_TX_SUM;
+        sum_store(tcp + 16, f->sum_field);
+    } else {
+        uint32_t at = pkt->n - f->n;
+        uint64_t more = (uint64_t)(tcp[13] ^ f->bytes[ETH_BYTES + IP4_BYTES + 13]) << 8;
+        uint64_t sum = sum_carry(f->sum, sum_bytes(more, tcp + 4, 4));
+        sum = at > 0 ? sum_carry(sum, sum_bytes(0, pkt->data + f->n, at)) : sum;
+        for (uint32_t i = 0; i < pkt->pieces_n; at += pkt->pieces[i++].n)
+            sum = sum_piece(sum, pkt->pieces[i].ptr, pkt->pieces[i].n, at);
+        sum_store(tcp + 16, sum_finish(sum));
     }
-    struct tcp_opts opts = {.has_stamp = tcb->has_stamps};
-    opts.stamp = stamp_now(tcb->net, tcb->stamp_offset);
-    opts.echo = tcb->stamp_recent;
-    if (has_sacks && tcb->has_sack)
-        opts.sacks_n = reasm_sacks(tcb, &opts, tcb->has_stamps ? 3 : 4);
-    return opts_write(p, &opts, false);
+    if (likely(tcb->has_mac)) {
+        pkt_queue_append(&net->out, pkt);
+        return;
+    }
+    pkt->data += ETH_BYTES;
+    pkt->n -= ETH_BYTES;
+    ip4_route(net, pkt, tcb->flow.peer_ip);
 }
 
 /* Every segment with ACK carries all that is acknowledged. */
@@ -141,16 +235,18 @@ static void tcb_acked(struct tcb *tcb)
 static void tcb_send_bare(struct tcb *tcb, uint8_t flags, struct seq seq, bool has_sacks)
 {
     struct net *net = tcb->net;
-    struct pkt *pkt = pkt_take(&net->head, TCP_AT);
+    struct pkt *pkt = pkt_take(&net->head, HEAD_AT);
     if (pkt == NULL) {
         count(net, NET_NO_HEAD);
         return;
     }
-    struct tcp_head head = {seq, tcb->rcv_nxt, tcb_window(tcb), flags};
-    uint32_t n = tcb_opts_write(tcb, pkt->data + TCP_BYTES, has_sacks);
-    head_write(pkt, &tcb->flow, &head, n);
-    pkt->n = TCP_BYTES + n;
-    segment_finish(net, pkt, &tcb->flow, tcb_mac(tcb));
+    struct frame f;
+    frame_begin(tcb, &f, flags);
+    if (has_sacks && tcb->has_sack && (tcb->ooo != NULL || tcb->has_dsack))
+        frame_sacks_write(tcb, &f);
+    frame_size(tcb, &f, 0);
+    frame_write(&f, pkt, seq, 0);
+    frame_send(tcb, &f, pkt);
     tcb_acked(tcb);
 }
 
@@ -227,29 +323,40 @@ static bool rec_send_syn(struct tcb *tcb)
     return true;
 }
 
-static bool rec_build(struct tcb *tcb, const struct tx_rec *rec)
+/* One segment of n bytes from (ext, at) on. */
+static bool segment_out(struct tcb *tcb, const struct frame *f, struct seq seq,
+                        const struct tx_ext *ext, uint32_t at, uint32_t n, uint8_t flags)
 {
     struct net *net = tcb->net;
-    bool is_copied = pieces_count(rec->ext, rec->ext_at, rec->n, PKT_PIECES_MAX) > PKT_PIECES_MAX;
-    struct pkt *pkt = pkt_take(is_copied ? &net->big : &net->head, TCP_AT);
-    if (pkt == NULL) {
+    bool is_copied = ext != NULL && n > ext->slice.n - at &&
+                     pieces_count(ext, at, n, PKT_PIECES_MAX) > PKT_PIECES_MAX;
+    struct pkt *pkt = pkt_take(is_copied ? &net->big : &net->head, HEAD_AT);
+    if (unlikely(pkt == NULL)) {
         count(net, NET_NO_HEAD);
         return false;
     }
+    frame_write(f, pkt, seq, flags);
+    if (unlikely(is_copied)) {
+        count(net, NET_LINEARISED);
+        payload_copy(pkt, ext, at, n);
+    } else {
+        payload_attach(pkt, ext, at, n);
+    }
+    frame_send(tcb, f, pkt);
+    return true;
+}
+
+static bool rec_build(struct tcb *tcb, const struct tx_rec *rec)
+{
+    struct frame f;
     uint8_t flags = ACK | ((rec->flags & REC_FIN) != 0 ? FIN : 0);
     if (tcb->unsent <= rec->n) /* pushed: the end of what the application gave */
         flags |= rec->n > 0 ? PSH : 0;
-    struct tcp_head head = {rec->seq, tcb->rcv_nxt, tcb_window(tcb), flags};
-    uint32_t n = tcb->has_stamps ? tcb_opts_write(tcb, pkt->data + TCP_BYTES, false) : 0;
-    head_write(pkt, &tcb->flow, &head, n);
-    pkt->n = TCP_BYTES + n;
-    if (is_copied) {
-        count(net, NET_LINEARISED);
-        payload_copy(pkt, rec->ext, rec->ext_at, rec->n);
-    } else {
-        payload_attach(pkt, rec->ext, rec->ext_at, rec->n);
-    }
-    segment_finish(net, pkt, &tcb->flow, tcb_mac(tcb));
+    check_slow(rec_segments(rec) == 1);
+    frame_begin(tcb, &f, flags);
+    frame_size(tcb, &f, rec->n);
+    if (!segment_out(tcb, &f, rec->seq, rec->ext, rec->ext_at, rec->n, 0))
+        return false;
     tcb_acked(tcb);
     return true;
 }
@@ -297,8 +404,12 @@ struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n)
     if (rest == NULL)
         return NULL;
     check(n > 0 && n < rec->n);
+    bool is_sacked = (rec->flags & REC_SACKED) != 0;
+    tcb->sacked_n -= is_sacked ? rec_segments(rec) : 0;
     rest->seq = seq_add(rec->seq, n);
     rest->n = rec->n - n;
+    rest->mss = rec->mss;
+    rest->lead = (uint16_t)((rec->lead + n) % rec->mss);
     rest->flags = rec->flags;
     rest->sends_n = rec->sends_n;
     rest->sent_ns = rec->sent_ns;
@@ -315,7 +426,7 @@ struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n)
     if (list_is_linked(&rec->sent))
         list_push(&rec->sent, &rest->sent);
     tcb->lost_n += (rest->flags & REC_LOST) != 0;
-    tcb->sacked_n += (rest->flags & REC_SACKED) != 0;
+    tcb->sacked_n += is_sacked ? rec_segments(rec) + rec_segments(rest) : 0;
     return rest;
 }
 
@@ -344,7 +455,8 @@ static void output_lost(struct tcb *tcb)
             return;
         if ((rec->flags & REC_LOST) == 0)
             continue;
-        if (rec->n > tcb->mss && rec_split(tcb, rec, tcb->mss) == NULL)
+        uint32_t n = (uint32_t)min_u64(rec_first_n(rec), tcb->mss);
+        if (rec->n > n && rec_split(tcb, rec, n) == NULL)
             return;
         bool is_first = tcb->recs.next == l;
         bool is_allowed = seq_diff(rec_end(rec), seq_add(tcb->snd_una, tcb->snd_wnd)) <= 0;
@@ -378,6 +490,23 @@ static uint32_t new_segment_n(struct tcb *tcb)
     return n;
 }
 
+/* n bytes more are with the network. */
+static void send_at_move(struct tcb *tcb, uint32_t n)
+{
+    tcb->pipe += n;
+    tcb->unsent -= n;
+    tcb->tx_bytes += n;
+    while (n > 0) {
+        uint32_t part = (uint32_t)min_u64(n, tcb->send_ext->slice.n - tcb->send_at);
+        n -= part;
+        tcb->send_at += part;
+        if (tcb->send_at == tcb->send_ext->slice.n) {
+            tcb->send_ext = tcb->send_ext->next;
+            tcb->send_at = 0;
+        }
+    }
+}
+
 static bool output_new_rec(struct tcb *tcb, uint32_t n, bool is_fin)
 {
     struct net *net = tcb->net;
@@ -390,6 +519,8 @@ static bool output_new_rec(struct tcb *tcb, uint32_t n, bool is_fin)
     rec->n = n;
     rec->ext = tcb->send_ext;
     rec->ext_at = tcb->send_at;
+    rec->mss = tcb->mss;
+    rec->lead = 0;
     rec->flags = is_fin ? REC_FIN : 0;
     list_append(&tcb->recs, &rec->link);
     if (!rec_send(tcb, rec)) {
@@ -398,20 +529,59 @@ static bool output_new_rec(struct tcb *tcb, uint32_t n, bool is_fin)
     }
     tcb->is_fin_sent |= is_fin;
     tcb->is_forced = false;
-    tcb->pipe += n;
-    tcb->unsent -= n;
-    tcb->tx_bytes += n;
     tcb->snd_nxt = rec_end(rec);
-    while (n > 0) {
-        uint32_t part = (uint32_t)min_u64(n, tcb->send_ext->slice.n - tcb->send_at);
-        n -= part;
-        tcb->send_at += part;
-        if (tcb->send_at == tcb->send_ext->slice.n) {
-            tcb->send_ext = tcb->send_ext->next;
-            tcb->send_at = 0;
-        }
-    }
+    send_at_move(tcb, n);
     return true;
+}
+
+/* Full segments that may go out in a row now; a last one that ends our side is not among them. */
+static uint32_t row_max(const struct tcb *tcb, uint32_t max)
+{
+    uint32_t pipe = pipe_now(tcb), mss = tcb->mss;
+    uint64_t room = tcb->cc.cwnd > pipe ? tcb->cc.cwnd - pipe : 0;
+    uint64_t n = min_u64(min_u64(room, window_left(tcb)), tcb->unsent);
+    if (n < 2 * mss)
+        return 0;
+    n = min_u64(n / mss, max);
+    return (uint32_t)n - (tcb->is_fin_queued && n * mss == tcb->unsent);
+}
+
+/* Several full segments with one record: all that depends on the connection is done once. */
+static uint32_t row_send(struct tcb *tcb, uint32_t segments)
+{
+    struct net *net = tcb->net;
+    struct tx_rec *rec = rec_new(net);
+    if (rec == NULL)
+        return 0;
+    struct frame f;
+    const struct tx_ext *ext = tcb->send_ext;
+    uint32_t at = tcb->send_at, mss = tcb->mss, sent = 0;
+    frame_begin(tcb, &f, ACK);
+    frame_size(tcb, &f, mss);
+    *rec = (struct tx_rec){rec->link, rec->sent, tcb->snd_nxt, 0, tcb->send_ext, at, tcb->mss, 0, 0,
+                           1, net->now_ns, net->now_ns};
+    for (; sent < segments; sent++) {
+        bool is_end = (uint64_t)(sent + 1) * mss == tcb->unsent;
+        if (!segment_out(tcb, &f, seq_add(rec->seq, sent * mss), ext, at, mss, is_end ? PSH : 0))
+            break;
+        for (at += mss; ext != NULL && at >= ext->slice.n; ext = ext->next)
+            at -= ext->slice.n;
+    }
+    if (sent == 0) {
+        rec_free(net, rec);
+        return 0;
+    }
+    rec->n = sent * mss;
+    list_append(&tcb->recs, &rec->link);
+    list_append(&tcb->sent, &rec->sent);
+    tcb->is_forced = false;
+    tcb->snd_nxt = seq_add(rec->seq, rec->n);
+    tcb->last_send_ns = net->now_ns;
+    send_at_move(tcb, rec->n);
+    tcb_acked(tcb);
+    if (tcb->due[TIMER_RTO] == 0)
+        tcb_rto_restart(tcb);
+    return sent;
 }
 
 bool tcp_send_new(struct tcb *tcb)
@@ -428,7 +598,14 @@ static bool output_new(struct tcb *tcb)
     if (list_is_empty(&tcb->recs) && tcb->last_send_ns > 0 && idle_ns > tcb->rto_ns &&
         tcb->unsent > 0)
         cc_idle(tcb);
-    for (int i = 0; i < OUTPUT_SEGMENTS_MAX; i++) {
+    for (uint32_t i = 0; i < OUTPUT_SEGMENTS_MAX; i++) {
+        uint32_t row = row_max(tcb, OUTPUT_SEGMENTS_MAX - i);
+        uint32_t row_sent = row > 0 ? row_send(tcb, row) : 0;
+        if (row_sent < row) {
+            tcb_timer_set(tcb, TIMER_AGAIN, tcb->net->now_ns + NS_PER_MS);
+            return false;
+        }
+        i += row_sent;
         uint32_t n = tcb->unsent > 0 ? new_segment_n(tcb) : 0;
         bool is_fin =
             tcb->is_fin_queued && !tcb->is_fin_sent && n == tcb->unsent && window_left(tcb) > n;

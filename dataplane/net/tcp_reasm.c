@@ -14,6 +14,8 @@
  */
 #include "net_inside.h"
 
+enum { RX_IN_ORDER_MORE = 65536 };
+
 /* ── accounts ── */
 
 static uint64_t true_limit(const struct tcb *tcb)
@@ -41,7 +43,7 @@ uint32_t rx_room(const struct tcb *tcb)
 
 /* ── in order ── */
 
-void rxq_append(struct tcb *tcb, struct pkt *pkt)
+static void rxq_append(struct tcb *tcb, struct pkt *pkt)
 {
     struct pkt *tail = tcb->rxq_tail;
     tcb->rxq_bytes += pkt->n;
@@ -238,34 +240,26 @@ static void ooo_pull(struct tcb *tcb)
         tcb->recent_n = 0;
 }
 
-void reasm_input(struct tcb *tcb, struct segment *seg)
+/* Within both limits; bytes in order have 64 KiB of their own. */
+static bool has_room(const struct tcb *tcb, const struct pkt *pkt, uint64_t more)
 {
-    struct net *net = tcb->net;
-    struct pkt *pkt = seg->pkt;
-    seg->pkt = NULL;
-    bool is_in_order = seq_eq(seg->seq, tcb->rcv_nxt);
-    uint64_t limit = true_limit(tcb) + (is_in_order ? 65536 : 0);
-    while ((tcb->rx_true + pkt_true_size(pkt) > limit ||
-            net->rx_held + pkt_true_size(pkt) > net->config.rx_budget_bytes) &&
-           reasm_reclaim(tcb)) {
-    }
-    if (tcb->rx_true + pkt_true_size(pkt) > limit ||
-        net->rx_held + pkt_true_size(pkt) > net->config.rx_budget_bytes) {
-        net_drop(net, pkt, NET_DROP_TCP_MEMORY);
-        tcb_ack_now(tcb);
-        return;
-    }
-    tcb->rcv_mss = (uint16_t)max_u64(tcb->rcv_mss, seg->n);
-    if (!is_in_order) {
-        ooo_insert(tcb, pkt, seg->seq);
-        tcb_ack_now(tcb); /* RFC 5681 4.2 */
-        return;
-    }
-    bool fills_gap = tcb->ooo != NULL;
+    uint64_t size = pkt_true_size(pkt);
+    return tcb->rx_true + size <= true_limit(tcb) + more &&
+           tcb->net->rx_held + size <= tcb->net->config.rx_budget_bytes;
+}
+
+bool reasm_has_room(const struct tcb *tcb, const struct pkt *pkt)
+{
+    return has_room(tcb, pkt, RX_IN_ORDER_MORE);
+}
+
+void reasm_next(struct tcb *tcb, struct pkt *pkt)
+{
+    tcb->rcv_mss = (uint16_t)max_u64(tcb->rcv_mss, pkt->n);
     rx_account(tcb, pkt_true_size(pkt));
-    tcb->rcv_nxt = seq_add(tcb->rcv_nxt, seg->n);
+    tcb->rcv_nxt = seq_add(tcb->rcv_nxt, pkt->n);
     rxq_append(tcb, pkt);
-    if (fills_gap) {
+    if (unlikely(tcb->ooo != NULL)) { /* it fills a gap */
         ooo_pull(tcb);
         tcb_ack_now(tcb);
     }
@@ -275,6 +269,29 @@ void reasm_input(struct tcb *tcb, struct segment *seg)
     }
     tcb_dirty(tcb);
     tcb_tell(tcb, TCP_NEWS_DATA);
+}
+
+void reasm_input(struct tcb *tcb, struct segment *seg)
+{
+    struct net *net = tcb->net;
+    struct pkt *pkt = seg->pkt;
+    seg->pkt = NULL;
+    bool is_in_order = seq_eq(seg->seq, tcb->rcv_nxt);
+    uint64_t more = is_in_order ? RX_IN_ORDER_MORE : 0;
+    while (!has_room(tcb, pkt, more) && reasm_reclaim(tcb)) {
+    }
+    if (!has_room(tcb, pkt, more)) {
+        net_drop(net, pkt, NET_DROP_TCP_MEMORY);
+        tcb_ack_now(tcb);
+        return;
+    }
+    if (is_in_order) {
+        reasm_next(tcb, pkt);
+        return;
+    }
+    tcb->rcv_mss = (uint16_t)max_u64(tcb->rcv_mss, seg->n);
+    ooo_insert(tcb, pkt, seg->seq);
+    tcb_ack_now(tcb); /* RFC 5681 4.2 */
 }
 
 /* ── SACK blocks (RFC 2018 4, 2883) ── */

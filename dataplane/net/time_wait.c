@@ -51,7 +51,7 @@ void time_wait_enter(struct tcb *tcb)
     entry->stamp_recent_ns = tcb->stamp_recent_ns;
     entry->stamp_offset = tcb->stamp_offset;
     entry->wnd = (uint32_t)seq_diff(tcb->rcv_edge, tcb->rcv_nxt) >> tcb->rcv_ws;
-    memcpy(entry->mac, tcb->mac, 6);
+    memcpy(entry->mac, tcb->head, 6); /* the template begins with it */
     bool is_ack_due = tcb->is_ack_now;
     tcb_state_set(tcb, TCPS_TIME_WAIT);
     tcb_end(tcb, 0); /* out of the table, so that the entry takes its place */

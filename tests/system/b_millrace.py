@@ -27,7 +27,7 @@ class Cli:
 
 def test_help(cli):
     for words in ((), ('topic',), ('topic', 'create'), ('topic', 'list'), ('topic', 'describe'), ('topic', 'delete'),
-                  ('produce',), ('consume',), ('cluster',), ('api',), ('dump',), ('config',), ('config', 'describe'),
+                  ('produce',), ('consume',), ('cluster',), ('api',), ('dump',), ('slow',), ('config',), ('config', 'describe'),
                   ('config', 'set'), ('config', 'delete'), ('partition',), ('partition', 'add'), ('partition', 'trim')):
         out, _ = cli.run(*words, '--help')
         lib.check('millrace ' + ' '.join(words) in out and out.count('\n') > 3, 'help of %r: %r' % (words, out))

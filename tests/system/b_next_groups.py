@@ -4,142 +4,25 @@ Three members work while records come in; one is killed -9, one is added, one st
 killed -9 and started again. Every record is seen, and none is seen after one behind it was committed.
 """
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 
 import kafka_java
 import lib
+import members
+from members import Member
 
 PARTITIONS, RECORDS = 6, 6000
 SETTINGS = {'group.consumer.min.session.timeout.ms': 6000, 'group.consumer.session.timeout.ms': 6000,
             'group.consumer.min.heartbeat.interval.ms': 500, 'group.consumer.heartbeat.interval.ms': 500,
             'offsets.topic.num.partitions': 4}
-VENV = os.path.join(lib.ROOT, 'build', 'confluent')
-
-
-def has_protocol(python):
-    code = 'import confluent_kafka as c; exit(c.libversion()[1] < 0x020c0000)'
-    return os.path.exists(python) and subprocess.run([python, '-c', code], capture_output=True).returncode == 0
-
-
-def python_with_protocol(t):
-    """A Python whose librdkafka is 2.12 or newer; NEXT_PYTHON names one."""
-    for python in (os.environ.get('NEXT_PYTHON', ''), sys.executable, os.path.join(VENV, 'bin', 'python')):
-        if python and has_protocol(python):
-            return python
-    t.say('fetching confluent-kafka with pip into %s' % VENV)
-    for command in ([sys.executable, '-m', 'venv', VENV], [os.path.join(VENV, 'bin', 'pip'), 'install', '-q',
-                                                          'confluent-kafka>=2.12']):
-        try:
-            if subprocess.run(command, capture_output=True, timeout=120).returncode != 0:
-                lib.skip('%s failed' % ' '.join(command))
-        except (OSError, subprocess.TimeoutExpired) as e:
-            lib.skip('%s: %s' % (' '.join(command), e))
-    if not has_protocol(os.path.join(VENV, 'bin', 'python')):
-        lib.skip('the librdkafka that pip brings is older than 2.12')
-    return os.path.join(VENV, 'bin', 'python')
-
-
-class Member:
-    def __init__(self, command, log):
-        self.events, self.errors = [], log
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=open(log, 'wb'), text=True)
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.process.stdout:
-            self.events.append(line.split())
-
-    def of(self, kind):
-        return [tuple(int(w) for w in e[1:]) for e in list(self.events) if e[0] == kind]
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.reader.join(5)
-
-
-def seen_of(members):
-    return {(p, o) for m in members for _, p, o in m.of('seen')}
-
-
-def order_check(members):
-    """No record is seen after one behind it was committed."""
-    events = sorted([(at, 1, p, o) for m in members for at, p, o in m.of('seen')] +
-                    [(at, 0, p, o) for m in members for at, p, o in m.of('committed')])
-    committed = {}
-    for _, is_seen, p, o in events:
-        if is_seen:
-            lib.check(o >= committed.get(p, 0), 'record %d of partition %d is seen after %d was committed' % (
-                o, p, committed.get(p, 0)))
-        else:
-            committed[p] = max(committed.get(p, 0), o)
-    return committed
-
-
-def produce(bootstrap, python, topic, first, n, rate):
-    code = ('import sys, time\nfrom confluent_kafka import Producer\n'
-            'p = Producer({"bootstrap.servers": sys.argv[1], "enable.idempotence": True})\n'
-            'for i in range(int(sys.argv[3]), int(sys.argv[3]) + int(sys.argv[4])):\n'
-            '    p.produce(sys.argv[2], str(i), partition=i %% %d)\n    p.poll(0)\n'
-            '    time.sleep(1 / float(sys.argv[5]))\nexit(p.flush(60))\n' % PARTITIONS)
-    return subprocess.Popen([python, '-c', code, bootstrap, topic, str(first), str(n), str(rate)])
-
-
-def start_again(t, broker):
-    """A client that connects to the port while nobody listens may be given that very port and hold it for a moment."""
-    for _ in range(20):
-        try:
-            return broker.start()
-        except lib.Failed:
-            lib.check('the port is in use' in lib.tail(broker.log().encode(), 2), 'the broker starts again')
-            t.say('a client sits on the port')
-            time.sleep(0.5)
-    raise lib.Failed('the port stays in use')
 
 
 def kill_add_pause(t, broker, python, is_static):
     name = 'static' if is_static else 'dynamic'
-    topic, group = t.topic('next-' + name), 'group-' + name
+    topic = t.topic('next-' + name)
     lib.run(lib.MILLRACE, '--bootstrap', broker.bootstrap, 'topic', 'create', topic, '--partitions', str(PARTITIONS))
-    here = os.path.join(lib.HERE, 'next_member.py')
-
-    def member(i):
-        instance = ['instance-%d' % i] if is_static else []
-        return Member([python, here, broker.bootstrap, group, topic] + instance,
-                      os.path.join(t.directory, 'member-%s-%d' % (name, i)))
-    producer = produce(broker.bootstrap, python, topic, 0, RECORDS, 400)
-    members = [member(i) for i in range(3)]
-    try:
-        lib.wait_until(lambda: all(m.of('seen') for m in members), 30, 'three members see records')
-        members[0].process.kill()
-        members.append(member(3))
-        time.sleep(1)
-        members[1].process.send_signal(signal.SIGSTOP)
-        time.sleep(3)
-        members[1].process.send_signal(signal.SIGCONT)
-        lib.wait_until(lambda: members[3].of('seen'), 30, 'the member that was added sees records')
-        broker.kill()
-        start_again(t, broker)
-        lib.equal(producer.wait(60), 0, 'the producer ends')
-        everything = {(i % PARTITIONS, i // PARTITIONS) for i in range(RECORDS)}
-        lib.wait_until(lambda: seen_of(members) >= everything, 40, 'every record is seen')
-        lib.wait_until(lambda: sum(order_check(members).values()) == RECORDS, 20, 'everything is committed')
-    finally:
-        producer.kill()
-        for m in members:
-            m.stop()
-    total = sum(len(m.of('seen')) for m in members)
-    t.say('%s: %d records, %d seen twice, members saw %s' % (name, RECORDS, total - RECORDS, [len(m.of('seen'))
-                                                                                         for m in members]))
+    team = members.Team(t, python, broker.bootstrap, 'group-' + name, topic)
+    members.kill_add_pause(team, broker, name, PARTITIONS, RECORDS, lambda i: (
+        '--protocol', 'consumer') + (('--instance', 'instance-%d' % i) if is_static else ()))
 
 
 def java(t, broker):
@@ -182,7 +65,7 @@ def java(t, broker):
 
 def test(t):
     lib.own_broker_only()
-    python = python_with_protocol(t)
+    python = members.python_with_protocol(t)
     broker = t.broker(workers=3, settings=SETTINGS)
     kill_add_pause(t, broker, python, False)
     kill_add_pause(t, broker, python, True)

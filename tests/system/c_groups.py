@@ -1,133 +1,17 @@
 """Classic groups, request by request: joining, assignments, static members, commits, removal, descriptions.
 
-One script of some hundred requests. Each row names the error code that Apache Kafka 4.3.1 answers. With DIFF=host:port
-the same script runs against that broker (with group.initial.rebalance.delay.ms=0) and every answer must be equal field by
-field; member ids and topic ids are replaced by names first.
+One script of some hundred requests; group_script.py has how it runs and how it is compared.
 """
-import os
-import re
-import struct
-
+import group_script
 import lib
 import wire
+from group_script import NO_ID, subscription
 
-NO_ID = bytes(16)
 LOST_ID = bytes(range(16))
 TOPIC = 'cg-topic'
 OTHER = 'cg-other'
 
 
-def subscription(*topics):
-    return struct.pack('>hi', 0, len(topics)) + b''.join(struct.pack('>h', len(t)) + t.encode() for t in topics) + \
-        struct.pack('>i', -1)
-
-
-class Script:
-    def __init__(self, bootstrap):
-        self.bootstrap, self.wrong, self.answers, self.members = bootstrap, [], {}, {}
-        self.conns = {}
-        self.topic_id = wire.create_topic(bootstrap, TOPIC, 3)
-
-    def conn(self, name='main'):
-        if name not in self.conns:
-            self.conns[name] = wire.Conn(self.bootstrap, timeout=15)
-        return self.conns[name]
-
-    def note(self, name, code, out):
-        codes = codes_in(out)
-        got = 0 if not codes else codes[0] if len(codes) == 1 else codes
-        if got != code:
-            self.wrong.append('%s: expected %s %s, got %s: %s' % (name, code, wire.ERRORS.get(code, ''), got, out))
-        lib.check(name not in self.answers, 'two rows are called %r' % name)
-        self.answers[name] = self.normal(out)
-        return out
-
-    def ask(self, name, code, api, version, **values):
-        return self.note(name, code, self.conn().call(api, version, **values))
-
-    def send(self, conn, api, version, **values):
-        """Without waiting for the answer; recv gets it."""
-        c = self.conn(conn)
-        c.send(wire.frame(api, version, 7, **values))
-        c.pending = (api, version)
-
-    def recv(self, conn, name, code):
-        c = self.conn(conn)
-        return self.note(name, code, wire.read_response(*c.pending, c.receive_frame())[1])
-
-    def normal(self, value):
-        """Without what differs from run to run."""
-        if isinstance(value, dict):
-            return {k: self.normal(v) for k, v in value.items() if k not in ('throttle_time_ms', 'port')}
-        if isinstance(value, list):
-            value = [self.normal(v) for v in value]
-            return sorted(value, key=repr)
-        if isinstance(value, str) and re.fullmatch(r'.*-[0-9a-zA-Z_-]{22}|.*-[0-9a-f-]{36}', value):
-            return self.members.setdefault(value, 'member %d' % len(self.members))
-        if value == self.topic_id:
-            return 'id of ' + TOPIC
-        return value
-
-    # ── short forms ──
-    def join_values(self, group, member='', session=10000, rebalance=20000, instance=None, kind='consumer',
-                    protocols=(('range', subscription(TOPIC)),), reason=None):
-        return dict(group_id=group, session_timeout_ms=session, rebalance_timeout_ms=rebalance, member_id=member,
-                    group_instance_id=instance, protocol_type=kind, reason=reason,
-                    protocols=[dict(name=n, metadata=m) for n, m in protocols])
-
-    def join(self, name, code, group, version=9, conn='main', **values):
-        self.send(conn, 'JoinGroup', version, **self.join_values(group, **values))
-        return self.recv(conn, name, code)
-
-    def sync(self, name, code, group, member, generation, assignments=(), instance=None, kind='consumer',
-             protocol='range', version=5, conn='main'):
-        self.send(conn, 'SyncGroup', version, group_id=group, generation_id=generation, member_id=member,
-                  group_instance_id=instance, protocol_type=kind, protocol_name=protocol,
-                  assignments=[dict(member_id=m, assignment=a) for m, a in assignments])
-        return self.recv(conn, name, code)
-
-    def beat(self, name, code, group, member, generation, instance=None, version=4):
-        return self.ask(name, code, 'Heartbeat', version, group_id=group, generation_id=generation, member_id=member,
-                        group_instance_id=instance)
-
-    def commit(self, name, code, group, member='', generation=-1, offset=5, topic=TOPIC, partition=0, metadata='',
-               version=8, instance=None, topic_id=NO_ID):
-        return self.ask(name, code, 'OffsetCommit', version, group_id=group, generation_id_or_member_epoch=generation,
-                        member_id=member, group_instance_id=instance, topics=[dict(
-                            name=topic, topic_id=topic_id, partitions=[dict(
-                                partition_index=partition, committed_offset=offset, committed_metadata=metadata)])])
-
-    def fetch(self, name, code, group, version=9, topics=((TOPIC, [0]),), by_id=None, epoch=-1, member=None):
-        form = None if topics is None else [
-            dict(name=t, partition_indexes=p, **({'topic_id': by_id or NO_ID} if version >= 8 else {})) for t, p in topics]
-        if version < 8:
-            return self.ask(name, code, 'OffsetFetch', version, group_id=group, topics=form)
-        return self.ask(name, code, 'OffsetFetch', version, groups=[dict(
-            group_id=group, member_id=member, member_epoch=epoch, topics=form)], require_stable=True)
-
-    def leave(self, name, code, group, *members, version=5, conn='main'):
-        if version < 3:
-            return self.ask(name, code, 'LeaveGroup', version, group_id=group, member_id=members[0])
-        self.send(conn, 'LeaveGroup', version, group_id=group, members=[
-            dict(member_id=m, group_instance_id=i, reason='because') for m, i in members])
-        return self.recv(conn, name, code)
-
-    def describe(self, name, code, group, version=6):
-        return self.ask(name, code, 'DescribeGroups', version, groups=[group], include_authorized_operations=True)
-
-
-def codes_in(out):
-    codes = set()
-    for name, value in out.items():
-        if name == 'error_code' and value != 0:
-            codes.add(value)
-        for inner in value if isinstance(value, list) else ():
-            if isinstance(inner, dict):
-                codes |= set(codes_in(inner))
-    return sorted(codes)
-
-
-# ── the script ───────────────────────────────────────────────────────────────────────────────────────────────
 def part_simple_commits(s):
     s.commit('commit to a new group', 0, 'simple')
     s.commit('commit to an unknown group with a generation', 22, 'cg-nosuch', generation=5)
@@ -179,9 +63,9 @@ def part_join_errors(s):
     s.sync('sync: empty group id', 24, '', 'm', 1)
     s.sync('sync: unknown group', 25, 'cg-nosuch', 'm', 1)
     s.sync('sync: empty group', 25, 'je', 'm', 0)
-    s.beat('heartbeat: unknown group', 25, 'cg-nosuch', 'm', 1)
-    s.beat('heartbeat: empty group id', 24, '', 'm', 1)
-    s.beat('heartbeat: empty group', 25, 'je', 'm', 0)
+    s.heartbeat('heartbeat: unknown group', 25, 'cg-nosuch', 'm', 1)
+    s.heartbeat('heartbeat: empty group id', 24, '', 'm', 1)
+    s.heartbeat('heartbeat: empty group', 25, 'je', 'm', 0)
     s.leave('leave: unknown group', 25, 'cg-nosuch', ('m', None))
     s.leave('leave: unknown member', 25, 'je', ('m', None))
     s.leave('leave v0: unknown group', 25, 'cg-nosuch', 'm', version=0)
@@ -201,7 +85,7 @@ def part_one_member(s):
     s.sync('sync: other protocol name', 23, g, m, gen, protocol='nope')
     s.sync('sync: other protocol type', 23, g, m, gen, kind='nope')
     s.sync('sync: unknown member', 25, g, 'nobody', gen)
-    s.beat('heartbeat before sync', 0, g, m, gen)
+    s.heartbeat('heartbeat before sync', 0, g, m, gen)
     s.commit('commit before sync', 27, g, m, gen)
     s.join('one: join again while completing', 0, g, member=m)
     s.sync('sync', 0, g, m, gen, [(m, b'plan'), ('stranger', b'x')])
@@ -209,11 +93,11 @@ def part_one_member(s):
     s.sync('sync: no protocol name', 23, g, m, gen, protocol=None)
     s.sync('sync v4: no protocol name', 0, g, m, gen, protocol=None, version=4)
     s.sync('sync v0', 0, g, m, gen, version=0)
-    s.beat('heartbeat', 0, g, m, gen)
-    s.beat('heartbeat v0', 0, g, m, gen, version=0)
-    s.beat('heartbeat: wrong generation', 22, g, m, gen + 1)
-    s.beat('heartbeat: unknown member', 25, g, 'nobody', gen)
-    s.beat('heartbeat: wrong instance', 25, g, m, gen, instance='i')
+    s.heartbeat('heartbeat', 0, g, m, gen)
+    s.heartbeat('heartbeat v0', 0, g, m, gen, version=0)
+    s.heartbeat('heartbeat: wrong generation', 22, g, m, gen + 1)
+    s.heartbeat('heartbeat: unknown member', 25, g, 'nobody', gen)
+    s.heartbeat('heartbeat: wrong instance', 25, g, m, gen, instance='i')
     s.commit('one: commit', 0, g, m, gen, offset=11)
     s.commit('one: commit, wrong generation', 22, g, m, gen + 1)
     s.commit('one: commit, unknown member', 25, g, 'nobody', gen)
@@ -246,7 +130,7 @@ def part_two_members(s):
     s.send('b', 'JoinGroup', 9, **s.join_values(g, b))
     while s.conn().call('Heartbeat', 4, group_id=g, generation_id=gen, member_id=a, group_instance_id=None)['error_code'] != 27:
         pass
-    s.beat('heartbeat during a rebalance', 27, g, a, gen)
+    s.heartbeat('heartbeat during a rebalance', 27, g, a, gen)
     s.commit('commit during a rebalance', 0, g, a, gen, offset=20)
     s.sync('sync during a rebalance', 27, g, a, gen)
     s.describe('describe: preparing', 0, g)
@@ -274,8 +158,8 @@ def part_static(s):
     out = s.join('static: comes back', 0, g, instance='i1')
     lib.equal((out['generation_id'], out['skip_assignment']), (gen, True), 'no rebalance')
     b = out['member_id']
-    s.beat('static: the old id', 82, g, a, gen, instance='i1')
-    s.beat('static: the old id without instance', 25, g, a, gen)
+    s.heartbeat('static: the old id', 82, g, a, gen, instance='i1')
+    s.heartbeat('static: the old id without instance', 25, g, a, gen)
     s.commit('static: commit by the old id', 82, g, a, gen, instance='i1')
     s.sync('static: sync by the old id', 82, g, a, gen, instance='i1')
     s.join('static: join by the old id', 82, g, member=a, instance='i1')
@@ -283,7 +167,7 @@ def part_static(s):
     out = s.join('static: comes back v8', 0, g, instance='i1', version=8)
     c = out['member_id']
     lib.check(out['leader'] != c, 'below v9 the old id is named as leader')
-    s.beat('static: heartbeat', 0, g, c, gen, instance='i1')
+    s.heartbeat('static: heartbeat', 0, g, c, gen, instance='i1')
     s.describe('static: describe', 0, g)
     s.leave('static: leave by a wrong id', 82, g, (a, 'i1'))
     s.leave('static: leave by an unknown instance', 25, g, ('', 'i9'))
@@ -323,47 +207,12 @@ def part_deleted_topic(s):
     s.ask('delete: gone', 0, 'DeleteGroups', 2, groups_names=['gone'])
 
 
-def remove_groups(c):
-    """What an earlier run left on a broker that is not ours."""
-    names = [g['group_id'] for g in c.call('ListGroups', 0)['groups']]
-    for group in c.call('DescribeGroups', 0, groups=names)['groups']:
-        for m in group['members']:
-            c.call('LeaveGroup', 0, group_id=group['group_id'], member_id=m['member_id'])
-    c.call('DeleteGroups', 0, groups_names=names)
-
-
-def run(bootstrap):
-    with wire.Conn(bootstrap) as c:
-        lib.wait_until(lambda: c.call('FindCoordinator', 6, key_type=0, coordinator_keys=['g'])['coordinators'][0][
-            'error_code'] == 0, 20, 'a coordinator')
-        lib.wait_until(lambda: c.call('ListGroups', 0)['error_code'] == 0, 20, 'the groups are loaded')
-        remove_groups(c)
-    s = Script(bootstrap)
-    for part in (part_simple_commits, part_join_errors, part_one_member, part_two_members, part_static, part_removal,
-                 part_deleted_topic):
-        try:
-            part(s)
-        except (lib.Failed, OSError, KeyError) as e:
-            s.wrong.append('%s ends at: %r' % (part.__name__, e))
-    with wire.Conn(bootstrap) as c:
-        c.call('DeleteTopics', 6, topics=[dict(name=TOPIC)], timeout_ms=10000)
-    return s
+PARTS = (part_simple_commits, part_join_errors, part_one_member, part_two_members, part_static, part_removal,
+         part_deleted_topic)
 
 
 def test(t):
-    broker = t.broker(workers=3, settings={'node.id': '1', 'group.initial.rebalance.delay.ms': '0'})
-    ours = run(broker.bootstrap)
-    wrong = ours.wrong
-    if os.environ.get('DIFF'):
-        other = run(os.environ['DIFF'])
-        wrong += ['the other broker: ' + w for w in other.wrong]
-        for name, answer in ours.answers.items():
-            if answer != other.answers.get(name):
-                wrong.append('%s differs:\n    here  %s\n    there %s' % (name, answer, other.answers.get(name)))
-    for line in wrong:
-        t.say(line)
-    lib.check(not wrong, '%d of %d rows differ, the first: %s' % (len(wrong), len(ours.answers), (wrong or [''])[0]))
-    t.say('%d rows as expected' % len(ours.answers))
+    group_script.compare(t, [(TOPIC, 3)], PARTS)
 
 
 lib.main(test)

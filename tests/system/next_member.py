@@ -1,11 +1,11 @@
-"""next_member.py - one member of a KIP-848 group, run by b_next_groups.py with a librdkafka that has the protocol.
+"""next_member.py - one member of a group, run by members.py with a librdkafka that has the protocol of KIP-848.
 
-    next_member.py BOOTSTRAP GROUP TOPIC [INSTANCE]
+    next_member.py BOOTSTRAP GROUP TOPIC [--instance ID] [--protocol consumer | range | cooperative-sticky]
 Prints what happens, one event a line: "seen TIME PARTITION OFFSET", "committed TIME PARTITION OFFSET" (after the broker's
 answer), "assigned N", "revoked N", "refused TEXT". SIGTERM: it leaves the group and ends.
 """
+import argparse
 import signal
-import sys
 import time
 
 from confluent_kafka import Consumer, KafkaException
@@ -18,13 +18,22 @@ def say(*words):
 
 
 def main():
-    bootstrap, group, topic = sys.argv[1:4]
+    parser = argparse.ArgumentParser()
+    for name in ('bootstrap', 'group', 'topic', '--instance'):
+        parser.add_argument(name)
+    parser.add_argument('--protocol', default='consumer')
+    a = parser.parse_args()
     running = [True]
     signal.signal(signal.SIGTERM, lambda *_: running.clear())
-    settings = {'bootstrap.servers': bootstrap, 'group.id': group, 'group.protocol': 'consumer',
-                'auto.offset.reset': 'earliest', 'enable.auto.commit': False}
-    if len(sys.argv) > 4:
-        settings['group.instance.id'] = sys.argv[4]
+    settings = {'bootstrap.servers': a.bootstrap, 'group.id': a.group, 'auto.offset.reset': 'earliest',
+                'enable.auto.commit': False}
+    if a.protocol == 'consumer':
+        settings['group.protocol'] = 'consumer'
+    else:
+        settings.update({'partition.assignment.strategy': a.protocol, 'session.timeout.ms': 6000,
+                         'heartbeat.interval.ms': 500})
+    if a.instance:
+        settings['group.instance.id'] = a.instance
     consumer = Consumer(settings)
     seen = {}
 
@@ -41,7 +50,7 @@ def main():
         commit()
         say('revoked', len(partitions))
 
-    consumer.subscribe([topic], on_assign=lambda _, p: say('assigned', len(p)), on_revoke=revoked,
+    consumer.subscribe([a.topic], on_assign=lambda _, p: say('assigned', len(p)), on_revoke=revoked,
                        on_lost=lambda _, p: say('lost', len(p)))
     while running:
         for message in consumer.consume(BATCH, 0.1):

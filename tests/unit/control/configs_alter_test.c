@@ -108,8 +108,7 @@ static const struct {
      "Cannot update these configs at default cluster level, broker id must be specified: "
      "[cordoned.log.dirs]"},
     {4, 0, "1", "cordoned.log.dirs", "x", 40,
-     "cordoned.log.dirs: There is one log directory, and nothing could be created if it were "
-     "cordoned: unset it."},
+     "cordoned.log.dirs: No log directory can be closed to new partitions yet: unset it."},
     {4, 0, "1", "listeners", "x", 42, "Cannot update these configs dynamically: [listeners]"},
     {4, 0, "1", "ssl.keystore.location", "x", 42,
      "These security configs can be dynamically updated only per-listener using the listener "

@@ -123,7 +123,12 @@ static inline void bed_init(struct next_bed *b, uint64_t seed)
     b->now = (struct now){NS_PER_S, 1700000000000};
     b->version = 1;
     b->api_version = 1;
-    b->config = (struct next_config){45000, 5000, 1000, 0, 1 << 30};
+    b->config = (struct next_config){.session_timeout_ms = 45000,
+                                     .heartbeat_interval_ms = 5000,
+                                     .size_max = 1000,
+                                     .bytes_max = 1 << 30,
+                                     .member_bytes_max = 1 << 20,
+                                     .classic_size_max = 1000};
     arena_init(&b->op.arena, NULL, NULL, 64 << 20);
     snprintf(b->op.client_host, sizeof b->op.client_host, "/127.0.0.1");
     b->op.client_id = bytes_of_string("test");

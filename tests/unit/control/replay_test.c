@@ -360,10 +360,10 @@ static void logs_are_opened_at_their_homes(void **state)
     for (int i = 0; i < 2; i++)
         assert_int_equal(
             store_init(&stores[i], &config, NULL, &rig.disk.disk, NULL, NULL, NULL, 0, 0), 0);
-    assert_int_equal(control_open_logs(rig.control, stores, true, &report, NULL, NULL), 0);
+    assert_int_equal(control_open_logs(rig.control, stores, &report, NULL, NULL), 0);
     assert_int_equal(fake_store_rules.recovered_n, 7);
     fake_store_rules.recover_error = E_CORRUPT;
-    assert_int_equal(control_open_logs(rig.control, stores, true, &report, NULL, NULL), 0);
+    assert_int_equal(control_open_logs(rig.control, stores, &report, NULL, NULL), 0);
     assert_int_equal(rig_view(&rig)->topics[0]->partitions[3].leader, -1);
     fake_store_rules.recover_error = E_NO_MEMORY;
     for (int i = 0; i < 2; i++)

@@ -65,6 +65,24 @@ static const struct dump_options batches = {0}, records = {.with_records = true}
                                  json = {.with_records = true, .is_json = true};
 static const char segment[] = "00000000000000000000.log";
 
+/* Messages of format 0 at offsets 0 and 1, of format 1 at 2, and a gzip wrapper of format 1 with 3
+ * and 4; made by a script that knows nothing of ours. */
+static const uint8_t old_messages[] = {
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x13, 0x99, 0x3d, 0xff, 0xee,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x6b, 0x00, 0x00, 0x00, 0x04, 0x7a, 0x65, 0x72, 0x6f, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x0e, 0x79, 0x57, 0x48, 0xe0, 0x00,
+    0x00, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x02, 0x00, 0x00, 0x00, 0x1a, 0xd3, 0x31, 0xc2, 0x36, 0x01, 0x00, 0x00, 0x00, 0x01, 0x45, 0xf6,
+    0x80, 0xb0, 0x00, 0x00, 0x00, 0x00, 0x01, 0x61, 0x00, 0x00, 0x00, 0x03, 0x6f, 0x6e, 0x65, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x52, 0x6b, 0x7c, 0x46, 0x26, 0x01,
+    0x01, 0x00, 0x00, 0x01, 0x45, 0xf6, 0x80, 0xb0, 0x02, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00,
+    0x3c, 0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0x63, 0x60, 0x80, 0x03, 0xc9,
+    0x23, 0xd7, 0x43, 0x6c, 0x19, 0x81, 0x0c, 0x46, 0xd7, 0x6f, 0x0d, 0x1b, 0x18, 0xff, 0x03, 0x01,
+    0x90, 0xc3, 0x9c, 0x99, 0x67, 0x00, 0x55, 0xc0, 0x08, 0x56, 0xe4, 0xb7, 0x2d, 0x1a, 0xae, 0x88,
+    0x09, 0xa1, 0xc8, 0x10, 0x00, 0xfa, 0xac, 0x09, 0x43, 0x4a, 0x00, 0x00, 0x00,
+};
+enum { OLD_ONE_AT = 57, OLD_WRAPPER_AT = 95 };
+
 /* ── segments ── */
 
 static void batch_of_kafka_is_shown_with_its_records(void **state)
@@ -114,6 +132,102 @@ static void transactions_and_markers_of_kafka_are_shown(void **state)
         "coordinator_epoch 0\n");
     has("record offset 4 timestamp 1700000000000 sequence 1 key_bytes 1 value_bytes 6 key \"b\" "
         "value \"abort2\"\n");
+}
+
+static void messages_of_formats_0_and_1_are_shown_as_such(void **state)
+{
+    uint8_t file[sizeof old_messages + sizeof sample_plain];
+    (void)state;
+    memcpy(file, old_messages, sizeof old_messages);
+    memcpy(file + sizeof old_messages, sample_plain, sizeof sample_plain);
+    file[sizeof old_messages + 7] = 5; /* its base offset; outside of the CRC */
+    test_file(directory, segment, file, sizeof file);
+    assert_int_equal(dump(segment, records), 0);
+    assert_int_equal(sum.damages_n, 0);
+    assert_int_equal(sum.messages_n, 4);
+    assert_int_equal(sum.records_n, 3 + 2 + 3);
+    assert_int_equal(sum.batches_n, 1);
+    assert_int_equal(sum.last_offset, 7);
+    has("message pos 0 bytes 31 magic 0 offset 0 codec none timestamp -1 inner false key_bytes 1 "
+        "value_bytes 4 key \"k\" value \"zero\" crc ");
+    has(" magic 0 offset 1 codec none timestamp -1 inner false key_bytes -1 value_bytes 0 key null "
+        "value \"\" ");
+    has(" magic 1 offset 2 codec none timestamp 1400000000000 ");
+    has(" magic 1 offset 4 codec gzip timestamp 1400000000002 inner false ");
+    has(" magic 1 offset 3 codec none timestamp 1400000000001 inner true key_bytes -1 value_bytes "
+        "3 key null value \"in0\" ");
+    has("summary bytes ");
+    assert_int_equal(lines("message "), 6);
+}
+
+/* One changed byte anywhere is damage and never a message with other content. */
+static void changed_old_messages_are_damage(void **state)
+{
+    uint8_t file[sizeof old_messages];
+    (void)state;
+    for (uint32_t at = 8; at < OLD_ONE_AT; at++) {
+        memcpy(file, old_messages, sizeof file);
+        file[at] ^= 0x11;
+        test_file(directory, segment, file, sizeof file);
+        assert_int_equal(dump(segment, records), 0);
+        assert_true(sum.damages_n > 0);
+    }
+    test_file(directory, segment, old_messages, OLD_WRAPPER_AT + 20); /* torn */
+    assert_int_equal(dump(segment, records), 0);
+    assert_int_equal(sum.messages_n, 3);
+    assert_int_equal(sum.damages_n, 1);
+}
+
+static void leftovers_of_compaction_are_shown_against_their_own_log(void **state)
+{
+    static const char *const kinds[] = {".cleaned", ".swap", ".deleted"};
+    uint8_t index[8], log[2 * sizeof sample_plain];
+    char name[64];
+    (void)state;
+    memcpy(log, sample_plain, sizeof sample_plain);
+    memcpy(log + sizeof sample_plain, sample_plain, sizeof sample_plain);
+    log[sizeof sample_plain + 7] = 3; /* its base offset */
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "00000000000000000000.log%s", kinds[i]);
+        test_file(directory, name, log, sizeof log);
+        assert_int_equal(dump(name, batches), 0);
+        assert_int_equal(sum.batches_n, 2);
+        index_put(index, 5, sizeof sample_plain);
+        snprintf(name, sizeof name, "00000000000000000000.index%s", kinds[i]);
+        test_file(directory, name, index, sizeof index);
+        assert_int_equal(dump(name, batches), 0);
+        assert_int_equal(sum.entries_n, 1);
+        assert_int_equal(sum.damages_n, 0);
+        index_put(index, 5, sizeof sample_plain + 7);
+        test_file(directory, name, index, sizeof index);
+        assert_int_equal(dump(name, batches), 0);
+        assert_int_equal(sum.damages_n, 1);
+    }
+}
+
+static void text_files_of_a_directory_are_shown_and_checked(void **state)
+{
+    static const struct {
+        const char *name, *good, *row, *bad;
+    } files[] = {
+        {"recovery-point-offset-checkpoint", "0\n2\na 0 7\nb-c 1 0\n",
+         "checkpoint line \"b-c 1 0\"\n", "0\n3\na 0 7\n"},
+        {"meta.properties", "version=1\nnode.id=4\n", "property key \"node.id\" value \"4\"\n",
+         "a=\\uzz\n"},
+        {"partition.metadata", "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAg",
+         "metadata line \"version: 0\"\n", "version: 0\ntopic_id: ?\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        test_file(directory, files[i].name, files[i].good, (uint32_t)strlen(files[i].good));
+        assert_int_equal(dump(files[i].name, batches), 0);
+        assert_int_equal(sum.damages_n, 0);
+        assert_int_equal(sum.entries_n, 2);
+        has(files[i].row);
+        test_file(directory, files[i].name, files[i].bad, (uint32_t)strlen(files[i].bad));
+        assert_int_equal(dump(files[i].name, batches), 0);
+        assert_int_equal(sum.damages_n, 1);
+    }
 }
 
 static void output_of_compaction_is_sound(void **state)
@@ -373,7 +487,7 @@ static void indexes_are_checked_against_the_log(void **state)
     test_file(directory, "00000000000000000000.timeindex", times, 24);
     assert_int_equal(dump("00000000000000000000.index", batches), 0);
     assert_int_equal(sum.damages_n, 1);
-    has("damage pos 8 what \"no batch that ends with offset 4 begins at ");
+    has("damage pos 8 what \"no batch from which offset 4 can be found begins at ");
     assert_int_equal(dump("00000000000000000000.timeindex", batches), 0);
     assert_int_equal(sum.damages_n, 1);
     has("damage pos 12 what \"1005 is not the largest timestamp up to a batch that ends with "
@@ -469,6 +583,10 @@ int main(void)
         FILE_TEST(batch_of_kafka_is_shown_with_its_records),
         FILE_TEST(json_is_one_object_a_line),
         FILE_TEST(transactions_and_markers_of_kafka_are_shown),
+        FILE_TEST(messages_of_formats_0_and_1_are_shown_as_such),
+        FILE_TEST(changed_old_messages_are_damage),
+        FILE_TEST(leftovers_of_compaction_are_shown_against_their_own_log),
+        FILE_TEST(text_files_of_a_directory_are_shown_and_checked),
         FILE_TEST(output_of_compaction_is_sound),
         FILE_TEST(metadata_log_is_shown),
         FILE_TEST(bytes_are_escaped_and_cut),

@@ -59,6 +59,7 @@ struct store {
     bool is_files_slow;        /* ... or later */
     struct space_query *space; /* asked, answered in the bulk's turn */
     bool is_busy;              /* no job is free */
+    uint64_t flush_began_ns;
     uint32_t lent_n, appends_n;
     int64_t duplicate_base; /* >= 0: the next append is a duplicate of the batch that began here */
 };
@@ -200,6 +201,11 @@ void plog_offsets(const struct plog *log, struct plog_offsets *out)
 {
     *out = log->o;
 }
+uint64_t store_flush_began_ns(const struct store *s)
+{
+    return s->flush_began_ns;
+}
+
 uint8_t plog_durability(const struct plog *log)
 {
     return log->durability;
@@ -264,10 +270,9 @@ uint64_t plog_bytes(const struct plog *log)
     return bytes;
 }
 
-const char *store_directory(const struct store *store)
+struct store *store_of_dir(struct store *store, uint8_t dir)
 {
-    (void)store;
-    return "/data";
+    return dir == 0 ? store : NULL;
 }
 
 int store_space(struct store *store, struct space_query *query)

@@ -105,7 +105,8 @@ static struct view_topic *bed_topic(struct bed *bed, const char *name, int32_t n
     t->partitions_n = n;
     t->replicas_n = 1;
     for (int32_t i = 0; i < n; i++) {
-        t->partitions[i] = (struct view_partition){1, 4, (uint8_t)(i % bed->workers_n)};
+        t->partitions[i] = (struct view_partition){
+            .leader = 1, .leader_epoch = 4, .home = (uint8_t)(i % bed->workers_n)};
         struct plog *log = fake_log_new(bed->workers[i % bed->workers_n].store, &t->id, i);
 #ifndef KAFKA_BED_REAL
         log->epoch = 4;
@@ -214,7 +215,10 @@ static struct bed *bed_new_with(uint8_t workers_n, const struct kafka_config *co
     assert_int_equal(posts_connect(bed->posts, (uint8_t)(workers_n + 1), 1024), 0);
     for (uint8_t i = 0; i < workers_n; i++)
         bed_worker_init(bed, i);
+    static const struct log_dir dirs[] = {{.path = "/data"}, {.path = "/gone"}};
     bed->view = (struct view){.version = 1,
+                              .dirs = dirs,
+                              .dirs_n = 1,
                               .cluster_id = "cluster-of-the-test",
                               .node_id = 1,
                               .controller_id = 1,

@@ -302,7 +302,7 @@ static void metadata_of_50000_partitions_is_spread_over_turns(void **state)
         t->id.b[0] = (uint8_t)(i + 1);
         t->partitions_n = 10000;
         for (int j = 0; j < 10000; j++)
-            t->partitions[j] = (struct view_partition){1, 0, 0};
+            t->partitions[j] = (struct view_partition){.leader = 1};
         bed->topics[bed->view.topics_n++] = t;
     }
     for (int16_t version = 0; version <= 13; version++) {
@@ -338,7 +338,7 @@ static void metadata_of_50000_topics_is_whole(void **state)
         snprintf(names + i * NAME, NAME, "t%07d", i);
         t->name = bytes_of_string(names + i * NAME);
         t->partitions_n = 1;
-        t->partitions[0] = (struct view_partition){1, 0, 0};
+        t->partitions[0] = (struct view_partition){.leader = 1};
         all[i] = t;
     }
     bed->view.topics = all;

@@ -173,10 +173,17 @@ static void log_dirs_tell_sizes_and_room(void **state)
     struct describe_log_dirs_request q = {topics, 2};
     bed_topic(bed, "empty", 1);
     fill(bed, t, 2);
+    bed->view.dirs_n = 2;
+    bed->view.dirs_offline = 1 << 1;
     for (int16_t version = 1; version <= 5; version++) {
         const struct describe_log_dirs_response *p = client_ask(&c, LOG_DIRS, version, &q);
-        assert_int_equal(p->results_n, 1);
+        assert_int_equal(p->results_n, 2);
         assert_true(bytes_equal_string(p->results->log_dir, "/data"));
+        assert_int_equal(p->results->error_code, 0);
+        assert_true(bytes_equal_string(p->results[1].log_dir, "/gone"));
+        assert_int_equal(p->results[1].error_code, KAFKA_KAFKA_STORAGE_ERROR);
+        assert_int_equal(p->results[1].topics_n, 0);
+        assert_int_equal(p->results[1].total_bytes, -1);
         assert_int_equal(p->results->topics_n, 1);
         assert_int_equal(p->results->topics->partitions_n, 1);
         assert_int_equal(p->results->topics->partitions->partition_index, 2);

@@ -1,0 +1,63 @@
+/*
+ * ports.h - the ports of the broker: from their settings to a worker's turn.
+ *
+ * Owner: main opens and closes; a worker's part (struct worker_ports) is the worker's.
+ *
+ * Each worker has one TCP engine for each port, and all workers share the port's address: a lane
+ * (lane.h) brings packets to the engine that has their flow. A listener that names the address of a
+ * port is served by these engines, every other one by kernel sockets; both may exist. Without
+ * dpdk.ports nothing of this exists, and DPDK is not even loaded.
+ */
+#ifndef MILLRACE_PORTS_H
+#define MILLRACE_PORTS_H
+
+#include "config.h"
+#include "lane.h"
+#include "listener.h"
+
+struct broker;
+struct worker;
+
+/* Owner: main. */
+struct ports {
+    struct ports_config config;
+    const struct port_driver *driver; /* NULL: no port is open */
+    struct port *v[PORTS_MAX];
+    struct lanes *lanes[PORTS_MAX];
+};
+
+/* What a worker has of them. Owner: worker. */
+struct worker_ports {
+    uint32_t n;
+    struct net *nets[PORTS_MAX];
+    struct lane *lanes[PORTS_MAX];
+    const struct port_driver *driver;
+    uint64_t active_ns; /* when packets moved last */
+};
+
+/* ── boot and stop ── */
+
+/* The settings dpdk.*; E_INVALID with one line in `why`. */
+nodiscard int ports_config_read(const struct config *config, uint16_t workers_n, uint64_t seed,
+                                struct ports_config *out, char *why, size_t why_n);
+/* Which listeners are served by a port (listener.native). Refuses a port that no listener names. */
+nodiscard int ports_listeners_mark(const struct ports_config *config, struct listener *listeners,
+                                   uint32_t n, char *why, size_t why_n);
+/* Starts the devices; first of all, so that a fault is known before anything is touched. */
+nodiscard int ports_open(struct broker *b);
+/* Engines and lanes; listeners. After the workers' connections exist. */
+nodiscard int ports_join(struct broker *b);
+/* No worker runs. Engines end, devices stop, packets go home, memory is given back. */
+void ports_close(struct broker *b);
+
+/* ── in a worker's turn ── */
+
+void worker_ports_begin(struct worker *w); /* on its own thread, once */
+int worker_ports_rx(struct worker *w, struct now now);
+int worker_ports_tx(struct worker *w, struct now now);
+/* How long the worker may sleep at most. Devices cannot wake it, so this is short while there is
+ * traffic and at most a millisecond without. */
+uint64_t worker_ports_sleep_ns(const struct worker *w, struct now now, uint64_t ns_max);
+bool worker_ports_are_busy(const struct worker *w);
+
+#endif
