@@ -75,12 +75,14 @@ static void full_retry(struct store *store)
     }
 }
 
-/* What was appended since the space was looked at counts as gone. */
+/* What was appended since the space was looked at counts as gone, and so does what stands in the
+ * journal or in memory alone: it has to find room in its segments (journal rule 11). */
 static bool space_is_low(const struct store *store)
 {
     uint64_t since = store->stats.appended_bytes - store->space_appended;
+    uint64_t gone = max_u64(since, store->tail_bytes);
     return store->is_space_known && store->config.min_free_bytes > 0 &&
-           store->stats.free_bytes < store->config.min_free_bytes + since;
+           store->stats.free_bytes < store->config.min_free_bytes + gone;
 }
 
 static void space_known(struct job *job, struct now now)
