@@ -459,8 +459,7 @@ bool member_turn(struct sim *s, struct sim_member *m)
             if (s->is_draining && m->is_leader)
                 member_rejoin(m, false);
             return true;
-        }
-        else if (m->step == STEP_READ && prng_chance(&s->prng, 50))
+        } else if (m->step == STEP_READ && prng_chance(&s->prng, 50))
             return true;
         member_ask(s, m);
     }

@@ -1,7 +1,7 @@
 /*
  * sim.c - runs the broker from a seed: time, turns, crashes, and the verdict.
  *
- *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--no-flush] [--verbose]
+ *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--plant NAME] [--verbose]
  *
  * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays
  * it.
@@ -23,8 +23,9 @@
 #include <sys/mman.h>
 
 #include "check.h"
+#include "journal.h"
 
-enum { SIM_STEPS_MAX = 2000000 };
+enum { SIM_STEPS_MAX = 2000000, CANARY_SEEDS = 60 };
 
 bool sim_fail(struct sim *s, const char *format, ...)
 {
@@ -197,10 +198,27 @@ static void sim_time(struct sim *s)
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
 }
 
+/* Planted bugs of the broker. */
+static void sim_plant_step(struct sim *s)
+{
+    for (uint8_t i = 0; i < s->options.workers_n; i++) {
+        struct journal *j = s->broker->workers[i]->store->journal;
+        if (j == NULL || j->state != JOURNAL_IDLE)
+            continue;
+        if (s->options.plant == SIM_PLANT_TAIL_EARLY && j->tail_seq <= j->flushed_seq) {
+            j->tail_seq = j->flushed_seq + 1;
+            j->tail = j->flushed;
+        }
+        if (s->options.plant == SIM_PLANT_REUSE_EARLY)
+            j->tail_safe = j->flushed;
+    }
+}
+
 static bool sim_step(struct sim *s)
 {
     uint8_t threads_n = broker_threads_n(s->broker);
     sim_time(s);
+    sim_plant_step(s);
     for (uint8_t i = 0; i < threads_n; i++) {
         uint8_t thread = (uint8_t)prng_below(&s->prng, threads_n);
         thread_self = broker_self(s->broker, thread);
@@ -326,7 +344,6 @@ static void sim_configure(struct sim *s)
         "listeners=PLAINTEXT://127.0.0.1:9092",
         "storage.cache.bytes=67108864",
         "storage.tail.bytes=8388608",
-        "storage.writeback.ms=20",
         "log.flush.offset.checkpoint.interval.ms=30",
         "log.flush.start.offset.checkpoint.interval.ms=40",
         "replica.high.watermark.checkpoint.interval.ms=20",
@@ -337,8 +354,13 @@ static void sim_configure(struct sim *s)
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
         check(config_override(s->config, fixed[i], stderr) == 0);
+    bool is_small = s->options.plant == SIM_PLANT_REUSE_EARLY; /* it wraps within a run */
     snprintf(text, sizeof text, "storage.journal.bytes=%u",
-             s->options.has_no_journal ? 0 : 256u << (10 + s->options.seed % 4));
+             s->options.has_no_journal ? 0
+             : is_small                ? 64u << 10
+                                       : 64u << (10 + s->options.seed % 6));
+    check(config_override(s->config, text, stderr) == 0);
+    snprintf(text, sizeof text, "storage.writeback.ms=%d", is_small ? 60000 : 20);
     check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
     check(config_override(s->config, text, stderr) == 0);
@@ -357,7 +379,7 @@ static struct sim *sim_new(const struct sim_options *options)
     prng_init(&s->prng, options->seed);
     s->now = (struct now){NS_PER_S, 1700000000000ll};
     s->disk = sim_disk_new(prng_next(&s->prng), 2 * NS_PER_MS);
-    sim_disk_ignore_syncs(s->disk, options->no_flush);
+    sim_disk_plant(s->disk, options->plant);
     sim_disk_has_no_sync_all(s->disk, options->seed % 7 == 0);
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
     sim_configure(s);
@@ -396,10 +418,10 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     bool ok = sim_script(s) && s->why[0] == 0;
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n"
-               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s --verbose\n",
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
-               options->has_faults ? " --faults" : "", options->no_flush ? " --no-flush" : "",
+               options->has_faults ? " --faults" : "",
                options->has_no_journal ? " --no-journal" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
@@ -410,19 +432,39 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     return ok;
 }
 
-/* The checks must be able to fail: with syncs that do nothing, some seed of these has to lose an
- * acknowledged record. */
-static bool sim_canary(struct sim_options options)
+static const char *const plant_names[] = {
+#define PLANT(name, text) text,
+    SIM_PLANTS(PLANT)
+#undef PLANT
+};
+
+/* The checks must be able to fail: some seed of these has to find each planted bug. */
+static bool sim_canary(struct sim_options options, enum sim_plant plant)
 {
-    options.no_flush = true;
+    options.plant = plant;
     options.durability = STORE_GROUP;
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    options.has_no_journal = options.has_faults = false;
+    for (uint64_t seed = 1; seed <= CANARY_SEEDS; seed++) {
         options.seed = seed;
         options.workers_n = seed % 2 == 0 ? 3 : 1;
-        if (!sim_run(&options, true))
+        if (!sim_run(&options, true)) {
+            if (options.is_verbose)
+                printf("canary %s: found by seed %" PRIu64 "\n", plant_names[plant], seed);
             return true;
+        }
     }
-    printf("canary FAILED: with flushes that do nothing, no seed lost a record\n");
+    printf("canary FAILED: no seed found the planted bug %s\n", plant_names[plant]);
+    return false;
+}
+
+static bool plant_parse(const char *name, enum sim_plant *plant)
+{
+    for (int i = 0; i < SIM_PLANTS_N; i++) {
+        if (strcmp(name, plant_names[i]) == 0) {
+            *plant = (enum sim_plant)i;
+            return true;
+        }
+    }
     return false;
 }
 
@@ -435,7 +477,8 @@ static int usage(void)
         "  --workers N    with --seed: 1 or 3 (default 1)\n"
         "  --relaxed      storage.durability=relaxed\n"
         "  --faults       disk operations fail now and then: EIO, ENOSPC, short writes\n"
-        "  --no-flush     planted bug: syncs do nothing\n"
+        "  --plant NAME   a planted bug (sim_disk.h): no-flush, ring-flush, tail-early ..\n"
+        "  --canary       whether each planted bug is found, and by which seed\n"
         "  --no-journal   storage.journal.bytes=0: each file is flushed\n"
         "  --verbose      say what happens\n");
     return 2;
@@ -444,13 +487,16 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},       {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'}, {"faults", 0, NULL, 'd'},     {"no-flush", 0, NULL, 'f'},
-        {"verbose", 0, NULL, 'v'}, {"no-journal", 0, NULL, 'j'}, {0},
+        {"seeds", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'},    {"relaxed", 0, NULL, 'r'},
+        {"faults", 0, NULL, 'd'},     {"plant", 1, NULL, 'p'},
+        {"canary", 0, NULL, 'c'},     {"verbose", 0, NULL, 'v'},
+        {"no-journal", 0, NULL, 'j'}, {0},
     };
     struct sim_options options = {
         .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};
     uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
+    bool is_canary = false;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'n')
             seeds = strtoull(optarg, NULL, 10);
@@ -462,8 +508,10 @@ int main(int argc, char **argv)
             options.has_faults = true;
         else if (o == 'r')
             options.durability = STORE_RELAXED;
-        else if (o == 'f')
-            options.no_flush = true;
+        else if (o == 'p' && plant_parse(optarg, &options.plant))
+            continue;
+        else if (o == 'c')
+            is_canary = true;
         else if (o == 'j')
             options.has_no_journal = true;
         else if (o == 'v')
@@ -485,10 +533,13 @@ int main(int argc, char **argv)
             failed++;
     }
     if (seed == 0) {
-        if (sim_canary(options))
-            passed++;
-        else
-            failed++;
+        enum sim_plant first = SIM_PLANT_NO_FLUSH, last = is_canary ? SIM_PLANTS_N - 1 : first;
+        for (enum sim_plant plant = first; plant <= last; plant++) {
+            if (sim_canary(options, plant))
+                passed++;
+            else
+                failed++;
+        }
     }
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed > 0;

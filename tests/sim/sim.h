@@ -68,10 +68,10 @@ struct sim_topic {
 struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
-    uint8_t durability;  /* enum store_durability */
-    bool has_faults;     /* disk operations fail now and then */
-    bool has_no_journal; /* storage.journal.bytes=0 */
-    bool no_flush;       /* planted bug: syncs do nothing */
+    uint8_t durability;   /* enum store_durability */
+    bool has_faults;      /* disk operations fail now and then */
+    bool has_no_journal;  /* storage.journal.bytes=0 */
+    enum sim_plant plant; /* a bug that is to be found */
     bool is_verbose;
     uint32_t crashes_max;
     uint64_t run_ns; /* virtual time of load */
