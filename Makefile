@@ -155,7 +155,7 @@ unit: $(UNIT) $(REPLAY) ## run the unit tests and the saved fuzz inputs (T=name:
 
 test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, budgets, simulator, real clients
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
-	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS)") $(if $(NETSIM),"$(NETSIM) --seeds 500") --stage system $(SYSTEM)
+	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS) --canary") $(if $(NETSIM),"$(NETSIM) --seeds 500") --stage system $(SYSTEM)
 
 sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)

@@ -93,12 +93,13 @@ enum round_step { STEP_WAITS, STEP_DONE, STEP_PINS, STEP_STARVED };
 
 static enum round_step write_step(struct journal *j, struct plog *log, bool is_retry)
 {
+    /* One that failed while a record was under way is not durable up to there. */
+    if (log->state != PLOG_OPEN && log->logged.bytes > log->settled.bytes)
+        return STEP_PINS;
     if (log->settled.bytes >= log->round_bytes) {
         round_leave(j, log);
         return STEP_DONE;
     }
-    if (log->state != PLOG_OPEN)
-        return STEP_PINS;
     if (!log->is_logged) {
         plog_mark_unsynced(log); /* written and flushed like any other */
         return STEP_WAITS;

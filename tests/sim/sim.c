@@ -496,7 +496,7 @@ int main(int argc, char **argv)
     struct sim_options options = {
         .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = NS_PER_S / 2};
     uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
-    bool is_canary = false;
+    bool is_canary = false, are_faults_everywhere = false;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'n')
             seeds = strtoull(optarg, NULL, 10);
@@ -505,7 +505,7 @@ int main(int argc, char **argv)
         else if (o == 'w')
             options.workers_n = (uint8_t)strtoul(optarg, NULL, 10);
         else if (o == 'd')
-            options.has_faults = true;
+            options.has_faults = are_faults_everywhere = true;
         else if (o == 'r')
             options.durability = STORE_RELAXED;
         else if (o == 'p' && plant_parse(optarg, &options.plant))
@@ -524,7 +524,7 @@ int main(int argc, char **argv)
         if (seed == 0) {
             options.workers_n = i % 2 == 0 ? 3 : 1;
             options.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
-            options.has_faults = i % 4 == 3;
+            options.has_faults = are_faults_everywhere || i % 4 == 3;
             options.has_no_journal = i % 6 == 5;
         }
         if (sim_run(&options, false))

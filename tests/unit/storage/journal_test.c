@@ -510,6 +510,26 @@ static void rule_07_segment_that_cannot_be_written_pins_the_tail(void **state)
         assert_int_equal(rig_read_all(&rig, logs[i], 0, 10000), 1);
 }
 
+static void rule_07_log_that_fails_while_its_record_is_under_way_pins_the_tail(void **state)
+{
+    (void)state;
+    append(0, 1000, 'a');
+    rig.is_io_held = true;
+    rig_turn(&rig);
+    fake_io_complete(&rig.io, 0); /* written: acks=1 is answered */
+    rig_turn(&rig);
+    assert_int_equal(rig_offsets(logs[0]).written, 1);
+    plog_fail(logs[0], rig.now); /* a helper's job of it failed */
+    rig.is_io_held = false;
+    append(1, 1000, 'b');
+    rig_settle(&rig);
+    rig_wait_ms(&rig, 100);
+    assert_true(journal()->is_pinned);
+    restart();
+    assert_int_equal(rig_read_all(&rig, logs[0], 0, 10000), 1);
+    assert_int_equal(rig_read_all(&rig, logs[1], 0, 10000), 1);
+}
+
 static void rule_08_replay_may_be_cut_short_and_is_done_again_by_any_number_of_workers(void **state)
 {
     (void)state;
@@ -666,6 +686,7 @@ int main(void)
         WITH_LOGS(rule_06_damaged_head_of_a_ring_stops_the_start),
         WITH_LOGS(rule_07_tail_moves_only_behind_synced_segments),
         WITH_LOGS(rule_07_segment_that_cannot_be_written_pins_the_tail),
+        WITH_LOGS(rule_07_log_that_fails_while_its_record_is_under_way_pins_the_tail),
         WITH_LOGS(rule_08_replay_may_be_cut_short_and_is_done_again_by_any_number_of_workers),
         WITH_LOGS(rule_10_each_file_is_synced_where_one_call_cannot_stand_for_all),
         WITH_LOGS(rule_11_what_the_journal_holds_counts_as_gone_from_the_disk),
