@@ -192,7 +192,7 @@ static void grow_done(struct job *job, struct now now)
 void journal_grow(struct store *store)
 {
     struct journal *j = store->journal;
-    if (j->is_growing || j->bytes >= j->bytes_max || journal_used(j) < j->bytes / 2)
+    if (j->is_growing || j->bytes >= j->bytes_max || journal_used(j) < j->bytes / JOURNAL_GROW_PART)
         return;
     struct job *job = store_job_take(store, NULL, JOB_JOURNAL_GROW);
     if (job == NULL)

@@ -33,7 +33,7 @@
  *
  * Sizes: per store JOURNAL_RECORD_MAX of memory (the record under way), storage.journal.bytes of
  * disk, of which JOURNAL_START_BYTES before the port opens and the rest in steps of
- * JOURNAL_GROW_BYTES when more than half is in use.
+ * JOURNAL_GROW_BYTES when an eighth is in use.
  */
 #ifndef MILLRACE_JOURNAL_H
 #define MILLRACE_JOURNAL_H
@@ -48,6 +48,7 @@ enum {
     JOURNAL_BYTES_MIN = 16 * JOURNAL_BLOCK,
     JOURNAL_START_BYTES = 16 << 20,
     JOURNAL_GROW_BYTES = 16 << 20,
+    JOURNAL_GROW_PART = 8, /* so much of it in use: it grows, before write-back has to hurry */
     JOURNAL_RECORD_MAX = 4 << 20,
     JOURNAL_RUNS = 4,               /* a run may fill this part of the ring ...                  */
     JOURNAL_DISK_PART = 16,         /* ... and the ring this part of the disk                     */
