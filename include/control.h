@@ -65,7 +65,7 @@ bool control_knows_log(void *control, struct bytes topic, int32_t partition, con
  * of a live partition (unknown, or it is in another directory). */
 bool control_finds_log(struct control *control, struct bytes topic, int32_t partition,
                        const struct uuid *id, uint8_t dir);
-/* Boot, after that: a log that no directory holds a file of yet, found in the journal of this one. */
+/* Boot, after that: a log that no directory has a file of yet, found in the journal of this one. */
 bool control_places_log(struct control *control, struct bytes topic, int32_t partition,
                         const struct uuid *id, uint8_t dir);
 /* Boot, after control_finds_log: opens (recovers) every log of the current view. `stores` has that
