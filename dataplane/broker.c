@@ -57,6 +57,7 @@ nodiscard static int boot_bounds(struct broker *b)
         .producers = positive(config_int(c, "storage.producers.max")),
         .connections = positive(config_int(c, "max.connections")),
         .descriptors = b->seams.descriptors_max,
+        .journals = config_int(c, "storage.journal.bytes") > 0,
         .memory_bytes = b->seams.memory_bytes,
     };
     if (bounds_check(&b->bounds, why, sizeof why) != 0)
@@ -72,6 +73,7 @@ nodiscard static int boot_settings(struct broker *b)
 
     if (rc != 0)
         return rc;
+    b->bounds.journals *= b->dirs_n;
     if (config_listeners(b->config, b->listeners, &b->listeners_n, why, sizeof why) != 0)
         return refuse(b, E_INVALID, "listeners: %s", why);
     if (ports_config_read(b->config, b->workers_n, b->seams.seed, &b->ports.config, b->why,

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bounds.h"
 #include "disk_tools.h"
 #include "prng.h"
 
@@ -259,6 +260,8 @@ static uint64_t ring_bytes_max(struct store *store)
     uint64_t part = align_down(space.total_bytes / JOURNAL_DISK_PART, JOURNAL_BLOCK);
     return max_u64(min_u64(bytes, part), JOURNAL_BYTES_MIN);
 }
+
+static_assert(JOURNAL_RECORD_MAX == BOUNDS_JOURNAL_BYTES, "the memory ledger counts it");
 
 int store_journal_open(struct store *store, uint64_t seed)
 {
