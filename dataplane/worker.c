@@ -152,6 +152,15 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
     to->flush_rounds += s->flush_rounds;
     to->flush_ops += s->flush_ops;
     to->flush_ns_total += s->flush_ns_total;
+    to->journal_records += s->journal_records;
+    to->journal_bytes += s->journal_bytes;
+    to->journal_flushes += s->journal_flushes;
+    to->journal_ns_total += s->journal_ns_total;
+    to->journal_used_bytes += s->journal_used_bytes;
+    to->journal_full_n += s->journal_full_n;
+    to->journal_failed += s->journal_failed;
+    to->journal_pinned += s->journal_pinned;
+    to->write_back_rounds += s->write_back_rounds;
     to->read_hits += s->read_hits;
     to->read_misses += s->read_misses;
     to->rolls += s->rolls;
@@ -194,6 +203,7 @@ static void worker_copy_store(struct worker *w)
     stats_set(&w->stats, STAT_JOURNAL_USED_BYTES, s->journal_used_bytes);
     stats_set(&w->stats, STAT_JOURNAL_FULL, s->journal_full_n);
     stats_set(&w->stats, STAT_JOURNAL_FAILED, s->journal_failed);
+    stats_set(&w->stats, STAT_JOURNAL_PINNED, s->journal_pinned);
     stats_set(&w->stats, STAT_WRITE_BACK_ROUNDS, s->write_back_rounds);
     stats_set(&w->stats, STAT_READ_HITS, s->read_hits);
     stats_set(&w->stats, STAT_READ_MISSES, s->read_misses);

@@ -129,6 +129,7 @@ struct store_stats {
     uint64_t journal_used_bytes;
     uint64_t journal_full_n; /* turns in which a record found no room */
     uint64_t journal_failed; /* 1: it takes no further record */
+    uint64_t journal_pinned; /* 1: a failed log has bytes in it alone; the others do without it */
     uint64_t write_back_rounds;
     uint64_t checkpoint_errors; /* checkpoint files that could not be written */
     uint64_t refused[ERRORS_N]; /* appends refused, by error */

@@ -310,6 +310,7 @@ struct store {
     uint64_t space_at_ns;                 /* when it is looked at next */
     uint64_t space_appended, space_asked; /* stats.appended_bytes when the last and the next answer
                                              were asked for */
+    uint64_t space_tail, space_tail_asked; /* tail_bytes then */
     bool has_space_job, is_space_known;
     struct list moved;        /* logs whose offsets the helper does not know yet */
     uint32_t checkpoints_due; /* bits of files to be written */

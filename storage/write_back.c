@@ -74,8 +74,9 @@ void write_back_forget(struct plog *log)
     gather_direct(log, false);
 }
 
-static void round_pin(struct journal *j)
+static void round_pin(struct store *store)
 {
+    struct journal *j = store->journal;
     struct list *l;
     while ((l = list_pop(&j->to_write)) != NULL || (l = list_pop(&j->to_sync)) != NULL) {
         struct plog *log = list_entry(l, struct plog, round_link);
@@ -84,6 +85,7 @@ static void round_pin(struct journal *j)
     }
     j->to_write_n = j->to_sync_n = 0;
     j->is_pinned = true;
+    store->stats.journal_pinned = 1;
     j->write_back = WRITE_BACK_IDLE;
 }
 
@@ -131,7 +133,7 @@ static int round_write(struct store *store, struct now now)
             break; /* some were dropped */
         enum round_step step = write_step(j, log, is_retry);
         if (step == STEP_PINS) {
-            round_pin(j);
+            round_pin(store);
             return 1;
         }
         if (step == STEP_STARVED)
@@ -166,7 +168,7 @@ static void sync_all_done(struct job *job, struct now now)
     if (j->write_back != WRITE_BACK_SYNCING)
         return;
     if (error != 0)
-        round_pin(j); /* which bytes were lost nobody knows: they stay in the ring */
+        round_pin(store); /* which bytes were lost nobody knows: they stay in the ring */
     j->is_synced = error == 0;
 }
 
@@ -223,7 +225,7 @@ static int round_sync(struct store *store)
             break;
         enum round_step step = sync_step(j, log);
         if (step == STEP_PINS) {
-            round_pin(j);
+            round_pin(store);
             return 1;
         }
         if (step == STEP_DONE) {
