@@ -1,5 +1,5 @@
-"""kill -9 while records stand in the commit journal alone: they are there after the next start, and after
-`millraced --recover` its kafka-dump-log finds every acknowledged record in plain segments."""
+"""kill -9 while records stand in the commit journal alone: Apache Kafka refuses that directory, the next start finds
+them all, and after `millraced --recover` kafka-dump-log finds them in plain segments."""
 import os
 import re
 import shutil
@@ -31,6 +31,22 @@ def count(data, topic):
     return [int(n) for n in re.findall(r'^\| offset: (\d+) ', text, re.M)]
 
 
+def test_kafka_refuses(t, broker, data):
+    """It must not start without what the journal holds."""
+    path = t.path('kafka.properties')
+    with open(path, 'w') as f:
+        f.write('process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:%d\n'
+                'listeners=PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d\ncontroller.listener.names=CONTROLLER\n'
+                'advertised.listeners=PLAINTEXT://127.0.0.1:%d\nlog.dirs=%s\n'
+                % (broker.metrics_port, broker.port, broker.metrics_port, broker.port, data))
+    log_path = t.path('kafka.log')
+    with open(log_path, 'wb') as log:
+        process = t.spawn(*kafka_java.command('kafka.Kafka', path), stdout=log, stderr=log)
+        lib.wait_until(lambda: process.poll() is not None, 60, 'Apache Kafka refuses a directory with a journal')
+    with open(log_path, errors='replace') as f:
+        lib.check(JOURNAL in f.read(), 'Apache Kafka ended for another reason: see %s' % log_path)
+
+
 def test_recover(t, broker):
     status, out, err = lib.run(lib.MILLRACED, '--recover', broker.write_settings(), ok=False)
     text = out.decode('utf-8', 'replace')
@@ -51,6 +67,9 @@ def test(t):
     names = os.listdir(broker.data)
     lib.check(JOURNAL in names, 'no journal after a kill: %s' % sorted(names))
     lib.check(not any(n.startswith('topic-') for n in names), 'the journal does not hold them alone: %s' % sorted(names))
+    kafka = os.path.join(broker.directory, 'kafka')
+    shutil.copytree(broker.data, kafka)
+    test_kafka_refuses(t, broker, kafka)
     # Another number of workers replays what three have left, and a start does so, too.
     copy = os.path.join(broker.directory, 'copy')
     shutil.copytree(broker.data, copy)
