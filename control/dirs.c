@@ -132,6 +132,15 @@ bool control_finds_log(struct control *c, struct bytes topic, int32_t partition,
     return true;
 }
 
+bool control_places_log(struct control *c, struct bytes topic, int32_t partition,
+                        const struct uuid *id, uint8_t dir)
+{
+    if (!control_knows_log(c, topic, partition, id) || bytes_equal_string(topic, METADATA_TOPIC))
+        return false;
+    const struct partition *p = &state_topic_by_name(&c->state, topic)->partitions[partition];
+    return p->is_found ? p->dir == dir : control_finds_log(c, topic, partition, id, dir);
+}
+
 static bool is_ours(const struct control *c, const struct partition *p)
 {
     for (uint16_t i = 0; i < p->replicas_n; i++)

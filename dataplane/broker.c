@@ -60,6 +60,7 @@ nodiscard static int boot_bounds(struct broker *b)
         .producers = positive(config_int(c, "storage.producers.max")),
         .connections = positive(config_int(c, "max.connections")),
         .descriptors = b->seams.descriptors_max,
+        .journals = config_int(c, "storage.journal.bytes") > 0,
         .memory_bytes = b->seams.memory_bytes,
     };
     if (bounds_check(&b->bounds, why, sizeof why) != 0)
@@ -75,6 +76,7 @@ nodiscard static int boot_settings(struct broker *b)
 
     if (rc != 0)
         return rc;
+    b->bounds.journals *= b->dirs_n;
     if (config_listeners(b->config, b->listeners, &b->listeners_n, why, sizeof why) != 0)
         return refuse(b, E_INVALID, "listeners: %s", why);
     if (ports_config_read(b->config, b->workers_n, b->seams.seed, &b->ports.config, b->why,
@@ -217,6 +219,8 @@ static void store_settings(const struct broker *b, struct store_config *s)
             NS_PER_MS,
         .min_free_bytes = positive(config_int(b->config, "storage.min.free.bytes")),
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
+        .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
+        .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
         .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,
     };
     store_compaction(b, s);
@@ -241,6 +245,7 @@ nodiscard static int boot_control(struct broker *b)
     memcpy(c->store.directory, b->dirs[b->metadata_dir].path, sizeof c->store.directory);
     c->store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
     c->store.open_files_max = 64;
+    c->store.journal_bytes = 0; /* recovered before the journals are */
     /* Apache Kafka keeps the metadata log out of the checkpoints. */
     c->store.recovery_point_ns = c->store.log_start_ns = c->store.high_ns = 0;
     c->store.is_compacting = false; /* it has snapshots instead */
@@ -259,6 +264,7 @@ nodiscard static int boot_worker_stores(struct broker *b, struct worker *w)
 
     store_settings(b, &s);
     s.leader_epoch = view_load(&b->views, 0)->leader_epoch;
+    s.journal_number = w->number;
     for (uint8_t i = 0; i < b->dirs_n; i++) {
         if (!b->dirs[i].is_online)
             continue;
@@ -338,10 +344,65 @@ nodiscard static int boot_sweep(struct broker *b)
     return 0;
 }
 
+static bool replaying_knows(void *context, struct bytes topic, int32_t partition,
+                            const struct uuid *id)
+{
+    const struct sweeping *s = context;
+    return control_places_log(s->broker->control, topic, partition, id, s->dir);
+}
+
+static void journal_add(struct journal_report *to, const struct journal_report *from)
+{
+    to->rings_n += from->rings_n;
+    to->records_n += from->records_n;
+    to->entries_n += from->entries_n;
+    to->bytes += from->bytes;
+    to->made_n += from->made_n;
+    to->unknown_n += from->unknown_n;
+    to->dropped_n += from->dropped_n;
+    to->lost_n += from->lost_n;
+}
+
+/* What a crashed process left in its journals goes into its logs before they are opened. */
+nodiscard static int boot_replay(struct broker *b)
+{
+    bool is_accepted = config_bool(b->config, "storage.journal.accept.loss");
+
+    for (uint8_t i = 0; i < b->dirs_n; i++) {
+        struct sweeping replaying = {b, i};
+        struct journal_report report;
+        if (!b->dirs[i].is_online)
+            continue;
+        int rc = journal_replay(b->seams.disk, b->dirs[i].path, replaying_knows, &replaying,
+                                is_accepted, &report, b->why, sizeof b->why);
+        journal_add(&b->journal, &report);
+        if (rc != 0)
+            return b->why[0] != 0 ? rc
+                                  : refuse(b, rc, "the commit journal in %s cannot be replayed: %s",
+                                           b->dirs[i].path, error_text(rc));
+    }
+    return 0;
+}
+
+/* All logs are open and flushed: the old journals go, new ones begin. */
+nodiscard static int boot_journals(struct broker *b, uint8_t dir)
+{
+    int rc = journal_clear(b->seams.disk, b->dirs[dir].path);
+
+    for (uint8_t i = 0; i < b->workers_n && rc == 0; i++)
+        rc = store_journal_open(b->workers[i]->stores[dir], prng_next(&b->workers[i]->prng));
+    return rc == 0 ? 0
+                   : refuse(b, rc, "the commit journal in %s cannot be made: %s", b->dirs[dir].path,
+                            error_text(rc));
+}
+
 nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64_t, uint64_t))
 {
     struct store **stores = calloc((size_t)b->workers_n * b->dirs_n, sizeof(struct store *));
     int rc = stores == NULL ? E_NO_MEMORY : boot_sweep(b);
+
+    if (rc == 0)
+        rc = boot_replay(b);
 
     for (uint8_t i = 0; rc == 0 && i < b->workers_n; i++)
         memcpy(stores + (size_t)i * b->dirs_n, b->workers[i]->stores,
@@ -353,8 +414,8 @@ nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64
     }
     free(stores);
     for (uint8_t i = 0; rc == 0 && i < b->dirs_n; i++)
-        if (b->dirs[i].is_online)
-            rc = boot_checkpoints(b, i);
+        if (b->dirs[i].is_online && (rc = boot_checkpoints(b, i)) == 0)
+            rc = boot_journals(b, i);
     b->has_open_logs = rc == 0;
     return rc;
 }

@@ -71,6 +71,7 @@ struct broker {
     uint8_t dirs_n;                                         /* of log.dirs */
     uint8_t metadata_dir;                                   /* place in dirs; dirs_n: one more */
     struct recovery_report recovery;
+    struct journal_report journal;
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
     struct ports ports;

@@ -118,6 +118,11 @@ static int take(struct broker *b, uint8_t at, const char *cluster_id, struct dir
                             &dir->is_clean, &b->lock_fds[at], b->dirs_why[at],
                             sizeof b->dirs_why[at]);
 
+    bool stands = false;
+
+    if (rc == 0)
+        rc = journal_stands(b->seams.disk, dir->path, &stands);
+    dir->is_clean &= !stands; /* whatever the flag says: it may hold what no segment does */
     dir->is_online = rc == 0;
     dir->id = id->directory_id;
     if (rc != 0)

@@ -40,6 +40,7 @@ struct options {
     const char *overrides[OVERRIDES_MAX];
     int overrides_n;
     const char *hint; /* print what to try, begun with this; NULL: do not */
+    bool is_recovery; /* recover, close cleanly, end */
 };
 
 static const char usage[] =
@@ -50,6 +51,8 @@ static const char usage[] =
     "  --override key=value  stands over the file; may be repeated\n"
     "  --hint[=WORDS]        print commands to try when ready, each begun with "
     "WORDS\n"
+    "  --recover             after a crash: makes the data directory plainly "
+    "Kafka's, and ends\n"
     "  --version             print the version\n"
     "  --help                print this\n"
     "\n"
@@ -82,6 +85,8 @@ static void options_parse(struct options *o, int argc, char **argv)
             o->hint = "";
         } else if (strncmp(word, "--hint=", 7) == 0) {
             o->hint = word + 7;
+        } else if (strcmp(word, "--recover") == 0) {
+            o->is_recovery = true;
         } else if (word[0] != '-' && o->properties == NULL) {
             o->properties = word;
         } else {
@@ -117,6 +122,8 @@ nodiscard static int settings_read(const struct options *o, struct config **out)
                 rc == E_DENIED ? "not readable" : "no such file");
     for (int i = 0; i < o->overrides_n && rc == 0; i++)
         rc = config_override(c, o->overrides[i], stderr);
+    if (rc == 0 && o->is_recovery) /* nothing will be appended */
+        rc = config_override(c, "storage.journal.bytes=0", stderr);
     if (rc == 0)
         rc = config_check(c, stderr);
     if (rc == 0)
@@ -133,6 +140,29 @@ static void progress_print(void *context, uint64_t done_n, uint64_t all_n)
     (void)context;
     printf("recovery %llu of %llu logs\n", (unsigned long long)done_n, (unsigned long long)all_n);
     fflush(stdout);
+}
+
+static void print_journals(const struct broker *b)
+{
+    const struct journal_report *j = &b->journal;
+    int64_t bytes = config_int(b->config, "storage.journal.bytes");
+
+    if (j->rings_n > 0)
+        printf(
+            "journal  %llu rings replayed: %llu records, %.1f MiB, %llu files made, %llu entries "
+            "of deleted topics, %llu logs not continued, %llu records lost\n",
+            (unsigned long long)j->rings_n, (unsigned long long)j->records_n,
+            (double)j->bytes / (double)MIB(1), (unsigned long long)j->made_n,
+            (unsigned long long)j->unknown_n, (unsigned long long)j->dropped_n,
+            (unsigned long long)j->lost_n);
+    if (bytes == 0)
+        printf("journal  none (storage.journal.bytes=0): the file of each log is flushed\n");
+    else
+        printf("journal  up to %.0f MiB per worker and directory%s\n",
+               (double)bytes / (double)MIB(1),
+               store_journal_is_direct(b->workers[0]->store)
+                   ? ", past the page cache"
+                   : "; this file system has no O_DIRECT: slower");
 }
 
 static void print_directory(const struct broker *b)
@@ -157,6 +187,7 @@ static void print_directory(const struct broker *b)
            (unsigned long long)r->logs_n, (unsigned long long)r->segments_n,
            (double)r->scanned_bytes / (double)MIB(1), (unsigned long long)r->logs_cut_n,
            (unsigned long long)r->cut_bytes, (unsigned long long)r->rebuilt_indexes_n);
+    print_journals(b);
 }
 
 static void print_durability(const struct config *c)
@@ -313,6 +344,17 @@ static int serve(struct broker *b, const struct options *o, const int *cpus, int
     return rc;
 }
 
+/* --recover: what boot found and repaired is closed like after an orderly stop. */
+static int recovered(struct broker *b)
+{
+    if (broker_close(b) != 0) {
+        fprintf(stderr, "millraced: %s\n", b->why);
+        return 1;
+    }
+    puts("recovered: clean; this broker or Apache Kafka may be started on it");
+    return 0;
+}
+
 static int run(const struct options *o, const struct config *config)
 {
     struct broker *b = calloc(1, sizeof *b);
@@ -349,7 +391,7 @@ static int run(const struct options *o, const struct config *config)
     machine_print(&machine, stdout);
     print_directory(b);
     print_durability(config);
-    rc = serve(b, o, cpus, cpus_n, &set);
+    rc = o->is_recovery ? recovered(b) : serve(b, o, cpus, cpus_n, &set);
     if (rc ==
         0) /* else requests or sockets are still open, and the end of the process frees them */
         broker_fini(b);

@@ -43,6 +43,7 @@ enum {
     BOUNDS_WORKERS_MAX = 120,         /* with control, files and bulk below THREADS_MAX */
 };
 #define BOUNDS_FRAME_ROOM          MIB(16) /* beside the largest frame: the small ones go on */
+#define BOUNDS_JOURNAL_BYTES       MIB(4)  /* JOURNAL_RECORD_MAX                             */
 #define BOUNDS_CONTROL_PAGES_BYTES MIB(32) /* tail and cache of the metadata log             */
 #define BOUNDS_LOG_PAGES_MIN       MIB(8)  /* of one worker                                  */
 
@@ -57,6 +58,7 @@ struct bounds {
     uint64_t tail_bytes;    /* storage.tail.bytes */
     uint64_t compact_bytes; /* log.cleaner.dedupe.buffer.size; 0 without the cleaner */
     uint64_t open_files;    /* storage.open.files.max */
+    uint64_t journals;      /* of a worker: log.dirs, or 0 with storage.journal.bytes=0 */
     uint64_t producers;     /* storage.producers.max */
     uint64_t connections;   /* max.connections */
     uint64_t descriptors;   /* RLIMIT_NOFILE */
@@ -127,12 +129,18 @@ static inline uint64_t bounds_headers_bytes(const struct bounds *b)
            pages_header_bytes(bounds_request_pages_bytes(b));
 }
 
+/* The record under way of each log directory's journal. */
+static inline uint64_t bounds_journal_bytes(const struct bounds *b)
+{
+    return b->journals * BOUNDS_JOURNAL_BYTES;
+}
+
 static inline uint64_t bounds_worker_bytes(const struct bounds *b)
 {
     return bounds_log_pages_bytes(b)       /* tail, answers under way, read cache   */
            + bounds_request_pages_bytes(b) /* frames, arenas, encoded answers       */
            + bounds_receive_bytes()        /* lent to the kernel                    */
-           + bounds_headers_bytes(b);
+           + bounds_headers_bytes(b) + bounds_journal_bytes(b);
 }
 
 /* ── memory of the process ── */
@@ -247,6 +255,10 @@ static inline void bounds_print(const struct bounds *b, FILE *to)
             (double)bounds_receive_bytes() / mib, BOUNDS_RECV_BUFFERS_N, BOUNDS_RECV_BUFFER_BYTES);
     fprintf(to, "         %9.1f MiB page headers   64 bytes per 4 KiB\n",
             (double)bounds_headers_bytes(b) / mib);
+    if (b->journals > 0)
+        fprintf(to, "         %9.1f MiB journal        a record of %llu MiB per log directory\n",
+                (double)bounds_journal_bytes(b) / mib,
+                (unsigned long long)(BOUNDS_JOURNAL_BYTES >> 20));
     fprintf(to, "         %9.1f MiB control        pages of the metadata log\n",
             (double)bounds_control_bytes() / mib);
     fprintf(to, "         %9.1f MiB mail rings     %u x %u threads x %u slots\n",

@@ -66,6 +66,9 @@ bool control_knows_log(void *control, struct bytes topic, int32_t partition, con
  * of a live partition (unknown, or it is in another directory). */
 bool control_finds_log(struct control *control, struct bytes topic, int32_t partition,
                        const struct uuid *id, uint8_t dir);
+/* Boot, after that: a log that no directory has a file of yet, found in the journal of this one. */
+bool control_places_log(struct control *control, struct bytes topic, int32_t partition,
+                        const struct uuid *id, uint8_t dir);
 /* Boot, after control_finds_log: opens (recovers) every log of the current view. `stores` has that
  * of home h and directory d at [h * dirs_n + d]; NULL: the directory could not be taken. */
 nodiscard int control_open_logs(struct control *control, struct store *const *stores,

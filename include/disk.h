@@ -20,7 +20,8 @@ enum disk_open {
     DISK_WRITE = 1,
     DISK_CREATE = 2 /* with WRITE */,
     DISK_EXCLUSIVE = 4,
-    DISK_DIRECTORY = 8
+    DISK_DIRECTORY = 8,
+    DISK_DIRECT = 16, /* past the page cache, aligned; E_INVALID where there is no such thing */
 };
 enum { DISK_NAME_MAX = 255, DISK_PATH_MAX = 1024 };
 

@@ -119,7 +119,11 @@ struct store_config {
     uint32_t compact_load_percent; /* of that, filled at most: log.cleaner.io.buffer.load.factor */
     uint64_t compact_bytes_per_s;  /* log.cleaner.io.max.bytes.per.second / stores; 0: no bound */
     uint64_t compact_backoff_ns;   /* log.cleaner.backoff.ms: when there was nothing to do */
-    int32_t leader_epoch;          /* stamped into batches */
+    int32_t leader_epoch;    /* stamped into batches */
+    uint64_t journal_bytes;  /* storage.journal.bytes: the ring of this store; 0: no journal, every
+                                log's file is flushed by itself */
+    uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
+    uint32_t journal_number; /* differs between the stores of a log directory */
 };
 
 struct plog;
@@ -130,9 +134,15 @@ struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
     uint64_t write_ops, write_bytes, flush_rounds, flush_ops, flush_ns_total, flush_ns_max;
     uint64_t read_hits, read_misses, read_bytes, rolls, logs_n, logs_failed_n, files_open_n;
-    uint64_t logs_full_n;       /* that wait for space on the disk */
-    uint64_t free_bytes;        /* on the disk, when it was last looked at */
-    bool is_low;                /* less than min_free_bytes */
+    uint64_t logs_full_n; /* that wait for space on the disk */
+    uint64_t free_bytes;  /* on the disk, when it was last looked at */
+    bool is_low;          /* less than min_free_bytes */
+    uint64_t journal_records, journal_bytes, journal_flushes, journal_ns_total, journal_ns_max;
+    uint64_t journal_used_bytes;
+    uint64_t journal_full_n; /* turns in which a record found no room */
+    uint64_t journal_failed; /* 1: it takes no further record */
+    uint64_t journal_pinned; /* 1: a failed log has bytes in it alone; the others do without it */
+    uint64_t write_back_rounds;
     uint64_t checkpoint_errors; /* checkpoint files that could not be written */
     uint64_t compactions, compact_errors, compact_read_bytes, compact_written_bytes;
     uint64_t compact_dirty_max;  /* largest part of a log, in millionths, that waits for it */
@@ -199,6 +209,34 @@ nodiscard int store_log_recover(struct store *store, const struct log_id *id,
 /* Boot, after the last store_log_recover: flushes what recovery has read the end of or changed
  * (journal rule 8), by one call for all logs where the file system allows that. */
 nodiscard int store_recovered(struct store *store);
+/* ── the commit journal (storage/journal.h) ── */
+
+/* What was found in the journals of a crashed process. */
+struct journal_report {
+    uint64_t rings_n, records_n, entries_n, bytes;
+    uint64_t made_n;    /* segments that had no file yet */
+    uint64_t unknown_n; /* entries of topics that are gone */
+    uint64_t dropped_n; /* logs with an entry that does not continue them */
+    uint64_t lost_n;    /* flushed records that cannot be read */
+};
+
+/* Boot, before the first store_log_recover: writes what the journals in `directory` hold where it
+ * belongs, durably. is_known as in directory_sweep. No journal: nothing happens. E_CORRUPT: flushed
+ * records cannot be read, `why` says which; with is_loss_accepted it goes on and counts them. */
+nodiscard int journal_replay(struct disk *disk, const char *directory,
+                             bool (*is_known)(void *context, struct bytes topic, int32_t partition,
+                                              const struct uuid *id),
+                             void *context, bool is_loss_accepted, struct journal_report *report,
+                             char *why, size_t why_n);
+/* Journals stand there: the last stop was none. */
+nodiscard int journal_stands(struct disk *disk, const char *directory, bool *stands);
+/* Boot, after store_recovered of every store: the journals are not needed any more. */
+nodiscard int journal_clear(struct disk *disk, const char *directory);
+/* Boot, after journal_clear and before the first append. `seed` is random. */
+nodiscard int store_journal_open(struct store *store, uint64_t seed);
+/* It writes past the page cache; false: slower, or there is none. */
+bool store_journal_is_direct(const struct store *store);
+
 /* Clean stop, after the threads have stopped: flushes, cuts files to their content, writes producer
  * snapshots and the four checkpoints of this store's logs into `checkpoints` (merged by the
  * caller). */

@@ -7,9 +7,10 @@
  * Per log that changed since it was opened, or was scanned when it was: bytes written, .log cut to
  * its content, .index, .timeindex (with a last entry of the largest timestamp), .txnindex, a
  * producer snapshot at the end offset and leader-epoch-checkpoint written. Then everything is
- * flushed, by one call for all logs where the file system allows that, and only then the offsets go
- * into the checkpoints. A log that failed, or holds bytes for which no file was made yet, makes the
- * stop unclean: E_STORAGE, after all others were closed.
+ * flushed, by one call for all logs where the file system allows that, the journal goes, and only
+ * then the offsets go into the checkpoints. A log that has bytes in the journal alone gets its files
+ * here. A log that failed, or holds bytes for which no file was made yet, makes the stop unclean:
+ * E_STORAGE, after all others were closed.
  *
  * Nothing written here is believed before .kafka_cleanshutdown stands, which comes last: after a
  * crash in between, the start is unclean, and the recovery point on the disk lies below every
@@ -19,21 +20,40 @@
 #include <stdlib.h>
 
 #include "disk_tools.h"
-#include "plog.h"
+#include "journal.h"
+
+static bool segment_has_file(const struct segment *segment)
+{
+    return segment->state != SEGMENT_NEW && segment->state != SEGMENT_CREATING;
+}
 
 static int close_open(struct segment *segment, const char *directory)
 {
     char path[DISK_PATH_MAX];
+    bool is_made = segment_has_file(segment);
     if (segment->fd >= 0)
         return 0;
-    if (segment->state == SEGMENT_NEW || segment->state == SEGMENT_CREATING)
+    if (!is_made && !segment->log->is_logged)
         return E_STORAGE;
     segment_path(path, directory, segment->base_offset, ".log");
-    int fd = disk_open(segment->store->disk, path, DISK_WRITE);
+    int fd = disk_open(segment->store->disk, path, DISK_WRITE | (is_made ? 0 : DISK_CREATE));
     if (fd < 0)
         return fd;
+    segment->state = is_made ? segment->state : (uint8_t)SEGMENT_LIVE;
     segment_fd_set(segment, fd);
     return 0;
+}
+
+/* The directory of a log whose bytes no file was made for yet. */
+static int close_make(struct plog *log, const char *directory)
+{
+    char *text = malloc(epochs_text_max(&log->epochs));
+    if (text == NULL)
+        return E_NO_MEMORY;
+    struct bytes epochs = bytes_of(text, epochs_text(&log->epochs, text));
+    int rc = partition_make(log->store->disk, directory, &log->id.topic_id, epochs);
+    free(text);
+    return rc;
 }
 
 /* Writes what the turns have left. */
@@ -124,9 +144,9 @@ static int close_segment(struct plog *log, const char *directory, struct segment
     int64_t end = segment->is_rolled ? segment->end.offset : log->end.offset;
     if (segment->end_pos == 0 && segment->state == SEGMENT_NEW)
         return 0;
-    if (segment->state == SEGMENT_NEW || segment->state == SEGMENT_CREATING)
-        return E_STORAGE;
-    int rc = close_write(segment, directory);
+    int rc = segment_has_file(segment) ? 0 : close_open(segment, directory);
+    if (rc == 0)
+        rc = close_write(segment, directory);
     if (rc == 0)
         rc = close_content(segment, directory);
     if (rc != 0)
@@ -174,8 +194,7 @@ static int close_snapshot(struct plog *log, const char *directory)
 
 static bool log_has_directory(const struct plog *log)
 {
-    enum segment_state first = log->segments[0]->state;
-    return first != SEGMENT_NEW && first != SEGMENT_CREATING;
+    return segment_has_file(log->segments[0]);
 }
 
 /* True: it has files that the stop has written and nobody has flushed. */
@@ -191,9 +210,11 @@ static int close_log(struct plog *log)
     int rc = 0;
     if (log->state != PLOG_OPEN)
         return E_STORAGE;
-    if (!log_has_directory(log))
+    if (!log_has_directory(log) && (log->end.bytes == 0 || !log->is_logged))
         return log->end.bytes > 0 ? E_STORAGE : 0;
     log_directory_path(directory, log->store->config.directory, log->id.topic, log->id.partition);
+    if (!log_has_directory(log))
+        rc = close_make(log, directory);
     for (uint32_t i = log->sealed_n; rc == 0 && log->is_changed && i < log->segments_n; i++)
         rc = close_segment(log, directory, log->segments[i]);
     if (rc == 0 && log->is_changed)
@@ -233,10 +254,12 @@ int plog_sync_files(struct plog *log)
     segment_path(path, directory, log->end.offset, ".snapshot");
     if (rc == 0)
         rc = close_sync_file(disk, path);
-    if (rc == 0)
-        rc = path_join(path, directory, "leader-epoch-checkpoint");
-    if (rc == 0)
-        rc = close_sync_file(disk, path);
+    static const char *const others[] = {"leader-epoch-checkpoint", "partition.metadata"};
+    for (size_t j = 0; rc == 0 && j < array_n(others); j++) {
+        rc = path_join(path, directory, others[j]);
+        if (rc == 0)
+            rc = close_sync_file(disk, path);
+    }
     rc = rc == 0 ? directory_sync(disk, directory) : rc;
     return rc == E_NOT_FOUND ? 0 : rc;
 }
@@ -245,7 +268,9 @@ static void log_closed(struct plog *log)
 {
     for (uint32_t i = log->sealed_n; i < log->segments_n; i++)
         log->segments[i]->durable_pos = log->segments[i]->end_pos;
-    log->written = log->durable = log->end;
+    for (uint32_t i = log->sealed_n; i < log->segments_n; i++)
+        log->segments[i]->logged_pos = log->segments[i]->safe_pos = log->segments[i]->end_pos;
+    log->written = log->durable = log->settled = log->logged = log->home = log->end;
     log->has_epochs_to_write = log->is_changed = false;
     plog_marks_moved(log, log->store->now);
 }
@@ -264,6 +289,8 @@ static int close_sync(struct store *store)
         else
             worst = rc;
     }
+    if (worst == 0 && all == E_UNSUPPORTED) /* the names of partitions made a moment ago */
+        worst = disk_sync(store->disk, store->directory_fd);
     return worst;
 }
 
@@ -280,6 +307,7 @@ int store_close(struct store *store, struct checkpoints *checkpoints)
     }
     int rc = close_sync(store);
     worst = worst == 0 ? rc : worst;
+    worst = worst == 0 ? journal_end(store) : worst;
     store->is_closed = worst == 0;
     return worst == 0 ? store_checkpoints_fill(store, checkpoints) : worst;
 }

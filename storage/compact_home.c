@@ -100,14 +100,15 @@ static bool segment_is_ready(const struct plog *log, const struct segment *s, in
                              int64_t now_ms)
 {
     int64_t lag_ms = log->config.min_compaction_lag_ms;
-    if (s->state != SEGMENT_SEALED || s->is_swapping || s->is_lost || s->end.offset > limit)
+    if (s->state != SEGMENT_SEALED || s->is_swapping || s->is_lost || s->end.offset > limit ||
+        !segment_is_settled(s))
         return false;
     return lag_ms <= 0 || s->end.offset <= dirty_from(log) || s->max_timestamp <= now_ms - lag_ms;
 }
 
 static void log_look(const struct plog *log, int64_t now_ms, struct look *out)
 {
-    int64_t limit = min_i64(log->durable.offset, min_i64(log->high.offset, plog_stable(log)));
+    int64_t limit = min_i64(log->settled.offset, min_i64(log->high.offset, plog_stable(log)));
     *out = (struct look){.n = 0};
     for (; out->n < log->sealed_n; out->n++) {
         const struct segment *s = log->segments[out->n];

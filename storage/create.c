@@ -55,18 +55,20 @@ static int make_small(struct disk *disk, const char *directory, const char *name
 }
 
 /* The partition's directory with its two text files. */
-static int make_directory(struct disk *disk, const struct job *job)
+int partition_make(struct disk *disk, const char *directory, const struct uuid *topic_id,
+                   struct bytes epochs)
 {
     char id[UUID_TEXT_MAX], text[METADATA_TEXT_MAX];
-    struct bytes epochs = job->data.ptr != NULL ? job->data : bytes_of_string("0\n0\n");
-    uuid_text(&job->topic_id, id);
+    if (epochs.ptr == NULL)
+        epochs = bytes_of_string("0\n0\n");
+    uuid_text(topic_id, id);
     int n = snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
-    int error = disk_make_directory(disk, job->directory);
+    int error = disk_make_directory(disk, directory);
     if (error == 0 || error == E_EXISTS)
-        error = make_small(disk, job->directory, "partition.metadata", bytes_of(text, (size_t)n),
+        error = make_small(disk, directory, "partition.metadata", bytes_of(text, (size_t)n),
                            (uint64_t)n);
     if (error == 0)
-        error = make_small(disk, job->directory, "leader-epoch-checkpoint", epochs, UINT64_MAX);
+        error = make_small(disk, directory, "leader-epoch-checkpoint", epochs, UINT64_MAX);
     return error;
 }
 
@@ -101,7 +103,7 @@ static int create_make(struct disk *disk, struct job *job)
 {
     char path[DISK_PATH_MAX];
     job->fd = -1;
-    int error = job->is_first ? make_directory(disk, job) : 0;
+    int error = job->is_first ? partition_make(disk, job->directory, &job->topic_id, job->data) : 0;
     if (error < 0)
         return error;
     segment_path(path, job->directory, job->base_offset, ".log");

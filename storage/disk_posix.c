@@ -39,6 +39,7 @@ static int posix_open(struct disk *d, const char *path, int how)
     flags |= (how & DISK_CREATE) ? O_CREAT : 0;
     flags |= (how & DISK_EXCLUSIVE) ? O_EXCL : 0;
     flags |= (how & DISK_DIRECTORY) ? O_DIRECTORY : 0;
+    flags |= (how & DISK_DIRECT) ? O_DIRECT : 0;
     int fd;
     do
         fd = open(path, flags, FILE_MODE);

@@ -170,3 +170,19 @@ void names_free(struct names *names)
     free(names->v);
     *names = (struct names){NULL, 0, 0, NULL, 0};
 }
+
+/* ── zeros ── */
+
+enum { ZERO_BYTES = 1 << 20, ZERO_ALIGN = 4096 };
+
+int file_zero(struct disk *disk, int fd, uint64_t from, uint64_t to)
+{
+    uint8_t *zeros = aligned_alloc(ZERO_ALIGN, ZERO_BYTES);
+    int rc = zeros == NULL ? E_NO_MEMORY : 0;
+    if (rc == 0)
+        memset(zeros, 0, ZERO_BYTES);
+    for (; rc == 0 && from < to; from += ZERO_BYTES)
+        rc = disk_write(disk, fd, zeros, min_u64(ZERO_BYTES, to - from), from);
+    free(zeros);
+    return rc == 0 ? disk_sync(disk, fd) : rc;
+}

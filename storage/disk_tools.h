@@ -26,6 +26,9 @@ nodiscard int directory_sync(struct disk *disk, const char *path);
 nodiscard int file_replace(struct disk *disk, const char *directory, const char *name,
                            struct bytes data);
 
+/* Zeros from `from` to `to`, durable. Aligned memory, so that O_DIRECT descriptors take it. */
+nodiscard int file_zero(struct disk *disk, int fd, uint64_t from, uint64_t to);
+
 /* The whole file, on the heap (NULL for an empty one); caller frees. E_TOO_LARGE beyond bytes_max.
  */
 nodiscard int file_read(struct disk *disk, const char *path, uint32_t bytes_max, struct bytes *out);

@@ -250,6 +250,8 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_UNLINK_FILE: return file_unlink(helper->disk, job);
     case JOB_SPACE: return space_ask(helper->disk, job);
     case JOB_CHECKPOINT: return checkpoint_job(helper, job);
+    case JOB_JOURNAL_GROW: return file_zero(helper->disk, job->fd, job->bytes, job->index_bytes);
+    case JOB_SYNC_ALL: return disk_sync_all(helper->disk, job->fd);
     case JOB_TIME_QUERY: return bulk_time_query(helper, job);
     case JOB_COMPACT: return bulk_compact(helper, job);
     }

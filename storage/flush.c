@@ -1,7 +1,10 @@
 /*
- * flush.c - how appended bytes become written and durable; the only file that knows.
+ * flush.c - the end of a turn; how bytes become written and durable in segments.
  *
  * Owner: home.
+ *
+ * Logs that use the journal become durable by its records (gather.c); their bytes are written here
+ * later, up to safe_pos (write_back.c), and that moves none of the places below. For all others:
  *
  * Writing: once a turn every dirty log gets one write of everything it can take (WRITE_IOV_MAX
  * pages), in the order of its segments, one write under way per log. `written` moves when a run has
@@ -23,18 +26,23 @@
  * failure: the rest follows. Nor is a write for which there was no space (full.c); a flush that
  * says so has lost bytes, and fails its log.
  */
-#include "plog.h"
+#include "journal.h"
 
 /* ── writing ── */
 
 static void write_finish(struct store_op *op, struct now now);
+
+static uint64_t write_end(const struct segment *segment)
+{
+    return segment->log->is_logged ? segment->safe_pos : segment->end_pos;
+}
 
 /* The first segment with bytes to write, NULL when there is none. Close to the end: earlier ones
  * are sealed. */
 static struct segment *write_segment(const struct plog *log)
 {
     for (uint32_t i = log->sealed_n; i < log->segments_n; i++) {
-        if (log->segments[i]->written_pos < log->segments[i]->end_pos)
+        if (log->segments[i]->written_pos < write_end(log->segments[i]))
             return log->segments[i];
     }
     return NULL;
@@ -63,13 +71,16 @@ static uint64_t write_gather(struct write_op *write, struct cache *cache, uint64
 static void write_target(struct plog *log, struct segment *segment)
 {
     log->target_segment = segment;
-    log->target_pos = segment->end_pos;
-    log->target = segment->is_rolled ? segment->end : log->end;
+    log->target_pos = write_end(segment);
+    if (segment->is_rolled && log->target_pos == segment->end_pos)
+        log->target = segment->end;
+    else /* safe_pos is where `durable` is */
+        log->target = log->is_logged ? log->durable : log->end;
 }
 
 /* True when the log need not stay on *dirty*: nothing to write, or an operation or a job will put
  * it back. */
-static bool log_write(struct plog *log)
+bool plog_write(struct plog *log)
 {
     struct store *store = log->store;
     if (log->write != NULL)
@@ -158,14 +169,20 @@ static void write_finish(struct store_op *op, struct now now)
         return;
     }
     plog_full_end(log);
-    if (write_segment(log) != NULL)
+    if (!log->is_logged && write_segment(log) != NULL)
         plog_mark_dirty(log);
     if (segment->is_rolled && segment->written_pos == segment->end_pos)
         plog_mark_pending(log); /* it may be sealed */
     if (segment->written_pos < log->target_pos)
         return;
-    log->written = log->target;
     log->target_segment = NULL;
+    if (log->is_logged) {
+        log->home = log->target;
+        plog_charge(log);
+        return;
+    }
+    if (log->target.bytes > log->written.bytes)
+        log->written = log->target;
     plog_marks_moved(log, now);
 }
 
@@ -208,7 +225,7 @@ static bool log_sync(struct plog *log, struct now now)
     log->wants_sync = !is_open;
     if (!is_open)
         return false;
-    log->syncing = log->written;
+    log->syncing = log->is_logged ? log->round_mark : log->written;
     for (uint32_t i = first; i < log->segments_n; i++) {
         if (log->segments[i]->durable_pos < log->segments[i]->written_pos)
             sync_submit(log, log->segments[i]);
@@ -221,8 +238,16 @@ static void sync_moved(struct plog *log, struct now now)
 {
     if (log->syncs_n > 0 || log->state != PLOG_OPEN)
         return;
+    if (log->syncing.offset > log->settled.offset)
+        log->settled = log->syncing;
     if (log->syncing.offset > log->durable.offset)
         log->durable = log->syncing;
+    log->store->flush_began_ns = log->store->round_ns;
+    if (!log->is_logged && log->durable.bytes == log->written.bytes) {
+        gather_direct(log, false);
+        if (log->written.bytes < log->end.bytes)
+            plog_mark_dirty(log); /* what waited for this flush */
+    }
     plog_marks_moved(log, now);
 }
 
@@ -324,6 +349,7 @@ int store_flush(struct store *store, struct now now)
     store->now = now;
     uint64_t writes_before = store->stats.write_ops;
     struct list *l;
+    int n = 0;
     if (unlikely(store->checkpoints != NULL)) {
         checkpoints_free(store->checkpoints);
         store->checkpoints = NULL;
@@ -334,11 +360,15 @@ int store_flush(struct store *store, struct now now)
     }
     list_for_each(node, next, &store->dirty) {
         struct plog *log = list_entry(node, struct plog, dirty_link);
-        if (log_write(log))
+        if (gather_takes(log))
+            continue;
+        if (plog_write(log))
             list_del(&log->dirty_link);
         else if (list_is_empty(&store->writes_free))
             break;
     }
+    n += gather_run(store, now);
+    n += write_back_run(store, now);
     if (!list_is_empty(&store->wants))
         segment_wants_run(store);
     if (unlikely(!list_is_empty(&store->epochs_behind)))
@@ -346,5 +376,6 @@ int store_flush(struct store *store, struct now now)
     if (!list_is_empty(&store->pending))
         flush_pending(store, now);
     store_answers_run(store, now);
-    return (int)(store->stats.write_ops - writes_before) + flush_rounds(store, now);
+    n += (int)(store->stats.write_ops - writes_before);
+    return n + flush_rounds(store, now);
 }

@@ -61,7 +61,7 @@ static void full_retry(struct store *store)
 {
     list_for_each(node, next, &store->full) {
         struct plog *log = list_entry(node, struct plog, full_link);
-        bool has_work = log->written.bytes < log->end.bytes ||
+        bool has_work = log->charged_bytes > 0 || log->written.bytes < log->end.bytes ||
                         log->sealed_n + 1 < log->segments_n || log->has_epochs_to_write ||
                         log->has_epochs_job || !list_is_empty(&log->start_moves);
         if (!has_work) {
@@ -75,12 +75,14 @@ static void full_retry(struct store *store)
     }
 }
 
-/* What was appended since the space was looked at counts as gone. */
+/* What was appended since the space was looked at counts as gone, and so does what stood in the
+ * journal or in memory alone then: it has to find room in its segments (journal rule 11). */
 static bool space_is_low(const struct store *store)
 {
     uint64_t since = store->stats.appended_bytes - store->space_appended;
+    uint64_t gone = since + store->space_tail;
     return store->is_space_known && store->config.min_free_bytes > 0 &&
-           store->stats.free_bytes < store->config.min_free_bytes + since;
+           store->stats.free_bytes < store->config.min_free_bytes + gone;
 }
 
 static void space_known(struct job *job, struct now now)
@@ -91,6 +93,7 @@ static void space_known(struct job *job, struct now now)
         store->stats.free_bytes = job->index_bytes;
     store->is_space_known |= job->error == 0;
     store->space_appended = store->space_asked;
+    store->space_tail = store->space_tail_asked;
     store->has_space_job = false;
     store_job_give(store, job);
     store->stats.is_low = space_is_low(store);
@@ -110,6 +113,7 @@ void store_space_tick(struct store *store, struct now now)
     store->space_at_ns = now.ns + SPACE_NS;
     store->has_space_job = true;
     store->space_asked = store->stats.appended_bytes;
+    store->space_tail_asked = store->tail_bytes;
     store_job_send(store, job, space_known, store);
 }
 

@@ -176,6 +176,8 @@ static void seal_end(struct plog *log, struct segment *segment, struct now now)
     log->sealed_n++;
     if (log->durable.offset < segment->end.offset)
         log->durable = segment->end; /* all before it are sealed too */
+    if (log->settled.offset < segment->end.offset)
+        log->settled = segment->end;
     plog_marks_moved(log, now);
 }
 

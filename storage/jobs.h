@@ -47,6 +47,11 @@ enum job_kind {
     /* Offsets of logs for the checkpoint files: `data` is an array of struct checkpoint_row; `how`
      * has bit 1 << kind for each file that is to be written now. */
     JOB_CHECKPOINT,
+    /* Zeros from `bytes` to `index_bytes` of fd, durable. */
+    JOB_JOURNAL_GROW,
+    /* Everything done before on the file system of fd, which no one closes meanwhile, is durable.
+     */
+    JOB_SYNC_ALL,
     /* Bulk: query->time_ms (or TIME_MAX_TIMESTAMP) in `segments`, in this order, below no offset
      * under base_offset. out: query->offset, timestamp_ms, epoch; -1 when there is none;
      * query->error = error. */
@@ -98,6 +103,13 @@ struct job {
     uint32_t segments_n;
 };
 
+/* In a log directory: the rings of the commit journal, journal.h. No partition is called so. */
+#define JOURNAL_DIRECTORY "millrace.journal"
+
+/* create.c: a partition's directory with its two text files, not yet flushed; what stands there
+ * stays. `epochs`: of leader-epoch-checkpoint; NULL: one without epochs. */
+nodiscard int partition_make(struct disk *disk, const char *directory, const struct uuid *topic_id,
+                             struct bytes epochs);
 /* Paths, always the same: "<directory>/<20 digits>.log" (Kafka LogFileUtils). `to` has
  * DISK_PATH_MAX. */
 void segment_path(char *to, const char *directory, int64_t base_offset, const char *suffix);

@@ -27,8 +27,8 @@ enum { POINT_NS_MIN = NS_PER_S };
 static int64_t recovery_point(const struct plog *log)
 {
     if (log->store->is_closed || log->sealed_n + 1 >= log->segments_n)
-        return log->durable.offset;
-    return min_i64(log->durable.offset, log->segments[log->sealed_n]->end.offset - 1);
+        return log->settled.offset;
+    return min_i64(log->settled.offset, log->segments[log->sealed_n]->end.offset - 1);
 }
 
 /* -1: none. False: it has no files, so nothing is said about it. */

@@ -13,7 +13,7 @@
  */
 #include <stdlib.h>
 
-#include "plog.h"
+#include "journal.h"
 
 static bool plog_state_may(enum plog_state from, enum plog_state to)
 {
@@ -39,6 +39,9 @@ static void plog_invariants_segments(const struct plog *log)
         const struct segment *s = log->segments[i];
         check(s->log == log && s->refs > 0 && s->state != SEGMENT_GONE);
         check(s->durable_pos <= s->written_pos && s->written_pos <= s->end_pos);
+        check(!log->is_logged || i < log->sealed_n ||
+              (s->written_pos <= s->safe_pos && s->safe_pos <= s->logged_pos &&
+               s->logged_pos <= s->end_pos));
         check(s->is_rolled == (i + 1 < log->segments_n));
         check(i == 0 || log->segments[i - 1]->base_offset < s->base_offset);
         check(!s->is_rolled || s->end.offset == log->segments[i + 1]->base_offset);
@@ -48,7 +51,7 @@ static void plog_invariants_segments(const struct plog *log)
         is_behind |= s->written_pos < s->end_pos;
     }
     check(is_behind == (log->written.bytes < log->end.bytes) || log->state == PLOG_FAILED ||
-          log->write != NULL || log->target_segment != NULL);
+          log->write != NULL || log->target_segment != NULL || log->store->journal != NULL);
 }
 
 void plog_invariants(const struct plog *log)
@@ -64,10 +67,7 @@ void plog_invariants(const struct plog *log)
         check(log->charged_bytes == 0);
         check(!list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link));
         break;
-    case PLOG_OPEN:
-        check(log->charged_bytes ==
-              log->end.bytes - (plog_is_group(log) ? log->durable.bytes : log->written.bytes));
-        break;
+    case PLOG_OPEN: check(log->charged_bytes <= log->end.bytes - log->settled.bytes); break;
     }
     check(log->start <= log->high.offset && log->high.offset <= log->end.offset);
     check(plog_stable(log) <= log->high.offset);
@@ -105,6 +105,9 @@ struct plog *plog_make(struct store *store, const struct log_id *id,
     list_init(&log->epochs_link);
     list_init(&log->moved_link);
     list_init(&log->full_link);
+    list_init(&log->record_link);
+    list_init(&log->behind_link);
+    list_init(&log->round_link);
     list_init(&log->start_moves);
     for (size_t i = 0; i < array_n(log->waits); i++)
         list_init(&log->waits[i]);
@@ -118,7 +121,8 @@ void plog_free(struct plog *log)
     check(!list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link));
     check(!list_is_linked(&log->pending_link) && !list_is_linked(&log->link));
     check(!list_is_linked(&log->epochs_link) && !list_is_linked(&log->moved_link));
-    check(!list_is_linked(&log->full_link));
+    check(!list_is_linked(&log->full_link) && !list_is_linked(&log->record_link));
+    check(!list_is_linked(&log->behind_link) && !list_is_linked(&log->round_link));
     ahead_forget(log);
     producers_clear(log->store->producers, &log->producers);
     epochs_fini(&log->epochs);
@@ -174,11 +178,19 @@ void plog_epoch_end(const struct plog *log, int32_t epoch, int32_t *found, int64
     epochs_end_of(&log->epochs, epoch, log->end.offset, found, end);
 }
 
+/* Bytes below it need no tail page any more. */
+static uint64_t plog_safe_bytes(const struct plog *log)
+{
+    if (log->is_logged)
+        return log->home.bytes;
+    return plog_is_group(log) ? log->durable.bytes : log->written.bytes;
+}
+
 void plog_charge(struct plog *log)
 {
     uint64_t bytes = 0;
     if (log->state == PLOG_OPEN)
-        bytes = log->end.bytes - (plog_is_group(log) ? log->durable.bytes : log->written.bytes);
+        bytes = log->end.bytes - plog_safe_bytes(log);
     check(log->store->tail_bytes >= log->charged_bytes);
     log->store->tail_bytes += bytes - log->charged_bytes;
     log->charged_bytes = bytes;
@@ -284,7 +296,7 @@ void plog_waits_end(struct plog *log, int error, struct now now)
 /* STORE_RELAXED: so many records since the last flush. */
 static bool plog_wants_flush(const struct plog *log)
 {
-    if (log->written.offset <= log->durable.offset)
+    if (log->written.offset <= log->durable.offset || log->is_logged)
         return false;
     return plog_is_group(log) ||
            log->written.offset - log->durable.offset >= log->config.flush_messages;
@@ -324,12 +336,16 @@ void plog_high_limit(struct plog *log, int64_t offset, struct now now)
         plog_marks_moved(log, now);
 }
 
-void plog_give_tail(struct plog *log)
+void plog_give_tail(struct plog *log, bool is_dropped)
 {
     struct cache *cache = &log->store->cache;
     for (uint32_t i = 0; i < log->segments_n; i++) {
         struct segment *s = log->segments[i];
-        for (uint64_t pos = s->written_pos; pos < s->end_pos && s->pages_n > 0;) {
+        bool is_kept = log->is_logged && !is_dropped && i >= log->sealed_n;
+        uint64_t from = is_kept ? max_u64(s->written_pos, s->safe_pos) : s->written_pos;
+        if (is_kept && s->safe_pos > s->written_pos) /* a page of both kinds stays */
+            from = align_up(from, PAGE_LARGE);
+        for (uint64_t pos = from; pos < s->end_pos && s->pages_n > 0;) {
             struct page *page = cache_find(cache, s, pos);
             if (page != NULL && cache_page_is(page, CACHE_PAGE_TAIL))
                 cache_flags_set(cache, page, 0);
@@ -352,8 +368,9 @@ void plog_fail(struct plog *log, struct now now)
     if (list_is_linked(&log->moved_link))
         list_del(&log->moved_link);
     plog_full_forget(log);
+    gather_direct(log, false);
     log->wants_sync = false;
-    plog_give_tail(log);
+    plog_give_tail(log, false);
     plog_charge(log);
     plog_waits_end(log, E_STORAGE, now);
     start_moves_end(log, E_STORAGE, now);

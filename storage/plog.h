@@ -89,6 +89,8 @@ struct plog {
     bool is_changed;           /* since it was opened: a clean stop has something to write */
     bool is_unsynced;          /* recovery has read or changed files that nobody flushed */
     bool is_uncleanable;       /* its compaction failed: not again before the next start */
+    bool is_direct;            /* a large run of it went, or goes, straight to its segment */
+    bool is_logged;            /* its appends go through the journal (gather.c) */
     uint64_t compact_after_ns; /* no compaction is begun earlier */
     uint64_t refused_ns;       /* a client was last refused for want of space; 0: never */
     bool is_full;              /* something failed for want of space; in store.full */
@@ -104,6 +106,9 @@ struct plog {
     int64_t start;          /* first offset a reader may ask for */
     int64_t high_limit;     /* the high watermark is at most this: a leader's; INT64_MAX: none */
     struct mark high, written, durable, end;
+    struct mark settled;       /* durable in its segments */
+    struct mark logged;        /* is_logged: what its newest record holds */
+    struct mark home;          /* is_logged: written back */
     struct segment **segments; /* by base offset; the last one takes appends */
     uint32_t segments_n, segments_max;
     uint32_t sealed_n; /* leading segments that need nothing more */
@@ -123,6 +128,11 @@ struct plog {
     bool has_epochs_job;
     struct list epochs_link; /* store.epochs_behind */
     struct list moved_link;  /* store.moved */
+    struct list record_link; /* journal.logs */
+    struct list behind_link; /* journal.behind */
+    struct list round_link;  /* journal.to_write or to_sync */
+    uint64_t round_bytes;    /* settled.bytes that this round of write-back wants */
+    struct mark round_mark;  /* what syncing makes of it */
     struct list full_link;   /* store.full */
     uint8_t drop_step;       /* dropped logs: what is done */
     int64_t start_safe;      /* what log-start-offset holds */
@@ -187,6 +197,10 @@ struct segment {
     int64_t base_offset;
     uint64_t end_pos; /* bytes appended                                                 */
     uint64_t written_pos, durable_pos, syncing_pos;
+    uint64_t logged_pos;     /* in a record of the journal                                     */
+    uint64_t safe_pos;       /* in a flushed one: may be written back                          */
+    uint64_t round_pos;      /* written when a round of write-back asked for its sync          */
+    uint64_t logged_seq;     /* the newest journal record that holds bytes of it; 0: none      */
     struct mark end;         /* when rolled: of its last byte                                  */
     int64_t first_timestamp; /* of its first batch; -1 while empty                             */
     int64_t max_timestamp;   /* -1 when it has none                                            */
@@ -300,6 +314,8 @@ struct store {
     uint32_t table_n;
     struct list logs; /* in the order of store_tick */
     struct list dirty, unsynced, round, pending;
+    struct list unlogged;      /* dirty logs that wait for the next record of the journal */
+    struct journal *journal;   /* NULL: none, every log is flushed by itself */
     struct list completed;     /* operations whose end store_flush has to deal with */
     struct list epochs_behind; /* logs whose leader-epoch-checkpoint is to be written */
     bool has_epochs_job;       /* one of them is */
@@ -313,6 +329,7 @@ struct store {
     struct list loads;    /* indexes being read */
 
     uint64_t dirty_since_ns; /* first byte that no flush round covers; 0 = none */
+    uint64_t flush_began_ns; /* of the newest flush that ended */
     uint64_t round_ns;       /* when the round under way began */
     bool is_round_due;       /* something waited while the last round was under way */
     bool is_round_open;
@@ -321,7 +338,8 @@ struct store {
     bool has_no_once; /* the file system refuses reads that it need not keep */
     struct ahead streams[AHEAD_STREAMS_N];
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
-    uint32_t drops_waiting_n; /* renames of drops not yet asked for: creates wait for them */
+    uint64_t journal_tail_seq; /* records below it are given up on the device; 0: no journal */
+    uint32_t drops_waiting_n;  /* renames of drops not yet asked for: creates wait for them */
     struct write_op *writes;
     struct fill *fill_ops;
     struct job *jobs;
@@ -335,6 +353,7 @@ struct store {
     uint64_t space_at_ns;                 /* when it is looked at next */
     uint64_t space_appended, space_asked; /* stats.appended_bytes when the last and the next answer
                                              were asked for */
+    uint64_t space_tail, space_tail_asked; /* tail_bytes then */
     bool has_space_job, is_space_known;
     struct list moved;        /* logs whose offsets the helper does not know yet */
     uint32_t checkpoints_due; /* bits of files to be written */
@@ -375,6 +394,9 @@ static inline bool plog_is_group(const struct plog *log)
     return log->config.durability == STORE_GROUP;
 }
 
+/* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
+bool plog_write(struct plog *log);
+
 /* full.c: something of the log failed for want of space; or succeeded; or it is gone */
 void plog_full(struct plog *log);
 void plog_full_end(struct plog *log);
@@ -412,7 +434,9 @@ void plog_fail(struct plog *log, struct now now);
 /* All waits end with `error`. */
 void plog_waits_end(struct plog *log, int error, struct now now);
 void plog_charge(struct plog *log);
-void plog_give_tail(struct plog *log); /* what was not written never will be: its pages may go */
+/* What was not written never will be: its pages may go; but for those of bytes that are safe in the
+ * journal alone, unless the log is dropped. */
+void plog_give_tail(struct plog *log, bool is_dropped);
 int64_t plog_stable(const struct plog *log);
 void plog_mark_dirty(struct plog *log);
 void plog_mark_pending(struct plog *log);
@@ -431,6 +455,9 @@ void segment_get(struct segment *segment);
 void segment_put(struct segment *segment);
 /* Whoever still points to it: the store is being taken apart. */
 void segment_free(struct segment *segment);
+/* Nothing of it would come from a journal after a crash (journal rule 5): only then it may be
+ * compacted, deleted or moved. Always true where there is no journal. */
+bool segment_is_settled(const struct segment *segment);
 /* Takes the oldest segment out of its log. The caller has a reference. */
 void segment_detach_first(struct plog *log);
 /* `segment` takes the place of the n segments from `at` on, all sealed; those are GONE. */

@@ -137,7 +137,9 @@ static int read_copy(struct read *read, uint64_t pos, uint8_t *to, uint32_t n)
 static uint64_t read_end(const struct read *read)
 {
     const struct segment *segment = read_in((struct read *)(uintptr_t)read)->segment;
-    return read->log->state == PLOG_OPEN ? segment->end_pos : segment->written_pos;
+    if (read->log->state == PLOG_OPEN)
+        return segment->end_pos;
+    return max_u64(segment->written_pos, segment->safe_pos); /* what the journal has is in pages */
 }
 
 static int read_header(struct read *read, struct batch *b)

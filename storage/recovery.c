@@ -316,7 +316,7 @@ static int log_recover(struct recovery *r)
     log->is_changed =
         r->scanned_from != INT64_MAX; /* its last segment's indexes are in memory only */
     log->store->is_unsynced |= log->is_unsynced;
-    log->end = log->written = log->durable = log->high = (struct mark){end, 0};
+    log->end = log->written = log->durable = log->high = log->settled = (struct mark){end, 0};
     return rc;
 }
 

@@ -103,6 +103,11 @@ void segment_free(struct segment *segment)
     free(segment);
 }
 
+bool segment_is_settled(const struct segment *segment)
+{
+    return segment->logged_seq == 0 || segment->logged_seq < segment->store->journal_tail_seq;
+}
+
 void segment_detach_first(struct plog *log)
 {
     check(log->segments_n > 0);

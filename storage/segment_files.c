@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "plog.h"
+#include "journal.h"
 
 enum { DELETES_PER_RUN_MAX = 64, CLOSES_PER_RUN_MAX = 64 };
 
@@ -66,6 +66,9 @@ static bool segment_may_close(const struct segment *segment)
         return false;
     if (log == NULL || log->state != PLOG_OPEN)
         return true;
+    if (log->is_logged) /* a sync of everything needs no descriptor; another opens it again */
+        return segment->written_pos == segment->safe_pos &&
+               (log->store->journal->has_sync_all || segment->durable_pos == segment->written_pos);
     return plog_is_group(log) ? segment->durable_pos == segment->end_pos
                               : segment->written_pos == segment->end_pos;
 }

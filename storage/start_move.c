@@ -52,6 +52,11 @@ bool start_step(struct plog *log)
 {
     if (list_is_empty(&log->start_moves) || log->has_start_job)
         return true;
+    enum segment_state first = log->segments[0]->state;
+    if (first == SEGMENT_NEW || first == SEGMENT_CREATING) { /* the directory comes first */
+        (void)segment_open(log->segments[0]);
+        return true;
+    }
     struct job *job = store_job_take(log->store, log, JOB_WRITE_FILE);
     if (job == NULL)
         return false;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
-#include "plog.h"
+#include "journal.h"
 
 enum { TABLE_MIN = 64 };
 
@@ -24,7 +24,7 @@ static void store_lists_init(struct store *store)
         &store->deleting,   &store->open_files, &store->indexes,       &store->writes_free,
         &store->fills_free, &store->fills,      &store->jobs_free,     &store->fill_waits,
         &store->answers,    &store->segments,   &store->epochs_behind, &store->loads,
-        &store->moved,      &store->full,
+        &store->moved,      &store->full,       &store->unlogged,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -120,8 +120,9 @@ static void store_logs_fini(struct list *logs)
     struct list *l;
     while ((l = list_pop(logs)) != NULL) {
         struct plog *log = list_entry(l, struct plog, link);
-        struct list *const links[] = {&log->dirty_link,  &log->sync_link,  &log->pending_link,
-                                      &log->epochs_link, &log->moved_link, &log->full_link};
+        struct list *const links[] = {&log->dirty_link,  &log->sync_link,   &log->pending_link,
+                                      &log->epochs_link, &log->moved_link,  &log->full_link,
+                                      &log->record_link, &log->behind_link, &log->round_link};
         for (size_t i = 0; i < array_n(links); i++) {
             if (list_is_linked(links[i]))
                 list_del(links[i]);
@@ -180,6 +181,7 @@ void store_fini(struct store *store)
     store_logs_fini(&store->logs);
     store_logs_fini(&store->dropped);
     store_segments_fini(store);
+    journal_free(store);
     cache_fini(&store->cache);
     if (store->producers != NULL)
         producer_pool_fini(store->producers);
@@ -333,7 +335,8 @@ void store_log_drop(struct store *store, struct plog *log)
     store->stats.logs_failed_n -= log->state == PLOG_FAILED;
     plog_full_forget(log);
     plog_compact_forget(log);
-    plog_give_tail(log);
+    write_back_forget(log);
+    plog_give_tail(log, true);
     plog_state_set(log, PLOG_CLOSED);
     plog_charge(log);
     list_append(&store->dropped, &log->link);
@@ -399,12 +402,14 @@ bool store_is_quiet(const struct store *store)
      * a compaction: whatever it has come to, the files are the old ones or the new one. */
     uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
                       store->has_space_job - store->compactor.has_job;
-    return list_is_empty(&store->dirty) && list_is_empty(&store->unsynced) &&
-           list_is_empty(&store->round) && list_is_empty(&store->pending) &&
-           list_is_empty(&store->completed) && list_is_empty(&store->wants) &&
-           list_is_empty(&store->answers) && store->writes_n == 0 && store->syncs_n == 0 &&
-           store->fills_n == 0 && jobs_n == 0 && store->reads_n == 0 && store->loads_n == 0 &&
-           store->closes_n == 0;
+    bool has_record = store->journal != NULL && (store->journal->state == JOURNAL_WRITING ||
+                                                 store->journal->state == JOURNAL_FLUSHING);
+    return list_is_empty(&store->dirty) && list_is_empty(&store->unlogged) && !has_record &&
+           list_is_empty(&store->unsynced) && list_is_empty(&store->round) &&
+           list_is_empty(&store->pending) && list_is_empty(&store->completed) &&
+           list_is_empty(&store->wants) && list_is_empty(&store->answers) && store->writes_n == 0 &&
+           store->syncs_n == 0 && store->fills_n == 0 && jobs_n == 0 && store->reads_n == 0 &&
+           store->loads_n == 0 && store->closes_n == 0;
 }
 
 const struct store_stats *store_stats(const struct store *store)
@@ -414,5 +419,5 @@ const struct store_stats *store_stats(const struct store *store)
 
 uint64_t store_flush_began_ns(const struct store *store)
 {
-    return store->round_ns;
+    return store->flush_began_ns;
 }

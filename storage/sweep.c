@@ -367,6 +367,8 @@ static int sweep_name(struct sweep *s, const char *name)
         return error == E_NOT_FOUND ? 0 : error;
     if (ends_with(name, "-delete"))
         return remove_directory(s, directory);
+    if (strcmp(name, JOURNAL_DIRECTORY) == 0) /* journal_replay.c's */
+        return 0;
     if (ends_with(name, "-stray") || ends_with(name, "-future"))
         return 0;
     return sweep_partition(s, directory, name);

@@ -1,8 +1,8 @@
 /*
  * sim.c - runs the broker from a seed: time, turns, crashes, and the verdict.
  *
- *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--group] [--no-flush]
- * [--verbose]
+ *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--group] [--net] [--compact]
+ *       [--no-journal] [--plant NAME] [--canary] [--verbose]
  *
  * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays
  * it.
@@ -25,8 +25,9 @@
 #include <sys/mman.h>
 
 #include "check.h"
+#include "journal.h"
 
-enum { SIM_STEPS_MAX = 2000000 };
+enum { SIM_STEPS_MAX = 2000000, CANARY_SEEDS = 120 };
 
 #define SIM_RUN_NS         (NS_PER_S / 2)
 #define SIM_COMPACT_RUN_NS (3 * NS_PER_S) /* the broker looks at its logs every 100 ms */
@@ -224,10 +225,27 @@ static void sim_time(struct sim *s)
         sim_net_clock(s->net, s->now);
 }
 
+/* Planted bugs of the broker. */
+static void sim_plant_step(struct sim *s)
+{
+    for (uint8_t i = 0; i < s->options.workers_n; i++) {
+        struct journal *j = s->broker->workers[i]->store->journal;
+        if (j == NULL || j->state != JOURNAL_IDLE)
+            continue;
+        if (s->options.plant == SIM_PLANT_TAIL_EARLY && j->tail_seq <= j->flushed_seq) {
+            j->tail_seq = j->flushed_seq + 1;
+            j->tail = j->flushed;
+        }
+        if (s->options.plant == SIM_PLANT_REUSE_EARLY)
+            j->tail_safe = j->flushed;
+    }
+}
+
 static bool sim_step(struct sim *s)
 {
     uint8_t threads_n = broker_threads_n(s->broker);
     sim_time(s);
+    sim_plant_step(s);
     for (uint8_t i = 0; i < threads_n; i++) {
         uint8_t thread = (uint8_t)prng_below(&s->prng, threads_n);
         thread_self = broker_self(s->broker, thread);
@@ -408,6 +426,14 @@ static void sim_configure(struct sim *s)
                           s->options.seed % 3 == 0 ? "log.dirs=/data,/data2,/data3"
                                                    : "log.dirs=/data",
                           stderr) == 0);
+    bool is_small = s->options.plant == SIM_PLANT_REUSE_EARLY; /* it wraps within a run */
+    snprintf(text, sizeof text, "storage.journal.bytes=%u",
+             s->options.has_no_journal ? 0
+             : is_small                ? 64u << 10
+                                       : 64u << (10 + s->options.seed % 6));
+    check(config_override(s->config, text, stderr) == 0);
+    snprintf(text, sizeof text, "storage.writeback.ms=%d", is_small ? 60000 : 20);
+    check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
     check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "storage.durability=%s",
@@ -425,8 +451,7 @@ static struct sim *sim_new(const struct sim_options *options)
     prng_init(&s->prng, options->seed);
     s->now = (struct now){NS_PER_S, 1700000000000ll};
     s->disk = sim_disk_new(prng_next(&s->prng), 2 * NS_PER_MS);
-    sim_disk_ignore_syncs(s->disk, options->no_flush);
-    sim_disk_ignore_clean_syncs(s->disk, options->no_clean_sync);
+    sim_disk_plant(s->disk, options->plant);
     sim_disk_has_no_sync_all(s->disk, options->seed % 7 == 0);
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
     if (options->has_net)
@@ -479,15 +504,12 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
         sim_net_counts(s->net, &frames_n, &lost_n);
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n"
-               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s%s --verbose\n",
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
                options->has_faults ? " --faults" : "", options->has_net ? " --net" : "",
-               options->has_group ? " --group" : "",
-               options->no_flush        ? " --no-flush"
-               : options->no_clean_sync ? " --compact --no-clean-sync"
-               : options->is_compacting ? " --compact"
-                                        : "");
+               options->has_group ? " --group" : "", options->is_compacting ? " --compact" : "",
+               options->has_no_journal ? " --no-journal" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
                " acknowledged, %" PRIu64 " read, %" PRIu64
@@ -500,36 +522,43 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
     return ok;
 }
 
-/* The checks must be able to fail: with syncs that do nothing, some seed of these has to lose an
- * acknowledged record. */
-static bool sim_canary(struct sim_options options)
+static const char *const plant_names[] = {
+#define PLANT(name, text) text,
+    SIM_PLANTS(PLANT)
+#undef PLANT
+};
+
+/* The checks must be able to fail: some seed of these has to find each planted bug. */
+static bool sim_canary(struct sim_options options, enum sim_plant plant)
 {
-    options.no_flush = true;
+    options.plant = plant;
     options.durability = STORE_GROUP;
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    options.has_no_journal = options.has_faults = false;
+    if (plant == SIM_PLANT_NO_CLEAN_SYNC) {
+        options.is_compacting = true;
+        options.run_ns = SIM_COMPACT_RUN_NS;
+    }
+    for (uint64_t seed = 1; seed <= CANARY_SEEDS; seed++) {
         options.seed = seed;
         options.workers_n = seed % 2 == 0 ? 3 : 1;
-        if (!sim_run(&options, true))
+        if (!sim_run(&options, true)) {
+            if (options.is_verbose)
+                printf("canary %s: found by seed %" PRIu64 "\n", plant_names[plant], seed);
             return true;
+        }
     }
-    printf("canary FAILED: with flushes that do nothing, no seed lost a record\n");
+    printf("canary FAILED: no seed found the planted bug %s\n", plant_names[plant]);
     return false;
 }
 
-/* The same for compaction: its output is not flushed before it takes the place of the old. */
-static bool sim_compact_canary(struct sim_options options)
+static bool plant_parse(const char *name, enum sim_plant *plant)
 {
-    options.no_clean_sync = options.is_compacting = true;
-    options.durability = STORE_GROUP;
-    options.has_faults = false;
-    options.run_ns = SIM_COMPACT_RUN_NS;
-    for (uint64_t seed = 1; seed <= 40; seed++) {
-        options.seed = seed;
-        options.workers_n = seed % 2 == 0 ? 3 : 1;
-        if (!sim_run(&options, true))
+    for (int i = 0; i < SIM_PLANTS_N; i++) {
+        if (strcmp(name, plant_names[i]) == 0) {
+            *plant = (enum sim_plant)i;
             return true;
+        }
     }
-    printf("canary FAILED: with compactions that are not flushed, no seed lost a record\n");
     return false;
 }
 
@@ -547,8 +576,9 @@ static int usage(void)
         "reorders\n"
         "                 and breaks frames; of --seeds every fourth does\n"
         "  --compact      the last topic is a compacted one\n"
-        "  --no-clean-sync planted bug: the output of compaction is not flushed\n"
-        "  --no-flush     planted bug: syncs do nothing\n"
+        "  --plant NAME   a planted bug (sim_disk.h): no-flush, ring-flush, tail-early ..\n"
+        "  --canary       whether each planted bug is found, and by which seed\n"
+        "  --no-journal   storage.journal.bytes=0: each file is flushed\n"
         "  --verbose      say what happens\n");
     return 2;
 }
@@ -556,18 +586,18 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},         {"seed", 1, NULL, 's'},
-        {"workers", 1, NULL, 'w'},       {"relaxed", 0, NULL, 'r'},
-        {"faults", 0, NULL, 'd'},        {"no-flush", 0, NULL, 'f'},
-        {"verbose", 0, NULL, 'v'},       {"group", 0, NULL, 'g'},
-        {"net", 0, NULL, 't'},           {"compact", 0, NULL, 'c'},
-        {"no-clean-sync", 0, NULL, 'C'}, {0},
+        {"seeds", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},    {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'},    {"faults", 0, NULL, 'd'},  {"plant", 1, NULL, 'p'},
+        {"canary", 0, NULL, 'y'},     {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},
+        {"net", 0, NULL, 't'},        {"compact", 0, NULL, 'c'},
+        {"no-journal", 0, NULL, 'j'}, {0},
     };
     struct sim_options options = {
         .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = SIM_RUN_NS};
     bool has_net = false;
     uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
     bool has_group = false;
+    bool is_canary = false, are_faults_everywhere = false;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'n')
             seeds = strtoull(optarg, NULL, 10);
@@ -576,19 +606,21 @@ int main(int argc, char **argv)
         else if (o == 'w')
             options.workers_n = (uint8_t)strtoul(optarg, NULL, 10);
         else if (o == 'd')
-            options.has_faults = true;
+            options.has_faults = are_faults_everywhere = true;
         else if (o == 'g')
             options.has_group = has_group = true;
         else if (o == 'r')
             options.durability = STORE_RELAXED;
-        else if (o == 'f')
-            options.no_flush = true;
         else if (o == 't')
             options.has_net = true;
         else if (o == 'c')
             options.is_compacting = true;
-        else if (o == 'C')
-            options.no_clean_sync = true;
+        else if (o == 'p' && plant_parse(optarg, &options.plant))
+            continue;
+        else if (o == 'y')
+            is_canary = true;
+        else if (o == 'j')
+            options.has_no_journal = true;
         else if (o == 'v')
             options.is_verbose = true;
         else
@@ -600,7 +632,8 @@ int main(int argc, char **argv)
         if (seed == 0) {
             options.workers_n = i % 2 == 0 ? 3 : 1;
             options.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
-            options.has_faults = i % 4 == 3;
+            options.has_faults = are_faults_everywhere || i % 4 == 3;
+            options.has_no_journal = i % 6 == 5;
             options.has_net = has_net || (!has_group && (i % 8 == 1 || i % 8 == 4));
             options.has_group = !options.has_net && (has_group || i % 3 == 1);
             options.is_compacting = i % 3 == 0 && !options.has_net;
@@ -615,12 +648,15 @@ int main(int argc, char **argv)
     }
     if (seed == 0) {
         options.has_group = false;
+        options.has_net = false;
         options.is_compacting = false;
         options.run_ns = SIM_RUN_NS;
-        bool ok[] = {sim_canary(options), sim_compact_canary(options)};
-        for (size_t i = 0; i < array_n(ok); i++) {
-            passed += ok[i];
-            failed += !ok[i];
+        enum sim_plant first = SIM_PLANT_NO_FLUSH, last = is_canary ? SIM_PLANTS_N - 1 : first;
+        for (enum sim_plant plant = first; plant <= last; plant++) {
+            if (sim_canary(options, plant))
+                passed++;
+            else
+                failed++;
         }
     }
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);

@@ -91,12 +91,12 @@ enum sim_kind {
 struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
-    uint8_t durability; /* enum store_durability */
-    bool has_faults;    /* disk operations fail now and then */
-    bool is_compacting; /* the last topic is a compacted one */
-    bool no_flush;      /* planted bug: syncs do nothing */
-    bool has_net;       /* clients come by our own TCP, over a network with faults */
-    bool no_clean_sync; /* planted bug: those of compaction's output do nothing */
+    uint8_t durability;   /* enum store_durability */
+    bool has_faults;      /* disk operations fail now and then */
+    bool has_no_journal;  /* storage.journal.bytes=0 */
+    bool is_compacting;   /* the last topic is a compacted one */
+    bool has_net;         /* clients come by our own TCP, over a network with faults */
+    enum sim_plant plant; /* a bug that is to be found */
     bool is_verbose;
     bool has_group; /* three members; one is killed, one added, one stands still */
     uint32_t crashes_max;

@@ -173,6 +173,8 @@ static int sim_open(struct disk *disk, const char *path, int how)
         if (sim_disk_counts(d))
             return fault_error(d);
         node = node_new(d, false);
+        node->is_ring = strstr(last, ".ring") != NULL;
+        node->is_segment = strstr(last, ".log") != NULL && strstr(path, "metadata") == NULL;
         directory_change(d, at, last, node, ++d->changes_n);
         node->is_cleaned = strstr(last, ".cleaned") != NULL;
     }
@@ -239,7 +241,12 @@ static void pending_apply(struct sim_node *node, struct sim_pending *p)
 
 void sim_node_sync(struct sim_disk *d, struct sim_node *node, uint64_t up_to)
 {
-    if (d->ignore_syncs && !node->is_directory)
+    bool is_ignored = (d->plant == SIM_PLANT_NO_FLUSH && !node->is_directory) ||
+                      (d->plant == SIM_PLANT_RING_FLUSH && node->is_ring) ||
+                      (d->plant == SIM_PLANT_SEGMENT_FLUSH && node->is_segment) ||
+                      (d->plant == SIM_PLANT_NO_CLEAN_SYNC && node->is_cleaned) ||
+                      (d->plant == SIM_PLANT_NAMES && node->is_directory);
+    if (is_ignored)
         return;
     list_for_each(l, next, &node->pending) {
         struct sim_pending *p = list_entry(l, struct sim_pending, link);
@@ -256,8 +263,6 @@ static int sim_sync(struct disk *disk, int fd)
     struct sim_disk *d = of(disk);
     if (sim_disk_counts(d))
         return E_IO;
-    if (d->ignore_clean_syncs && sim_fd_node(d, fd)->is_cleaned)
-        return 0;
     sim_node_sync(d, sim_fd_node(d, fd), UINT64_MAX);
     return 0;
 }
@@ -510,11 +515,32 @@ static uint64_t oldest_directory_change(const struct sim_disk *d)
     return oldest;
 }
 
+/* Planted bugs that are a crash's. */
+static void crash_plant(struct sim_disk *d, enum sim_crash kind)
+{
+    list_for_each(l, next, &d->nodes) {
+        struct sim_node *node = list_entry(l, struct sim_node, link);
+        if (!node->is_ring)
+            continue;
+        if (d->plant == SIM_PLANT_NO_REPLAY) {
+            pending_clear(node);
+            content_resize(&node->now, 0);
+            content_resize(&node->kept, 0);
+        }
+        for (uint64_t at = 4096 + 100;
+             d->plant == SIM_PLANT_RING_SPOILED && kind == SIM_POWER && at < node->kept.bytes;
+             at += 4096)
+            if (prng_below(&d->prng, 10) == 0)
+                node->kept.ptr[at] ^= 1;
+    }
+}
+
 void sim_disk_crash(struct sim_disk *d, enum sim_crash kind)
 {
     uint64_t oldest, last;
     sim_ios_drop(d);
     memset(d->files, 0, sizeof d->files);
+    crash_plant(d, kind);
     if (kind == SIM_KILL)
         return; /* the page cache lives on; what is pending stays pending */
     oldest = oldest_directory_change(d);
@@ -545,14 +571,9 @@ void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none)
     d->has_no_sync_all = has_none;
 }
 
-void sim_disk_ignore_clean_syncs(struct sim_disk *d, bool ignore)
+void sim_disk_plant(struct sim_disk *d, enum sim_plant plant)
 {
-    d->ignore_clean_syncs = ignore;
-}
-
-void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore)
-{
-    d->ignore_syncs = ignore;
+    d->plant = plant;
 }
 
 static void print_directory(const struct sim_node *directory, const char *path, FILE *to)

@@ -62,10 +62,31 @@ void sim_disk_fail_at(struct sim_disk *d, uint64_t n, enum sim_fault fault);
 uint64_t sim_disk_operations(const struct sim_disk *d);
 /* As on a file system where one call cannot stand for all files. */
 void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none);
-/* Ignores every sync of a file while still reporting success: the planted bug "the flush was
- * removed". */
-void sim_disk_ignore_syncs(struct sim_disk *d, bool ignore);
-/* Of files that were made as *.cleaned. */
-void sim_disk_ignore_clean_syncs(struct sim_disk *d, bool ignore);
+/* Planted bugs: what the checks must find. Those of the disk report success and do not do it; the
+ * last two are the broker's, made by sim.c between turns. */
+#define SIM_PLANTS(PLANT)                                                                        \
+    PLANT(NONE, "none")                                                                          \
+    PLANT(NO_FLUSH, "no-flush")             /* no file is ever flushed */                        \
+    PLANT(RING_FLUSH, "ring-flush")         /* journals are not */                               \
+    PLANT(SEGMENT_FLUSH, "segment-flush")   /* segments are not: the tail moves too early */     \
+    PLANT(NAMES, "names")                   /* directories are not */                            \
+    PLANT(RING_LOST, "ring-lost")           /* one write of a journal in 30 never happens */     \
+    PLANT(RING_SHORT, "ring-short")         /* ... is cut, and called whole */                   \
+    PLANT(RING_MISPLACED, "ring-misplaced") /* ... goes to the block behind: writes overlap */   \
+    PLANT(RING_SPOILED, "ring-spoiled")     /* a power cut damages a flushed record */           \
+    PLANT(SEGMENT_LOST, "segment-lost")     /* one write back in 30 never happens */             \
+    PLANT(SEGMENT_MISPLACED, "segment-misplaced") /* ... goes 512 bytes further */               \
+    PLANT(NO_CLEAN_SYNC, "no-clean-sync") /* the output of a compaction is not flushed */        \
+    PLANT(NO_REPLAY, "no-replay")                 /* a crash takes the journals */               \
+    PLANT(TAIL_EARLY, "tail-early")               /* the tail passes what is not written back */ \
+    PLANT(REUSE_EARLY, "reuse-early") /* space is used again before the tail passed it */
+
+enum sim_plant {
+#define PLANT(name, text) SIM_PLANT_##name,
+    SIM_PLANTS(PLANT)
+#undef PLANT
+        SIM_PLANTS_N
+};
+void sim_disk_plant(struct sim_disk *d, enum sim_plant plant);
 
 #endif

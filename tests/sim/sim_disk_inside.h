@@ -40,7 +40,7 @@ struct sim_pending {
 
 struct sim_node {
     struct list link;
-    bool is_directory;
+    bool is_directory, is_ring, is_segment;
     bool is_cleaned; /* it was made as the output of a compaction */
     int64_t modified_ms;
     struct sim_content now, kept;
@@ -57,7 +57,8 @@ struct sim_disk {
     struct list nodes, ios;
     uint64_t changes_n, operations_n, fail_at;
     enum sim_fault fault;
-    bool ignore_syncs, ignore_clean_syncs, has_no_sync_all;
+    enum sim_plant plant;
+    bool has_no_sync_all;
     struct sim_node *files[SIM_FILES_MAX];
 };
 

@@ -57,6 +57,30 @@ static void sim_submit(struct io *io, struct io_op *op)
     s->io.under_way++;
 }
 
+/* A planted bug: this write is not done as it is said to be. True: it is dealt with. */
+static bool perform_planted(struct sim_disk *d, struct sim_op *so, int32_t *result)
+{
+    const struct io_op *op = so->op;
+    const struct sim_node *node = so->node;
+    bool is_lost = (d->plant == SIM_PLANT_RING_LOST && node->is_ring) ||
+                   (d->plant == SIM_PLANT_SEGMENT_LOST && node->is_segment);
+    bool is_short = d->plant == SIM_PLANT_RING_SHORT && node->is_ring;
+    bool is_ring_off = d->plant == SIM_PLANT_RING_MISPLACED && node->is_ring;
+    bool is_segment_off = d->plant == SIM_PLANT_SEGMENT_MISPLACED && node->is_segment;
+    if (op->kind != IO_WRITE || !(is_lost || is_short || is_ring_off || is_segment_off) ||
+        prng_below(&d->prng, 30) != 0)
+        return false;
+    uint64_t n = op->iov[0].iov_len, pos = op->pos;
+    if (is_ring_off)
+        pos += 4096;
+    if (is_segment_off)
+        pos += SIM_SECTOR;
+    *result = (int32_t)n;
+    if (!is_lost)
+        sim_node_write(d, so->node, op->iov[0].iov_base, is_short ? n / 2 : n, pos);
+    return true;
+}
+
 static int32_t transfer(struct sim_disk *d, struct sim_op *so, uint64_t n_max)
 {
     struct io_op *op = so->op;
@@ -96,6 +120,9 @@ static int32_t perform(struct sim_disk *d, struct sim_op *so)
         sim_node_sync(d, so->node, so->number);
     if (op->kind == IO_SYNC || op->kind == IO_CLOSE)
         return 0;
+    int32_t planted;
+    if (!fails && perform_planted(d, so, &planted))
+        return planted;
     bool is_short = op->kind == IO_WRITE && n > 1 && (fails || prng_below(&d->prng, 50) == 0);
     return transfer(d, so, is_short ? 1 + prng_below(&d->prng, n - 1) : UINT64_MAX);
 }
