@@ -332,8 +332,12 @@ static void add_partition_change(struct control *c, const struct uuid *topic_id,
         .partition_id = partition,
         .topic_id = *topic_id,
         .isr = &c->node_id,
-        .isr_n = change == CHANGE_DIRECTORY ? -1 : leads ? 1 : 0,
-        .leader = change == CHANGE_DIRECTORY ? leader_stays : leads ? c->node_id : -1,
+        .isr_n = change == CHANGE_DIRECTORY ? -1
+                 : leads                    ? 1
+                                            : 0,
+        .leader = change == CHANGE_DIRECTORY ? leader_stays
+                  : leads                    ? c->node_id
+                                             : -1,
         .replicas_n = -1,
         .removing_replicas_n = -1,
         .adding_replicas_n = -1,

@@ -38,9 +38,8 @@ void dirs_begin(struct control *c)
 {
     if (c->config.dirs_n > 0)
         return;
-    c->only_dir = (struct log_dir){.id = c->config.directory.directory_id,
-                                   .is_online = true,
-                                   .is_clean = c->config.is_clean};
+    c->only_dir = (struct log_dir){
+        .id = c->config.directory.directory_id, .is_online = true, .is_clean = c->config.is_clean};
     memcpy(c->only_dir.path, c->config.store.directory, sizeof c->only_dir.path);
     c->config.dirs = &c->only_dir;
     c->config.dirs_n = 1;

@@ -41,8 +41,7 @@ static uint64_t id_hash(const struct state *state, const struct uuid *id)
 
 int state_init(struct state *state, uint64_t hash_seed)
 {
-    *state = (struct state){
-        .hash_seed = hash_seed, .node_id = -1, .table_mask = TABLE_MIN - 1};
+    *state = (struct state){.hash_seed = hash_seed, .node_id = -1, .table_mask = TABLE_MIN - 1};
     state->by_name = calloc(TABLE_MIN, sizeof *state->by_name);
     state->by_id = calloc(TABLE_MIN, sizeof *state->by_id);
     if (state->by_name != NULL && state->by_id != NULL)

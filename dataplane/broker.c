@@ -173,7 +173,6 @@ nodiscard static int boot_posts(struct broker *b)
 
 /* ── boot: the parts ── */
 
-
 static double stores_of(const struct broker *b)
 {
     return (double)b->workers_n * b->dirs_n;
@@ -186,9 +185,8 @@ static void store_compaction(const struct broker *b, struct store_config *s)
     double load = config_double(b->config, "log.cleaner.io.buffer.load.factor");
 
     s->is_compacting = config_bool(b->config, "log.cleaner.enable");
-    s->compact_map_bytes =
-        positive(config_int(b->config, "log.cleaner.dedupe.buffer.size")) /
-        (uint64_t)(b->workers_n * b->dirs_n);
+    s->compact_map_bytes = positive(config_int(b->config, "log.cleaner.dedupe.buffer.size")) /
+                           (uint64_t)(b->workers_n * b->dirs_n);
     s->compact_load_percent = load < 0.01 ? 1 : load > 0.95 ? 95 : (uint32_t)(load * 100);
     s->compact_bytes_per_s = per_s >= 1e15 ? 0 : per_s < 1 ? 1 : (uint64_t)per_s;
     s->compact_backoff_ns = positive(config_int(b->config, "log.cleaner.backoff.ms")) * NS_PER_MS;

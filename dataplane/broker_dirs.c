@@ -106,17 +106,16 @@ int dirs_parse(struct broker *b)
 /* What somebody has to sort out before this broker may start. */
 static bool is_fatal(int error)
 {
-    return error == E_IN_USE || error == E_INVALID || error == E_NO_MEMORY ||
-           error == E_TOO_LARGE;
+    return error == E_IN_USE || error == E_INVALID || error == E_NO_MEMORY || error == E_TOO_LARGE;
 }
 
 static int take(struct broker *b, uint8_t at, const char *cluster_id, struct directory_id *id)
 {
     struct log_dir *dir = &b->dirs[at];
     int32_t node_id = (int32_t)config_int(b->config, "node.id");
-    int rc = directory_take(b->seams.disk, dir->path, node_id, cluster_id, b->seams.seed + at, id,
-                            &dir->is_clean, &b->lock_fds[at], b->dirs_why[at],
-                            sizeof b->dirs_why[at]);
+    int rc =
+        directory_take(b->seams.disk, dir->path, node_id, cluster_id, b->seams.seed + at, id,
+                       &dir->is_clean, &b->lock_fds[at], b->dirs_why[at], sizeof b->dirs_why[at]);
 
     bool stands = false;
 

@@ -119,9 +119,9 @@ struct store_config {
     uint32_t compact_load_percent; /* of that, filled at most: log.cleaner.io.buffer.load.factor */
     uint64_t compact_bytes_per_s;  /* log.cleaner.io.max.bytes.per.second / stores; 0: no bound */
     uint64_t compact_backoff_ns;   /* log.cleaner.backoff.ms: when there was nothing to do */
-    int32_t leader_epoch;    /* stamped into batches */
-    uint64_t journal_bytes;  /* storage.journal.bytes: the ring of this store; 0: no journal, every
-                                log's file is flushed by itself */
+    int32_t leader_epoch;          /* stamped into batches */
+    uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
+                               log's file is flushed by itself */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
     uint32_t journal_number; /* differs between the stores of a log directory */
 };

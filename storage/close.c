@@ -8,9 +8,9 @@
  * its content, .index, .timeindex (with a last entry of the largest timestamp), .txnindex, a
  * producer snapshot at the end offset and leader-epoch-checkpoint written. Then everything is
  * flushed, by one call for all logs where the file system allows that, the journal goes, and only
- * then the offsets go into the checkpoints. A log that has bytes in the journal alone gets its files
- * here. A log that failed, or holds bytes for which no file was made yet, makes the stop unclean:
- * E_STORAGE, after all others were closed.
+ * then the offsets go into the checkpoints. A log that has bytes in the journal alone gets its
+ * files here. A log that failed, or holds bytes for which no file was made yet, makes the stop
+ * unclean: E_STORAGE, after all others were closed.
  *
  * Nothing written here is believed before .kafka_cleanshutdown stands, which comes last: after a
  * crash in between, the start is unclean, and the recovery point on the disk lies below every

@@ -90,7 +90,7 @@ struct job {
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;
     struct compact *compact; /* JOB_COMPACT */
-    struct store *store; /* JOB_SPACE: whose job it is, which no subject tells */
+    struct store *store;     /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;
     struct {

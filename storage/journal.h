@@ -50,10 +50,10 @@ enum {
     JOURNAL_GROW_BYTES = 16 << 20,
     JOURNAL_GROW_PART = 8, /* so much of it in use: it grows, before write-back has to hurry */
     JOURNAL_RECORD_MAX = 4 << 20,
-    JOURNAL_RUNS = 4,               /* a run may fill this part of the ring ...                  */
-    JOURNAL_DISK_PART = 16,         /* ... and the ring this part of the disk                     */
-    JOURNAL_DIRECT_MIN = 64 << 10,  /* a run as long goes straight to its segment ... */
-    JOURNAL_DIRECT_LOGS = 64,       /* ... of so many logs at once */
+    JOURNAL_RUNS = 4,              /* a run may fill this part of the ring ...                  */
+    JOURNAL_DISK_PART = 16,        /* ... and the ring this part of the disk                     */
+    JOURNAL_DIRECT_MIN = 64 << 10, /* a run as long goes straight to its segment ... */
+    JOURNAL_DIRECT_LOGS = 64,      /* ... of so many logs at once */
     JOURNAL_RECORD_HEAD = 64,
     JOURNAL_ENTRY_HEAD = 56,
     JOURNAL_RING_HEAD = 64,

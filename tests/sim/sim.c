@@ -516,8 +516,8 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
                " compactions, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
                " frames, %" PRIu64 " lost%s%s\n",
                options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->compactions_n,
-               s->members_n, s->group_kind, s->group_commits_n, frames_n, lost_n,
-               ok ? "" : ": ", s->why);
+               s->members_n, s->group_kind, s->group_commits_n, frames_n, lost_n, ok ? "" : ": ",
+               s->why);
     sim_free(s);
     return ok;
 }
@@ -583,81 +583,93 @@ static int usage(void)
     return 2;
 }
 
-int main(int argc, char **argv)
+/* What the command line asks for. */
+struct asked {
+    struct sim_options options;
+    uint64_t seeds, seed; /* seed 0: all from 1 to seeds */
+    bool is_canary;
+};
+
+/* Seed `i` of a run over many: every mixture comes up. */
+static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
+{
+    struct sim_options o = asked->options;
+    o.seed = i;
+    if (asked->seed == 0) {
+        o.workers_n = i % 2 == 0 ? 3 : 1;
+        o.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
+        o.has_faults |= i % 4 == 3;
+        o.has_no_journal = i % 6 == 5;
+        o.has_net |= !o.has_group && (i % 8 == 1 || i % 8 == 4);
+        o.has_group = !o.has_net && (o.has_group || i % 3 == 1);
+        o.is_compacting = i % 3 == 0 && !o.has_net;
+    }
+    o.run_ns = !o.is_compacting ? SIM_RUN_NS : o.has_faults ? SIM_RUN_NS * 2 : SIM_COMPACT_RUN_NS;
+    return o;
+}
+
+static bool options_parse(int argc, char **argv, struct asked *asked)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},    {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'},    {"faults", 0, NULL, 'd'},  {"plant", 1, NULL, 'p'},
-        {"canary", 0, NULL, 'y'},     {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},
-        {"net", 0, NULL, 't'},        {"compact", 0, NULL, 'c'},
-        {"no-journal", 0, NULL, 'j'}, {0},
+        {"seeds", 1, NULL, 'n'},
+        {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'},
+        {"faults", 0, NULL, 'd'},
+        {"plant", 1, NULL, 'p'},
+        {"canary", 0, NULL, 'y'},
+        {"verbose", 0, NULL, 'v'},
+        {"group", 0, NULL, 'g'},
+        {"net", 0, NULL, 't'},
+        {"compact", 0, NULL, 'c'},
+        {"no-journal", 0, NULL, 'j'},
+        {0},
     };
-    struct sim_options options = {
-        .workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4, .run_ns = SIM_RUN_NS};
-    bool has_net = false;
-    uint64_t seeds = 20, seed = 0, passed = 0, failed = 0;
-    bool has_group = false;
-    bool is_canary = false, are_faults_everywhere = false;
+    struct sim_options *options = &asked->options;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-        if (o == 'n')
-            seeds = strtoull(optarg, NULL, 10);
-        else if (o == 's')
-            seed = strtoull(optarg, NULL, 10);
-        else if (o == 'w')
-            options.workers_n = (uint8_t)strtoul(optarg, NULL, 10);
-        else if (o == 'd')
-            options.has_faults = are_faults_everywhere = true;
-        else if (o == 'g')
-            options.has_group = has_group = true;
-        else if (o == 'r')
-            options.durability = STORE_RELAXED;
-        else if (o == 't')
-            options.has_net = true;
-        else if (o == 'c')
-            options.is_compacting = true;
-        else if (o == 'p' && plant_parse(optarg, &options.plant))
-            continue;
-        else if (o == 'y')
-            is_canary = true;
-        else if (o == 'j')
-            options.has_no_journal = true;
-        else if (o == 'v')
-            options.is_verbose = true;
-        else
-            return usage();
-    }
-    has_net = options.has_net;
-    for (uint64_t i = seed != 0 ? seed : 1; i <= (seed != 0 ? seed : seeds); i++) {
-        options.seed = i;
-        if (seed == 0) {
-            options.workers_n = i % 2 == 0 ? 3 : 1;
-            options.durability = i % 5 == 0 ? STORE_RELAXED : STORE_GROUP;
-            options.has_faults = are_faults_everywhere || i % 4 == 3;
-            options.has_no_journal = i % 6 == 5;
-            options.has_net = has_net || (!has_group && (i % 8 == 1 || i % 8 == 4));
-            options.has_group = !options.has_net && (has_group || i % 3 == 1);
-            options.is_compacting = i % 3 == 0 && !options.has_net;
+        switch (o) {
+        case 'n': asked->seeds = strtoull(optarg, NULL, 10); break;
+        case 's': asked->seed = strtoull(optarg, NULL, 10); break;
+        case 'w': options->workers_n = (uint8_t)strtoul(optarg, NULL, 10); break;
+        case 'd': options->has_faults = true; break;
+        case 'g': options->has_group = true; break;
+        case 'r': options->durability = STORE_RELAXED; break;
+        case 't': options->has_net = true; break;
+        case 'c': options->is_compacting = true; break;
+        case 'j': options->has_no_journal = true; break;
+        case 'y': asked->is_canary = true; break;
+        case 'v': options->is_verbose = true; break;
+        case 'p':
+            if (plant_parse(optarg, &options->plant))
+                break;
+            return false;
+        default: return false;
         }
-        options.run_ns = !options.is_compacting ? SIM_RUN_NS
-                         : options.has_faults   ? SIM_RUN_NS * 2
-                                                : SIM_COMPACT_RUN_NS;
-        if (sim_run(&options, false))
-            passed++;
-        else
-            failed++;
     }
-    if (seed == 0) {
-        options.has_group = false;
-        options.has_net = false;
-        options.is_compacting = false;
-        options.run_ns = SIM_RUN_NS;
-        enum sim_plant first = SIM_PLANT_NO_FLUSH, last = is_canary ? SIM_PLANTS_N - 1 : first;
-        for (enum sim_plant plant = first; plant <= last; plant++) {
-            if (sim_canary(options, plant))
-                passed++;
-            else
-                failed++;
-        }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct asked asked = {.seeds = 20,
+                          .options = {.workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4}};
+    uint64_t passed = 0, failed = 0;
+    if (!options_parse(argc, argv, &asked))
+        return usage();
+    bool is_one = asked.seed != 0;
+    for (uint64_t i = is_one ? asked.seed : 1; i <= (is_one ? asked.seed : asked.seeds); i++) {
+        struct sim_options options = options_of_seed(&asked, i);
+        bool ok = sim_run(&options, false);
+        passed += ok;
+        failed += !ok;
+    }
+    enum sim_plant last = asked.is_canary ? SIM_PLANTS_N - 1 : SIM_PLANT_NO_FLUSH;
+    for (enum sim_plant plant = SIM_PLANT_NO_FLUSH; !is_one && plant <= last; plant++) {
+        struct sim_options options = {
+            .crashes_max = 4, .run_ns = SIM_RUN_NS, .is_verbose = asked.options.is_verbose};
+        bool ok = sim_canary(options, plant);
+        passed += ok;
+        failed += !ok;
     }
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed > 0;
