@@ -109,10 +109,11 @@ struct ring_place {
 
 /* Owner: home. */
 struct journal {
-    uint8_t state;  /* enum journal_state */
-    bool is_direct; /* O_DIRECT */
-    bool is_pinned; /* the tail cannot move any more: a log that failed has bytes in the ring */
-    bool is_full;   /* the last gathering found no room */
+    uint8_t state;   /* enum journal_state */
+    bool is_direct;  /* O_DIRECT */
+    bool is_pinned;  /* the tail cannot move any more: a log that failed has bytes in the ring */
+    bool is_full;    /* the last gathering found no room */
+    bool is_hurried; /* somebody waits for bytes to stand in their files */
     bool is_growing;
     bool has_sync_all;
     int fd;

@@ -2,15 +2,17 @@
  * time_query.c - offsets by time: chooses the segments that may hold the answer and lets bulk
  * search their files.
  *
- * Owner: home. Only what is below the high watermark is asked about, and that is written, so the
+ * Owner: home. Only what is below the high watermark when the question comes is asked about. Where
+ * that stands in the journal alone, write-back is hurried and the question waits for it: then the
  * files hold it. An answer at or beyond the watermark (a segment's file goes on behind it) counts
  * as none.
  */
-#include "plog.h"
+#include "journal.h"
 
 /* What a query remembers while it is away. */
 struct query_inside {
     int64_t high, start;
+    uint64_t high_bytes; /* where the files must reach */
 };
 static_assert(sizeof(struct query_inside) <= sizeof((struct time_query *)0)->inside,
               "fits a struct time_query");
@@ -66,16 +68,29 @@ static void job_choose(struct job *job, const struct plog *log, const struct tim
         job_add_segment(job, log, best);
 }
 
-/* False: no job is free; it stays where it is. */
+/* True: the files hold what is asked about, or will not in this state of the log. */
+static bool files_reach(struct plog *log, const struct query_inside *in)
+{
+    struct journal *j = log->store->journal;
+    if (log->state != PLOG_OPEN || !log->is_logged || log->home.bytes >= in->high_bytes)
+        return true;
+    if (j == NULL || j->is_pinned || j->state == JOURNAL_FAILED || log->is_full)
+        return true;
+    j->is_hurried = true;
+    return false;
+}
+
+/* False: no job is free, or its bytes are on their way to the files; it stays where it is. */
 static bool query_begin(struct store *store, struct time_query *query, struct now now)
 {
     struct plog *log = query->log;
     struct query_inside *in = (struct query_inside *)(void *)query->inside;
+    if (!files_reach(log, in))
+        return false;
     struct job *job = store_job_take(store, log, JOB_TIME_QUERY);
     if (job == NULL)
         return false;
     list_del(&query->mail.link);
-    in->high = log->high.offset;
     in->start = log->start;
     job->query = query;
     job->base_offset = log->start;
@@ -93,11 +108,14 @@ static bool query_begin(struct store *store, struct time_query *query, struct no
 void plog_time_query(struct plog *log, struct time_query *query, struct now now)
 {
     struct store *store = log->store;
+    struct query_inside *in = (struct query_inside *)(void *)query->inside;
     check(log->magic == PLOG_MAGIC && query->done != NULL);
     check(query->time_ms >= 0 || query->time_ms == TIME_MAX_TIMESTAMP);
     store_own(store);
     store->now = now;
     query->log = log;
+    in->high = log->high.offset;
+    in->high_bytes = log->high.bytes;
     query->offset = query->timestamp_ms = -1;
     query->epoch = -1;
     query->error = 0;
@@ -112,9 +130,9 @@ void store_answers_run(struct store *store, struct now now)
     list_init(&running);
     list_splice(&running, &store->answers);
     while ((query = list_first(&running, struct time_query, mail.link)) != NULL) {
-        if (!query_begin(store, query, now))
-            break;
+        if (query_begin(store, query, now))
+            continue;
+        list_del(&query->mail.link);
+        list_append(&store->answers, &query->mail.link);
     }
-    list_splice(&running, &store->answers);
-    list_splice(&store->answers, &running);
 }

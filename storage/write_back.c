@@ -9,7 +9,8 @@
  * are synced, then the tail moves to the record behind the newest one of the round's beginning
  * (rule 7: segments tell the end, epochs and producers of a log at every start), and the next
  * record carries it. The later a round comes, the larger its runs; it begins when the oldest entry
- * is writeback_ns old, the ring or the tail budget is a quarter full, or a record found no room.
+ * is writeback_ns old, the ring or the tail budget is a quarter full, a record found no room, or
+ * somebody waits for the files (time_query.c).
  *
  * One call syncs all files where the file system allows that and there are more than a few (rule
  * 10); its bytes and sizes are the file system's to order. Else each file is flushed in the rounds
@@ -35,7 +36,7 @@ static bool round_is_due(const struct store *store, struct now now)
     const struct journal *j = store->journal;
     if (j->entries_seq < j->tail_seq || j->is_pinned || j->state == JOURNAL_FAILED)
         return false;
-    return now.ns - j->entries_ns >= store->config.writeback_ns || j->is_full ||
+    return now.ns - j->entries_ns >= store->config.writeback_ns || j->is_full || j->is_hurried ||
            journal_used(j) > j->bytes / FILL_PART ||
            store->tail_bytes > store->config.tail_bytes_max / FILL_PART;
 }
@@ -53,6 +54,7 @@ static void round_begin(struct store *store)
         list_append(&j->to_write, &log->round_link);
         j->to_write_n++;
     }
+    j->is_hurried = false;
     j->write_back = WRITE_BACK_WRITING;
     store->stats.write_back_rounds++;
 }

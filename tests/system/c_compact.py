@@ -63,7 +63,7 @@ def cleaner_offset(broker, topic=TOPIC):
 
 
 def active_base(broker):
-    return max(int(os.path.basename(f)[:20]) for f in glob.glob(os.path.join(broker.data, TOPIC + '-0', '*.log')))
+    return max([int(os.path.basename(f)[:20]) for f in glob.glob(os.path.join(broker.data, TOPIC + '-0', '*.log'))] or [-1])
 
 
 def wait_compacted(broker, what):
