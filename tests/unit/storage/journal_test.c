@@ -202,6 +202,48 @@ static void relaxed_logs_stay_outside(void **state)
     assert_int_equal(rig_offsets(logs[0]).high, 1);
 }
 
+static int queries_done;
+
+static void query_done(struct time_query *q, struct now now)
+{
+    (void)q;
+    (void)now;
+    queries_done++;
+}
+
+static void offset_by_time_waits_until_its_bytes_stand_in_a_file(void **state)
+{
+    (void)state;
+    struct time_query query = {.time_ms = TIME_MAX_TIMESTAMP, .done = query_done};
+    rig.store->config.writeback_ns = 3600 * NS_PER_S; /* not by itself */
+    append(0, 100, 'a');
+    rig_settle(&rig);
+    assert_true(logs[0]->home.bytes < logs[0]->high.bytes);
+    queries_done = 0;
+    plog_time_query(logs[0], &query, rig.now);
+    rig_settle(&rig);
+    assert_int_equal(queries_done, 1);
+    assert_int_equal(query.error, 0);
+    assert_int_equal(query.offset, 0);
+    assert_true(logs[0]->home.bytes >= logs[0]->high.bytes);
+}
+
+static void offset_by_time_on_a_full_disk_is_answered_from_the_files(void **state)
+{
+    (void)state;
+    struct time_query query = {.time_ms = TIME_MAX_TIMESTAMP, .done = query_done};
+    rig.store->config.writeback_ns = 3600 * NS_PER_S;
+    append(0, 100, 'a');
+    rig_settle(&rig);
+    plog_full(logs[0]);
+    queries_done = 0;
+    plog_time_query(logs[0], &query, rig.now);
+    rig_settle(&rig);
+    assert_int_equal(queries_done, 1);
+    assert_int_equal(query.offset, -1);
+    plog_full_end(logs[0]);
+}
+
 static void clean_stop_leaves_exact_files_and_no_journal(void **state)
 {
     (void)state;
@@ -672,6 +714,8 @@ int main(void)
         WITH_LOGS(what_comes_during_a_flush_is_the_next_record),
         WITH_LOGS(large_runs_go_straight_to_their_segment_and_come_back),
         WITH_LOGS(relaxed_logs_stay_outside),
+        WITH_LOGS(offset_by_time_waits_until_its_bytes_stand_in_a_file),
+        WITH_LOGS(offset_by_time_on_a_full_disk_is_answered_from_the_files),
         WITH_LOGS(clean_stop_leaves_exact_files_and_no_journal),
         WITH_LOGS(ring_wraps_many_times_and_segments_roll),
         WITH_LOGS(rule_01_failed_write_or_flush_is_not_repeated_and_every_log_refuses),
