@@ -86,22 +86,6 @@ struct bytes group_answer_copy(struct control_op *op, struct bytes from)
     return (struct bytes){ptr, ptr == NULL ? 0 : from.n};
 }
 
-struct bytes group_copy(struct bytes from)
-{
-    uint8_t *ptr = from.ptr == NULL ? NULL : malloc(from.n + 1u);
-    if (ptr == NULL)
-        return (struct bytes){NULL, 0};
-    if (from.n > 0)
-        memcpy(ptr, from.ptr, from.n);
-    return (struct bytes){ptr, from.n};
-}
-
-static void bytes_free(struct bytes *b)
-{
-    free((void *)(uintptr_t)b->ptr);
-    *b = (struct bytes){NULL, 0};
-}
-
 /* ── timers that run out ── */
 
 static void rebalance_fired(struct timer *timer, struct now now)
@@ -125,11 +109,11 @@ static void session_fired(struct timer *timer, struct now now)
         return;
     }
     struct bytes none = {NULL, 0};
-    struct group_member gone = {.id = group_copy(member->id)};
+    struct group_member gone = {.id = bytes_heap_copy(member->id)};
     group->groups->evicted_n++;
     group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
     group_maybe_rebalance(group, GROUP_CAUSE_EXPIRED, &gone, none, now);
-    bytes_free(&gone.id);
+    bytes_heap_free(&gone.id);
 }
 
 static void pending_fired(struct timer *timer, struct now now)
@@ -150,7 +134,7 @@ int group_new(struct groups *groups, struct bytes id, int32_t partition, struct 
         groups->groups_n < groups->config.groups_max ? calloc(1, sizeof *group) : NULL;
     if (group == NULL)
         return E_NO_MEMORY;
-    group->id = group_copy(id);
+    group->id = bytes_heap_copy(id);
     if (group->id.ptr == NULL) {
         free(group);
         return E_NO_MEMORY;
@@ -188,11 +172,11 @@ void group_free(struct group *group, int16_t error)
         group->groups->bytes -= offsets_bytes(group->offsets);
         offsets_free(group->offsets);
     }
-    bytes_free(&group->id);
-    bytes_free(&group->protocol_type);
-    bytes_free(&group->protocol);
-    bytes_free(&group->leader);
-    bytes_free(&group->common);
+    bytes_heap_free(&group->id);
+    bytes_heap_free(&group->protocol_type);
+    bytes_heap_free(&group->protocol);
+    bytes_heap_free(&group->leader);
+    bytes_heap_free(&group->common);
     group->groups->bytes -= group->rebalances_max * sizeof *group->rebalances;
     free(group->rebalances);
     free(group);
@@ -402,19 +386,19 @@ void group_member_remove(struct group_member *member, int16_t error)
     group->static_n -= member->instance_id.ptr != NULL;
     if (is_leader) {
         struct group_member *first = list_first(&group->members, struct group_member, link);
-        bytes_free(&group->leader);
+        bytes_heap_free(&group->leader);
         if (first != NULL)
-            group->leader = group_copy(first->id);
+            group->leader = bytes_heap_copy(first->id);
     }
     if (join != NULL)
         group_answer_join(group->groups, join, error, bytes_of("", 0));
     if (sync != NULL)
         group_answer_sync(group->groups, sync, error, NULL);
-    bytes_free(&member->id);
-    bytes_free(&member->instance_id);
-    bytes_free(&member->client_id);
-    bytes_free(&member->client_host);
-    bytes_free(&member->assignment);
+    bytes_heap_free(&member->id);
+    bytes_heap_free(&member->instance_id);
+    bytes_heap_free(&member->client_id);
+    bytes_heap_free(&member->client_host);
+    bytes_heap_free(&member->assignment);
     free(member->protocols);
     free(member->memory);
     free(member);
@@ -443,7 +427,7 @@ int group_pending_new(struct group *group, struct bytes id, int32_t session_time
     if (pending == NULL)
         return E_NO_MEMORY;
     pending->group = group;
-    pending->id = group_copy(id);
+    pending->id = bytes_heap_copy(id);
     if (pending->id.ptr == NULL) {
         free(pending);
         return E_NO_MEMORY;
@@ -461,13 +445,13 @@ void group_pending_free(struct group_pending *pending)
     timer_stop(pending->group->groups->timers, &pending->session);
     list_del(&pending->link);
     pending->group->pending_n--;
-    bytes_free(&pending->id);
+    bytes_heap_free(&pending->id);
     free(pending);
 }
 
 void group_common_forget(struct group *group)
 {
-    bytes_free(&group->common);
+    bytes_heap_free(&group->common);
 }
 
 bool group_uses_consumer_protocol(const struct group *group)

@@ -34,6 +34,7 @@
 #define MILLRACE_GROUP_H
 
 #include "bytes.h"
+#include "bytes_heap.h"
 #include "clock.h"
 #include "control.h"
 #include "list.h"
@@ -304,8 +305,6 @@ void group_common_forget(struct group *group);
 bool group_member_offers(const struct group_member *member, struct bytes protocol);
 /* What most members vote for; a view; ptr NULL: there is no member. */
 struct bytes group_protocol_select(const struct group *group);
-/* A heap copy; ptr NULL when from.ptr is, or without memory (the caller tells by from.ptr). */
-struct bytes group_copy(struct bytes from);
 /* A copy in the arena of an answer. */
 struct bytes group_answer_copy(struct control_op *op, struct bytes from);
 

@@ -272,7 +272,7 @@ static bool leader_elect(struct group *group)
         if (member->join == NULL)
             continue;
         free((void *)(uintptr_t)group->leader.ptr);
-        group->leader = group_copy(member->id);
+        group->leader = bytes_heap_copy(member->id);
         return group->leader.ptr != NULL;
     }
     return false;
@@ -361,7 +361,7 @@ void group_join_complete(struct group *group, struct now now)
     timer_stop(groups->timers, &group->rebalance);
     group->is_initial = false;
     group->generation++;
-    protocol = group_copy(group_protocol_select(group));
+    protocol = bytes_heap_copy(group_protocol_select(group));
     free((void *)(uintptr_t)group->protocol.ptr);
     group->protocol = protocol;
     join_phase_noted(group, now);
@@ -449,10 +449,10 @@ static struct group_member *member_new(struct group *group, struct bytes id, str
         return NULL;
     member->group = group;
     member->is_new = true;
-    member->id = group_copy(id);
-    member->instance_id = group_copy(r->group_instance_id);
-    member->client_id = group_copy(op->client_id);
-    member->client_host = group_copy(bytes_of_string(op->client_host));
+    member->id = bytes_heap_copy(id);
+    member->instance_id = bytes_heap_copy(r->group_instance_id);
+    member->client_id = bytes_heap_copy(op->client_id);
+    member->client_host = bytes_heap_copy(bytes_of_string(op->client_host));
     group_member_timers(member);
     timeouts_set(member, op, r);
     if (member->id.ptr == NULL ||
@@ -468,7 +468,7 @@ static struct group_member *member_new(struct group *group, struct bytes id, str
     group_member_link(member);
     group_member_count(member);
     if (group->leader.ptr == NULL)
-        group->leader = group_copy(member->id);
+        group->leader = bytes_heap_copy(member->id);
     return member;
 }
 
@@ -485,7 +485,7 @@ static void member_add(struct group *group, struct bytes id, struct control_op *
     if (pending != NULL)
         group_pending_free(pending);
     if (group->protocol_type.ptr == NULL)
-        group->protocol_type = group_copy(r->protocol_type);
+        group->protocol_type = bytes_heap_copy(r->protocol_type);
     group->has_new_member = true;
     if (group->state != GROUP_PREPARING)
         group_prepare_rebalance(group, is_first ? GROUP_CAUSE_FIRST : GROUP_CAUSE_JOINED, member,
@@ -592,7 +592,7 @@ static void static_replace(struct group_member *member, struct bytes id, struct 
                            const struct join_group_request *r, struct now now)
 {
     struct group *group = member->group;
-    struct bytes old = member->id, fresh = group_copy(id), selected;
+    struct bytes old = member->id, fresh = bytes_heap_copy(id), selected;
     bool was_leader = group_is_leader(group, member);
     if (fresh.ptr == NULL || !member_update(member, op, r)) {
         if (fresh.ptr == NULL)
@@ -606,7 +606,7 @@ static void static_replace(struct group_member *member, struct bytes id, struct 
     group_member_rename(member, fresh);
     if (was_leader) {
         free((void *)(uintptr_t)group->leader.ptr);
-        group->leader = group_copy(fresh);
+        group->leader = bytes_heap_copy(fresh);
     }
     if (join != NULL)
         group_answer_join(group->groups, join, KAFKA_FENCED_INSTANCE_ID, old);
@@ -670,7 +670,7 @@ static bool protocols_fit(struct group *group, const struct join_group_request *
         if (!all_support(group, r->protocols[i].name))
             continue;
         group_common_forget(group);
-        group->common = group_copy(r->protocols[i].name);
+        group->common = bytes_heap_copy(r->protocols[i].name);
         return true;
     }
     return false;

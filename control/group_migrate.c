@@ -252,10 +252,10 @@ static int member_down(struct group *group, const struct next_member *from)
     if (m == NULL)
         return E_NO_MEMORY;
     m->group = group;
-    m->id = group_copy(from->id);
-    m->instance_id = group_copy(from->instance_id);
-    m->client_id = group_copy(from->client_id);
-    m->client_host = group_copy(from->client_host);
+    m->id = bytes_heap_copy(from->id);
+    m->instance_id = bytes_heap_copy(from->instance_id);
+    m->client_id = bytes_heap_copy(from->client_id);
+    m->client_host = bytes_heap_copy(from->client_host);
     m->assignment = next_classic_assignment(from, &from->target);
     m->session_timeout_ms = from->classic->session_timeout_ms;
     m->rebalance_timeout_ms = from->rebalance_timeout_ms;
@@ -277,8 +277,8 @@ static int group_down(struct group *group, const struct group_next *g, struct no
         if (e == 0)
             e = member_down(group, list_entry(l, struct next_member, link));
     group->generation = g->epoch;
-    group->protocol_type = group_copy(bytes_of_string("consumer"));
-    group->protocol = group_copy(group_protocol_select(group));
+    group->protocol_type = bytes_heap_copy(bytes_of_string("consumer"));
+    group->protocol = bytes_heap_copy(group_protocol_select(group));
     if (group->protocol_type.ptr == NULL || group->protocol.ptr == NULL)
         e = E_NO_MEMORY;
     group_state_set(group, GROUP_STABLE, now);

@@ -34,28 +34,12 @@ void nexts_fini(struct nexts *nexts)
     nexts->by_id = nexts->by_instance = NULL;
 }
 
-struct bytes next_copy(struct bytes from)
-{
-    uint8_t *ptr = from.ptr == NULL ? NULL : malloc(from.n + 1u);
-    if (ptr == NULL)
-        return (struct bytes){NULL, 0};
-    if (from.n > 0)
-        memcpy(ptr, from.ptr, from.n);
-    return (struct bytes){ptr, from.n};
-}
-
-static void bytes_free(struct bytes *b)
-{
-    free((void *)(uintptr_t)b->ptr);
-    *b = (struct bytes){NULL, 0};
-}
-
 bool next_replace(struct bytes *to, struct bytes from)
 {
-    struct bytes copy = next_copy(from);
+    struct bytes copy = bytes_heap_copy(from);
     if (from.ptr != NULL && copy.ptr == NULL)
         return false;
-    bytes_free(to);
+    bytes_heap_free(to);
     *to = copy;
     return true;
 }
@@ -63,10 +47,10 @@ bool next_replace(struct bytes *to, struct bytes from)
 struct group_next *group_next_new(struct nexts *nexts, struct bytes id, void *holder)
 {
     struct group_next *g = calloc(1, sizeof *g);
-    struct bytes copy = next_copy(id);
+    struct bytes copy = bytes_heap_copy(id);
     if (g == NULL || copy.ptr == NULL) {
         free(g);
-        bytes_free(&copy);
+        bytes_heap_free(&copy);
         return NULL;
     }
     g->nexts = nexts;
@@ -108,7 +92,7 @@ void group_next_free(struct group_next *g)
     free(g->ids.names);
     free(g->ids.v);
     free(g->owners.v);
-    bytes_free(&g->id);
+    bytes_heap_free(&g->id);
     g->nexts->groups_n--;
     g->nexts->states_n[g->state_noted]--;
     free(g);
@@ -207,7 +191,7 @@ struct next_member *next_member_new(struct group_next *g, struct bytes id)
     if (m == NULL)
         return NULL;
     m->group = g;
-    m->id = next_copy(id);
+    m->id = bytes_heap_copy(id);
     m->rebalance_timeout_ms = -1;
     m->job_at = UINT32_MAX;
     list_init(&m->link);
@@ -286,7 +270,7 @@ void next_member_free(struct next_member *m)
     if (regex != NULL && --regex->members_n == 0)
         next_regex_free(g, regex);
     for (uint32_t i = 0; i < array_n(texts); i++)
-        bytes_free(texts[i]);
+        bytes_heap_free(texts[i]);
     g->nexts->bytes -= m->bytes;
     free(m);
 }

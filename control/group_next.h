@@ -45,6 +45,7 @@
 
 #include "assign.h"
 #include "bytes.h"
+#include "bytes_heap.h"
 #include "clock.h"
 #include "control.h"
 #include "group_records.h"
@@ -341,8 +342,7 @@ void next_member_note(struct next_member *member);
 void next_blame(struct group_next *group, enum group_cause cause, struct bytes who);
 /* Ends what a request or timer did: its records, and what is told of the group. */
 void next_append(struct group_next *group, struct group_records *records, struct control_op *op);
-void next_settings_look(struct group_next *group); /* they may be others by now */
-struct bytes next_copy(struct bytes from);
+void next_settings_look(struct group_next *group);      /* they may be others by now */
 bool next_replace(struct bytes *to, struct bytes from); /* false: no memory */
 struct next_member *next_member_new(struct group_next *group,
                                     struct bytes id); /* not linked; NULL: no memory */

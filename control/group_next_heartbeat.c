@@ -226,7 +226,7 @@ bool next_member_replace(struct next_member *m, struct bytes id, struct group_re
                          "owned by %.*s member.",
                          TEXT(id), TEXT(m->instance_id), TEXT(m->id));
     struct next_member *other = bytes_equal(m->id, id) ? NULL : next_member_find(g, id);
-    struct bytes copy = next_copy(id);
+    struct bytes copy = bytes_heap_copy(id);
     if (copy.ptr == NULL)
         return f != NULL && no_memory(f);
     if (other != NULL)

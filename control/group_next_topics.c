@@ -154,7 +154,7 @@ struct next_regex *next_regex_new(struct group_next *g, struct bytes text)
     struct next_regex *regex = calloc(1, sizeof *regex);
     if (regex == NULL)
         return NULL;
-    regex->text = next_copy(text);
+    regex->text = bytes_heap_copy(text);
     if (regex->text.ptr == NULL) {
         free(regex);
         return NULL;

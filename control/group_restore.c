@@ -13,7 +13,7 @@
 static void replace(struct bytes *to, struct bytes from)
 {
     free((void *)(uintptr_t)to->ptr);
-    *to = from.ptr != NULL && from.n > 0 ? group_copy(from) : (struct bytes){NULL, 0};
+    *to = from.ptr != NULL && from.n > 0 ? bytes_heap_copy(from) : (struct bytes){NULL, 0};
 }
 
 /* The generation's protocol is the only one of which the record has the subscription. */
@@ -40,11 +40,11 @@ static int member_restore(struct group *group, const struct group_metadata_value
     if (member == NULL)
         return E_NO_MEMORY;
     member->group = group;
-    member->id = group_copy(from->member_id);
-    member->instance_id = group_copy(from->group_instance_id);
-    member->client_id = group_copy(from->client_id);
-    member->client_host = group_copy(from->client_host);
-    member->assignment = group_copy(from->assignment);
+    member->id = bytes_heap_copy(from->member_id);
+    member->instance_id = bytes_heap_copy(from->group_instance_id);
+    member->client_id = bytes_heap_copy(from->client_id);
+    member->client_host = bytes_heap_copy(from->client_host);
+    member->assignment = bytes_heap_copy(from->assignment);
     member->session_timeout_ms = from->session_timeout;
     member->rebalance_timeout_ms =
         from->rebalance_timeout >= 0 ? from->rebalance_timeout : from->session_timeout;

@@ -61,7 +61,7 @@ static int16_t sync_check(const struct group *group, const struct sync_group_req
 
 static bool assignment_set(struct group_member *member, struct bytes assignment)
 {
-    struct bytes fresh = group_copy(assignment.ptr == NULL ? bytes_of("", 0) : assignment);
+    struct bytes fresh = bytes_heap_copy(assignment.ptr == NULL ? bytes_of("", 0) : assignment);
     if (fresh.ptr == NULL)
         return false;
     free((void *)(uintptr_t)member->assignment.ptr);
@@ -268,7 +268,7 @@ static int16_t leave_one(struct group *group, struct bytes member_id, struct byt
         if (error != 0)
             return error;
     }
-    struct group_member gone = {.id = group_copy(member->id)};
+    struct group_member gone = {.id = bytes_heap_copy(member->id)};
     group_member_remove(member, KAFKA_UNKNOWN_MEMBER_ID);
     group_maybe_rebalance(group, GROUP_CAUSE_LEFT, &gone, reason, now);
     free((void *)(uintptr_t)gone.id.ptr);
