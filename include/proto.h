@@ -33,6 +33,7 @@
 #include "slice.h"
 
 struct proto_struct; /* fields of one struct: opaque rows */
+struct proto_hot;    /* opaque: dataplane/proto/hot.h */
 
 /* Owner: immutable. */
 struct proto_message {
@@ -42,6 +43,7 @@ struct proto_message {
     int16_t version_min, version_max; /* of the schema */
     int16_t flexible_min;             /* first flexible version; INT16_MAX for none */
     uint32_t size;                    /* of the C struct */
+    const struct proto_hot *hot;      /* a straight-line codec beside the tables; NULL: none */
 };
 
 enum { PROTO_APIS_N = 93 }; /* keys 0-92; 4-7 have no message */

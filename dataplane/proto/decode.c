@@ -14,7 +14,7 @@
  * Sources: Kafka protocol guide, KIP-482.
  */
 #include "cursor.h"
-#include "scalar.h"
+#include "hot.h"
 
 static const struct proto_row decode_row_never_null = {.null_min = 255};
 
@@ -59,10 +59,34 @@ static int decode_string_classic(struct cursor *c, const struct proto_row *row, 
     return decode_string_classic_body(c, row, to);
 }
 
+/* By the straight-line codec, when the message is one it takes; false: nothing has happened. */
+static bool decode_hot(const struct proto_message *m, int16_t version, struct proto_in *in,
+                       void *out)
+{
+    if (in->at.i >= in->from->n)
+        return false;
+    const struct slice *s = &in->from->v[in->at.i];
+    const uint8_t *begin = s->ptr + in->at.at;
+    if (s->n - in->at.at < in->left)
+        return false;
+    struct hot_in h = {begin + in->left, in->arena, s->owner, in->elements_left};
+    const uint8_t *p = m->hot->get(&h, begin, out, (uint8_t)version);
+    if (unlikely(p == NULL))
+        return false;
+    in->left -= (uint64_t)(p - begin);
+    in->elements_left = h.elements_left;
+    in->at.at += (uint32_t)(p - begin);
+    if (in->at.at == s->n)
+        in->at = (struct slices_at){in->at.i + 1, 0};
+    return true;
+}
+
 int proto_decode(const struct proto_message *m, int16_t version, struct proto_in *in, void *out)
 {
     if (version < m->version_min || version > m->version_max)
         return E_UNSUPPORTED;
+    if (m->hot != NULL && m->hot->get != NULL && decode_hot(m, version, in, out))
+        return 0;
     struct cursor c;
     if (m->fields->defaults != NULL)
         memcpy(out, m->fields->defaults, m->size);
