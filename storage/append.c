@@ -36,6 +36,7 @@ struct place {
     struct page *first;      /* the append page; NULL when it is full or missing */
     struct page *page;       /* that holds `pos`, or is full */
     struct list fresh;       /* pages taken for this batch, in order */
+    uint8_t *whole;          /* the placed batch when it stands in one piece; NULL: in several */
     uint64_t now_ns;
 };
 
@@ -130,6 +131,23 @@ static int place_copy(struct place *place, const struct slices *from, struct sli
     return 0;
 }
 
+/* A batch that came in one piece and fits behind the held part of the page: most small ones. False:
+ * it is not one. */
+static bool place_whole(struct place *place, const struct append *append, uint32_t bytes)
+{
+    const struct slice *slice = &append->from->v[append->at.i];
+    struct page *page = place->page;
+    if (page == NULL || bytes > PIECE_BYTES_MAX || slice->n - append->at.at < bytes)
+        return false;
+    uint64_t in_page = place->pos - cache_page_pos(page);
+    if (page->size - in_page < bytes)
+        return false;
+    place->whole = page_data(page) + in_page;
+    memcpy(place->whole, slice->ptr + append->at.at, bytes);
+    place->pos += bytes;
+    return true;
+}
+
 /* The placed byte at `pos` and how many follow it in the same page. */
 static uint8_t *place_at(const struct place *place, uint64_t pos, uint64_t *run)
 {
@@ -151,6 +169,10 @@ static uint8_t *place_at(const struct place *place, uint64_t pos, uint64_t *run)
 /* Overwrites n placed bytes, `at` bytes into the batch. */
 static void place_patch(const struct place *place, uint64_t at, const uint8_t *bytes, uint64_t n)
 {
+    if (likely(place->whole != NULL)) {
+        memcpy(place->whole + at, bytes, n);
+        return;
+    }
     while (n > 0) {
         uint64_t run;
         uint8_t *to = place_at(place, place->start + at, &run);
@@ -284,23 +306,36 @@ static int append_sequence(struct plog *log, struct append *append, const struct
 
 /* ── placing ── */
 
+/* The bytes go to their place, through the CRC, and, when it is given, the walk. */
+static int append_pass(struct place *place, const struct append *append, const struct batch *b,
+                       uint32_t *crc, struct record_walk *walk)
+{
+    struct slices_at at = append->at;
+    if (place_whole(place, append, b->bytes)) {
+        *crc = crc_more(*crc, place->whole + BATCH_ATTRIBUTES_AT, b->bytes - BATCH_ATTRIBUTES_AT);
+        if (walk != NULL) /* its error is sticky and asked for at the end */
+            (void)record_walk_feed(walk, place->whole + BATCH_HEADER, b->bytes - BATCH_HEADER);
+        return 0;
+    }
+    int rc = place_copy(place, append->from, &at, BATCH_ATTRIBUTES_AT, NULL, NULL);
+    if (rc == 0)
+        rc = place_copy(place, append->from, &at, BATCH_HEADER - BATCH_ATTRIBUTES_AT, crc, NULL);
+    if (rc == 0)
+        rc = place_copy(place, append->from, &at, b->bytes - BATCH_HEADER, crc, walk);
+    return rc;
+}
+
 /* The one pass. */
 static int append_place(struct place *place, struct append *append, const struct batch *b,
                         int64_t wall_ms)
 {
-    struct slices_at at = append->at;
     struct record_walk walk;
     const struct log_config *config = &place->log->config;
     bool is_walked = append->request_version >= 0 && batch_codec(b) == CODEC_NONE;
     uint32_t crc = CRC_INIT;
     if (is_walked)
         record_walk_init(&walk, b, config, config->is_compacted, wall_ms);
-    int rc = place_copy(place, append->from, &at, BATCH_ATTRIBUTES_AT, NULL, NULL);
-    if (rc == 0)
-        rc = place_copy(place, append->from, &at, BATCH_HEADER - BATCH_ATTRIBUTES_AT, &crc, NULL);
-    if (rc == 0)
-        rc = place_copy(place, append->from, &at, b->bytes - BATCH_HEADER, &crc,
-                        is_walked ? &walk : NULL);
+    int rc = append_pass(place, append, b, &crc, is_walked ? &walk : NULL);
     if (rc != 0)
         return refuse(append, rc, error_text(rc));
     if (crc_end(crc) != b->crc)
@@ -436,10 +471,22 @@ static uint64_t append_tail_max(const struct plog *log)
     return max;
 }
 
+/* The batch's header: where it came, or a copy when it came in pieces. */
+static const uint8_t *append_header(const struct append *append, uint8_t copy[BATCH_HEADER])
+{
+    struct slices_at at = append->at;
+    const struct slice *slice = &append->from->v[at.i];
+    if (likely(slice->n - at.at >= BATCH_HEADER))
+        return slice->ptr + at.at;
+    slices_copy(append->from, &at, copy, BATCH_HEADER);
+    return copy;
+}
+
 static int append_try(struct plog *log, struct append *append, struct now now)
 {
     struct store *store = log->store;
-    uint8_t header[BATCH_HEADER] = {0};
+    uint8_t copy[BATCH_HEADER];
+    const uint8_t *header = NULL;
     struct batch b;
     bool is_done = false;
     if (log->state != PLOG_OPEN)
@@ -450,10 +497,8 @@ static int append_try(struct plog *log, struct append *append, struct now now)
         log->refused_ns = now.ns;
         return E_DISK_FULL;
     }
-    if (append->bytes >= BATCH_HEADER) {
-        struct slices_at at = append->at;
-        slices_copy(append->from, &at, header, BATCH_HEADER);
-    }
+    if (append->bytes >= BATCH_HEADER)
+        header = append_header(append, copy);
     int rc = append_judge(log, append, &b, header, now.wall_ms);
     if (rc != 0)
         return rc;
