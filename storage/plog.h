@@ -106,6 +106,7 @@ struct plog {
     int64_t start;          /* first offset a reader may ask for */
     int64_t high_limit;     /* the high watermark is at most this: a leader's; INT64_MAX: none */
     struct mark high, written, durable, end;
+    uint64_t written_ns;       /* when `written` moved */
     struct mark settled;       /* durable in its segments */
     struct mark logged;        /* is_logged: what its newest record holds */
     struct mark home;          /* is_logged: written back */

@@ -417,7 +417,3 @@ const struct store_stats *store_stats(const struct store *store)
     return &store->stats;
 }
 
-uint64_t store_flush_began_ns(const struct store *store)
-{
-    return store->flush_began_ns;
-}

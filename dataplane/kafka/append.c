@@ -9,8 +9,9 @@
  * tail budget) and when it is for none of the partitions that somebody in front waits for. So
  * batches for a partition reach its log in the order their requests came, whatever waits.
  *
- * An operation ends when each batch is as safe as acks asks: 0 placed; 1 written; -1 written, then
- * visible (PLOG_HIGH: durable, or written in relaxed logs). At its deadline what is not that far is
+ * An operation ends when each batch is as safe as acks asks: 0 placed; 1 written; -1 visible
+ * (PLOG_HIGH: durable, or written in relaxed logs). One wait tells: when it was written before it
+ * was durable is asked of the log (plog_times). At its deadline what is not that far is
  * E_TIMED_OUT; batches already placed stay in the log, as with Apache Kafka.
  */
 #include "ops.h"
@@ -35,49 +36,40 @@ static void append_done(struct append_op *op, struct now now)
 
 static void append_wake(struct plog_wait *wait, int error, struct now now);
 
-/* A mark was reached at `now`: which stage is that? */
-static void append_stamp(struct append_part *part, uint8_t mark, struct now now)
+/* What was waited for is so: when each stage of it was, as the log knows. */
+static void append_stamp(struct append_part *part, struct now now)
 {
     struct append_op *op = part->op;
-    if (mark == PLOG_WRITTEN)
-        op->written_ns = max_u64(op->written_ns, now.ns);
-    if (mark == PLOG_WRITTEN || plog_durability(part->log) != STORE_GROUP)
+    struct plog_times times = plog_times(part->log);
+    op->written_ns = max_u64(op->written_ns, times.written_ns);
+    if (op->acks != -1 || !times.is_flushed)
         return;
-    op->flushing_ns = max_u64(op->flushing_ns, store_flush_began_ns(op->home->store));
+    op->flushing_ns = max_u64(op->flushing_ns, times.flushing_ns);
     op->flushed_ns = max_u64(op->flushed_ns, now.ns);
 }
 
-/* Registers what the partition waits for next; true when there is nothing more. */
-static bool append_part_wait(struct append_part *part, uint8_t mark, struct now now)
+/* True when the partition is as safe as acks asks; else it waits for that. */
+static bool append_part_wait(struct append_part *part, struct now now)
 {
-    struct append_op *op = part->op;
-    for (;; mark = PLOG_HIGH) {
-        part->wait =
-            (struct plog_wait){.mark = mark, .offset = part->last_offset + 1, .wake = append_wake};
-        list_init(&part->wait.link);
-        if (!plog_wait(part->log, &part->wait)) {
-            part->is_waiting = true;
-            return false;
-        }
-        append_stamp(part, mark, now);
-        if (mark == PLOG_HIGH || op->acks != -1)
-            return true;
-    }
+    part->wait = (struct plog_wait){.mark = part->op->acks == -1 ? PLOG_HIGH : PLOG_WRITTEN,
+                                    .offset = part->last_offset + 1,
+                                    .wake = append_wake};
+    list_init(&part->wait.link);
+    part->is_waiting = !plog_wait(part->log, &part->wait);
+    if (!part->is_waiting)
+        append_stamp(part, now);
+    return !part->is_waiting;
 }
 
 static void append_wake(struct plog_wait *wait, int error, struct now now)
 {
     struct append_part *part = container_of(wait, struct append_part, wait);
     struct append_op *op = part->op;
-    uint8_t mark = wait->mark;
     part->is_waiting = false;
-    if (error != 0) {
+    if (error != 0)
         part->error = error;
-    } else {
-        append_stamp(part, mark, now);
-        if (mark == PLOG_WRITTEN && op->acks == -1 && !append_part_wait(part, PLOG_HIGH, now))
-            return;
-    }
+    else
+        append_stamp(part, now);
     check(op->waiting_n > 0);
     if (--op->waiting_n == 0)
         append_done(op, now);
@@ -93,7 +85,7 @@ void append_wait_begin(struct append_op *op, struct now now)
     for (struct append_part *part = op->parts; part != NULL; part = part->next) {
         if (part->error != 0 || op->is_timed_out || op->is_abandoned || op->acks == 0)
             continue;
-        if (!append_part_wait(part, PLOG_WRITTEN, now))
+        if (!append_part_wait(part, now))
             op->waiting_n++;
     }
     if (--op->waiting_n == 0)
@@ -117,14 +109,19 @@ static void append_wait_end(struct append_op *op, int error)
 /* 0 when the partition is dealt with, E_AGAIN when the store has no room now. */
 static int append_part_place(struct kafka *k, struct append_part *part, struct now now)
 {
-    struct append append = {.from = part->records,
-                            .bytes = (uint32_t)part->records->bytes,
-                            .request_version = part->op->version,
-                            .start_offset = -1,
-                            .log_append_ms = -1,
-                            .bad_record_at = -1};
+    struct append append; /* all of what is told is set by plog_append; the rest is here */
+    append.from = part->records;
+    append.at = (struct slices_at){0, 0};
+    append.bytes = (uint32_t)part->records->bytes;
+    append.request_version = part->op->version;
+    append.keep_offsets = false;
     part->log = store_log_find(k->store, &part->topic_id, part->partition);
-    int rc = part->log == NULL ? E_NOT_FOUND : plog_append(part->log, &append, now);
+    if (part->log == NULL) {
+        part->error = E_NOT_FOUND;
+        part->start_offset = part->bad_record_at = -1;
+        return 0;
+    }
+    int rc = plog_append(part->log, &append, now);
     if (rc == E_AGAIN)
         return rc;
     part->error = rc;
@@ -133,9 +130,10 @@ static int append_part_place(struct kafka *k, struct append_part *part, struct n
     part->log_append_ms = append.log_append_ms;
     part->start_offset = append.start_offset;
     part->bad_record_at = append.bad_record_at;
-    memcpy(part->reason, append.reason, sizeof part->reason);
-    if (rc != 0)
+    if (rc != 0) {
+        memcpy(part->reason, append.reason, sizeof part->reason);
         return 0;
+    }
     k->append_bytes += append.bytes;
     if (!append.is_duplicate) {
         part->op->bytes += append.bytes;
@@ -204,7 +202,8 @@ static bool append_place(struct kafka *k, struct append_op *op, int *done, struc
 
 static int appends_run(struct kafka *k, struct now now)
 {
-    struct append_blocked blocked = {.n = 0};
+    struct append_blocked blocked; /* large, and mostly not needed */
+    blocked.n = 0;
     int done = 0, looks = 0;
     list_for_each(l, next, &k->appends) {
         struct append_op *op = list_entry(l, struct append_op, link);
