@@ -73,6 +73,13 @@ static inline void histogram_add(struct histogram *h, uint64_t v)
         atomic_store_explicit(&h->max, v, memory_order_relaxed);
 }
 
+/* The same for the value 0. */
+static inline void histogram_add_zero(struct histogram *h)
+{
+    histogram_bump(&h->counts[0], 1);
+    histogram_bump(&h->n, 1);
+}
+
 static inline void histogram_merge(struct histogram *to, const struct histogram *from)
 {
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS(to->bits); i++) {

@@ -65,7 +65,7 @@ static int16_t fetch_judge_asked(const struct request *r, const struct view *vie
     const struct fetch_request *q = r->body;
     const struct view_topic *found_topic;
     const struct view_partition *found;
-    int16_t code = partition_find(view, topic->topic, &topic->topic_id, r->version >= 13,
+    int16_t code = partition_find(r->kafka, view, topic->topic, &topic->topic_id, r->version >= 13,
                                   asked->partition, &found_topic, &found);
     int32_t replica = r->version >= 15 ? q->replica_state.replica_id : q->replica_id;
     if (code == 0 && replica >= 0)

@@ -37,11 +37,11 @@ struct append_part {
     int error;
     int64_t base_offset, last_offset, log_append_ms, start_offset;
     int32_t bad_record_at;
-    char reason[APPEND_REASON_MAX];
     /* the home's */
     struct plog *log;
     struct plog_wait wait;
     bool is_waiting;
+    char reason[APPEND_REASON_MAX]; /* set only with an error */
 };
 
 struct append_mail {

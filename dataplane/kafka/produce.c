@@ -89,7 +89,7 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
     const struct view_topic *found_topic;
     const struct view_partition *found;
     response->index = from->index;
-    int16_t code = partition_find(view, topic->name, &topic->topic_id, r->version >= 13,
+    int16_t code = partition_find(r->kafka, view, topic->name, &topic->topic_id, r->version >= 13,
                                   from->index, &found_topic, &found);
     if (code == KAFKA_NOT_LEADER_OR_FOLLOWER && r->version >= 10) {
         response->current_leader.leader_id = found->leader;
@@ -102,9 +102,11 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
         return true;
     }
     struct append_op *op = produce_op(r, p, found->home);
-    struct append_part *part = op == NULL ? NULL : arena_alloc(&r->arena, sizeof *part);
+    struct append_part *part = op == NULL ? NULL : arena_alloc_raw(&r->arena, sizeof *part);
     if (part == NULL)
         return false;
+    memset(part, 0, offsetof(struct append_part, reason)); /* the text is long, and seldom there */
+    part->reason[0] = '\0';
     part->op = op;
     part->topic_id = found_topic->id;
     part->partition = from->index;

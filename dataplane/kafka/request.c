@@ -92,7 +92,7 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
 static int request_take(struct request *r, uint64_t n)
 {
     for (uint32_t max = (uint32_t)max_u64(16, n >> 14); max <= FRAME_SLICES_MAX; max *= 4) {
-        struct slice *v = arena_array(&r->arena, max, sizeof *v);
+        struct slice *v = arena_alloc_raw(&r->arena, max * sizeof *v);
         if (v == NULL)
             return E_NO_MEMORY;
         int rc = conn_take(r->conn->conn, n, v, max);
@@ -289,15 +289,21 @@ static bool request_encode(struct request *r, uint32_t budget)
 
 /* ── times ── */
 
+/* Most stages take no time: they are steps of one turn. */
 static void request_times(struct request *r)
 {
     struct api_times *times = &r->kafka->times[r->api - apis];
     uint64_t before = r->stages[STAGE_FIRST_BYTE];
     for (int i = STAGE_FIRST_BYTE + 1; i < STAGES_N; i++) {
-        if (r->stages[i] == 0)
+        uint64_t at = r->stages[i];
+        if (at == 0)
             continue;
-        histogram_add(&times->stages[i], r->stages[i] > before ? r->stages[i] - before : 0);
-        before = max_u64(before, r->stages[i]);
+        if (at <= before) {
+            histogram_add_zero(&times->stages[i]);
+            continue;
+        }
+        histogram_add(&times->stages[i], at - before);
+        before = at;
     }
     histogram_add(&times->stages[STAGES_N], r->stages[STAGE_SENT] - r->stages[STAGE_COMPLETE]);
 }

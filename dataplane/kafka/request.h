@@ -173,6 +173,9 @@ struct kafka {
     uint64_t append_bytes; /* placed in this turn */
     uint32_t home_ops_n;   /* operations of other workers under way here                */
 
+    const struct view_topic *topic_last; /* that partition_find found, in the view of ... */
+    uint64_t topic_version;              /* ... this version; NULL: none */
+
     struct sessions *sessions; /* of fetches */
     struct api_times *times;   /* one per row of api.def */
     _Atomic uint64_t *buckets;
@@ -292,9 +295,9 @@ int32_t listener_port(const struct request *request);
 
 /* Looks a partition up. 0, or the Kafka code (3, 100 for ids, 6) with *topic set when the topic
  * exists. */
-int16_t partition_find(const struct view *view, struct bytes name, const struct uuid *id,
-                       bool by_id, int32_t partition, const struct view_topic **topic,
-                       const struct view_partition **found);
+int16_t partition_find(struct kafka *kafka, const struct view *view, struct bytes name,
+                       const struct uuid *id, bool by_id, int32_t partition,
+                       const struct view_topic **topic, const struct view_partition **found);
 /* KIP-320: 0, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH; -1 in the request asks for no check. */
 int16_t leader_epoch_check(int32_t asked, int32_t ours);
 
