@@ -166,13 +166,9 @@ static uint8_t *place_at(const struct place *place, uint64_t pos, uint64_t *run)
     return page_data(page) + (pos - cache_page_pos(page));
 }
 
-/* Overwrites n placed bytes, `at` bytes into the batch. */
-static void place_patch(const struct place *place, uint64_t at, const uint8_t *bytes, uint64_t n)
+static void place_patch_pieces(const struct place *place, uint64_t at, const uint8_t *bytes,
+                               uint64_t n)
 {
-    if (likely(place->whole != NULL)) {
-        memcpy(place->whole + at, bytes, n);
-        return;
-    }
     while (n > 0) {
         uint64_t run;
         uint8_t *to = place_at(place, place->start + at, &run);
@@ -182,6 +178,16 @@ static void place_patch(const struct place *place, uint64_t at, const uint8_t *b
         bytes += run;
         n -= run;
     }
+}
+
+/* Overwrites n placed bytes, `at` bytes into the batch. */
+static inline void place_patch(const struct place *place, uint64_t at, const uint8_t *bytes,
+                               uint64_t n)
+{
+    if (likely(place->whole != NULL))
+        memcpy(place->whole + at, bytes, n);
+    else
+        place_patch_pieces(place, at, bytes, n);
 }
 
 static uint32_t place_crc(const struct place *place)
@@ -214,7 +220,8 @@ static void place_commit(struct place *place, struct segment *segment)
     if (place->first != NULL) {
         struct page *page = place->first;
         page->user_n = (uint32_t)min_u64(place->pos - cache_page_pos(page), page->size);
-        cache_flags_set(cache, page, (page->user[2] & CACHE_PAGE_FILLING) | CACHE_PAGE_TAIL);
+        if (!cache_page_is(page, CACHE_PAGE_TAIL))
+            cache_flags_set(cache, page, (page->user[2] & CACHE_PAGE_FILLING) | CACHE_PAGE_TAIL);
         page_put(page);
     }
     while ((l = list_pop(&place->fresh)) != NULL) {
@@ -311,12 +318,6 @@ static int append_pass(struct place *place, const struct append *append, const s
                        uint32_t *crc, struct record_walk *walk)
 {
     struct slices_at at = append->at;
-    if (place_whole(place, append, b->bytes)) {
-        *crc = crc_more(*crc, place->whole + BATCH_ATTRIBUTES_AT, b->bytes - BATCH_ATTRIBUTES_AT);
-        if (walk != NULL) /* its error is sticky and asked for at the end */
-            (void)record_walk_feed(walk, place->whole + BATCH_HEADER, b->bytes - BATCH_HEADER);
-        return 0;
-    }
     int rc = place_copy(place, append->from, &at, BATCH_ATTRIBUTES_AT, NULL, NULL);
     if (rc == 0)
         rc = place_copy(place, append->from, &at, BATCH_HEADER - BATCH_ATTRIBUTES_AT, crc, NULL);
@@ -333,9 +334,20 @@ static int append_place(struct place *place, struct append *append, const struct
     const struct log_config *config = &place->log->config;
     bool is_walked = append->request_version >= 0 && batch_codec(b) == CODEC_NONE;
     uint32_t crc = CRC_INIT;
-    if (is_walked)
-        record_walk_init(&walk, b, config, config->is_compacted, wall_ms);
-    int rc = append_pass(place, append, b, &crc, is_walked ? &walk : NULL);
+    int rc = 0;
+    if (place_whole(place, append, b->bytes)) {
+        const uint8_t *records = place->whole + BATCH_HEADER;
+        crc = crc_more(crc, place->whole + BATCH_ATTRIBUTES_AT, b->bytes - BATCH_ATTRIBUTES_AT);
+        is_walked = is_walked && !record_walk_is_good(b, config, wall_ms, records);
+        if (is_walked) { /* it finds what is wrong; its error is sticky and asked for at the end */
+            record_walk_init(&walk, b, config, config->is_compacted, wall_ms);
+            (void)record_walk_feed(&walk, records, b->bytes - BATCH_HEADER);
+        }
+    } else {
+        if (is_walked)
+            record_walk_init(&walk, b, config, config->is_compacted, wall_ms);
+        rc = append_pass(place, append, b, &crc, is_walked ? &walk : NULL);
+    }
     if (rc != 0)
         return refuse(append, rc, error_text(rc));
     if (crc_end(crc) != b->crc)
