@@ -346,6 +346,11 @@ def row_text(struct, f):
             f'offsetof(struct {struct.name}, {f.name}), {sub}}},\n')
 
 
+def defaults_text(struct):
+    defaults = [d for d in map(default_of, struct.fields) if d]
+    return f'#define DEFAULTS_{struct.name} {{ \\\n    ' + ', \\\n    '.join(defaults or ['0']) + '}\n'
+
+
 def descriptor_text(struct, flexible):
     out, rows = '', struct.rows()
     flexible = struct.high + 1 if flexible is None else max(struct.low, flexible)
@@ -360,8 +365,7 @@ def descriptor_text(struct, flexible):
             value = f'DEFAULTS_{f.struct.name}' if has_template(f.struct) else '{0}'
             out += f'static const struct {f.struct.name} present_{f.struct.name} = {value};\n'
     if defaults:
-        out += f'#define DEFAULTS_{struct.name} {{ \\\n    ' + ', \\\n    '.join(defaults) + '}\n'
-        out += f'static const struct {struct.name} defaults_{struct.name} = DEFAULTS_{struct.name};\n'
+        out += defaults_text(struct) + f'static const struct {struct.name} defaults_{struct.name} = DEFAULTS_{struct.name};\n'
     plain = sum(f.tag is None for f in rows)
     if plain < len(rows) and not defaults:  # the encoder compares the tagged members with it
         out += f'static const struct {struct.name} defaults_{struct.name};\n'
@@ -387,6 +391,8 @@ def header_text(messages):
         out += [struct_text(s) for s in structs_of(m)]
         out += [f'extern const struct proto_struct proto_fields_{s.name};\n' for s in structs_of(m)]
         out.append(f'extern const struct proto_message proto_{m.body.name};\n')
+        if khot.is_hot(m):  # for PROTO_INIT
+            out += [defaults_text(s) for s in structs_of(m)]
     out.append('\n#endif\n')
     return ''.join(out)
 

@@ -133,6 +133,7 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     kafka_enter(k, now);
     k->begun_n = 0;
     k->append_bytes = 0;
+    k->encode_units = ENCODE_UNITS_TURN;
     int done = reads_turn(k, now);
     turns_step(k->turns, STEP_READS);
     done += appends_turn(k, now);

@@ -124,6 +124,8 @@ static bool produce_is_transactional(const struct slices *records)
     struct slices_at at = {0, 0};
     if (records->bytes < BATCH_ATTRIBUTES_AT + sizeof attributes)
         return false;
+    if (likely(records->v[0].n >= BATCH_ATTRIBUTES_AT + sizeof attributes))
+        return (load_u16(records->v[0].ptr + BATCH_ATTRIBUTES_AT) & BATCH_TRANSACTIONAL) != 0;
     slices_skip(records, &at, BATCH_ATTRIBUTES_AT);
     slices_copy(records, &at, attributes, sizeof attributes);
     return (load_u16(attributes) & BATCH_TRANSACTIONAL) != 0;
@@ -156,25 +158,29 @@ static bool produce_plan(struct request *r, struct produce *p, const struct view
     const struct produce_request *q = r->body;
     int16_t code = produce_check_all(q);
     int32_t topics_n = q->topic_data_n > 0 ? q->topic_data_n : 0;
-    p->response = PROTO_NEW(&r->arena, produce_response, 1);
+    p->response = arena_alloc_raw(&r->arena, sizeof *p->response);
     struct produce_response_responses *topics =
-        PROTO_NEW(&r->arena, produce_response_responses, topics_n);
+        arena_alloc_raw(&r->arena, (uint64_t)topics_n * sizeof *topics);
     if (p->response == NULL || topics == NULL)
         return false;
+    PROTO_INIT(p->response, produce_response);
     p->response->responses = topics;
     p->response->responses_n = topics_n;
     for (int32_t i = 0; i < topics_n; i++) {
         const struct produce_request_topic_data *from = &q->topic_data[i];
         int32_t n = from->partition_data_n > 0 ? from->partition_data_n : 0;
-        topics[i].name = request_keep(r, from->name);
-        topics[i].topic_id = from->topic_id;
-        topics[i].partition_responses =
-            PROTO_NEW(&r->arena, produce_response_responses_partition_responses, n);
-        topics[i].partition_responses_n = n;
+        topics[i] = (struct produce_response_responses){
+            .name = request_keep(r, from->name),
+            .topic_id = from->topic_id,
+            .partition_responses =
+                arena_alloc_raw(&r->arena, (uint64_t)n * sizeof *topics->partition_responses),
+            .partition_responses_n = n};
         if (topics[i].partition_responses == NULL ||
             (from->name.ptr != NULL && topics[i].name.ptr == NULL))
             return false;
         for (int32_t j = 0; j < n; j++) {
+            PROTO_INIT(&topics[i].partition_responses[j],
+                       produce_response_responses_partition_responses);
             topics[i].partition_responses[j].index = from->partition_data[j].index;
             if (code != 0)
                 produce_refuse(r, p, &topics[i].partition_responses[j], code);

@@ -22,16 +22,22 @@ static const uint16_t arrows[REQUEST_STATES_N] = {
     [REQUEST_RELEASING] = S(FREE),
 };
 
-void request_state_set(struct request *r, enum request_state to)
+/* Inside this file, where most changes are and `to` is a constant. */
+static inline void state_set(struct request *r, enum request_state to)
 {
     struct kafka *k = r->kafka;
-    check(arrows[r->state] & (1u << to));
-    check(k->states_n[r->state] > 0);
-    k->states_n[r->state]--;
+    uint8_t from = r->state;
+    check((arrows[from] & (1u << to)) && k->states_n[from] > 0);
+    k->states_n[from]--;
     k->states_n[to]++;
     r->state = (uint8_t)to;
-    if (to == REQUEST_PARKED || r->state == REQUEST_RUNNING)
+    if (to == REQUEST_PARKED || from == REQUEST_PARKED)
         stats_set(k->stats, STAT_REQUESTS_PARKED, k->states_n[REQUEST_PARKED]);
+}
+
+void request_state_set(struct request *r, enum request_state to)
+{
+    state_set(r, to);
 }
 
 void request_invariants(const struct request *r)
@@ -65,7 +71,7 @@ static void request_timer_unset(struct timer *timer, struct now now)
 static void request_reset(struct request *r, struct kafka_conn *conn)
 {
     struct kafka *k = r->kafka;
-    request_state_set(r, REQUEST_RUNNING);
+    state_set(r, REQUEST_RUNNING);
     r->conn = conn;
     list_append(&conn->requests, &r->conn_link);
     r->api = NULL;
@@ -136,7 +142,7 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
     return true;
 }
 
-void request_drop_frame(struct request *r)
+void request_free_frame(struct request *r)
 {
     slices_put_all(&r->frame);
     r->frame.v = NULL;
@@ -204,7 +210,7 @@ void request_wait(struct request *r,
                   void (*more)(struct request *, const struct view *, struct now))
 {
     r->more = more;
-    request_state_set(r, REQUEST_WAITING);
+    state_set(r, REQUEST_WAITING);
     if (r->ops_n == 0)
         request_run(r);
 }
@@ -221,9 +227,43 @@ void request_close(struct request *r, enum conn_end why, enum stat_at stat)
         conn_close(r->conn->conn, why);
 }
 
+/* The bytes of the answer go to the connection; the frame's are not needed any more. */
+static void request_finish(struct request *r, struct slices answer)
+{
+    r->slot.answer = answer;
+    r->answer_size = (uint32_t)min_u64(answer.bytes, UINT32_MAX);
+    request_drop_frame(r);
+    state_set(r, REQUEST_SENDING);
+    conn_slot_finish(&r->slot);
+}
+
+/* Encodes a part of the answer: a quarter of what a turn may at most, so that a huge one does not
+ * hold the others. True: it is whole, and the request goes on. */
+static bool request_encode(struct request *r)
+{
+    struct kafka *k = r->kafka;
+    uint32_t part = (uint32_t)min_u64(k->encode_units, ENCODE_UNITS_TURN / 4);
+    int rc = proto_encode_more(&r->out, part);
+    uint32_t used = rc == E_AGAIN ? part : ENCODE_UNITS_ANSWER + part - r->out.budget;
+    k->encode_units -= (uint32_t)min_u64(k->encode_units, used);
+    if (rc == E_AGAIN)
+        return false;
+    list_del(&r->run_link);
+    if (r->encoded != NULL)
+        r->encoded(r);
+    if (rc != 0) { /* stays ENCODING, in no list, until the end of its connection releases it */
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return true;
+    }
+    request_finish(r, r->out.out);
+    return true;
+}
+
+/* Small answers become bytes here; what is beyond the turn's share waits in `encode`. */
 void request_answer(struct request *r, void *response)
 {
-    r->stages[STAGE_READY] = r->kafka->now.ns;
+    struct kafka *k = r->kafka;
+    r->stages[STAGE_READY] = k->now.ns;
     int rc = response == NULL ? E_NO_MEMORY
                               : proto_encode_response(&r->out, &r->arena, r->api->key, r->version,
                                                       r->correlation_id, response);
@@ -231,18 +271,9 @@ void request_answer(struct request *r, void *response)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
-    request_state_set(r, REQUEST_ENCODING);
-    list_append(&r->kafka->encode, &r->run_link);
-}
-
-/* The bytes of the answer go to the connection; the frame's are not needed any more. */
-static void request_finish(struct request *r, struct slices answer)
-{
-    r->slot.answer = answer;
-    r->answer_size = (uint32_t)min_u64(answer.bytes, UINT32_MAX);
-    request_drop_frame(r);
-    request_state_set(r, REQUEST_SENDING);
-    conn_slot_finish(&r->slot);
+    state_set(r, REQUEST_ENCODING);
+    if (!list_is_empty(&k->encode) || k->encode_units == 0 || !request_encode(r))
+        list_append(&k->encode, &r->run_link);
 }
 
 void request_answer_bytes(struct request *r, struct slices frame)
@@ -256,7 +287,7 @@ void request_skip(struct request *r)
     r->stages[STAGE_READY] = r->kafka->now.ns;
     r->is_unanswered = true;
     request_drop_frame(r);
-    request_state_set(r, REQUEST_SENDING);
+    state_set(r, REQUEST_SENDING);
     conn_slot_skip(&r->slot);
 }
 
@@ -267,24 +298,6 @@ static void request_sent(struct conn_slot *slot)
     struct request *r = container_of(slot, struct request, slot);
     check(r->state == REQUEST_SENDING);
     list_append(&r->kafka->sent, &r->run_link);
-}
-
-/* One request's turn at encoding; true when it left the list. */
-static bool request_encode(struct request *r, uint32_t budget)
-{
-    int rc = proto_encode_more(&r->out, budget);
-    if (rc == E_AGAIN)
-        return false;
-    list_del(&r->run_link);
-    if (r->encoded != NULL)
-        r->encoded(r);
-    if (rc != 0) { /* stays ENCODING, in no list, until the end of its connection releases it */
-        list_init(&r->run_link);
-        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
-        return true;
-    }
-    request_finish(r, r->out.out);
-    return true;
 }
 
 /* ── times ── */
@@ -333,7 +346,7 @@ static void request_end(struct request *r)
     arena_fini(&r->arena);
     for (struct list *l; (l = list_pop(&r->lasting)) != NULL;)
         page_put(list_entry(l, struct page, link));
-    request_state_set(r, REQUEST_FREE);
+    state_set(r, REQUEST_FREE);
     list_push(&k->free, &r->run_link);
     stats_set(k->stats, STAT_REQUESTS_OPEN, stats_get(k->stats, STAT_REQUESTS_OPEN) - 1);
 }
@@ -345,7 +358,7 @@ void request_release(struct request *r, struct now now)
     list_del(&r->conn_link);
     timer_stop(k->timers, &r->timer);
     r->conn = NULL;
-    request_state_set(r, REQUEST_RELEASING);
+    state_set(r, REQUEST_RELEASING);
     r->ops_n++; /* held here, so that what `release` ends cannot end the request under it */
     if (r->api != NULL && r->api->release != NULL)
         r->api->release(r, now);
@@ -384,7 +397,7 @@ static int requests_run(struct kafka *k, const struct view *view, struct now now
     list_splice(&now_list, &k->run);
     for (struct list *l; budget-- > 0 && (l = list_pop(&now_list)) != NULL; done++) {
         struct request *r = list_entry(l, struct request, run_link);
-        request_state_set(r, REQUEST_RUNNING);
+        state_set(r, REQUEST_RUNNING);
         check(r->more != NULL);
         r->more(r, view, now);
     }
@@ -395,17 +408,11 @@ static int requests_run(struct kafka *k, const struct view *view, struct now now
 static int requests_encode(struct kafka *k)
 {
     int done = 0;
-    for (uint32_t units = ENCODE_UNITS_TURN; units > 0 && !list_is_empty(&k->encode); done++) {
+    for (; k->encode_units > 0 && !list_is_empty(&k->encode); done++) {
         struct request *r = list_first(&k->encode, struct request, run_link);
-        /* Most answers are small: each gets up to a quarter, so that a huge one does not hold the
-         * others. */
-        uint32_t part = (uint32_t)min_u64(units, ENCODE_UNITS_TURN / 4);
-        if (!request_encode(r, part)) {
+        if (!request_encode(r)) {
             list_del(&r->run_link);
             list_append(&k->encode, &r->run_link);
-            units -= part;
-        } else {
-            units -= (uint32_t)min_u64(units, 1 + ENCODE_UNITS_TURN / 512);
         }
     }
     return done;

@@ -42,6 +42,7 @@ enum {
     FRAME_GRACE_MS = 2000,         /* before the minimum rate is asked for                        */
     REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
     ENCODE_UNITS_TURN = 20000,     /* fields encoded in one turn, all requests together           */
+    ENCODE_UNITS_ANSWER = 8,       /* what an answer costs besides its fields                     */
     APPEND_BYTES_TURN = 8 << 20,   /* placed in logs in one turn; then the other stages come      */
 };
 #define REQUEST_ARENA_MAX MIB(64)
@@ -156,7 +157,8 @@ struct kafka {
     struct list wait_control; /* requests that wait for a place at control */
     struct list wait_join;    /* the same, JoinGroup and SyncGroup          */
     uint32_t states_n[REQUEST_STATES_N];
-    uint32_t begun_n; /* in this turn */
+    uint32_t encode_units; /* fields that may still be encoded in this turn */
+    uint32_t begun_n;      /* in this turn */
 
     struct list conns;
     struct list conns_free; /* kafka_conn structs cut from conn_pages */
@@ -213,8 +215,13 @@ bool request_begin(struct kafka *kafka, struct kafka_conn *conn, const struct vi
                    struct now now);
 /* Runs what came back, encodes, ends what was sent; returns how much was done. */
 int requests_turn(struct kafka *kafka, const struct view *view, struct now now);
-/* The frame's bytes are not needed any more. */
-void request_drop_frame(struct request *request);
+/* The frame's bytes are not needed any more; more than once is no harm. */
+void request_free_frame(struct request *request);
+static inline void request_drop_frame(struct request *r)
+{
+    if (r->frame.v != NULL || r->frame_bytes != 0)
+        request_free_frame(r);
+}
 static inline void request_op_begin(struct request *r)
 {
     r->ops_n++;
