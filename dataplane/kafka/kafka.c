@@ -50,7 +50,7 @@ static void kafka_lists_init(struct kafka *k)
     struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
                                   &k->wait_answer, &k->wait_control, &k->wait_join,  &k->conns,
                                   &k->conns_free,  &k->conn_pages,   &k->wait_small, &k->wait_large,
-                                  &k->appends,     &k->reads};
+                                  &k->appends,     &k->reads,        &k->spare};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -103,6 +103,8 @@ void kafka_fini(struct kafka *k)
     for (uint32_t i = 0; k->requests != NULL && i < k->config.requests_max; i++)
         forward_fini(&k->requests[i]);
     while ((l = list_pop(&k->conn_pages)) != NULL)
+        page_put(list_entry(l, struct page, link));
+    while ((l = list_pop(&k->spare)) != NULL)
         page_put(list_entry(l, struct page, link));
     if (k->sessions != NULL)
         sessions_fini(k->sessions);

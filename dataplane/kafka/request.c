@@ -68,9 +68,32 @@ static void request_timer_unset(struct timer *timer, struct now now)
     check(false); /* a handler that sets the timer sets `fire` */
 }
 
-static void request_reset(struct request *r, struct kafka_conn *conn)
+/* Nearly every request needs one small page: a few are passed on from one to the next. */
+static void request_arena_begin(struct request *r)
 {
     struct kafka *k = r->kafka;
+    struct list *l = list_pop(&k->spare);
+    arena_init(&r->arena, k->pages, k->owner, REQUEST_ARENA_MAX);
+    if (l == NULL)
+        return;
+    arena_lend(&r->arena, list_entry(l, struct page, link));
+    k->spare_n--;
+}
+
+static void request_arena_end(struct request *r)
+{
+    struct kafka *k = r->kafka;
+    struct page *page = k->spare_n < SPARE_PAGES_MAX ? arena_reclaim(&r->arena) : NULL;
+    if (page == NULL) {
+        arena_fini(&r->arena);
+        return;
+    }
+    list_push(&k->spare, &page->link);
+    k->spare_n++;
+}
+
+static void request_reset(struct request *r, struct kafka_conn *conn)
+{
     state_set(r, REQUEST_RUNNING);
     r->conn = conn;
     list_append(&conn->requests, &r->conn_link);
@@ -87,7 +110,7 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
     r->more = NULL;
     r->encoded = NULL;
     timer_init(&r->timer, request_timer_unset);
-    arena_init(&r->arena, k->pages, k->owner, REQUEST_ARENA_MAX);
+    request_arena_begin(r);
     list_init(&r->lasting);
     r->lasting_at = r->lasting_end = NULL;
     memset(r->stages, 0, sizeof r->stages);
@@ -302,23 +325,42 @@ static void request_sent(struct conn_slot *slot)
 
 /* ── times ── */
 
-/* Most stages take no time: they are steps of one turn. */
-static void request_times(struct request *r)
+/* Requests of one API, ended one after another, whose stages were at the same times: what came in
+ * one turn mostly leaves in one. They are counted together. Owner: one requests_sent. */
+struct times_run {
+    const struct request *first;
+    uint32_t n;
+    bool is_slow;
+};
+
+static void times_run_end(const struct times_run *run)
 {
-    struct api_times *times = &r->kafka->times[r->api - apis];
-    uint64_t before = r->stages[STAGE_FIRST_BYTE];
+    if (run->n == 0)
+        return;
+    const struct api *api = run->first->api;
+    const uint64_t *stages = run->first->stages;
+    struct api_times *times = &run->first->kafka->times[api - apis];
+    uint64_t before = stages[STAGE_FIRST_BYTE];
     for (int i = STAGE_FIRST_BYTE + 1; i < STAGES_N; i++) {
-        uint64_t at = r->stages[i];
-        if (at == 0)
+        if (stages[i] == 0)
             continue;
-        if (at <= before) {
-            histogram_add_zero(&times->stages[i]);
-            continue;
-        }
-        histogram_add(&times->stages[i], at - before);
-        before = at;
+        histogram_add_n(&times->stages[i], stages[i] > before ? stages[i] - before : 0, run->n);
+        before = max_u64(before, stages[i]);
     }
-    histogram_add(&times->stages[STAGES_N], r->stages[STAGE_SENT] - r->stages[STAGE_COMPLETE]);
+    histogram_add_n(&times->stages[STAGES_N], stages[STAGE_SENT] - stages[STAGE_COMPLETE], run->n);
+}
+
+/* The first of a run stays in memory as it was: no request begins while others end. */
+static void times_run_add(struct times_run *run, struct request *r, struct now now)
+{
+    if (run->n == 0 || run->first->api != r->api ||
+        memcmp(run->first->stages, r->stages, sizeof r->stages) != 0) {
+        times_run_end(run);
+        *run = (struct times_run){.first = r, .is_slow = slow_note(r, now)};
+    } else if (run->is_slow) {
+        slow_note(r, now);
+    }
+    run->n++;
 }
 
 const struct histogram *kafka_histogram(const struct kafka *k, int16_t api_key, int to)
@@ -343,7 +385,7 @@ static void request_end(struct request *r)
     request_drop_frame(r);
     timer_stop(k->timers, &r->timer);
     list_del(&r->run_link);
-    arena_fini(&r->arena);
+    request_arena_end(r);
     for (struct list *l; (l = list_pop(&r->lasting)) != NULL;)
         page_put(list_entry(l, struct page, link));
     state_set(r, REQUEST_FREE);
@@ -373,17 +415,18 @@ void request_release(struct request *r, struct now now)
 static int requests_sent(struct kafka *k, struct now now)
 {
     int done = 0;
+    struct times_run run = {.n = 0};
     for (struct list *l; (l = list_pop(&k->sent)) != NULL; done++) {
         struct request *r = list_entry(l, struct request, run_link);
         r->stages[STAGE_SENDING] = r->slot.sending_ns;
         r->stages[STAGE_SENT] = now.ns;
-        request_times(r);
-        slow_note(r, now);
+        times_run_add(&run, r, now);
         struct kafka_conn *c = r->conn;
         request_release(r, now);
         if (c != NULL)
             frames_end_more(c);
     }
+    times_run_end(&run);
     return done;
 }
 

@@ -39,6 +39,7 @@ enum {
     LARGE_FRAMES_MAX = 4,          /* large frames under way at once                              */
     FRAMES_PER_CONN = 16,          /* begun of one connection before the next one has its turn    */
     FRAME_SLICES_MAX = 65536,      /* pieces of one frame                                         */
+    SPARE_PAGES_MAX = 64,          /* of 4 KiB, kept for the next requests' arenas                */
     FRAME_GRACE_MS = 2000,         /* before the minimum rate is asked for                        */
     REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
     ENCODE_UNITS_TURN = 20000,     /* fields encoded in one turn, all requests together           */
@@ -152,6 +153,8 @@ struct kafka {
     struct now now; /* of the call under way */
 
     struct request *requests; /* the pool's memory */
+    struct list spare;        /* small pages for arenas, at most SPARE_PAGES_MAX */
+    uint32_t spare_n;
     struct list free, run, encode, sent;
     struct list wait_answer;  /* fetches that wait for the answer budget */
     struct list wait_control; /* requests that wait for a place at control */
@@ -258,8 +261,8 @@ void request_client_host(const struct request *request, char *to, size_t n);
 
 /* ── slow.c ── */
 nodiscard int slow_init(struct kafka *kafka);
-/* Sent: one of the slowest? */
-void slow_note(struct request *request, struct now now);
+/* Sent: one of the slowest? True when it was kept as one. */
+bool slow_note(struct request *request, struct now now);
 
 /* ── dispatch.c ── */
 void request_dispatch(struct request *request, const struct view *view, struct now now);
