@@ -136,19 +136,13 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     k->begun_n = 0;
     k->append_bytes = 0;
     k->encode_units = ENCODE_UNITS_TURN;
-    int done = reads_turn(k, now);
-    turns_step(k->turns, STEP_READS);
-    done += appends_turn(k, now);
-    turns_step(k->turns, STEP_APPENDS);
-    done += requests_turn(k, view, now);
-    turns_step(k->turns, STEP_ANSWERS);
-    done += fetch_budget_turn(k, view, now);
-    turns_step(k->turns, STEP_READS);
+    int done = turns_step_of(k->turns, STEP_READS, reads_turn(k, now));
+    done += turns_step_of(k->turns, STEP_APPENDS, appends_turn(k, now));
+    done += turns_step_of(k->turns, STEP_ANSWERS, requests_turn(k, view, now));
+    done += turns_step_of(k->turns, STEP_READS, fetch_budget_turn(k, view, now));
     if (view != NULL)
-        done += frames_turn(k, view, now);
-    turns_step(k->turns, STEP_FRAMES);
-    done += requests_turn(k, view, now);
-    turns_step(k->turns, STEP_ANSWERS);
+        done += turns_step_of(k->turns, STEP_FRAMES, frames_turn(k, view, now));
+    done += turns_step_of(k->turns, STEP_ANSWERS, requests_turn(k, view, now));
     return done;
 }
 
