@@ -313,7 +313,8 @@ struct store {
 
     struct plog **table; /* by topic id and partition; chained; table_n is a power of 2 */
     uint32_t table_n;
-    struct list logs; /* in the order of store_tick */
+    struct plog *found; /* by the last search, of `logs`; NULL: none */
+    struct list logs;   /* in the order of store_tick */
     struct list dirty, unsynced, round, pending;
     struct list unlogged;      /* dirty logs that wait for the next record of the journal */
     struct journal *journal;   /* NULL: none, every log is flushed by itself */
