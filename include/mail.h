@@ -120,7 +120,9 @@ bool mail_has_more(struct post *post);
 /* Announces that this thread is about to wait; false when mail has come in between (then do not
  * wait). */
 nodiscard bool mail_sleep_begin(struct post *post);
-/* After waiting, whatever ended it; empties the event descriptor. */
+/* After waiting, whatever ended it. */
 void mail_sleep_end(struct post *post);
+/* The event descriptor was readable: empties it. */
+void mail_event_clear(struct post *post);
 
 #endif
