@@ -141,6 +141,12 @@ struct proto_out {
  * body. */
 nodiscard int proto_encode_response(struct proto_out *o, struct arena *arena, int16_t api_key,
                                     int16_t version, int32_t correlation_id, const void *response);
+/* The same frame at once, when the message has a straight-line codec that takes it and it has at
+ * most `budget` fields: true, o->out is the whole frame and the references are its. False: nothing
+ * has happened; begin it as above. */
+bool proto_encode_response_now(struct proto_out *o, struct arena *arena, int16_t api_key,
+                               int16_t version, int32_t correlation_id, const void *response,
+                               uint32_t budget);
 /* Begins a request frame (the command line and the load generator are clients of the same codec).
  */
 nodiscard int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_key,

@@ -260,6 +260,18 @@ static void request_finish(struct request *r, struct slices answer)
     conn_slot_finish(&r->slot);
 }
 
+static void request_encoded(struct request *r)
+{
+    if (r->encoded != NULL)
+        r->encoded(r);
+    request_finish(r, r->out.out);
+}
+
+static void encode_pay(struct kafka *k, uint32_t units)
+{
+    k->encode_units -= (uint32_t)min_u64(k->encode_units, units);
+}
+
 /* Encodes a part of the answer: a quarter of what a turn may at most, so that a huge one does not
  * hold the others. True: it is whole, and the request goes on. */
 static bool request_encode(struct request *r)
@@ -267,18 +279,18 @@ static bool request_encode(struct request *r)
     struct kafka *k = r->kafka;
     uint32_t part = (uint32_t)min_u64(k->encode_units, ENCODE_UNITS_TURN / 4);
     int rc = proto_encode_more(&r->out, part);
-    uint32_t used = rc == E_AGAIN ? part : ENCODE_UNITS_ANSWER + part - r->out.budget;
-    k->encode_units -= (uint32_t)min_u64(k->encode_units, used);
+    encode_pay(k, rc == E_AGAIN ? part : ENCODE_UNITS_ANSWER + part - r->out.budget);
     if (rc == E_AGAIN)
         return false;
     list_del(&r->run_link);
-    if (r->encoded != NULL)
-        r->encoded(r);
-    if (rc != 0) { /* stays ENCODING, in no list, until the end of its connection releases it */
-        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+    if (rc == 0) {
+        request_encoded(r);
         return true;
     }
-    request_finish(r, r->out.out);
+    if (r->encoded != NULL)
+        r->encoded(r);
+    /* It stays ENCODING, in no list, until the end of its connection releases it. */
+    request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
     return true;
 }
 
@@ -286,10 +298,19 @@ static bool request_encode(struct request *r)
 void request_answer(struct request *r, void *response)
 {
     struct kafka *k = r->kafka;
+    uint32_t part = (uint32_t)min_u64(k->encode_units, ENCODE_UNITS_TURN / 4);
+    int rc = E_NO_MEMORY;
     r->stages[STAGE_READY] = k->now.ns;
-    int rc = response == NULL ? E_NO_MEMORY
-                              : proto_encode_response(&r->out, &r->arena, r->api->key, r->version,
-                                                      r->correlation_id, response);
+    if (likely(response != NULL && list_is_empty(&k->encode)) &&
+        proto_encode_response_now(&r->out, &r->arena, r->api->key, r->version, r->correlation_id,
+                                  response, part)) {
+        encode_pay(k, ENCODE_UNITS_ANSWER + part - r->out.budget);
+        request_encoded(r);
+        return;
+    }
+    if (response != NULL)
+        rc = proto_encode_response(&r->out, &r->arena, r->api->key, r->version, r->correlation_id,
+                                   response);
     if (rc != 0) {
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
