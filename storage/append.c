@@ -403,7 +403,8 @@ static int append_remember(struct plog *log, struct append *append, const struct
 {
     uint8_t control[CONTROL_RECORD_MAX];
     bool is_changed = false;
-    if (likely(b->producer_id < 0 && epochs_is_noted(&log->epochs, b->leader_epoch, b->base_offset)))
+    if (likely(b->producer_id < 0 &&
+               epochs_is_noted(&log->epochs, b->leader_epoch, b->base_offset)))
         return 0;
     int rc = epochs_note(&log->epochs, b->leader_epoch, b->base_offset, &is_changed);
     if (rc == 0)
