@@ -446,6 +446,8 @@ bool record_walk_is_good(const struct batch *b, const struct log_config *config,
     int64_t before_ms = config->timestamp_before_max_ms, after_ms = config->timestamp_after_max_ms;
     int64_t time_min = add_i64_saturated(wall_ms, -before_ms);
     int64_t time_max = add_i64_saturated(wall_ms, after_ms);
+    if (b->records_n <= 0)
+        return false;
     for (int32_t i = 0; i < b->records_n; i++) {
         int64_t n, delta;
         p = glance(p, end, &n);

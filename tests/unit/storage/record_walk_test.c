@@ -118,6 +118,7 @@ static void usual_records_are_good_at_a_glance(void **state)
         assert_false(is_good(records, 5, true)); /* one has no key */
         assert_false(is_good(records, 4, false));
         assert_false(is_good(records, 6, false));
+        assert_false(is_good(bytes_of(records.ptr, 0), -5, false)); /* none, or fewer */
         assert_false(is_good(bytes_of(records.ptr, records.n - 1), 5, false));
     }
     assert_false(is_good(three(0, 501, 0, true), 4, false)); /* beyond its time, and headers */
