@@ -50,7 +50,8 @@ static void kafka_lists_init(struct kafka *k)
     struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
                                   &k->wait_answer, &k->wait_control, &k->wait_join,  &k->conns,
                                   &k->conns_free,  &k->conn_pages,   &k->wait_small, &k->wait_large,
-                                  &k->appends,     &k->reads};
+                                  &k->appends,     &k->held,
+                                  &k->reads};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -117,7 +118,7 @@ void kafka_fini(struct kafka *k)
 bool kafka_is_quiet(const struct kafka *k)
 {
     return k->states_n[REQUEST_FREE] == k->config.requests_max && k->home_ops_n == 0 &&
-           list_is_empty(&k->appends) && list_is_empty(&k->reads);
+           list_is_empty(&k->appends) && list_is_empty(&k->held) && list_is_empty(&k->reads);
 }
 
 static void kafka_enter(struct kafka *k, struct now now)

@@ -43,6 +43,7 @@ enum {
     REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
     ENCODE_UNITS_TURN = 20000,     /* fields encoded in one turn, all requests together           */
     APPEND_BYTES_TURN = 8 << 20,   /* placed in logs in one turn; then the other stages come      */
+    HELD_BUCKETS = 256,            /* of partitions whose batches are with bulk                   */
 };
 #define REQUEST_ARENA_MAX MIB(64)
 
@@ -169,6 +170,8 @@ struct kafka {
     uint32_t control_n, join_n; /* at control */
 
     struct list appends;   /* home side: operations not placed yet, in order of arrival */
+    struct list held;      /* home side: those that bulk works for, and what is behind them */
+    uint32_t held_n[HELD_BUCKETS]; /* partitions of those, by hash: not yet placed */
     struct list reads;     /* home side: reads that go on after the disk                */
     uint64_t append_bytes; /* placed in this turn */
     uint32_t home_ops_n;   /* operations of other workers under way here                */
