@@ -37,8 +37,8 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
     "Nothing waits for checkpoints: recovery reads the logs, and a clean stop writes them."
 #define METADATA_KEPT \
     "The newest snapshot of the metadata log and what follows it are kept, and nothing older."
-#define METRICS "Metrics are served over HTTP (admin.listeners), without reporters."
-#define THREADS "dataplane.workers says how many threads serve clients."
+#define METRICS    "Metrics are served over HTTP (admin.listeners), without reporters."
+#define THREADS    "dataplane.workers says how many threads serve clients."
 #define GZIP_LEVEL "The level where compression.type is gzip; -1: zlib's own."
 #define LZ4_LEVEL  "The level where compression.type is lz4; 9: the fast compressor."
 #define ZSTD_LEVEL "The level where compression.type is zstd."

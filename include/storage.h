@@ -78,9 +78,9 @@ struct log_config {
     bool is_compacted, is_deleted; /* cleanup.policy */
     bool preallocate;
     int32_t codec_level; /* compression.<codec>.level, or COMPRESS_LEVEL_DEFAULT */
-    uint8_t codec;      /* compression.type: enum codec or CODEC_PRODUCER */
-    uint8_t durability; /* enum store_durability */
-    uint8_t latency;    /* enum latency_class */
+    uint8_t codec;       /* compression.type: enum codec or CODEC_PRODUCER */
+    uint8_t durability;  /* enum store_durability */
+    uint8_t latency;     /* enum latency_class */
 };
 
 /* Which log. `name` is the topic's; views into memory that outlives the call. */
@@ -127,7 +127,7 @@ struct store_config {
                                log's file is flushed by itself */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
     uint32_t journal_number; /* differs between the stores of a log directory */
-    bool is_inflating; /* storage.validate.compressed: bulk looks into compressed batches */
+    bool is_inflating;       /* storage.validate.compressed: bulk looks into compressed batches */
 };
 
 struct plog;
@@ -154,8 +154,8 @@ struct store_stats {
     uint64_t compact_running_n;  /* 1: one is under way */
     uint64_t logs_uncleanable_n; /* given up until the next start */
     uint64_t repacks, repacks_refused, repack_from_bytes, repack_to_bytes;
-    int compact_error;           /* of the last one that failed */
-    uint64_t refused[ERRORS_N];  /* appends refused, by error */
+    int compact_error;          /* of the last one that failed */
+    uint64_t refused[ERRORS_N]; /* appends refused, by error */
 };
 
 /* ── the store ── */
@@ -265,7 +265,7 @@ struct append {
     uint32_t bytes;      /* ... this many: exactly one batch, or it is refused                 */
     int16_t request_version; /* of Produce: codec rules; -1 for internal appends */
     bool keep_offsets; /* replication, later: offsets and epochs stay as they are            */
-    bool is_ahead; /* nothing is appended: only bulk is asked, where it is needed; else 0    */
+    bool is_ahead;     /* nothing is appended: only bulk is asked, where it is needed; else 0    */
     /* in and out, NULL at first: what bulk makes of the batch */
     struct repack *repack;
     /* out */

@@ -292,9 +292,10 @@ static int append_place(struct place *place, struct append *append, struct batch
     struct slices_at at = append->at;
     struct record_walk walk;
     const struct log_config *config = &place->log->config;
-    bool is_walked = append->request_version >= 0 && batch_codec(b) == CODEC_NONE &&
-                     append->repack == NULL;
-    int64_t max_timestamp = append->repack != NULL ? append->repack->max_timestamp : b->max_timestamp;
+    bool is_walked =
+        append->request_version >= 0 && batch_codec(b) == CODEC_NONE && append->repack == NULL;
+    int64_t max_timestamp =
+        append->repack != NULL ? append->repack->max_timestamp : b->max_timestamp;
     uint32_t crc = CRC_INIT;
     if (is_walked)
         record_walk_init(&walk, b, config, config->is_compacted, wall_ms);
@@ -517,8 +518,8 @@ int plog_append(struct plog *log, struct append *append, struct now now)
     append->is_duplicate = false;
     append->bad_record_at = -1;
     append->reason[0] = '\0';
-    int rc = append->repack != NULL ? append_repacked(log, append, now)
-                                    : append_try(log, append, now);
+    int rc =
+        append->repack != NULL ? append_repacked(log, append, now) : append_try(log, append, now);
     check(rc <= 0);
     if (rc != 0 && !append->is_ahead)
         log->store->stats.refused[-rc]++;

@@ -5,7 +5,8 @@
  *
  * Written: independent blocks of 64 KiB, no checksum of the content, no content size. Read: any
  * frame; what follows its end mark is ignored, as Kafka does. Without a level it is the fast
- * compressor, with one the high one, also for levels at which the library would choose the fast one.
+ * compressor, with one the high one, also for levels at which the library would choose the fast
+ * one.
  */
 #include "compress.h"
 
@@ -45,7 +46,9 @@ static LZ4F_preferences_t preferences_of(int level)
     LZ4F_preferences_t p = LZ4F_INIT_PREFERENCES;
     p.frameInfo.blockSizeID = LZ4F_max64KB;
     p.frameInfo.blockMode = LZ4F_blockIndependent;
-    p.compressionLevel = level == COMPRESS_LEVEL_DEFAULT ? 0 : level < LEVEL_MIN ? LEVEL_MIN : level;
+    p.compressionLevel = level == COMPRESS_LEVEL_DEFAULT ? 0
+                         : level < LEVEL_MIN             ? LEVEL_MIN
+                                                         : level;
     return p;
 }
 

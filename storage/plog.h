@@ -366,7 +366,7 @@ struct store {
     struct repack *repacks;
     struct list repacks_free;
     uint64_t repack_bytes; /* reserved for what is under way or not yet appended */
-    struct list answers; /* time queries that need no search, or wait for a job */
+    struct list answers;   /* time queries that need no search, or wait for a job */
 };
 
 /* store.c */

@@ -82,9 +82,11 @@ static int inflate(struct helper *h, struct repack *r, struct bytes whole, struc
         *records = bytes_of(h->plain.v, h->plain.n);
     }
     if (error == E_TOO_LARGE)
-        return refuse(r, error, "The records of the batch are more than %u bytes uncompressed", max);
+        return refuse(r, error, "The records of the batch are more than %u bytes uncompressed",
+                      max);
     if (error == E_CORRUPT)
-        return refuse(r, error, "The records of the batch are not what its compression type, %s, says",
+        return refuse(r, error,
+                      "The records of the batch are not what its compression type, %s, says",
                       codec_name(codec));
     return error < 0 ? refuse(r, error, "%s", error_text(error)) : 0;
 }
@@ -111,8 +113,8 @@ static int rebuild(struct helper *h, struct repack *r, struct bytes *records)
     struct batch_builder b;
     struct record record;
     uint32_t at = 0;
-    uint64_t room = BATCH_HEADER + records->n +
-                    (uint64_t)RECORD_GROWTH_MAX * (uint64_t)r->batch.records_n;
+    uint64_t room =
+        BATCH_HEADER + records->n + (uint64_t)RECORD_GROWTH_MAX * (uint64_t)r->batch.records_n;
     int error = plain_reserve(&h->built, min_u64(room, BATCH_HEADER + REPACK_PLAIN_BYTES_MAX));
     if (error < 0)
         return refuse(r, error, "%s", error_text(error));
@@ -154,8 +156,8 @@ static int pack(struct repack *r, struct bytes whole, struct bytes records)
     uint8_t *to = malloc(BATCH_HEADER + max);
     if (to == NULL)
         return refuse(r, E_NO_MEMORY, "%s", error_text(E_NO_MEMORY));
-    int64_t n = codec_compress(codec, r->config.codec_level, records, to + BATCH_HEADER,
-                               (uint32_t)max);
+    int64_t n =
+        codec_compress(codec, r->config.codec_level, records, to + BATCH_HEADER, (uint32_t)max);
     if (n < 0 || n + BATCH_HEADER > r->config.max_message_bytes) {
         free(to);
         if (n < 0)

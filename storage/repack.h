@@ -5,8 +5,8 @@
  *
  * What bulk makes of a batch is what Apache Kafka's LogValidator makes of it: the records are
  * judged one by one, and where the codec is not the topic's, or their offsets have gaps, a batch of
- * the same records is built. Nothing in the log is looked at, so batches of one log may be with bulk
- * side by side and still be appended in their order.
+ * the same records is built. Nothing in the log is looked at, so batches of one log may be with
+ * bulk side by side and still be appended in their order.
  *
  * Memory: what is built is on the heap from bulk's malloc to the append, at most max.message.bytes
  * for each (a larger one is refused) and REPACK_BYTES_MAX for all of a store; while one is under

@@ -25,10 +25,17 @@ int repacks_init(struct store *store)
     return 0;
 }
 
+/* What bulk took from the heap goes back from home: a trip for that alone would cost more. */
+static void repack_free(struct repack *repack)
+{
+    free((void *)(uintptr_t)repack->packed.ptr);
+    repack->packed.ptr = NULL;
+}
+
 void repacks_fini(struct store *store)
 {
     for (int i = 0; store->repacks != NULL && i < REPACKS_MAX; i++)
-        free((void *)(uintptr_t)store->repacks[i].packed.ptr);
+        repack_free(&store->repacks[i]);
     free(store->repacks);
 }
 
@@ -106,8 +113,7 @@ void repack_end(struct repack *repack)
     struct store *store = repack->store;
     store_own(store);
     check(repack->is_done && store->repack_bytes >= repack->reserved_bytes);
-    free((void *)(uintptr_t)repack->packed.ptr);
-    repack->packed.ptr = NULL;
+    repack_free(repack);
     store->repack_bytes -= repack->reserved_bytes;
     list_append(&store->repacks_free, &repack->link);
 }

@@ -9,10 +9,10 @@
  * tail budget) and when it is for none of the partitions that somebody in front waits for. So
  * batches for a partition reach its log in the order their requests came, whatever waits.
  *
- * A batch that must be inflated or compressed anew first (storage.h, struct repack) is with the bulk
- * helper for a while. Its operation is *held* then: it stands in a list of its own, in order, and so
- * does every later one that is for a partition somebody there waits for; the others pass, however
- * many are held. While it waits bulk is asked about what comes next, so that batches of one
+ * A batch that must be inflated or compressed anew first (storage.h, struct repack) is with the
+ * bulk helper for a while. Its operation is *held* then: it stands in a list of its own, in order,
+ * and so does every later one that is for a partition somebody there waits for; the others pass,
+ * however many are held. While it waits bulk is asked about what comes next, so that batches of one
  * partition are compressed one behind the other without a trip between them. Bulk reads the batch
  * in its frame, so an operation that has one there ends when it is back, not before: also at its
  * deadline, also when its topic or connection is gone.

@@ -169,12 +169,12 @@ struct kafka {
     uint64_t answer_bytes;
     uint32_t control_n, join_n; /* at control */
 
-    struct list appends;   /* home side: operations not placed yet, in order of arrival */
-    struct list held;      /* home side: those that bulk works for, and what is behind them */
+    struct list appends; /* home side: operations not placed yet, in order of arrival */
+    struct list held;    /* home side: those that bulk works for, and what is behind them */
     uint32_t held_n[HELD_BUCKETS]; /* partitions of those, by hash: not yet placed */
-    struct list reads;     /* home side: reads that go on after the disk                */
-    uint64_t append_bytes; /* placed in this turn */
-    uint32_t home_ops_n;   /* operations of other workers under way here                */
+    struct list reads;             /* home side: reads that go on after the disk                */
+    uint64_t append_bytes;         /* placed in this turn */
+    uint32_t home_ops_n;           /* operations of other workers under way here                */
 
     struct sessions *sessions; /* of fetches */
     struct api_times *times;   /* one per row of api.def */

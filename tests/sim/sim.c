@@ -622,20 +622,13 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
 static bool options_parse(int argc, char **argv, struct asked *asked)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},
-        {"seed", 1, NULL, 's'},
-        {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'},
-        {"faults", 0, NULL, 'd'},
-        {"plant", 1, NULL, 'p'},
-        {"canary", 0, NULL, 'y'},
-        {"verbose", 0, NULL, 'v'},
-        {"group", 0, NULL, 'g'},
-        {"net", 0, NULL, 't'},
-        {"compact", 0, NULL, 'c'},
-        {"pack", 0, NULL, 'k'},
-        {"no-journal", 0, NULL, 'j'},
-        {0},
+        {"seeds", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'},    {"relaxed", 0, NULL, 'r'},
+        {"faults", 0, NULL, 'd'},     {"plant", 1, NULL, 'p'},
+        {"canary", 0, NULL, 'y'},     {"verbose", 0, NULL, 'v'},
+        {"group", 0, NULL, 'g'},      {"net", 0, NULL, 't'},
+        {"compact", 0, NULL, 'c'},    {"pack", 0, NULL, 'k'},
+        {"no-journal", 0, NULL, 'j'}, {0},
     };
     struct sim_options *options = &asked->options;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {

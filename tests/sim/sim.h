@@ -93,12 +93,12 @@ enum sim_kind {
 struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
-    uint8_t durability;   /* enum store_durability */
-    bool has_faults;      /* disk operations fail now and then */
-    bool has_no_journal;  /* storage.journal.bytes=0 */
-    bool is_compacting;   /* the last topic is a compacted one */
+    uint8_t durability;  /* enum store_durability */
+    bool has_faults;     /* disk operations fail now and then */
+    bool has_no_journal; /* storage.journal.bytes=0 */
+    bool is_compacting;  /* the last topic is a compacted one */
     bool is_packing; /* topics have a codec of their own, producers any; all batches are inflated */
-    bool has_net;         /* clients come by our own TCP, over a network with faults */
+    bool has_net;    /* clients come by our own TCP, over a network with faults */
     enum sim_plant plant; /* a bug that is to be found */
     bool is_verbose;
     bool has_group; /* three members; one is killed, one added, one stands still */

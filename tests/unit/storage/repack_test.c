@@ -105,10 +105,10 @@ static uint8_t *log_bytes(struct plog *log, uint64_t *n)
 
 static void inflate_to(struct plain *plain, const uint8_t *batch, const struct batch *b)
 {
-    assert_int_equal(
-        plain_decompress(plain, batch_codec(b),
-                         bytes_of(batch + BATCH_HEADER, b->bytes - BATCH_HEADER), 64 << 20),
-        0);
+    assert_int_equal(plain_decompress(plain, batch_codec(b),
+                                      bytes_of(batch + BATCH_HEADER, b->bytes - BATCH_HEADER),
+                                      64 << 20),
+                     0);
 }
 
 static void every_codec_becomes_every_other(void **state)
@@ -297,17 +297,17 @@ static void largest_timestamp_is_that_of_the_records(void **state)
 
 /* ── refusals ── */
 
-#define REFUSED(log, bytes, error, text)                                   \
-    do {                                                                   \
-        struct way w_;                                                     \
-        assert_int_equal(append_once(log, batch, bytes, &w_), error);      \
-        if (strstr(w_.append.reason, text) == NULL)                        \
-            print_error("reason: %s\n", w_.append.reason);                 \
-        assert_non_null(strstr(w_.append.reason, text));                   \
-        assert_int_equal(w_.append.start_offset, 0);                       \
-        assert_int_equal(w_.append.base_offset, -1);                       \
-        assert_int_equal(rig_offsets(log).end, 0);                         \
-        assert_int_equal(rig.store->repack_bytes, 0);                      \
+#define REFUSED(log, bytes, error, text)                              \
+    do {                                                              \
+        struct way w_;                                                \
+        assert_int_equal(append_once(log, batch, bytes, &w_), error); \
+        if (strstr(w_.append.reason, text) == NULL)                   \
+            print_error("reason: %s\n", w_.append.reason);            \
+        assert_non_null(strstr(w_.append.reason, text));              \
+        assert_int_equal(w_.append.start_offset, 0);                  \
+        assert_int_equal(w_.append.base_offset, -1);                  \
+        assert_int_equal(rig_offsets(log).end, 0);                    \
+        assert_int_equal(rig.store->repack_bytes, 0);                 \
     } while (0)
 
 /* Damage behind a right checksum: in every codec an error with a reason, and the log as it was. */

@@ -29,7 +29,7 @@ struct plog {
     struct uuid id;
     int32_t partition, epoch;
     uint8_t durability;
-    bool has_room; /* also while the store is full: of a higher class */
+    bool has_room;  /* also while the store is full: of a higher class */
     bool is_packed; /* its batches go by bulk */
     struct plog_offsets o;
     uint64_t visible_bytes;

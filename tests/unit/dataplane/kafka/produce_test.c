@@ -385,7 +385,8 @@ static void order_per_partition_holds_while_bulk_works(void **state)
     }
 }
 
-/* 100 requests are held; one for another partition is answered meanwhile, one for the same waits. */
+/* 100 requests are held; one for another partition is answered meanwhile, one for the same waits.
+ */
 static void others_pass_what_bulk_works_for_however_many_those_are(void **state)
 {
     (void)state;
