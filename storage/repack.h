@@ -49,8 +49,19 @@ struct repack {
 
 nodiscard int repacks_init(struct store *store);
 void repacks_fini(struct store *store);
-/* Whether the batch, whose header is good, has to go by bulk. */
-bool repack_is_due(const struct plog *log, const struct append *append, const struct batch *b);
+/* Whether the batch, whose header is good, has to go by bulk. Inline: asked for every append. */
+static inline bool repack_is_due(const struct plog *log, const struct append *append,
+                                 const struct batch *b)
+{
+    uint8_t codec = batch_codec(b), wanted = log->config.codec;
+    if (likely(wanted == CODEC_PRODUCER && !log->store->config.is_inflating))
+        return false;
+    if (append->request_version < 0 || append->keep_offsets || batch_is_control(b))
+        return false;
+    return wanted != CODEC_PRODUCER && wanted != codec
+               ? true
+               : codec != CODEC_NONE && log->store->config.is_inflating;
+}
 /* Sends it. E_AGAIN always: append->repack is set, or no place is free. */
 nodiscard int repack_begin(struct plog *log, struct append *append, const struct batch *b,
                            int64_t wall_ms);

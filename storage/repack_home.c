@@ -39,16 +39,6 @@ void repacks_fini(struct store *store)
     free(store->repacks);
 }
 
-bool repack_is_due(const struct plog *log, const struct append *append, const struct batch *b)
-{
-    uint8_t codec = batch_codec(b), wanted = log->config.codec;
-    if (append->request_version < 0 || append->keep_offsets || batch_is_control(b))
-        return false;
-    if (wanted != CODEC_PRODUCER && wanted != codec)
-        return true;
-    return codec != CODEC_NONE && log->store->config.is_inflating;
-}
-
 static void repack_back(struct job *job, struct now now)
 {
     struct repack *repack = job->subject;

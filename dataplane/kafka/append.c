@@ -155,14 +155,19 @@ static int append_part_place(struct kafka *k, struct append_part *part, bool *wa
 {
     struct append append = append_of(part);
     part->log = store_log_find(k->store, &part->topic_id, part->partition);
-    *wants_bulk = part->log == NULL && !append_part_recall(part);
-    if (*wants_bulk)
+    if (unlikely(part->log == NULL) && !append_part_recall(part)) {
+        *wants_bulk = true;
         return E_AGAIN;
-    int rc = part->log == NULL ? E_NOT_FOUND : plog_append(part->log, &append, now);
-    part->repack = part->log == NULL ? NULL : append.repack;
-    *wants_bulk = append.wants_bulk;
-    if (rc == E_AGAIN)
+    }
+    int rc = E_NOT_FOUND;
+    if (likely(part->log != NULL)) {
+        rc = plog_append(part->log, &append, now);
+        part->repack = append.repack;
+    }
+    if (rc == E_AGAIN) {
+        *wants_bulk = append.wants_bulk;
         return rc;
+    }
     part->error = rc;
     part->base_offset = append.base_offset;
     part->last_offset = append.last_offset;

@@ -53,7 +53,6 @@ struct repack {
 };
 
 struct store {
-    struct repack repacks[4];
     struct list logs;
     struct plog *found; /* by the last look-up */
     struct list reads;  /* that wait for the disk */
@@ -72,6 +71,7 @@ struct store {
     uint64_t flush_began_ns;
     uint32_t lent_n, appends_n;
     int64_t duplicate_base; /* >= 0: the next append is a duplicate of the batch that began here */
+    struct repack repacks[4];
 };
 
 static struct store *fake_store_new(void)
@@ -370,13 +370,11 @@ int plog_append(struct plog *log, struct append *a, struct now now)
     struct store *s = log->store;
     struct batch b;
     uint8_t header[BATCH_HEADER];
-    if (log->is_packed) {
-        int packed = fake_repack(log, a);
-        if (packed != 0)
+    if (unlikely(log->is_packed || a->is_ahead)) {
+        int packed = log->is_packed ? fake_repack(log, a) : 0;
+        if (packed != 0 || a->is_ahead)
             return packed;
     }
-    if (a->is_ahead)
-        return 0;
     if (s->is_full && !log->has_room)
         return E_AGAIN;
     int rc = fake_judge(s, a, header, &b);
