@@ -94,25 +94,60 @@ static void append_wake(struct plog_wait *wait, int error, struct now now)
         append_done(op, now);
 }
 
+/* Registers the waits, as far as the turn goes. */
+static void append_settle(struct append_op *op, struct now now)
+{
+    struct kafka *home = op->home;
+    bool needs_none = op->is_timed_out || op->is_abandoned || op->acks == 0;
+    for (; op->at != NULL && !needs_none; op->at = op->at->next) {
+        if (home->settle_left-- <= 0) {
+            if (!op->is_settling)
+                list_append(&home->settling, &op->link);
+            op->is_settling = true;
+            return;
+        }
+        if (op->at->error == 0 && !append_part_wait(op->at, PLOG_WRITTEN, now))
+            op->waiting_n++;
+    }
+    if (op->is_settling)
+        list_del(&op->link);
+    op->is_settling = false;
+    if (--op->waiting_n == 0)
+        append_done(op, now);
+}
+
+static int settling_run(struct kafka *k, struct now now)
+{
+    int done = 0;
+    list_for_each(l, next, &k->settling) {
+        if (k->settle_left <= 0)
+            break;
+        append_settle(list_entry(l, struct append_op, link), now);
+        done++;
+    }
+    return done;
+}
+
 void append_wait_begin(struct append_op *op, struct now now)
 {
     op->wait_came = true;
     if (!op->is_placed)
         return;
-    op->waiting_n =
-        1; /* held here, so that a wait that is over at once does not end the op in the loop */
-    for (struct append_part *part = op->parts; part != NULL; part = part->next) {
-        if (part->error != 0 || op->is_timed_out || op->is_abandoned || op->acks == 0)
-            continue;
-        if (!append_part_wait(part, PLOG_WRITTEN, now))
-            op->waiting_n++;
-    }
-    if (--op->waiting_n == 0)
-        append_done(op, now);
+    op->at = op->parts;
+    op->waiting_n = 1; /* held, so that a wait that is over at once does not end the op meanwhile */
+    append_settle(op, now);
 }
 
 static void append_wait_end(struct append_op *op, int error)
 {
+    if (op->is_settling) {
+        for (; op->at != NULL; op->at = op->at->next)
+            if (op->at->error == 0)
+                op->at->error = error;
+        list_del(&op->link);
+        op->is_settling = false;
+        op->waiting_n--;
+    }
     for (struct append_part *part = op->parts; part != NULL; part = part->next) {
         if (!part->is_waiting)
             continue;
@@ -168,6 +203,7 @@ static int append_part_place(struct kafka *k, struct append_part *part, bool *wa
         *wants_bulk = append.wants_bulk;
         return rc;
     }
+    k->append_bytes += max_u64(append.bytes, APPEND_BYTES_LEAST);
     part->error = rc;
     part->base_offset = append.base_offset;
     part->last_offset = append.last_offset;
@@ -177,7 +213,6 @@ static int append_part_place(struct kafka *k, struct append_part *part, bool *wa
     memcpy(part->reason, append.reason, sizeof part->reason);
     if (rc != 0)
         return 0;
-    k->append_bytes += append.bytes;
     if (!append.is_duplicate) {
         part->op->bytes += append.bytes;
         part->op->batches_n++;
@@ -372,7 +407,7 @@ static int appends_run(struct kafka *k, struct now now)
 
 int appends_turn(struct kafka *k, struct now now)
 {
-    return appends_run(k, now);
+    return settling_run(k, now) + appends_run(k, now);
 }
 
 /* The deadline: what is not placed never will be, what is not safe is answered as such. */

@@ -50,7 +50,7 @@ static void kafka_lists_init(struct kafka *k)
     struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
                                   &k->wait_answer, &k->wait_control, &k->wait_join,  &k->conns,
                                   &k->conns_free,  &k->conn_pages,   &k->wait_small, &k->wait_large,
-                                  &k->appends,     &k->held,         &k->reads};
+                                  &k->appends,     &k->held, &k->settling,         &k->reads};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -133,6 +133,9 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     kafka_enter(k, now);
     k->begun_n = 0;
     k->append_bytes = 0;
+    k->begin_left = BEGIN_UNITS_TURN;
+    k->reads_left = READ_PARTS_TURN;
+    k->settle_left = SETTLE_PARTS_TURN;
     int done = reads_turn(k, now);
     turns_step(k->turns, STEP_READS);
     done += appends_turn(k, now);

@@ -59,6 +59,7 @@ struct append_op {
     uint8_t home_thread;
     bool is_remote;
     bool is_placed, wait_came, is_timed_out;
+    bool is_settling;  /* its waits are being registered: `at` is the next part */
     bool is_held;      /* in the list of those that bulk works for */
     bool is_abandoned; /* its connection is gone: placed, but not waited for */
     bool is_done;

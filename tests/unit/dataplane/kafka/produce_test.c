@@ -344,6 +344,70 @@ static void batch_with_room_passes_those_that_wait(void **state)
     bed_free(bed);
 }
 
+/* ── very many partitions ── */
+
+enum { MANY = 3 * BEGIN_UNITS_TURN };
+
+/* MANY partitions: unknown ones (5 and more), but for partition 0, which comes last. */
+static struct produce_request *produce_many(struct bed *bed, const struct view_topic *t,
+                                            struct slices batch)
+{
+    struct produce_request *q = produce_to(bed, t, 5, MANY, 1, batch);
+    q->topic_data->partition_data[MANY - 1].index = 0;
+    return q;
+}
+
+/* It is planned over several turns, in which others are served; what its connection sends behind it
+ * does not pass it. */
+static void request_with_many_partitions_takes_turns_and_keeps_its_place(void **state)
+{
+    (void)state;
+    for (uint8_t workers_n = 1; workers_n <= 3; workers_n += 2) {
+        struct bed *bed = bed_new(workers_n);
+        struct view_topic *t = bed_topic(bed, "t", 2);
+        struct client c = client_connect(bed), other = client_connect(bed);
+        int32_t ids[2];
+        ids[0] = client_send(&c, PRODUCE, 9, produce_many(bed, t, batch_of(bed, 1, 1)));
+        ids[1] = client_send(&c, PRODUCE, 9, produce_to(bed, t, 0, 1, 1, batch_of(bed, 1, 1)));
+        for (int i = 0; i < 20 && bed->workers[0].kafka->states_n[REQUEST_WAITING] == 0; i++)
+            bed_turn(bed);
+        assert_int_equal(bed->workers[0].kafka->states_n[REQUEST_WAITING], 1);
+        int32_t id =
+            client_send(&other, PRODUCE, 9, produce_to(bed, t, 1, 1, 1, batch_of(bed, 1, 1)));
+        bed_turns(bed, 2);
+        assert_int_equal(bed_log(bed, t, 0)->o.end, 0);
+        assert_true(bed_stat(bed, STAT_REQUESTS) <= 2); /* the next of its connection waits */
+        const struct produce_response *p = client_answer(&other, PRODUCE, 9, id);
+        assert_int_equal(produced(p, 0)->error_code, 0);
+        p = client_answer(&c, PRODUCE, 9, ids[0]);
+        assert_int_equal(produced(p, 0)->error_code, 3);
+        assert_int_equal(produced(p, MANY - 1)->base_offset, 0);
+        p = client_answer(&c, PRODUCE, 9, ids[1]);
+        assert_int_equal(produced(p, 0)->base_offset, 1);
+        client_close(&c);
+        client_close(&other);
+        bed_free(bed);
+    }
+}
+
+static void closing_while_many_partitions_are_planned_releases_everything(void **state)
+{
+    (void)state;
+    for (uint32_t turns = 0; turns < 8; turns++) {
+        struct bed *bed = bed_new(1);
+        struct view_topic *t = bed_topic(bed, "t", 2);
+        struct client c = client_connect(bed);
+        client_send(&c, PRODUCE, 9, produce_many(bed, t, batch_of(bed, 1, 1)));
+        client_send(&c, PRODUCE, 9, produce_to(bed, t, 0, 1, 1, batch_of(bed, 1, 1)));
+        bed_turns(bed, turns);
+        bed_reset_conns(bed, 0);
+        bed_turns(bed, 10);
+        assert_true(kafka_is_quiet(bed->workers[0].kafka));
+        client_close(&c);
+        bed_free(bed);
+    }
+}
+
 /* ── batches that go by bulk first ── */
 
 static struct bed *packing_bed(uint8_t workers_n, int32_t partitions_n, struct view_topic **t)
@@ -662,6 +726,8 @@ int main(void)
         TEST(acks_zero_then_close_is_still_appended),
         TEST(order_per_partition_holds_when_the_log_is_full),
         TEST(batch_with_room_passes_those_that_wait),
+        TEST(request_with_many_partitions_takes_turns_and_keeps_its_place),
+        TEST(closing_while_many_partitions_are_planned_releases_everything),
         TEST(order_per_partition_holds_while_bulk_works),
         TEST(others_pass_what_bulk_works_for_however_many_those_are),
         TEST(refusal_by_bulk_is_of_its_partition_alone),
