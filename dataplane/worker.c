@@ -89,7 +89,7 @@ static int worker_flush(struct worker *w)
 
 int worker_turn(struct worker *w, struct now now)
 {
-    int n = 0, sent;
+    int n = 0, done, sent;
 
     own(w);
     w->now = now;
@@ -97,29 +97,28 @@ int worker_turn(struct worker *w, struct now now)
 
     n += io_poll(w->io); /* in: what the kernel has finished   */
     turns_step(&w->turns, STEP_COMPLETIONS);
-    n += worker_ports_rx(w, now); /*     packets, and what TCP makes of them */
-    turns_step(&w->turns, STEP_PACKETS);
-    n += worker_mail_read(w); /*     what other threads ask or answer */
-    turns_step(&w->turns, STEP_MAIL);
-    n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
-    turns_step(&w->turns, STEP_TIMERS);
+    done = worker_ports_rx(w, now); /*     packets, and what TCP makes of them */
+    n += turns_step_of(&w->turns, STEP_PACKETS, done);
+    done = worker_mail_read(w); /*     what other threads ask or answer */
+    n += turns_step_of(&w->turns, STEP_MAIL, done);
+    done = timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
+    n += turns_step_of(&w->turns, STEP_TIMERS, done);
 
     w->view = view_load(w->views, w->number);
-    n += internal_turn(&w->internal, now);
-    turns_step(&w->turns, STEP_INTERNAL);
+    n += turns_step_of(&w->turns, STEP_INTERNAL, internal_turn(&w->internal, now));
     n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
 
     n += worker_flush(w); /* out: one write per dirty log       */
     turns_step(&w->turns, STEP_FLUSH);
     n += conns_send_ready(w->conns, now); /*      answers, in request order     */
     turns_step(&w->turns, STEP_SENDS);
-    n += worker_ports_tx(w, now); /*      segments, acknowledgements    */
-    turns_step(&w->turns, STEP_SEGMENTS);
+    done = worker_ports_tx(w, now); /*      segments, acknowledgements    */
+    n += turns_step_of(&w->turns, STEP_SEGMENTS, done);
     n += io_poll(w->io); /*      hand all of it to the kernel  */
     turns_step(&w->turns, STEP_SUBMIT);
     sent = mail_flush(&w->post); /*      and to the other threads      */
-    stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);
-    turns_step(&w->turns, STEP_POST);
+    if (turns_step_of(&w->turns, STEP_POST, sent) > 0)
+        stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);
     turns_end(&w->turns);
     return n + sent;
 }

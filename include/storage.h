@@ -182,9 +182,6 @@ void store_tick(struct store *store, struct now now);
 /* Nothing is dirty, under way or waited for: the store may be closed. */
 bool store_is_quiet(const struct store *store);
 const struct store_stats *store_stats(const struct store *store);
-/* When the flush began that made the newest bytes durable: asked by who was just woken for
- * PLOG_DURABLE or PLOG_HIGH, so that waiting for a flush and the flush itself are told apart. */
-uint64_t store_flush_began_ns(const struct store *store);
 
 /* ── logs: life ── */
 
@@ -316,7 +313,14 @@ struct plog_offsets {
     int64_t start, stable, high, written, durable, end;
 };
 void plog_offsets(const struct plog *log, struct plog_offsets *out);
-uint8_t plog_durability(const struct plog *log); /* enum store_durability */
+/* Asked by who was just woken: when PLOG_WRITTEN moved, and when the flush began that made the
+ * newest bytes durable, when its durability asks for one; so that writing, waiting for a flush and
+ * the flush itself are told apart. */
+struct plog_times {
+    uint64_t written_ns, flushing_ns;
+    bool is_flushed;
+};
+struct plog_times plog_times(const struct plog *log);
 /* The high watermark as an input: at most `offset` from now on, what a leader says (INT64_MAX: no
  * limit, this log is the leader's). It never moves back; waits for it are woken as it moves. */
 void plog_high_limit(struct plog *log, int64_t offset, struct now now);

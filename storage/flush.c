@@ -183,6 +183,7 @@ static void write_finish(struct store_op *op, struct now now)
     }
     if (log->target.bytes > log->written.bytes)
         log->written = log->target;
+    log->written_ns = now.ns;
     plog_marks_moved(log, now);
 }
 

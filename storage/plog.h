@@ -107,6 +107,7 @@ struct plog {
     int64_t start;          /* first offset a reader may ask for */
     int64_t high_limit;     /* the high watermark is at most this: a leader's; INT64_MAX: none */
     struct mark high, written, durable, end;
+    uint64_t written_ns;       /* when `written` moved */
     struct mark settled;       /* durable in its segments */
     struct mark logged;        /* is_logged: what its newest record holds */
     struct mark home;          /* is_logged: written back */
@@ -313,7 +314,8 @@ struct store {
 
     struct plog **table; /* by topic id and partition; chained; table_n is a power of 2 */
     uint32_t table_n;
-    struct list logs; /* in the order of store_tick */
+    struct plog *found; /* by the last search, of `logs`; NULL: none */
+    struct list logs;   /* in the order of store_tick */
     struct list dirty, unsynced, round, pending;
     struct list unlogged;      /* dirty logs that wait for the next record of the journal */
     struct journal *journal;   /* NULL: none, every log is flushed by itself */

@@ -136,7 +136,8 @@ static void segment_file_done(struct job *job, struct now now)
         segment->state = error == 0 ? SEGMENT_LIVE : SEGMENT_NEW;
     if (error == 0)
         segment_fd_set(segment, job->fd);
-    if (error != 0 && job->owns_data && segment->log != NULL && segment->log->state == PLOG_OPEN)
+    if (segment->log != NULL && segment->log->state == PLOG_OPEN &&
+        (error != 0 ? job->owns_data : segment->log->has_epochs_to_write))
         plog_mark_epochs(segment->log);
     store_job_give(store, job);
     segment_opened(segment, error, now);

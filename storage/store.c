@@ -223,12 +223,28 @@ static struct plog **table_chain(struct store *store, const struct uuid *topic_i
     return &store->table[hash_partition(topic_id, partition) & (store->table_n - 1)];
 }
 
+static inline bool log_is(const struct plog *log, const struct uuid *topic_id, int32_t partition)
+{
+    return log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id);
+}
+
+/* Mostly it is the one found last, or the one made behind that: requests name partitions in order.
+ */
 static struct plog *table_find(struct store *store, const struct uuid *topic_id, int32_t partition)
 {
-    struct plog *log = *table_chain(store, topic_id, partition);
-    while (log != NULL &&
-           !(log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id)))
+    struct plog *log = store->found;
+    if (log != NULL && log_is(log, topic_id, partition))
+        return log;
+    if (log != NULL && log->link.next != &store->logs) {
+        log = list_entry(log->link.next, struct plog, link);
+        if (log_is(log, topic_id, partition))
+            return store->found = log;
+    }
+    log = *table_chain(store, topic_id, partition);
+    while (log != NULL && !log_is(log, topic_id, partition))
         log = log->hash_next;
+    if (log != NULL)
+        store->found = log;
     return log;
 }
 
@@ -259,6 +275,7 @@ static void table_remove(struct store *store, struct plog *log)
     }
     *at = log->hash_next;
     log->hash_next = NULL;
+    store->found = NULL;
 }
 
 static void table_grow(struct store *store)
@@ -417,9 +434,4 @@ bool store_is_quiet(const struct store *store)
 const struct store_stats *store_stats(const struct store *store)
 {
     return &store->stats;
-}
-
-uint64_t store_flush_began_ns(const struct store *store)
-{
-    return store->flush_began_ns;
 }

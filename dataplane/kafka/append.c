@@ -17,8 +17,9 @@
  * in its frame, so an operation that has one there ends when it is back, not before: also at its
  * deadline, also when its topic or connection is gone.
  *
- * An operation ends when each batch is as safe as acks asks: 0 placed; 1 written; -1 written, then
- * visible (PLOG_HIGH: durable, or written in relaxed logs). At its deadline what is not that far is
+ * An operation ends when each batch is as safe as acks asks: 0 placed; 1 written; -1 visible
+ * (PLOG_HIGH: durable, or written in relaxed logs). One wait tells: when it was written before it
+ * was durable is asked of the log (plog_times). At its deadline what is not that far is
  * E_TIMED_OUT; batches already placed stay in the log, as with Apache Kafka.
  */
 #include "hash.h"
@@ -46,49 +47,40 @@ static void append_done(struct append_op *op, struct now now)
 
 static void append_wake(struct plog_wait *wait, int error, struct now now);
 
-/* A mark was reached at `now`: which stage is that? */
-static void append_stamp(struct append_part *part, uint8_t mark, struct now now)
+/* What was waited for is so: when each stage of it was, as the log knows. */
+static void append_stamp(struct append_part *part, struct now now)
 {
     struct append_op *op = part->op;
-    if (mark == PLOG_WRITTEN)
-        op->written_ns = max_u64(op->written_ns, now.ns);
-    if (mark == PLOG_WRITTEN || plog_durability(part->log) != STORE_GROUP)
+    struct plog_times times = plog_times(part->log);
+    op->written_ns = max_u64(op->written_ns, times.written_ns);
+    if (op->acks != -1 || !times.is_flushed)
         return;
-    op->flushing_ns = max_u64(op->flushing_ns, store_flush_began_ns(op->home->store));
+    op->flushing_ns = max_u64(op->flushing_ns, times.flushing_ns);
     op->flushed_ns = max_u64(op->flushed_ns, now.ns);
 }
 
-/* Registers what the partition waits for next; true when there is nothing more. */
-static bool append_part_wait(struct append_part *part, uint8_t mark, struct now now)
+/* True when the partition is as safe as acks asks; else it waits for that. */
+static bool append_part_wait(struct append_part *part, struct now now)
 {
-    struct append_op *op = part->op;
-    for (;; mark = PLOG_HIGH) {
-        part->wait =
-            (struct plog_wait){.mark = mark, .offset = part->last_offset + 1, .wake = append_wake};
-        list_init(&part->wait.link);
-        if (!plog_wait(part->log, &part->wait)) {
-            part->is_waiting = true;
-            return false;
-        }
-        append_stamp(part, mark, now);
-        if (mark == PLOG_HIGH || op->acks != -1)
-            return true;
-    }
+    part->wait = (struct plog_wait){.mark = part->op->acks == -1 ? PLOG_HIGH : PLOG_WRITTEN,
+                                    .offset = part->last_offset + 1,
+                                    .wake = append_wake};
+    list_init(&part->wait.link);
+    part->is_waiting = !plog_wait(part->log, &part->wait);
+    if (!part->is_waiting)
+        append_stamp(part, now);
+    return !part->is_waiting;
 }
 
 static void append_wake(struct plog_wait *wait, int error, struct now now)
 {
     struct append_part *part = container_of(wait, struct append_part, wait);
     struct append_op *op = part->op;
-    uint8_t mark = wait->mark;
     part->is_waiting = false;
-    if (error != 0) {
+    if (error != 0)
         part->error = error;
-    } else {
-        append_stamp(part, mark, now);
-        if (mark == PLOG_WRITTEN && op->acks == -1 && !append_part_wait(part, PLOG_HIGH, now))
-            return;
-    }
+    else
+        append_stamp(part, now);
     check(op->waiting_n > 0);
     if (--op->waiting_n == 0)
         append_done(op, now);
@@ -106,7 +98,7 @@ static void append_settle(struct append_op *op, struct now now)
             op->is_settling = true;
             return;
         }
-        if (op->at->error == 0 && !append_part_wait(op->at, PLOG_WRITTEN, now))
+        if (op->at->error == 0 && !append_part_wait(op->at, now))
             op->waiting_n++;
     }
     if (op->is_settling)
@@ -160,15 +152,15 @@ static void append_wait_end(struct append_op *op, int error)
 
 /* ── placing ── */
 
-static struct append append_of(const struct append_part *part)
+/* What is asked of plog_append. */
+static void append_ask(const struct append_part *part, struct append *append)
 {
-    return (struct append){.from = part->records,
-                           .bytes = (uint32_t)part->records->bytes,
-                           .request_version = part->op->version,
-                           .repack = part->repack,
-                           .start_offset = -1,
-                           .log_append_ms = -1,
-                           .bad_record_at = -1};
+    append->from = part->records;
+    append->at = (struct slices_at){0, 0};
+    append->bytes = (uint32_t)part->records->bytes;
+    append->request_version = part->op->version;
+    append->keep_offsets = append->is_ahead = false;
+    append->repack = part->repack;
 }
 
 /* Nobody waits for what bulk makes of the batch. False: it is still with bulk. */
@@ -188,17 +180,17 @@ static bool append_part_recall(struct append_part *part)
 static int append_part_place(struct kafka *k, struct append_part *part, bool *wants_bulk,
                              struct now now)
 {
-    struct append append = append_of(part);
+    struct append append; /* all of what is told is set by plog_append */
+    append_ask(part, &append);
     part->log = store_log_find(k->store, &part->topic_id, part->partition);
-    if (unlikely(part->log == NULL) && !append_part_recall(part)) {
-        *wants_bulk = true;
-        return E_AGAIN;
+    if (unlikely(part->log == NULL)) {
+        *wants_bulk = !append_part_recall(part);
+        part->error = E_NOT_FOUND;
+        part->start_offset = part->bad_record_at = -1;
+        return *wants_bulk ? E_AGAIN : 0;
     }
-    int rc = E_NOT_FOUND;
-    if (likely(part->log != NULL)) {
-        rc = plog_append(part->log, &append, now);
-        part->repack = append.repack;
-    }
+    int rc = plog_append(part->log, &append, now);
+    part->repack = append.repack;
     if (rc == E_AGAIN) {
         *wants_bulk = append.wants_bulk;
         return rc;
@@ -210,9 +202,10 @@ static int append_part_place(struct kafka *k, struct append_part *part, bool *wa
     part->log_append_ms = append.log_append_ms;
     part->start_offset = append.start_offset;
     part->bad_record_at = append.bad_record_at;
-    memcpy(part->reason, append.reason, sizeof part->reason);
-    if (rc != 0)
+    if (rc != 0) {
+        memcpy(part->reason, append.reason, sizeof part->reason);
         return 0;
+    }
     if (!append.is_duplicate) {
         part->op->bytes += append.bytes;
         part->op->batches_n++;
@@ -314,7 +307,8 @@ static void append_ahead(struct kafka *k, struct append_op *op, struct now now)
          part = part->next, looks++) {
         if (part->repack != NULL || part->is_looked)
             continue;
-        struct append append = append_of(part);
+        struct append append;
+        append_ask(part, &append);
         struct plog *log = store_log_find(k->store, &part->topic_id, part->partition);
         append.is_ahead = true;
         int rc = log == NULL ? E_NOT_FOUND : plog_append(log, &append, now);
@@ -385,8 +379,9 @@ static int held_run(struct kafka *k, struct now now)
 
 static int appends_run(struct kafka *k, struct now now)
 {
-    struct append_blocked blocked = {.n = 0};
+    struct append_blocked blocked; /* large, and mostly not needed */
     int looks = 0, done = list_is_empty(&k->held) ? 0 : held_run(k, now);
+    blocked.n = 0;
     list_for_each(l, next, &k->appends) {
         struct append_op *op = list_entry(l, struct append_op, link);
         enum append_now how = APPEND_NO_ROOM;
@@ -407,6 +402,8 @@ static int appends_run(struct kafka *k, struct now now)
 
 int appends_turn(struct kafka *k, struct now now)
 {
+    if (list_is_empty(&k->appends) && list_is_empty(&k->held) && list_is_empty(&k->settling))
+        return 0;
     return settling_run(k, now) + appends_run(k, now);
 }
 

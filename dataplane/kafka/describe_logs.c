@@ -33,7 +33,7 @@ static int16_t producers_judge(struct request *r, const struct view *view, struc
         to->error_message = request_keep(r, bytes_of_string(why));
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     }
-    int16_t code = partition_find(view, name, NULL, false, partition, topic, found);
+    int16_t code = partition_find(r->kafka, view, name, NULL, false, partition, topic, found);
     if (*topic == NULL)
         to->error_message = bytes_of_string("This server does not host this topic-partition.");
     return code;

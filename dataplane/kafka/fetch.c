@@ -66,7 +66,7 @@ static int16_t fetch_judge_asked(const struct request *r, const struct view *vie
     const struct fetch_request *q = r->body;
     const struct view_topic *found_topic;
     const struct view_partition *found;
-    int16_t code = partition_find(view, topic->topic, &topic->topic_id, r->version >= 13,
+    int16_t code = partition_find(r->kafka, view, topic->topic, &topic->topic_id, r->version >= 13,
                                   asked->partition, &found_topic, &found);
     int32_t replica = r->version >= 15 ? q->replica_state.replica_id : q->replica_id;
     if (code == 0 && replica >= 0)
@@ -147,13 +147,14 @@ static bool fetch_plan(struct request *r, struct fetch *f, const struct view *vi
         if (f->plan_to == NULL)
             return false;
         f->plan_to->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
-        for (f->plan_part = f->plan_part < 0 ? 0 : f->plan_part;
-             f->plan_part < f->plan_to->partitions_n; f->plan_part++) {
-            if (!request_has_turn(r->kafka))
-                return true;
-            if (!fetch_add(r, f, view, from, &from->partitions[f->plan_part]))
+        int32_t at = f->plan_part < 0 ? 0 : f->plan_part, n = f->plan_to->partitions_n;
+        int32_t end = at + request_turns(r->kafka, n - at);
+        for (; at < end; at++)
+            if (!fetch_add(r, f, view, from, &from->partitions[at]))
                 return false;
-        }
+        f->plan_part = at;
+        if (at < n)
+            return true;
     }
     *is_through = true;
     return true;
@@ -167,7 +168,7 @@ static bool fetch_plan_session(struct request *r, struct fetch *f, const struct 
     const struct list *end = &f->session->parts;
     for (f->plan_at = f->plan_at == NULL ? end->next : f->plan_at; f->plan_at != end;
          f->plan_at = f->plan_at->next) {
-        if (!request_has_turn(r->kafka))
+        if (request_turns(r->kafka, 1) == 0)
             return true;
         struct session_part *part = list_entry(f->plan_at, struct session_part, link);
         struct fetch_request_topics from = {
@@ -294,18 +295,20 @@ static bool fetch_round(struct request *r, struct fetch *f, bool *is_through)
         struct fetch_response_responses *to = &f->response->responses[f->round_topic_at];
         if (f->round_part_at < 0 && !fetch_round_topic(r, f->round_topic, to))
             return false;
-        for (f->round_part_at = f->round_part_at < 0 ? 0 : f->round_part_at;
-             f->round_part_at < to->partitions_n; f->round_part_at++) {
-            struct read_part *part = f->round_part;
-            if (!request_has_turn(r->kafka))
-                return true;
+        int32_t at = f->round_part_at < 0 ? 0 : f->round_part_at;
+        int32_t end = at + request_turns(r->kafka, to->partitions_n - at);
+        struct read_part *part = f->round_part;
+        for (; at < end; at++, part = part->next_asked) {
             part->result = arena_alloc(&r->arena, sizeof *part->result);
             if (part->result == NULL)
                 return false;
             part->result->part = part;
-            part->result->response = &to->partitions[f->round_part_at];
-            f->round_part = part->next_asked;
+            part->result->response = &to->partitions[at];
         }
+        f->round_part = part;
+        f->round_part_at = at;
+        if (at < to->partitions_n)
+            return true;
     }
     *is_through = true;
     return true;

@@ -176,20 +176,15 @@ void frames_end_more(struct kafka_conn *c)
 static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
 {
     uint8_t prefix[4];
-    struct slice v[4];
     if (conn_unread(c->conn) < sizeof prefix)
         return false;
-    conn_peek(c->conn, prefix, sizeof prefix);
+    conn_read(c->conn, prefix, sizeof prefix);
     int32_t length = load_i32(prefix);
     if (length <= 0 || (uint64_t)length > k->config.frame_bytes_max) {
         stats_add(k->stats, STAT_BAD_LENGTH, 1);
         frames_end(c, NULL, CONN_END_TOO_LARGE);
         return false;
     }
-    int n = conn_take(c->conn, sizeof prefix, v, array_n(v));
-    check(n > 0); /* four bytes lie in at most four pieces */
-    for (int i = 0; i < n; i++)
-        slice_put(&v[i]);
     c->frame_bytes = (uint64_t)length;
     c->first_ns = now.ns;
     c->whole_ns = 0;

@@ -47,10 +47,10 @@ static int kafka_requests_init(struct kafka *k)
 
 static void kafka_lists_init(struct kafka *k)
 {
-    struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
-                                  &k->wait_answer, &k->wait_control, &k->wait_join,  &k->conns,
-                                  &k->conns_free,  &k->conn_pages,   &k->wait_small, &k->wait_large,
-                                  &k->appends,     &k->held, &k->settling,         &k->reads};
+    struct list *const lists[] = {
+        &k->free,      &k->run,   &k->encode,     &k->sent,       &k->wait_answer, &k->wait_control,
+        &k->wait_join, &k->conns, &k->conns_free, &k->conn_pages, &k->wait_small,  &k->wait_large,
+        &k->appends,   &k->held,  &k->settling,   &k->reads,      &k->spare};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -104,6 +104,8 @@ void kafka_fini(struct kafka *k)
         forward_fini(&k->requests[i]);
     while ((l = list_pop(&k->conn_pages)) != NULL)
         page_put(list_entry(l, struct page, link));
+    while ((l = list_pop(&k->spare)) != NULL)
+        page_put(list_entry(l, struct page, link));
     if (k->sessions != NULL)
         sessions_fini(k->sessions);
     free(k->sessions);
@@ -136,19 +138,14 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     k->begin_left = BEGIN_UNITS_TURN;
     k->reads_left = READ_PARTS_TURN;
     k->settle_left = SETTLE_PARTS_TURN;
-    int done = reads_turn(k, now);
-    turns_step(k->turns, STEP_READS);
-    done += appends_turn(k, now);
-    turns_step(k->turns, STEP_APPENDS);
-    done += requests_turn(k, view, now);
-    turns_step(k->turns, STEP_ANSWERS);
-    done += fetch_budget_turn(k, view, now);
-    turns_step(k->turns, STEP_READS);
+    k->encode_units = ENCODE_UNITS_TURN;
+    int done = turns_step_of(k->turns, STEP_READS, reads_turn(k, now));
+    done += turns_step_of(k->turns, STEP_APPENDS, appends_turn(k, now));
+    done += turns_step_of(k->turns, STEP_ANSWERS, requests_turn(k, view, now));
+    done += turns_step_of(k->turns, STEP_READS, fetch_budget_turn(k, view, now));
     if (view != NULL)
-        done += frames_turn(k, view, now);
-    turns_step(k->turns, STEP_FRAMES);
-    done += requests_turn(k, view, now);
-    turns_step(k->turns, STEP_ANSWERS);
+        done += turns_step_of(k->turns, STEP_FRAMES, frames_turn(k, view, now));
+    done += turns_step_of(k->turns, STEP_ANSWERS, requests_turn(k, view, now));
     return done;
 }
 

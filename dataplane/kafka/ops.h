@@ -37,13 +37,13 @@ struct append_part {
     int error;
     int64_t base_offset, last_offset, log_append_ms, start_offset;
     int32_t bad_record_at;
-    char reason[APPEND_REASON_MAX];
     /* the home's */
     struct plog *log;
     struct repack *repack; /* what bulk makes of the batch */
     struct plog_wait wait;
     bool is_waiting;
-    bool is_looked; /* bulk need not be asked ahead */
+    bool is_looked;                 /* bulk need not be asked ahead */
+    char reason[APPEND_REASON_MAX]; /* set only with an error */
 };
 
 struct append_mail {

@@ -94,7 +94,7 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
     const struct view_topic *found_topic;
     const struct view_partition *found;
     response->index = from->index;
-    int16_t code = partition_find(view, topic->name, &topic->topic_id, r->version >= 13,
+    int16_t code = partition_find(r->kafka, view, topic->name, &topic->topic_id, r->version >= 13,
                                   from->index, &found_topic, &found);
     if (code == KAFKA_NOT_LEADER_OR_FOLLOWER && r->version >= 10) {
         response->current_leader.leader_id = found->leader;
@@ -107,9 +107,11 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
         return true;
     }
     struct append_op *op = produce_op(r, p, found->home);
-    struct append_part *part = op == NULL ? NULL : arena_alloc(&r->arena, sizeof *part);
+    struct append_part *part = op == NULL ? NULL : arena_alloc_raw(&r->arena, sizeof *part);
     if (part == NULL)
         return false;
+    memset(part, 0, offsetof(struct append_part, reason)); /* the text is long, and seldom there */
+    part->reason[0] = '\0';
     part->op = op;
     part->topic_id = found_topic->id;
     part->partition = from->index;
@@ -127,6 +129,8 @@ static bool produce_is_transactional(const struct slices *records)
     struct slices_at at = {0, 0};
     if (records->bytes < BATCH_ATTRIBUTES_AT + sizeof attributes)
         return false;
+    if (likely(records->v[0].n >= BATCH_ATTRIBUTES_AT + sizeof attributes))
+        return (load_u16(records->v[0].ptr + BATCH_ATTRIBUTES_AT) & BATCH_TRANSACTIONAL) != 0;
     slices_skip(records, &at, BATCH_ATTRIBUTES_AT);
     slices_copy(records, &at, attributes, sizeof attributes);
     return (load_u16(attributes) & BATCH_TRANSACTIONAL) != 0;
@@ -159,11 +163,12 @@ static bool produce_plan_begin(struct request *r, struct produce *p)
     int32_t topics_n = q->topic_data_n > 0 ? q->topic_data_n : 0;
     p->code = produce_check_all(q);
     p->part_at = -1;
-    p->response = PROTO_NEW(&r->arena, produce_response, 1);
+    p->response = arena_alloc_raw(&r->arena, sizeof *p->response);
     struct produce_response_responses *topics =
-        PROTO_NEW(&r->arena, produce_response_responses, topics_n);
+        arena_alloc_raw(&r->arena, (uint64_t)topics_n * sizeof *topics);
     if (p->response == NULL || topics == NULL)
         return false;
+    PROTO_INIT(p->response, produce_response);
     p->response->responses = topics;
     p->response->responses_n = topics_n;
     return true;
@@ -174,11 +179,12 @@ static bool produce_plan_topic(struct request *r, const struct produce_request_t
                                struct produce_response_responses *to)
 {
     int32_t n = from->partition_data_n > 0 ? from->partition_data_n : 0;
-    to->name = request_keep(r, from->name);
-    to->topic_id = from->topic_id;
-    to->partition_responses =
-        PROTO_NEW(&r->arena, produce_response_responses_partition_responses, n);
-    to->partition_responses_n = n;
+    *to = (struct produce_response_responses){
+        .name = request_keep(r, from->name),
+        .topic_id = from->topic_id,
+        .partition_responses =
+            arena_alloc_raw(&r->arena, (uint64_t)n * sizeof *to->partition_responses),
+        .partition_responses_n = n};
     return to->partition_responses != NULL && (from->name.ptr == NULL || to->name.ptr != NULL);
 }
 
@@ -194,18 +200,21 @@ static bool produce_plan(struct request *r, struct produce *p, const struct view
         struct produce_response_responses *to = &p->response->responses[p->topic_at];
         if (p->part_at < 0 && !produce_plan_topic(r, from, to))
             return false;
-        for (p->part_at = p->part_at < 0 ? 0 : p->part_at; p->part_at < to->partition_responses_n;
-             p->part_at++) {
-            if (!request_has_turn(r->kafka))
-                return true;
+        int32_t at = p->part_at < 0 ? 0 : p->part_at;
+        int32_t end = at + request_turns(r->kafka, to->partition_responses_n - at);
+        for (; at < end; at++) {
             struct produce_response_responses_partition_responses *part =
-                &to->partition_responses[p->part_at];
-            part->index = from->partition_data[p->part_at].index;
+                &to->partition_responses[at];
+            PROTO_INIT(part, produce_response_responses_partition_responses);
+            part->index = from->partition_data[at].index;
             if (p->code != 0)
                 produce_refuse(r, p, part, p->code);
-            else if (!produce_add(r, p, view, from, &from->partition_data[p->part_at], part))
+            else if (!produce_add(r, p, view, from, &from->partition_data[at], part))
                 return false;
         }
+        p->part_at = at;
+        if (at < to->partition_responses_n)
+            return true;
     }
     *is_through = true;
     return true;
@@ -374,7 +383,7 @@ static void produce_answer(struct request *r, const struct view *view, struct no
     bool is_filled = true;
     (void)view, (void)now;
     while (is_filled && produce_fill_next(r, p)) {
-        if (!request_has_turn(r->kafka)) {
+        if (request_turns(r->kafka, 1) == 0) {
             request_wait(r, produce_answer);
             return;
         }

@@ -121,16 +121,15 @@ static bool read_part(struct read_part *part, struct now now)
 
 static void read_walk(struct read_op *op, struct now now)
 {
-    struct kafka *home = op->home;
-    for (; op->at != NULL; op->at = op->at->next) {
-        if (home->reads_left-- <= 0) { /* it goes on in the next turn */
-            list_append(&home->reads, &op->link);
-            return;
-        }
+    int64_t left = op->home->reads_left;
+    for (; op->at != NULL && left > 0; op->at = op->at->next, left--)
         if (!read_part(op->at, now))
-            return;
-    }
-    read_op_over(op, now);
+            break;
+    op->home->reads_left = left;
+    if (op->at == NULL)
+        read_op_over(op, now);
+    else if (left <= 0) /* it goes on in the next turn */
+        list_append(&op->home->reads, &op->link);
 }
 
 void read_give_back(struct read_op *op)

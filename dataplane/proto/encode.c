@@ -20,7 +20,7 @@
  *
  * Sources: Kafka protocol guide, KIP-482.
  */
-#include "scalar.h"
+#include "hot.h"
 #include "size.h"
 
 enum {
@@ -486,13 +486,68 @@ static int encode_walk_flexible(struct proto_out *o)
     return encode_walk(o, true);
 }
 
+/* ── the straight line (hot.h) ── */
+
+uint8_t *hot_room_more(struct proto_out *o, uint8_t *p, uint64_t n)
+{
+    o->at = p;
+    return n > ENCODE_ROOM_MAX || encode_chunk(o) != 0 ? NULL : o->at;
+}
+
+uint8_t *hot_put_records(struct proto_out *o, uint8_t *p, const struct slices *s, bool is_flexible,
+                         bool may_be_null)
+{
+    int64_t n = s->v == NULL ? -1 : (int64_t)s->bytes;
+    if (n > INT32_MAX || (n < 0 && !may_be_null))
+        return NULL;
+    p = hot_put_count(p, (int32_t)n, is_flexible, true);
+    if (n <= 0)
+        return p;
+    o->at = p;
+    if (encode_slice_close(o) != 0)
+        return NULL;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->v[i].n > 0 && encode_slice_push(o, s->v[i]) != 0)
+            return NULL;
+    return o->at;
+}
+
+/* Encodes the whole body when it is one the straight line takes and no larger than the budget;
+ * false: nothing has happened. */
+static noinline bool encode_hot(struct proto_out *o)
+{
+    const struct proto_hot *hot = o->message->hot;
+    const struct proto_frame *f = &o->frames[0];
+    if (hot == NULL || hot->put == NULL || o->arena == NULL || o->depth != 1 || f->field_at != 0)
+        return false;
+    uint64_t units = hot->units(f->base, o->budget);
+    if (units > o->budget)
+        return false;
+    struct slices out = o->out;
+    uint8_t *begin = o->begin, *at = o->at, *end = o->end;
+    uint8_t *p = hot->put(o, at, f->base, (uint8_t)o->version);
+    if (unlikely(p == NULL)) { /* the interpreter begins where this did */
+        out.v = o->out.v;
+        o->out = out;
+        o->begin = begin;
+        o->at = at;
+        o->end = end;
+        return false;
+    }
+    o->at = p;
+    o->budget -= (uint32_t)units;
+    o->depth = 0;
+    return true;
+}
+
 int proto_encode_more(struct proto_out *o, uint32_t budget)
 {
     if (o->rc != E_AGAIN)
         return o->rc;
     o->budget = budget;
-    int rc = proto_is_flexible(o->message, o->version) ? encode_walk_flexible(o)
-                                                       : encode_walk_classic(o);
+    int rc = encode_hot(o)                               ? 0
+             : proto_is_flexible(o->message, o->version) ? encode_walk_flexible(o)
+                                                         : encode_walk_classic(o);
     if (rc == 0)
         rc = encode_finish(o);
     o->rc = rc;

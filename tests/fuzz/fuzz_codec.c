@@ -11,7 +11,7 @@
  *
  * Checked: decoding split input equals decoding it whole; the first encoding has the size
  * proto_size says; decoding and encoding it once more gives the same bytes; a frame made in small
- * steps holds the same body. The request header decoder gets the bytes, too.
+ * steps, and one made at once, hold the same body. The request header decoder gets the bytes, too.
  */
 #include <stdlib.h>
 
@@ -106,6 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         second = encoded(m, version, again);
         check(bytes_equal(first, second));
         frame_check(m, version, again, first, 1 + data[3] % 7);
+        frame_check(m, version, again, first,
+                    UINT32_MAX); /* where there is one: the straight line */
         free((void *)(uintptr_t)first.ptr);
         free((void *)(uintptr_t)second.ptr);
     }

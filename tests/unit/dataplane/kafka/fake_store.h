@@ -32,6 +32,7 @@ struct plog {
     bool has_room;  /* also while the store is full: of a higher class */
     bool is_packed; /* its batches go by bulk */
     struct plog_offsets o;
+    uint64_t written_ns;
     uint64_t visible_bytes;
     struct fake_batch batches[256];
     uint32_t batches_n;
@@ -171,6 +172,7 @@ static void fake_visible(struct plog *log)
 static void fake_written(struct plog *log, struct now now)
 {
     log->o.written = log->o.end;
+    log->written_ns = now.ns;
     if (log->durability == STORE_RELAXED)
         log->o.high = log->o.stable = log->o.end;
     fake_visible(log);
@@ -211,14 +213,10 @@ void plog_offsets(const struct plog *log, struct plog_offsets *out)
 {
     *out = log->o;
 }
-uint64_t store_flush_began_ns(const struct store *s)
+struct plog_times plog_times(const struct plog *log)
 {
-    return s->flush_began_ns;
-}
-
-uint8_t plog_durability(const struct plog *log)
-{
-    return log->durability;
+    return (struct plog_times){log->written_ns, log->store->flush_began_ns,
+                               log->durability == STORE_GROUP};
 }
 int32_t plog_epoch(const struct plog *log)
 {
@@ -370,6 +368,10 @@ int plog_append(struct plog *log, struct append *a, struct now now)
     struct store *s = log->store;
     struct batch b;
     uint8_t header[BATCH_HEADER];
+    a->base_offset = a->last_offset = a->log_append_ms = a->start_offset = -1;
+    a->is_duplicate = false;
+    a->bad_record_at = -1;
+    a->reason[0] = '\0';
     if (unlikely(log->is_packed || a->is_ahead)) {
         int packed = log->is_packed ? fake_repack(log, a) : 0;
         if (packed != 0 || a->is_ahead)
