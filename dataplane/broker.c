@@ -77,6 +77,7 @@ nodiscard static int boot_settings(struct broker *b)
     if (rc != 0)
         return rc;
     b->bounds.journals *= b->dirs_n;
+    b->bounds.dirs = b->dirs_n;
     if (config_listeners(b->config, b->listeners, &b->listeners_n, why, sizeof why) != 0)
         return refuse(b, E_INVALID, "listeners: %s", why);
     if (ports_config_read(b->config, b->workers_n, b->seams.seed, &b->ports.config, b->why,
@@ -220,6 +221,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
         .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
         .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,
+        .is_inflating = config_bool(b->config, "storage.validate.compressed"),
     };
     store_compaction(b, s);
 }

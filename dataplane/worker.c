@@ -156,6 +156,14 @@ static void worker_copy_compaction(struct worker *w, const struct store_stats *s
     stats_set(&w->stats, STAT_LOGS_UNCLEANABLE, s->logs_uncleanable_n);
 }
 
+static void worker_copy_repacks(struct worker *w, const struct store_stats *s)
+{
+    stats_set(&w->stats, STAT_REPACKS, s->repacks);
+    stats_set(&w->stats, STAT_REPACKS_REFUSED, s->repacks_refused);
+    stats_set(&w->stats, STAT_REPACK_FROM_BYTES, s->repack_from_bytes);
+    stats_set(&w->stats, STAT_REPACK_TO_BYTES, s->repack_to_bytes);
+}
+
 static void stats_sum_compaction(struct store_stats *to, const struct store_stats *s)
 {
     if (s->compact_errors > 0)
@@ -168,6 +176,14 @@ static void stats_sum_compaction(struct store_stats *to, const struct store_stat
     to->compact_wait_ns = max_u64(to->compact_wait_ns, s->compact_wait_ns);
     to->compact_dirty_max = max_u64(to->compact_dirty_max, s->compact_dirty_max);
     to->logs_uncleanable_n += s->logs_uncleanable_n;
+}
+
+static void stats_sum_repacks(struct store_stats *to, const struct store_stats *s)
+{
+    to->repacks += s->repacks;
+    to->repacks_refused += s->repacks_refused;
+    to->repack_from_bytes += s->repack_from_bytes;
+    to->repack_to_bytes += s->repack_to_bytes;
 }
 
 static void stats_sum(struct store_stats *to, const struct store_stats *s)
@@ -197,6 +213,7 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
     to->checkpoint_errors += s->checkpoint_errors;
     to->files_open_n += s->files_open_n;
     stats_sum_compaction(to, s);
+    stats_sum_repacks(to, s);
     to->is_low |= s->is_low;
     if (s->free_bytes > 0 && (to->free_bytes == 0 || s->free_bytes < to->free_bytes))
         to->free_bytes = s->free_bytes; /* of the fullest disk */
@@ -243,6 +260,7 @@ static void worker_copy_store(struct worker *w)
     stats_set(&w->stats, STAT_DISK_IS_LOW, s->is_low);
     stats_set(&w->stats, STAT_CHECKPOINT_ERRORS, s->checkpoint_errors);
     worker_copy_compaction(w, s);
+    worker_copy_repacks(w, s);
     stats_set(&w->stats, STAT_FILES_OPEN, s->files_open_n);
     stats_set(&w->stats, STAT_STORAGE_PAGES_BYTES, w->log_pages.used_bytes);
 }

@@ -110,6 +110,8 @@ struct record_walk {
     int64_t max_timestamp; /* out: largest seen */
     int32_t records_n;     /* whole records so far */
     bool need_keys;
+    bool allows_gaps; /* set after init: offset deltas are no error, but told in ... */
+    bool has_gaps;
     int error;
     int32_t bad_record_at;
     uint64_t inside[12];

@@ -54,6 +54,8 @@ enum codec {
     CODEC_PRODUCER = 0xff
 };
 
+enum { COMPRESS_LEVEL_DEFAULT = INT32_MIN };
+
 /* The settings of a topic that storage honours, resolved from topic, broker and default values.
  * Owner: immutable, part of the view; copied into the log. */
 struct log_config {
@@ -75,9 +77,10 @@ struct log_config {
     bool is_log_append_time;       /* message.timestamp.type=LogAppendTime */
     bool is_compacted, is_deleted; /* cleanup.policy */
     bool preallocate;
-    uint8_t codec;      /* compression.type: enum codec or CODEC_PRODUCER */
-    uint8_t durability; /* enum store_durability */
-    uint8_t latency;    /* enum latency_class */
+    int32_t codec_level; /* compression.<codec>.level, or COMPRESS_LEVEL_DEFAULT */
+    uint8_t codec;       /* compression.type: enum codec or CODEC_PRODUCER */
+    uint8_t durability;  /* enum store_durability */
+    uint8_t latency;     /* enum latency_class */
 };
 
 /* Which log. `name` is the topic's; views into memory that outlives the call. */
@@ -124,6 +127,7 @@ struct store_config {
                                log's file is flushed by itself */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
     uint32_t journal_number; /* differs between the stores of a log directory */
+    bool is_inflating;       /* storage.validate.compressed: bulk looks into compressed batches */
 };
 
 struct plog;
@@ -149,8 +153,9 @@ struct store_stats {
     uint64_t compact_wait_ns;    /* for the piece that bulk works on; 0: none */
     uint64_t compact_running_n;  /* 1: one is under way */
     uint64_t logs_uncleanable_n; /* given up until the next start */
-    int compact_error;           /* of the last one that failed */
-    uint64_t refused[ERRORS_N];  /* appends refused, by error */
+    uint64_t repacks, repacks_refused, repack_from_bytes, repack_to_bytes;
+    int compact_error;          /* of the last one that failed */
+    uint64_t refused[ERRORS_N]; /* appends refused, by error */
 };
 
 /* ── the store ── */
@@ -247,6 +252,8 @@ nodiscard int store_checkpoints_fill(struct store *store, struct checkpoints *ch
 
 enum { APPEND_REASON_MAX = 160 };
 
+struct repack;
+
 /* One batch to append. Owner: the caller; plog_append keeps nothing of it. */
 struct append {
     /* in */
@@ -255,7 +262,11 @@ struct append {
     uint32_t bytes;      /* ... this many: exactly one batch, or it is refused                 */
     int16_t request_version; /* of Produce: codec rules; -1 for internal appends */
     bool keep_offsets; /* replication, later: offsets and epochs stay as they are            */
+    bool is_ahead;     /* nothing is appended: only bulk is asked, where it is needed; else 0    */
+    /* in and out, NULL at first: what bulk makes of the batch */
+    struct repack *repack;
     /* out */
+    bool wants_bulk;     /* with E_AGAIN: it waits for bulk, or for a place there              */
     int64_t base_offset; /* first offset given; of the original for a duplicate                */
     int64_t last_offset;
     int64_t log_append_ms; /* LogAppendTime topics, and duplicates; else -1                      */
@@ -271,6 +282,15 @@ struct append {
  * E_INVALID_TIMESTAMP, E_BAD_CODEC, E_OUT_OF_ORDER, E_BAD_EPOCH, E_BAD_TXN_STATE, E_STORAGE,
  * E_AGAIN (tail budget: ask again in a later turn). */
 nodiscard int plog_append(struct plog *log, struct append *append, struct now now);
+
+/* A batch whose codec is not its topic's (compression.type), or that is to be looked into
+ * (storage.validate.compressed), goes by bulk first: plog_append gives E_AGAIN with `repack` set,
+ * and is asked again, with it, until it gives another answer; then `repack` is NULL again. Bulk
+ * reads the batch's bytes where they stand, so until repack_is_done they stay. Batches of a log may
+ * be with bulk side by side; who asks keeps their order. */
+bool repack_is_done(const struct repack *repack);
+/* Instead of asking again: it is not wanted any more. Only when it is done. */
+void repack_end(struct repack *repack);
 
 enum plog_mark { PLOG_WRITTEN, PLOG_DURABLE, PLOG_HIGH };
 

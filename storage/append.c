@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 #include "crc.h"
-#include "plog.h"
+#include "repack.h"
 
 enum {
     PIECE_BYTES_MAX = 4096,
@@ -38,6 +38,7 @@ struct place {
     struct list fresh;       /* pages taken for this batch, in order */
     uint8_t *whole;          /* the placed batch when it stands in one piece; NULL: in several */
     uint64_t now_ns;
+    bool is_wrong; /* its header does not say the largest timestamp of its records */
 };
 
 static void place_begin(struct place *place, struct plog *log, struct segment *segment,
@@ -327,12 +328,15 @@ static int append_pass(struct place *place, const struct append *append, const s
 }
 
 /* The one pass. */
-static int append_place(struct place *place, struct append *append, const struct batch *b,
+static int append_place(struct place *place, struct append *append, struct batch *b,
                         int64_t wall_ms)
 {
     struct record_walk walk;
     const struct log_config *config = &place->log->config;
-    bool is_walked = append->request_version >= 0 && batch_codec(b) == CODEC_NONE;
+    bool is_walked =
+        append->request_version >= 0 && batch_codec(b) == CODEC_NONE && append->repack == NULL;
+    int64_t max_timestamp =
+        append->repack != NULL ? append->repack->max_timestamp : b->max_timestamp;
     uint32_t crc = CRC_INIT;
     int rc = 0;
     if (place_whole(place, append, b->bytes)) {
@@ -352,17 +356,22 @@ static int append_place(struct place *place, struct append *append, const struct
         return refuse(append, rc, error_text(rc));
     if (crc_end(crc) != b->crc)
         return refuse(append, E_CORRUPT, "The record batch's checksum is wrong.");
-    if (!is_walked)
-        return 0;
-    rc = record_walk_end(&walk, b);
+    if (is_walked) {
+        rc = record_walk_end(&walk, b);
+        max_timestamp = walk.max_timestamp;
+    }
     if (rc != 0) {
         append->bad_record_at = walk.bad_record_at;
         record_walk_reason(&walk, &place->log->id, append->reason);
+        return rc;
     }
-    return rc;
+    place->is_wrong = max_timestamp != b->max_timestamp;
+    b->max_timestamp = max_timestamp;
+    return 0;
 }
 
-/* Offset, epoch and, for LogAppendTime, the broker's time. */
+/* Offset and epoch; the time, for LogAppendTime the broker's, else that of the records where the
+ * header says another. */
 static void append_stamp(const struct place *place, struct append *append, struct batch *b,
                          int64_t wall_ms)
 {
@@ -374,13 +383,16 @@ static void append_stamp(const struct place *place, struct append *append, struc
         store_u32(field, (uint32_t)b->leader_epoch);
         place_patch(place, BATCH_EPOCH_AT, field, 4);
     }
-    if (!place->log->config.is_log_append_time || append->keep_offsets)
+    bool is_ours = place->log->config.is_log_append_time && !append->keep_offsets;
+    if (!is_ours && !place->is_wrong)
         return;
-    b->attributes = (int16_t)(b->attributes | BATCH_LOG_APPEND_TIME);
-    store_u16(field, (uint16_t)b->attributes);
-    place_patch(place, BATCH_ATTRIBUTES_AT, field, 2);
-    b->max_timestamp = append->log_append_ms = wall_ms;
-    store_u64(field, (uint64_t)wall_ms);
+    if (is_ours) {
+        b->attributes = (int16_t)(b->attributes | BATCH_LOG_APPEND_TIME);
+        store_u16(field, (uint16_t)b->attributes);
+        place_patch(place, BATCH_ATTRIBUTES_AT, field, 2);
+        b->max_timestamp = append->log_append_ms = wall_ms;
+    }
+    store_u64(field, (uint64_t)b->max_timestamp);
     place_patch(place, BATCH_MAX_TIMESTAMP_AT, field, 8);
     b->crc = place_crc(place);
     store_u32(field, b->crc);
@@ -517,6 +529,10 @@ static int append_try(struct plog *log, struct append *append, struct now now)
     int rc = append_judge(log, append, &b, header, now.wall_ms);
     if (rc != 0)
         return rc;
+    if (append->repack == NULL && repack_is_due(log, append, &b))
+        return repack_begin(log, append, &b, now.wall_ms);
+    if (append->is_ahead)
+        return 0;
     if (store->tail_bytes > 0 && store->tail_bytes + b.bytes > append_tail_max(log))
         return refuse(append, E_AGAIN, error_text(E_AGAIN));
     rc = append_sequence(log, append, &b, &is_done);
@@ -525,18 +541,54 @@ static int append_try(struct plog *log, struct append *append, struct now now)
     return append_batch(log, append, &b, now);
 }
 
+/* It has been with bulk: what came back takes the place of what was sent. */
+static int append_unpack(struct plog *log, struct append *append)
+{
+    struct repack *repack = append->repack;
+    append->wants_bulk = !repack->is_done;
+    if (!repack->is_done || append->is_ahead)
+        return E_AGAIN;
+    int rc = repack_verdict(repack, append);
+    append->start_offset = log->start;
+    if (rc != 0 || repack->packed.ptr == NULL)
+        return rc;
+    append->from = &repack->all;
+    append->at = (struct slices_at){0, 0};
+    append->bytes = repack->packed.n;
+    return 0;
+}
+
+/* What was sent is there again; with a verdict bulk's work is over. */
+static void append_unpack_end(struct append *append, int rc)
+{
+    struct repack *repack = append->repack;
+    append->from = repack->from;
+    append->at = repack->at;
+    append->bytes = repack->batch.bytes;
+    if (rc == E_AGAIN)
+        return;
+    repack_end(repack);
+    append->repack = NULL;
+}
+
 int plog_append(struct plog *log, struct append *append, struct now now)
 {
     check(log->magic == PLOG_MAGIC);
     store_own(log->store);
     log->store->now = now;
+    append->wants_bulk = false;
     append->base_offset = append->last_offset = append->log_append_ms = append->start_offset = -1;
     append->is_duplicate = false;
     append->bad_record_at = -1;
     append->reason[0] = '\0';
-    int rc = append_try(log, append, now);
+    bool is_unpacked = append->repack != NULL;
+    int rc = unlikely(is_unpacked) ? append_unpack(log, append) : 0;
+    if (rc == 0)
+        rc = append_try(log, append, now);
+    if (unlikely(is_unpacked))
+        append_unpack_end(append, rc);
     check(rc <= 0);
-    if (rc != 0)
+    if (rc != 0 && !append->is_ahead)
         log->store->stats.refused[-rc]++;
     return rc;
 }

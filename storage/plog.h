@@ -39,6 +39,7 @@ enum {
     WRITES_MAX = 256,             /* write operations under way at once */
     WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
     SYNCS_MAX = 64,               /* flushes under way at once */
+    REPACKS_MAX = 16,             /* batches with bulk, or back from it, at once (repack.h) */
     FILLS_MAX = 64,               /* reads from the disk under way at once ... */
     FILLS_CRITICAL = 8,           /* ... these only for logs of the class critical ... */
     FILLS_BULK_MAX = 16,          /* ... and no more than these for the class bulk */
@@ -364,7 +365,10 @@ struct store {
     struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct compactor compactor;
-    struct list answers; /* time queries that need no search, or wait for a job */
+    struct repack *repacks;
+    struct list repacks_free;
+    uint64_t repack_bytes; /* reserved for what is under way or not yet appended */
+    struct list answers;   /* time queries that need no search, or wait for a job */
 };
 
 /* store.c */

@@ -109,7 +109,10 @@ static bool field_time(struct record_walk *w, int64_t delta)
 
 static bool field_offset(struct record_walk *w, int64_t delta)
 {
-    return likely(delta == w->records_n) ? true : fail(w, WHY_OFFSET);
+    if (likely(delta == w->records_n))
+        return true;
+    w->has_gaps = true;
+    return w->allows_gaps ? true : fail(w, WHY_OFFSET);
 }
 
 static bool field_key(struct record_walk *w, int64_t n, uint32_t left)

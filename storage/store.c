@@ -13,6 +13,7 @@
 
 #include "hash.h"
 #include "journal.h"
+#include "repack.h"
 
 enum { TABLE_MIN = 64 };
 
@@ -24,7 +25,7 @@ static void store_lists_init(struct store *store)
         &store->deleting,   &store->open_files, &store->indexes,       &store->writes_free,
         &store->fills_free, &store->fills,      &store->jobs_free,     &store->fill_waits,
         &store->answers,    &store->segments,   &store->epochs_behind, &store->loads,
-        &store->moved,      &store->full,       &store->unlogged,
+        &store->moved,      &store->full,       &store->unlogged,      &store->repacks_free,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -45,7 +46,7 @@ static int store_operations_init(struct store *store)
     }
     for (int i = 0; i < JOBS_MAX; i++)
         list_append(&store->jobs_free, &store->jobs[i].mail.link);
-    return 0;
+    return repacks_init(store);
 }
 
 static void store_join(struct store *store, struct store *with)
@@ -155,6 +156,7 @@ static void store_operations_fini(struct store *store)
     while ((l = list_pop(&store->loads)) != NULL)
         free(list_entry(l, struct index_load, link));
     store_jobs_fini(store);
+    repacks_fini(store);
     free(store->writes);
     free(store->fill_ops);
     free(store->jobs);

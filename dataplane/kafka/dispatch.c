@@ -76,6 +76,7 @@ void request_dispatch(struct request *r, const struct view *view, struct now now
     in.elements_left = REQUEST_ELEMENTS_MAX;
     r->body = arena_alloc_raw(&r->arena, m->size); /* decoding sets all of it */
     rc = r->body == NULL ? E_NO_MEMORY : proto_decode(m, r->version, &in, r->body);
+    r->kafka->begin_left -= REQUEST_ELEMENTS_MAX - (int64_t)in.elements_left;
     if (rc == E_NO_MEMORY)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
     else if (rc == E_TOO_LARGE)

@@ -39,8 +39,10 @@ struct append_part {
     int32_t bad_record_at;
     /* the home's */
     struct plog *log;
+    struct repack *repack; /* what bulk makes of the batch */
     struct plog_wait wait;
     bool is_waiting;
+    bool is_looked;                 /* bulk need not be asked ahead */
     char reason[APPEND_REASON_MAX]; /* set only with an error */
 };
 
@@ -57,6 +59,8 @@ struct append_op {
     uint8_t home_thread;
     bool is_remote;
     bool is_placed, wait_came, is_timed_out;
+    bool is_settling;  /* its waits are being registered: `at` is the next part */
+    bool is_held;      /* in the list of those that bulk works for */
     bool is_abandoned; /* its connection is gone: placed, but not waited for */
     bool is_done;
     int16_t acks;

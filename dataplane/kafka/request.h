@@ -45,6 +45,11 @@ enum {
     ENCODE_UNITS_TURN = 20000,     /* fields encoded in one turn, all requests together           */
     ENCODE_UNITS_ANSWER = 8,       /* what an answer costs besides its fields                     */
     APPEND_BYTES_TURN = 8 << 20,   /* placed in logs in one turn; then the other stages come      */
+    APPEND_BYTES_LEAST = 8192,     /* what a batch counts at least: 1,024 in a turn               */
+    BEGIN_UNITS_TURN = 2048,       /* elements decoded, partitions planned in one turn            */
+    READ_PARTS_TURN = 1024,        /* partitions read in one turn                                 */
+    SETTLE_PARTS_TURN = 4096,      /* waits registered in one turn                                */
+    HELD_BUCKETS = 256,            /* of partitions whose batches are with bulk                   */
 };
 #define REQUEST_ARENA_MAX MIB(64)
 
@@ -132,6 +137,7 @@ struct kafka_conn {
     bool is_ending;    /* no further frame begins; it is closed for end_why behind   */
     uint8_t end_why;   /* the answers to the requests before end_at (NULL: to all)   */
     const struct request *end_at;
+    const struct request *planning; /* a Produce that is not with its logs yet: nothing passes it */
 };
 
 /* Counts of one API. Owner: worker; read by the metrics thread. */
@@ -173,10 +179,15 @@ struct kafka {
     uint64_t answer_bytes;
     uint32_t control_n, join_n; /* at control */
 
-    struct list appends;   /* home side: operations not placed yet, in order of arrival */
-    struct list reads;     /* home side: reads that go on after the disk                */
-    uint64_t append_bytes; /* placed in this turn */
-    uint32_t home_ops_n;   /* operations of other workers under way here                */
+    struct list appends;  /* home side: operations not placed yet, in order of arrival */
+    struct list held;     /* home side: those that bulk works for, and what is behind them */
+    struct list settling; /* home side: placed, their waits are being registered */
+    uint32_t held_n[HELD_BUCKETS]; /* partitions of those, by hash: not yet placed */
+    struct list reads;             /* home side: reads that go on after the disk                */
+    uint64_t append_bytes;         /* placed in this turn */
+    /* Of BEGIN_UNITS_TURN, READ_PARTS_TURN, SETTLE_PARTS_TURN in this turn. */
+    int64_t begin_left, reads_left, settle_left;
+    uint32_t home_ops_n; /* operations of other workers under way here                */
 
     const struct view_topic *topic_last; /* that partition_find found, in the view of ... */
     uint64_t topic_version;              /* ... this version; NULL: none */
@@ -195,6 +206,14 @@ const struct api *api_find(int16_t key);
 /* The lowest version that is really served: the schema's, when it is above the advertised one (trap
  * 1). */
 int16_t api_version_min(const struct api *api);
+
+/* How many of `n` more partitions may be planned in this turn; the rest waits for the next. */
+static inline int32_t request_turns(struct kafka *k, int32_t n)
+{
+    int32_t taken = (int32_t)max_i64(min_i64(n, k->begin_left), 0);
+    k->begin_left -= taken;
+    return taken;
+}
 
 /* ── frame.c: connections to frames ── */
 void frames_closing(struct kafka *kafka, struct kafka_conn *conn, struct now now);

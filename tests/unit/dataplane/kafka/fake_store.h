@@ -29,7 +29,8 @@ struct plog {
     struct uuid id;
     int32_t partition, epoch;
     uint8_t durability;
-    bool has_room; /* also while the store is full: of a higher class */
+    bool has_room;  /* also while the store is full: of a higher class */
+    bool is_packed; /* its batches go by bulk */
     struct plog_offsets o;
     uint64_t written_ns;
     uint64_t visible_bytes;
@@ -43,6 +44,13 @@ struct plog {
     struct aborted aborted[4];
     uint32_t aborted_n;
     uint32_t producers_n;
+};
+
+/* A batch with bulk; a test lets it come back. */
+struct repack {
+    bool is_used, is_done;
+    int error;
+    const struct slices *from;
 };
 
 struct store {
@@ -64,6 +72,7 @@ struct store {
     uint64_t flush_began_ns;
     uint32_t lent_n, appends_n;
     int64_t duplicate_base; /* >= 0: the next append is a duplicate of the batch that began here */
+    struct repack repacks[4];
 };
 
 static struct store *fake_store_new(void)
@@ -305,6 +314,55 @@ static int fake_judge(struct store *s, struct append *a, uint8_t *header, struct
     return b->bytes == a->bytes ? 0 : E_INVALID_RECORD;
 }
 
+bool repack_is_done(const struct repack *repack)
+{
+    return repack->is_done;
+}
+
+void repack_end(struct repack *repack)
+{
+    check(repack->is_used && repack->is_done);
+    *repack = (struct repack){.is_used = false};
+}
+
+/* Bulk is done with what it has, with `error`. Returns how many that were. */
+static uint32_t fake_repacked(struct store *s, int error)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < array_n(s->repacks); i++) {
+        struct repack *r = &s->repacks[i];
+        if (!r->is_used || r->is_done)
+            continue;
+        r->is_done = true;
+        r->error = error;
+        n++;
+    }
+    return n;
+}
+
+/* E_AGAIN while the batch is with bulk, or has to go there. */
+static int fake_repack(struct plog *log, struct append *a)
+{
+    struct repack *r = a->repack;
+    a->wants_bulk = true;
+    if (r == NULL) {
+        for (size_t i = 0; i < array_n(log->store->repacks) && a->repack == NULL; i++)
+            if (!log->store->repacks[i].is_used)
+                a->repack = &log->store->repacks[i];
+        if (a->repack != NULL)
+            *a->repack = (struct repack){.is_used = true, .from = a->from};
+        return E_AGAIN;
+    }
+    check(r->is_used && r->from == a->from);
+    if (!r->is_done || a->is_ahead)
+        return E_AGAIN;
+    int error = r->error;
+    repack_end(r);
+    a->repack = NULL;
+    a->wants_bulk = false;
+    return error;
+}
+
 int plog_append(struct plog *log, struct append *a, struct now now)
 {
     struct store *s = log->store;
@@ -314,6 +372,11 @@ int plog_append(struct plog *log, struct append *a, struct now now)
     a->is_duplicate = false;
     a->bad_record_at = -1;
     a->reason[0] = '\0';
+    if (unlikely(log->is_packed || a->is_ahead)) {
+        int packed = log->is_packed ? fake_repack(log, a) : 0;
+        if (packed != 0 || a->is_ahead)
+            return packed;
+    }
     if (s->is_full && !log->has_room)
         return E_AGAIN;
     int rc = fake_judge(s, a, header, &b);
