@@ -25,8 +25,16 @@
  * page cache holds after a failure is anybody's guess. Other logs go on. A short write is not a
  * failure: the rest follows. Nor is a write for which there was no space (full.c); a flush that
  * says so has lost bytes, and fails its log.
+ *
+ * A run of ONCE_MIN_BYTES or more asks the kernel to forget it when it is on the device: consumers
+ * are served from our own pages, and the kernel's, taken once, are used again and again instead of
+ * being taken from memory that nobody has touched yet.
  */
 #include "journal.h"
+
+#include <errno.h>
+
+enum { ONCE_MIN_BYTES = 64 << 10 }; /* a run as long need not stay in the page cache */
 
 /* ── writing ── */
 
@@ -104,6 +112,7 @@ bool plog_write(struct plog *log)
     write->op.op.fd = segment->fd;
     write->op.op.pos = segment->written_pos;
     write->op.op.iov = write->iov;
+    write->op.op.is_once = write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
     log->write = write;
     segment->io_n++;
     segment_get(segment);
@@ -148,9 +157,12 @@ static void write_finish(struct store_op *op, struct now now)
     struct plog *log = write->log;
     struct segment *segment = write->segment;
     int32_t result = op->op.result;
+    bool is_refused = result == -EOPNOTSUPP && op->op.is_once;
     check(result <= (int64_t)write->bytes);
-    bool is_failed = result <= 0;
-    if (!is_failed && log->state == PLOG_OPEN) {
+    bool is_failed = result <= 0 && !is_refused;
+    segment->store->has_no_once |= is_refused;
+    result = is_refused ? 0 : result;
+    if (result > 0 && log->state == PLOG_OPEN) {
         segment->written_pos += (uint64_t)result;
         segment->store->stats.write_bytes += (uint64_t)result;
         write_clean(write);

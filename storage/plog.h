@@ -335,7 +335,7 @@ struct store {
     bool is_round_open;
     uint32_t syncs_n;
     uint32_t fills_bulk_n;
-    bool has_no_once; /* the file system refuses reads that it need not keep */
+    bool has_no_once; /* the file system refuses to forget what passes through it */
     struct ahead streams[AHEAD_STREAMS_N];
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
     uint64_t journal_tail_seq; /* records below it are given up on the device; 0: no journal */
