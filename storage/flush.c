@@ -56,11 +56,12 @@ static struct segment *write_segment(const struct plog *log)
     return NULL;
 }
 
-/* Lists the pages of the run [pos, to) and returns how many bytes they hold. */
-static uint64_t write_gather(struct write_op *write, struct cache *cache, uint64_t pos, uint64_t to)
+/* Lists the pages of the run [pos, to). */
+static void write_gather(struct write_op *write, uint64_t pos, uint64_t to)
 {
-    uint64_t bytes = 0;
+    struct cache *cache = &write->segment->store->cache;
     uint32_t n = 0;
+    write->begin = pos;
     for (; n < WRITE_IOV_MAX && pos < to; n++) {
         struct page *page = cache_find(cache, write->segment, pos);
         check(page != NULL && cache_page_is(page, CACHE_PAGE_TAIL));
@@ -69,11 +70,11 @@ static uint64_t write_gather(struct write_op *write, struct cache *cache, uint64
         page_get(page);
         write->pages[n] = page;
         write->iov[n] = (struct iovec){page_data(page) + at, run};
-        bytes += run;
         pos += run;
     }
-    write->op.op.iov_n = n;
-    return bytes;
+    write->op.op.iov_n = write->pages_n = n;
+    write->bytes = pos - write->begin;
+    write->end = pos;
 }
 
 static void write_target(struct plog *log, struct segment *segment)
@@ -108,11 +109,15 @@ bool plog_write(struct plog *log)
     store_op_init(&write->op, IO_WRITE);
     write->log = log;
     write->segment = segment;
-    write->bytes = write_gather(write, &store->cache, segment->written_pos, log->target_pos);
-    write->op.op.fd = segment->fd;
-    write->op.op.pos = segment->written_pos;
+    write->pages_n = 0;
+    write->is_raw = raw_may(segment, log->target_pos) && raw_gather(write, log->target_pos);
+    if (!write->is_raw)
+        write_gather(write, segment->written_pos, log->target_pos);
+    write->op.op.fd = write->is_raw ? segment->raw_fd : segment->fd;
+    write->op.op.pos = write->begin;
     write->op.op.iov = write->iov;
-    write->op.op.is_once = write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
+    write->op.op.is_once =
+        !write->is_raw && write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
     log->write = write;
     segment->io_n++;
     segment_get(segment);
@@ -126,7 +131,7 @@ bool plog_write(struct plog *log)
 static void write_clean(struct write_op *write)
 {
     struct segment *segment = write->segment;
-    for (uint32_t i = 0; i < write->op.op.iov_n; i++) {
+    for (uint32_t i = 0; i < write->pages_n; i++) {
         struct page *page = write->pages[i];
         bool is_written = cache_page_pos(page) + page->user_n <= segment->written_pos;
         if (is_written && cache_page_segment(page) == segment &&
@@ -139,7 +144,7 @@ static void write_give(struct write_op *write)
 {
     struct store *store = write->segment->store;
     struct segment *segment = write->segment;
-    for (uint32_t i = 0; i < write->op.op.iov_n; i++)
+    for (uint32_t i = 0; i < write->pages_n; i++)
         page_put(write->pages[i]);
     write->log->write = NULL;
     write->log = NULL;
@@ -151,20 +156,31 @@ static void write_give(struct write_op *write)
     segment_put(segment);
 }
 
+/* Up to where the segment is written now. What the kernel only does not do in this way is taken out
+ * of *result: the run is written again in another. */
+static uint64_t write_end_pos(struct write_op *write, int32_t *result)
+{
+    if (write->is_raw)
+        return raw_end(write, result);
+    if (*result == -EOPNOTSUPP && write->op.op.is_once) {
+        write->segment->store->has_no_once = true;
+        *result = 0;
+    }
+    return write->begin + (uint64_t)max_i64(*result, 0);
+}
+
 static void write_finish(struct store_op *op, struct now now)
 {
     struct write_op *write = container_of(op, struct write_op, op);
     struct plog *log = write->log;
     struct segment *segment = write->segment;
     int32_t result = op->op.result;
-    bool is_refused = result == -EOPNOTSUPP && op->op.is_once;
     check(result <= (int64_t)write->bytes);
-    bool is_failed = result <= 0 && !is_refused;
-    segment->store->has_no_once |= is_refused;
-    result = is_refused ? 0 : result;
-    if (result > 0 && log->state == PLOG_OPEN) {
-        segment->written_pos += (uint64_t)result;
-        segment->store->stats.write_bytes += (uint64_t)result;
+    uint64_t end = write_end_pos(write, &result);
+    bool is_failed = result < 0 || (result == 0 && op->op.result == 0);
+    if (end > segment->written_pos && log->state == PLOG_OPEN) {
+        segment->store->stats.write_bytes += end - segment->written_pos;
+        segment->written_pos = end;
         write_clean(write);
     }
     write_give(write);
