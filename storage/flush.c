@@ -119,6 +119,9 @@ bool plog_write(struct plog *log)
     write->op.op.is_once =
         !write->is_raw && write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
     log->write = write;
+    write->is_back = log->is_logged;
+    if (write->is_back)
+        store->journal->writing_bytes += write->bytes;
     segment->io_n++;
     segment_get(segment);
     store->writes_n++;
@@ -146,6 +149,8 @@ static void write_give(struct write_op *write)
     struct segment *segment = write->segment;
     for (uint32_t i = 0; i < write->pages_n; i++)
         page_put(write->pages[i]);
+    if (write->is_back)
+        store->journal->writing_bytes -= write->bytes;
     write->log->write = NULL;
     write->log = NULL;
     write->segment = NULL;

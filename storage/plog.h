@@ -236,6 +236,7 @@ struct write_op {
     struct plog *log;
     struct segment *segment;
     bool is_raw;
+    bool is_back;        /* write-back: counted in journal.writing_bytes */
     uint64_t bytes;      /* asked for */
     uint64_t begin, end; /* is_raw: where it begins; up to where the log's bytes in it go */
     uint32_t pages_n;
