@@ -3,8 +3,8 @@
  * many are open.
  *
  * Owner: home. A segment holds at most one descriptor of its .log, and one with O_DIRECT while it
- * gets long runs (raw.c), closed with the other: indexes are written as whole files when the segment
- * is sealed.
+ * gets long runs (raw.c), closed with the other: indexes are written as whole files when the
+ * segment is sealed.
  *
  * Descriptors in use (io_n > 0) and those of files with unflushed bytes of a STORE_GROUP log stay
  * open; of the others the least recently used are closed when there are more than open_files_max.

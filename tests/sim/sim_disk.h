@@ -18,7 +18,8 @@
  * rule than ext4's: code that relies on more fails here).
  *
  * A descriptor opened with DISK_DIRECT takes transfers of whole blocks of 4 KiB from aligned memory
- * only, and what it wrote is pending like any other write: past the page cache is not on the platter.
+ * only, and what it wrote is pending like any other write: past the page cache is not yet on the
+ * platter.
  *
  * Faults: after sim_disk_fail_at(n) the n-th operation from then on fails (EIO, ENOSPC or a short
  * transfer).
