@@ -220,6 +220,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
         .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
+        .raw_bytes_min = positive(config_int(b->config, "storage.direct.min.bytes")),
         .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,
         .is_inflating = config_bool(b->config, "storage.validate.compressed"),
     };
@@ -268,7 +269,10 @@ nodiscard static int boot_worker_stores(struct broker *b, struct worker *w)
     for (uint8_t i = 0; i < b->dirs_n; i++) {
         if (!b->dirs[i].is_online)
             continue;
+        s.raw_bytes_min = positive(config_int(b->config, "storage.direct.min.bytes"));
         memcpy(s.directory, b->dirs[i].path, sizeof s.directory);
+        if (!directory_has_direct(b->seams.disk, s.directory))
+            s.raw_bytes_min = 0;
         s.dir = i;
         s.beside = w->store;
         int rc = store_init(&w->stores[i], &s, w->io, b->seams.disk, &w->log_pages, &w->timers,

@@ -165,6 +165,20 @@ static void print_journals(const struct broker *b)
                    : "; this file system has no O_DIRECT: slower");
 }
 
+static void print_writes(const struct broker *b)
+{
+    int64_t bytes = config_int(b->config, "storage.direct.min.bytes");
+
+    if (bytes == 0)
+        printf("writes   through the page cache (storage.direct.min.bytes=0)\n");
+    else
+        printf("writes   runs of %lld bytes or more past the page cache\n", (long long)bytes);
+    for (uint8_t i = 0; bytes > 0 && i < b->dirs_n; i++)
+        if (b->dirs[i].is_online && !directory_has_direct(b->seams.disk, b->dirs[i].path))
+            printf("writes   %s: through the page cache, its file system has no O_DIRECT: slower\n",
+                   b->dirs[i].path);
+}
+
 static void print_directory(const struct broker *b)
 {
     const struct recovery_report *r = &b->recovery;
@@ -188,6 +202,7 @@ static void print_directory(const struct broker *b)
            (double)r->scanned_bytes / (double)MIB(1), (unsigned long long)r->logs_cut_n,
            (unsigned long long)r->cut_bytes, (unsigned long long)r->rebuilt_indexes_n);
     print_journals(b);
+    print_writes(b);
 }
 
 static void print_durability(const struct config *c)

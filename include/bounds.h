@@ -43,7 +43,7 @@ enum {
     BOUNDS_WORKERS_MAX = 120,         /* with control, files and bulk below THREADS_MAX */
 };
 #define BOUNDS_FRAME_ROOM          MIB(16) /* beside the largest frame: the small ones go on */
-#define BOUNDS_JOURNAL_BYTES       MIB(4)  /* JOURNAL_RECORD_MAX                             */
+#define BOUNDS_JOURNAL_BYTES       MIB(8)  /* JOURNAL_RECORD_MAX                             */
 #define BOUNDS_REPACK_BYTES        MIB(16) /* REPACK_BYTES_MAX                               */
 #define BOUNDS_INFLATED_BYTES      MIB(64) /* REPACK_PLAIN_BYTES_MAX                         */
 #define BOUNDS_CONTROL_PAGES_BYTES MIB(32) /* tail and cache of the metadata log             */

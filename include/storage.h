@@ -126,6 +126,8 @@ struct store_config {
     uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
                                log's file is flushed by itself */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
+    uint64_t raw_bytes_min; /* storage.direct.min.bytes: runs as long go past the page cache; 0:
+                               none do */
     uint32_t journal_number; /* differs between the stores of a log directory */
     bool is_inflating;       /* storage.validate.compressed: bulk looks into compressed batches */
 };
@@ -485,6 +487,8 @@ struct log_dir {
 nodiscard int directory_take(struct disk *disk, const char *path, int32_t node_id,
                              const char *cluster_id, uint64_t seed, struct directory_id *out,
                              bool *is_clean, int *lock_fd, char *why, size_t why_n);
+/* Boot, once it is taken: can its file system write past the page cache (O_DIRECT)? */
+bool directory_has_direct(struct disk *disk, const char *path);
 /* Sorts out what is not a live partition: -delete directories are removed, unknown ones become
  * -stray. is_known(context, topic, partition, topic_id) says which are live. Counts into
  * *removed_n, *stray_n. */

@@ -245,7 +245,7 @@ static int group_judge(const struct compact *c, const struct plog *log, uint32_t
         const struct segment *s = c->sources[c->group_at + i].segment;
         if (*at + i >= log->sealed_n || log->segments[*at + i] != s)
             return E_NOT_FOUND;
-        if (s->is_opening || s->is_index_loading || s->is_closing ||
+        if (s->is_opening || s->is_raw_opening || s->is_index_loading || s->is_closing ||
             list_is_linked(&s->want_link) || !list_is_empty(&s->waits))
             return E_AGAIN;
     }

@@ -364,6 +364,17 @@ err_unmake:
     return error;
 }
 
+bool directory_has_direct(struct disk *disk, const char *path)
+{
+    char file[DISK_PATH_MAX];
+    if (path_join(file, path, meta_name) != 0)
+        return false;
+    int fd = disk_open(disk, file, DISK_READ | DISK_DIRECT);
+    if (fd >= 0)
+        disk_close(disk, fd);
+    return fd >= 0;
+}
+
 int directory_leave(struct disk *disk, const char *path, struct checkpoints *checkpoints,
                     int lock_fd)
 {

@@ -38,6 +38,7 @@ enum {
     JOBS_MAX = 64,                /* of one store with the helpers at once */
     WRITES_MAX = 256,             /* write operations under way at once */
     WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
+    RAW_BLOCK = 4096,             /* what O_DIRECT wants positions, lengths, memory aligned to */
     SYNCS_MAX = 64,               /* flushes under way at once */
     REPACKS_MAX = 16,             /* batches with bulk, or back from it, at once (repack.h) */
     FILLS_MAX = 64,               /* reads from the disk under way at once ... */
@@ -196,6 +197,9 @@ struct segment {
     uint32_t io_n;    /* operations on its descriptor                                   */
     uint32_t pages_n; /* pages of it in the cache                                       */
     int fd;
+    int raw_fd;          /* the same file with O_DIRECT (raw.c); -1: none */
+    bool is_raw_opening; /* a job opens, or closes, it */
+    bool is_raw_refused; /* not for this file */
     int64_t base_offset;
     uint64_t end_pos; /* bytes appended                                                 */
     uint64_t written_pos, durable_pos, syncing_pos;
@@ -233,9 +237,13 @@ struct write_op {
     struct store_op op;
     struct plog *log;
     struct segment *segment;
-    uint64_t bytes;
+    bool is_raw;
+    bool is_back;        /* write-back: counted in journal.writing_bytes */
+    uint64_t bytes;      /* asked for */
+    uint64_t begin, end; /* is_raw: where it begins; up to where the log's bytes in it go */
+    uint32_t pages_n;
     struct page *pages[WRITE_IOV_MAX];
-    struct iovec iov[WRITE_IOV_MAX];
+    struct iovec iov[WRITE_IOV_MAX + 1];
 };
 
 /* A run of one segment being read into clean pages. Owner: store; io while busy. */
@@ -338,12 +346,14 @@ struct store {
     bool is_round_open;
     uint32_t syncs_n;
     uint32_t fills_bulk_n;
-    bool has_no_once; /* the file system refuses reads that it need not keep */
+    bool has_no_once; /* the file system refuses to forget what passes through it */
     struct ahead streams[AHEAD_STREAMS_N];
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
     uint64_t journal_tail_seq; /* records below it are given up on the device; 0: no journal */
     uint32_t drops_waiting_n;  /* renames of drops not yet asked for: creates wait for them */
     struct write_op *writes;
+    uint8_t *raw_blocks; /* one for each: the copy of its unfinished block */
+    bool has_no_raw;     /* the file system has no O_DIRECT */
     struct fill *fill_ops;
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
@@ -402,6 +412,14 @@ static inline bool plog_is_group(const struct plog *log)
 
 /* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
 bool plog_write(struct plog *log);
+
+/* raw.c: past the page cache. May the run up to `to` go that way? False, too: the descriptor is
+ * asked for. */
+bool raw_may(struct segment *segment, uint64_t to);
+/* Lists what to write of the run up to `to`. False: nothing, it cannot begin this way. */
+bool raw_gather(struct write_op *write, uint64_t to);
+/* The write ended: up to where the segment is written now. A refusal is taken out of *result. */
+uint64_t raw_end(struct write_op *write, int32_t *result);
 
 /* full.c: something of the log failed for want of space; or succeeded; or it is gone */
 void plog_full(struct plog *log);

@@ -52,8 +52,8 @@ static bool tick_delete(struct plog *log, bool is_time, struct now now)
         return log->segments_n >= 2;
     if (first->end.offset > log->high.offset || !may_go(log, first, is_time, now.wall_ms))
         return false;
-    if (first->io_n > 0 || first->is_opening || first->is_index_loading || first->is_swapping ||
-        !list_is_empty(&first->waits) || !segment_is_settled(first))
+    if (first->io_n > 0 || first->is_opening || first->is_raw_opening || first->is_index_loading ||
+        first->is_swapping || !list_is_empty(&first->waits) || !segment_is_settled(first))
         return true; /* in use; a later tick takes it */
     struct segment *next = log->segments[1];
     if (next->state == SEGMENT_NEW || next->state == SEGMENT_CREATING) {

@@ -2,8 +2,9 @@
  * segment_files.c - files and descriptors of segments: made and opened when needed, closed when too
  * many are open.
  *
- * Owner: home. A segment holds at most one descriptor, of its .log: indexes are written as whole
- * files when the segment is sealed.
+ * Owner: home. A segment holds at most one descriptor of its .log, and one with O_DIRECT while it
+ * gets long runs (raw.c), closed with the other: indexes are written as whole files when the
+ * segment is sealed.
  *
  * Descriptors in use (io_n > 0) and those of files with unflushed bytes of a STORE_GROUP log stay
  * open; of the others the least recently used are closed when there are more than open_files_max.
@@ -26,10 +27,26 @@ void segment_fd_set(struct segment *segment, int fd)
     store->stats.files_open_n++;
 }
 
+static void close_finish(struct store_op *op, struct now now);
+
+static void close_submit(struct segment *segment, int *fd)
+{
+    struct store *store = segment->store;
+    store->stats.files_open_n--;
+    store_op_init(&segment->op, IO_CLOSE);
+    segment->op.op.fd = *fd;
+    *fd = -1;
+    store_op_submit(store, &segment->op, close_finish);
+}
+
 static void close_finish(struct store_op *op, struct now now)
 {
     struct segment *segment = container_of(op, struct segment, op);
     (void)now; /* whatever the kernel says about a close, the descriptor is gone */
+    if (segment->raw_fd >= 0) {
+        close_submit(segment, &segment->raw_fd);
+        return;
+    }
     segment->is_closing = false;
     segment->store->closes_n--;
     if (!list_is_empty(&segment->waits))
@@ -42,14 +59,10 @@ static void segment_fd_close(struct segment *segment)
     struct store *store = segment->store;
     check(segment->io_n == 0 && segment->fd >= 0);
     list_del(&segment->open_link);
-    store->stats.files_open_n--;
-    store_op_init(&segment->op, IO_CLOSE);
-    segment->op.op.fd = segment->fd;
-    segment->fd = -1;
     segment->is_closing = true;
     store->closes_n++;
     segment_get(segment);
-    store_op_submit(store, &segment->op, close_finish);
+    close_submit(segment, &segment->fd);
 }
 
 void segment_fd_idle(struct segment *segment)

@@ -34,9 +34,11 @@ static void store_lists_init(struct store *store)
 static int store_operations_init(struct store *store)
 {
     store->writes = calloc(WRITES_MAX, sizeof *store->writes);
+    store->raw_blocks = aligned_alloc(RAW_BLOCK, (size_t)WRITES_MAX * RAW_BLOCK);
     store->fill_ops = calloc(FILLS_MAX, sizeof *store->fill_ops);
     store->jobs = calloc(JOBS_MAX, sizeof *store->jobs);
-    if (store->writes == NULL || store->fill_ops == NULL || store->jobs == NULL)
+    if (store->writes == NULL || store->raw_blocks == NULL || store->fill_ops == NULL ||
+        store->jobs == NULL)
         return E_NO_MEMORY;
     for (int i = 0; i < WRITES_MAX; i++)
         list_append(&store->writes_free, &store->writes[i].link);
@@ -140,6 +142,8 @@ static void store_segments_fini(struct store *store)
     while ((segment = list_first(&store->segments, struct segment, store_link)) != NULL) {
         if (segment->fd >= 0)
             disk_close(store->disk, segment->fd);
+        if (segment->raw_fd >= 0)
+            disk_close(store->disk, segment->raw_fd);
         segment_free(segment);
     }
 }
@@ -150,7 +154,7 @@ static void store_operations_fini(struct store *store)
     struct list *l;
     for (int i = 0; store->writes != NULL && i < WRITES_MAX; i++) {
         struct write_op *write = &store->writes[i];
-        for (uint32_t at = 0; write->log != NULL && at < write->op.op.iov_n; at++)
+        for (uint32_t at = 0; write->log != NULL && at < write->pages_n; at++)
             page_put(write->pages[at]);
     }
     while ((l = list_pop(&store->loads)) != NULL)
@@ -158,6 +162,7 @@ static void store_operations_fini(struct store *store)
     store_jobs_fini(store);
     repacks_fini(store);
     free(store->writes);
+    free(store->raw_blocks);
     free(store->fill_ops);
     free(store->jobs);
 }

@@ -434,6 +434,10 @@ static void sim_configure(struct sim *s)
     check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "storage.writeback.ms=%d", is_small ? 60000 : 20);
     check(config_override(s->config, text, stderr) == 0);
+    static const uint32_t directs[] = {1, 0, 4096, 16384};
+    snprintf(text, sizeof text, "storage.direct.min.bytes=%u",
+             directs[s->options.seed % array_n(directs)]);
+    check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
     check(config_override(s->config, text, stderr) == 0);
     check(config_override(s->config,
