@@ -421,6 +421,43 @@ struct space_query {
 /* E_AGAIN: done is called later. Otherwise (no job is free) the answer is -1, at once. */
 nodiscard int store_space(struct store *store, struct space_query *query);
 
+/* ── a log goes to another log directory (move.c) ── */
+
+struct move_copy;
+/* One move. Owner: the caller; home from plog_move_begin until it is over. The log's struct changes
+ * with it: nobody keeps a struct plog from turn to turn. */
+struct log_move {
+    uint64_t seed;        /* in: of a name that must be unique */
+    uint64_t bytes_per_s; /* in: copied; 0: no bound */
+    /* 0: both directories have the whole log, durably, and it stands still (appends wait) until
+     * plog_move_finish or plog_move_give_up. Else it is over, and the log is where it was: E_CLOSED
+     * (given up), E_NOT_FOUND (dropped), E_STORAGE, E_DISK_FULL, ... */
+    void (*done)(struct log_move *move, int error, struct now now);
+    /* inside */
+    struct list link; /* store.moves */
+    struct plog *log; /* NULL: dropped meanwhile */
+    struct store *store, *to;
+    struct move_copy *copy;
+    uint8_t state;
+    bool has_job, has_segment, holds_creates;
+    int error, job_error;
+    int64_t next_offset, start_safe;
+    uint64_t copied_bytes, paid_ns, retry_ns, frozen_ns;
+};
+/* 0: `done` will be called, in a later turn. E_STORAGE, E_NO_MEMORY, E_EXISTS: it is being moved.
+ */
+nodiscard int plog_move_begin(struct plog *log, struct store *to, struct log_move *move,
+                              struct now now);
+/* `done` will be called with an error, unless it was with 0. */
+void plog_move_cancel(struct log_move *move);
+/* After done(0), when the metadata says so durably: the log is that of the other store, its old
+ * files go, the move is over. NULL: it was dropped, or there is no memory; try again or give up. */
+nodiscard struct plog *plog_move_finish(struct log_move *move, struct now now);
+/* After done(0): the copy goes, then `done` is called again, with an error. */
+void plog_move_give_up(struct log_move *move);
+/* False: it is not being moved. `bytes` of its copy, which ends `lag` offsets before the log. */
+bool plog_moves_to(const struct plog *log, uint8_t *dir, uint64_t *bytes, int64_t *lag);
+
 /* ── helpers' side: the work of the files and bulk threads (storage/files.c, storage/bulk.c) ── */
 
 struct helper;

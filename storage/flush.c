@@ -27,6 +27,7 @@
  * says so has lost bytes, and fails its log.
  */
 #include "journal.h"
+#include "move.h"
 
 /* ── writing ── */
 
@@ -375,6 +376,8 @@ int store_flush(struct store *store, struct now now)
         store_epochs_run(store);
     if (!list_is_empty(&store->pending))
         flush_pending(store, now);
+    if (unlikely(!list_is_empty(&store->moves)))
+        store_moves_run(store, now);
     store_answers_run(store, now);
     n += (int)(store->stats.write_ops - writes_before);
     return n + flush_rounds(store, now);

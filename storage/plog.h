@@ -93,6 +93,7 @@ struct plog {
     bool is_logged;            /* its appends go through the journal (gather.c) */
     uint64_t compact_after_ns; /* no compaction is begun earlier */
     uint64_t refused_ns;       /* a client was last refused for want of space; 0: never */
+    bool is_frozen;            /* it is about to change its directory: takes no append */
     bool is_full;              /* something failed for want of space; in store.full */
     struct store *store;
     struct list link; /* store.logs or store.dropped */
@@ -147,6 +148,7 @@ struct plog {
     struct producers producers;
     struct epochs epochs;
     struct aborted_list aborted;
+    struct log_move *move; /* to another directory, or NULL */
     struct list waits[4]; /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
 };
 
@@ -362,6 +364,7 @@ struct store {
     struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct compactor compactor;
+    struct list moves;   /* of its logs to stores beside */
     struct list answers; /* time queries that need no search, or wait for a job */
 };
 
@@ -418,6 +421,8 @@ nodiscard int plog_sync_files(struct plog *log);
 
 /* store.c: into the table; RECOVERING or CLOSED becomes OPEN */
 void store_log_enter(struct store *store, struct plog *log);
+/* Out of the table, its files go; who still reads it hears E_MOVED. */
+void store_log_leave(struct store *store, struct plog *log);
 
 /* plog.c: states, marks, waits */
 void plog_state_set(struct plog *log, enum plog_state state);
