@@ -128,6 +128,7 @@ nodiscard static int boot_worker_memory(struct broker *b, uint8_t number)
     memset(w, 0, sizeof *w);
     b->workers[number] = w;
     w->number = number;
+    w->control_thread = broker_control_thread(b);
     w->views = &b->views;
     prng_init(&w->prng, b->seams.seed + number);
     timers_init(&w->timers, b->seams.now.ns);
@@ -326,6 +327,29 @@ static bool sweeping_knows(void *context, struct bytes topic, int32_t partition,
     return control_finds_log(s->broker->control, topic, partition, id, s->dir);
 }
 
+static bool sweeping_is_useless(void *context, struct bytes topic, int32_t partition,
+                                const struct uuid *id)
+{
+    const struct sweeping *s = context;
+    return control_finds_future(s->broker->control, topic, partition, id, s->dir);
+}
+
+/* Of each directory, when all were looked through. */
+nodiscard static int boot_sweep_futures(struct broker *b)
+{
+    for (uint8_t i = 0; i < b->dirs_n; i++) {
+        struct sweeping sweeping = {b, i};
+        if (!b->dirs[i].is_online)
+            continue;
+        int rc = directory_sweep_futures(b->seams.disk, b->dirs[i].path, sweeping_is_useless,
+                                         &sweeping);
+        if (rc != 0)
+            return refuse(b, rc, "%s: copies of moves cannot be removed: %s", b->dirs[i].path,
+                          error_text(rc));
+    }
+    return 0;
+}
+
 nodiscard static int boot_sweep(struct broker *b)
 {
     uint32_t removed_n = 0, stray_n = 0;
@@ -339,7 +363,7 @@ nodiscard static int boot_sweep(struct broker *b)
         if (rc != 0)
             return refuse(b, rc, "%s: cannot be sorted: %s", b->dirs[i].path, error_text(rc));
     }
-    return 0;
+    return boot_sweep_futures(b);
 }
 
 static bool replaying_knows(void *context, struct bytes topic, int32_t partition,

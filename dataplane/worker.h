@@ -9,6 +9,7 @@
 #define MILLRACE_WORKER_H
 
 #include "conn.h"
+#include "control.h"
 #include "diag.h"
 #include "internal.h"
 #include "kafka.h"
@@ -32,6 +33,7 @@ enum {
 /* Owner: worker. */
 struct worker {
     uint8_t number; /* thread number: 0 .. workers - 1      */
+    uint8_t control_thread;
     bool is_stopping;
     struct now now;          /* of this turn */
     const struct view *view; /* of this turn */
@@ -62,6 +64,8 @@ struct worker {
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
     uint64_t failed_logs_seen;
     uint64_t checkpoint_errors_seen;
+    struct dir_op dirs_failed[LOG_DIRS_MAX]; /* told to control */
+    bool is_dir_told[LOG_DIRS_MAX];
     bool is_disk_short; /* told */
     uint32_t report_ticks_n;
 };

@@ -505,6 +505,12 @@ nodiscard int directory_sweep(struct disk *disk, const char *path,
                               bool (*is_known)(void *context, struct bytes topic, int32_t partition,
                                                const struct uuid *id),
                               void *context, uint32_t *removed_n, uint32_t *stray_n);
+/* Boot, after all directories were swept: copies of moves that did not come to their end ("-future")
+ * are removed where is_useless(context, topic, partition, topic_id) says so. */
+nodiscard int directory_sweep_futures(struct disk *disk, const char *path,
+                                      bool (*is_useless)(void *context, struct bytes topic,
+                                                         int32_t partition, const struct uuid *id),
+                                      void *context);
 /* Boot: the directory has this partition, of this topic id. */
 bool directory_has_log(struct disk *disk, const char *path, struct bytes topic, int32_t partition,
                        const struct uuid *id);

@@ -84,6 +84,8 @@ static void job_done(struct job *job, struct now now)
     store_job_give(move->store, job);
     move->has_job = false;
     if (move->state == MOVE_REMOVES) { /* an error leaves a directory that the next start removes */
+        if (move->copy->is_renamed && move->log != NULL)
+            plog_fail(move->log, now); /* the metadata may name this one: it must not grow old */
         move_over(move, now);
         return;
     }
@@ -328,7 +330,8 @@ static void move_step(struct log_move *move, struct now now)
 
 static void removes_begin(struct log_move *move, struct now now)
 {
-    unfreeze(move);
+    if (!move->copy->is_renamed) /* else the log goes on when the copy has lost its name */
+        unfreeze(move);
     if (!move->copy->is_made) {
         move_over(move, now);
         return;

@@ -111,6 +111,61 @@ def gone_and_back(t, broker, dirs, where):
     t.say('a directory was gone and came back')
 
 
+def futures(c):
+    """-> {(topic, partition): (directory, lag)} of logs that are being moved"""
+    results = c.call('DescribeLogDirs', 4, topics=None)['results']
+    return {(x['name'], p['partition_index']): (r['log_dir'], p['offset_lag']) for r in results for x in r['topics']
+            for p in x['partitions'] if p['is_future_key']}
+
+
+def alter(c, path, topic, partition):
+    out = c.call('AlterReplicaLogDirs', 2, dirs=[{'path': path, 'topics': [{'name': topic, 'partitions': [partition]}]}])
+    return out['results'][0]['partitions'][0]['error_code']
+
+
+def names(path, part):
+    return [x for x in os.listdir(path) if part in x] if os.path.isdir(path) else []
+
+
+def moved_while_written(t, broker, dirs):
+    """A log goes round all directories while records come, with a kill -9 on the way: nothing is lost, nothing twice."""
+    wire.create_topic(broker.bootstrap, 'moving', partitions=1, configs=[('segment.bytes', '1048576'),
+                                                                       ('file.delete.delay.ms', '1000')])
+    value, n = b'x' * 9000, 0
+    with wire.Conn(broker.bootstrap) as c:
+        for code, path, topic, partition in ((57, '/nosuch', 'moving', 0), (3, dirs[0], 'moving', 7),
+                                             (3, dirs[0], 'nosuch', 0)):
+            lib.equal(alter(c, path, topic, partition), code, 'a move of %s-%d to %s' % (topic, partition, path))
+    for at in range(6):
+        with wire.Conn(broker.bootstrap) as c:
+            where = next(d for d in dirs if ('moving', 0) in describe(c)[d][1])
+            target = dirs[(dirs.index(where) + 1) % len(dirs)]
+            for _ in range(60):
+                lib.equal(wire.produce(c, 'moving', wire.batch([(b'%d' % n, value)]))['error_code'], 0, 'produce')
+                n += 1
+            lib.equal(alter(c, target, 'moving', 0), 0, 'the move is taken')
+            if at == 3:
+                broker.kill()
+                broker.start()
+                break_until = None
+        with wire.Conn(broker.bootstrap) as c:
+            def there():
+                return wire.produce(c, 'moving', wire.batch([(b'%d' % n, value)]))['error_code'] == 0
+
+            def arrived():
+                return ('moving', 0) in describe(c)[target][1] and not futures(c) and not names(target, '-future')
+            while not arrived():
+                if there():
+                    n += 1
+            lib.equal([k for _, k, _ in wire.fetch_all(c, 'moving', 0)], [b'%d' % i for i in range(n)], 'the records')
+        lib.wait_until(lambda: sum(len(names(d, 'moving-0')) for d in dirs) == 1, 60, 'one directory has it')
+    broker.stop()
+    broker.start()
+    with wire.Conn(broker.bootstrap) as c:
+        lib.equal([k for _, k, _ in wire.fetch_all(c, 'moving', 0)], [b'%d' % i for i in range(n)], 'after a stop')
+    t.say('a log moved through %d directories while %d records were written' % (len(dirs), n))
+
+
 def fails_while_running(t, broker, dirs, where):
     """A directory vanishes under the broker: the first that notices takes its other logs along, and no others."""
     wire.create_topic(broker.bootstrap, 'fresh', partitions=len(dirs))
@@ -195,6 +250,7 @@ def test(t):
     where = placed(t, broker, dirs)
     where = moved_by_hand(t, broker, dirs, where)
     gone_and_back(t, broker, dirs, where)
+    moved_while_written(t, broker, dirs)
     fails_while_running(t, broker, dirs, where)
     if kafka_java.library() or shutil.which('mvn'):
         kafka_java.want(t)
