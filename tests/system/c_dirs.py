@@ -1,6 +1,7 @@
 """Several log directories: placed evenly, found where they are, one that is gone takes only its own logs along."""
 import os
 import shutil
+import time
 
 import kafka_java
 import lib
@@ -129,8 +130,8 @@ def names(path, part):
 
 def moved_while_written(t, broker, dirs):
     """A log goes round all directories while records come, with a kill -9 on the way: nothing is lost, nothing twice."""
-    wire.create_topic(broker.bootstrap, 'moving', partitions=1, configs=[('segment.bytes', '1048576'),
-                                                                       ('file.delete.delay.ms', '1000')])
+    wire.create_topic(broker.bootstrap, 'moving', partitions=1, configs={'segment.bytes': '1048576',
+                                                                     'file.delete.delay.ms': '1000'})
     value, n = b'x' * 9000, 0
     with wire.Conn(broker.bootstrap) as c:
         for code, path, topic, partition in ((57, '/nosuch', 'moving', 0), (3, dirs[0], 'moving', 7),
@@ -147,16 +148,14 @@ def moved_while_written(t, broker, dirs):
             if at == 3:
                 broker.kill()
                 broker.start()
-                break_until = None
         with wire.Conn(broker.bootstrap) as c:
-            def there():
-                return wire.produce(c, 'moving', wire.batch([(b'%d' % n, value)]))['error_code'] == 0
-
-            def arrived():
-                return ('moving', 0) in describe(c)[target][1] and not futures(c) and not names(target, '-future')
-            while not arrived():
-                if there():
-                    n += 1
+            if at == 3:
+                lib.equal(alter(c, target, 'moving', 0), 0, 'the move is asked for again')
+            end = time.monotonic() + 60
+            while ('moving', 0) not in describe(c)[target][1] or futures(c):
+                lib.check(time.monotonic() < end, 'the log is in %s: %r' % (target, futures(c)))
+                lib.equal(wire.produce(c, 'moving', wire.batch([(b'%d' % n, value)]))['error_code'], 0, 'produce')
+                n += 1
             lib.equal([k for _, k, _ in wire.fetch_all(c, 'moving', 0)], [b'%d' % i for i in range(n)], 'the records')
         lib.wait_until(lambda: sum(len(names(d, 'moving-0')) for d in dirs) == 1, 60, 'one directory has it')
     broker.stop()
