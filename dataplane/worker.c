@@ -278,6 +278,10 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
     to->logs_n += s->logs_n;
     to->logs_failed_n += s->logs_failed_n;
     to->logs_full_n += s->logs_full_n;
+    to->moves += s->moves;
+    to->move_errors += s->move_errors;
+    to->moving_n += s->moving_n;
+    to->move_bytes += s->move_bytes;
     to->checkpoint_errors += s->checkpoint_errors;
     to->files_open_n += s->files_open_n;
     stats_sum_compaction(to, s);
@@ -295,6 +299,14 @@ static void worker_sum_stores(struct worker *w)
     for (uint8_t i = 0; i < w->stores_n; i++)
         if (w->stores[i] != NULL)
             stats_sum(&w->store_stats, store_stats(w->stores[i]));
+}
+
+static void worker_copy_moves(struct worker *w, const struct store_stats *s)
+{
+    stats_set(&w->stats, STAT_LOGS_MOVING, s->moving_n);
+    stats_set(&w->stats, STAT_LOG_MOVES, s->moves);
+    stats_set(&w->stats, STAT_LOG_MOVE_ERRORS, s->move_errors);
+    stats_set(&w->stats, STAT_LOG_MOVE_BYTES, s->move_bytes);
 }
 
 static void worker_copy_store(struct worker *w)
@@ -327,6 +339,7 @@ static void worker_copy_store(struct worker *w)
     stats_set(&w->stats, STAT_DISK_IS_LOW, s->is_low);
     stats_set(&w->stats, STAT_CHECKPOINT_ERRORS, s->checkpoint_errors);
     worker_copy_compaction(w, s);
+    worker_copy_moves(w, s);
     stats_set(&w->stats, STAT_FILES_OPEN, s->files_open_n);
     stats_set(&w->stats, STAT_STORAGE_PAGES_BYTES, w->log_pages.used_bytes);
 }

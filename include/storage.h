@@ -143,6 +143,8 @@ struct store_stats {
     uint64_t journal_failed; /* 1: it takes no further record */
     uint64_t journal_pinned; /* 1: a failed log has bytes in it alone; the others do without it */
     uint64_t write_back_rounds;
+    uint64_t moves, move_errors; /* of logs from here to a store beside */
+    uint64_t moving_n, move_bytes; /* now; copied */
     uint64_t checkpoint_errors; /* checkpoint files that could not be written */
     uint64_t compactions, compact_errors, compact_read_bytes, compact_written_bytes;
     uint64_t compact_dirty_max;  /* largest part of a log, in millionths, that waits for it */

@@ -58,6 +58,7 @@ static void move_free(struct log_move *move)
     if (move->log != NULL)
         move->log->move = NULL;
     list_del(&move->link);
+    move->store->stats.moving_n--;
     if (move->holds_creates)
         move->to->drops_waiting_n--;
     if (move->copy != NULL)
@@ -71,6 +72,7 @@ static void move_over(struct log_move *move, struct now now)
 {
     int error = move->error;
     check(error < 0);
+    move->store->stats.move_errors += error != E_CLOSED && error != E_NOT_FOUND;
     move_free(move);
     move->done(move, error, now);
 }
@@ -200,6 +202,7 @@ static void piece_over(struct log_move *move)
         return;
     move->has_segment = false;
     move->copied_bytes += is_taken ? 0 : c->bytes;
+    move->store->stats.move_bytes += is_taken ? 0 : c->bytes;
     move->next_offset = s != NULL ? s->end.offset : c->base_offset + 1;
 }
 
@@ -431,6 +434,7 @@ int plog_move_begin(struct plog *log, struct store *to, struct log_move *move, s
     log->move = move;
     list_init(&move->link);
     list_append(&log->store->moves, &move->link);
+    log->store->stats.moving_n++;
     return 0;
 }
 
@@ -459,6 +463,7 @@ struct plog *plog_move_finish(struct log_move *move, struct now now)
     if (log == NULL)
         return NULL;
     log->start_safe = start_safe;
+    move->store->stats.moves++;
     move_free(move);
     return log;
 }

@@ -1,4 +1,5 @@
 """Several log directories: placed evenly, found where they are, one that is gone takes only its own logs along."""
+import json
 import os
 import shutil
 import time
@@ -165,6 +166,32 @@ def moved_while_written(t, broker, dirs):
     t.say('a log moved through %d directories while %d records were written' % (len(dirs), n))
 
 
+def moved_by_tools(t, broker, dirs):
+    """kafka-reassign-partitions with log dirs, throttled, and kafka-log-dirs."""
+    with wire.Conn(broker.bootstrap) as c:
+        target = next(d for d in dirs if ('moving', 0) not in describe(c)[d][1])
+    plan = t.path('plan.json')
+    with open(plan, 'w') as f:
+        json.dump({'version': 1, 'partitions': [{'topic': 'moving', 'partition': 0, 'replicas': [1],
+                                                 'log_dirs': [target]}]}, f)
+    tool = 'org.apache.kafka.tools.reassign.ReassignPartitionsCommand'
+    common = ('--bootstrap-server', broker.bootstrap, '--reassignment-json-file', plan)
+    status, out, err = kafka_java.tool(tool, *common, '--execute', '--replica-alter-log-dirs-throttle', '100000000')
+    lib.check(status == 0 and b'Successfully started moving log directory to %s' % target.encode() in out, 'the tool begins: %r %s' % (out, err))
+    end, said = time.monotonic() + 60, b''
+    while b'of replica moving-0' not in said or b'completed successfully' not in said:
+        lib.check(time.monotonic() < end, 'the tool sees the end: %r' % said)
+        status, said, err = kafka_java.tool(tool, *common, '--verify')
+        lib.equal(status, 0, err)
+    status, out, err = kafka_java.tool('org.apache.kafka.tools.LogDirsCommand', '--bootstrap-server', broker.bootstrap,
+                                       '--describe', '--topic-list', 'moving')
+    lib.equal(status, 0, err)
+    found = json.loads(out.decode().strip().splitlines()[-1])['brokers'][0]['logDirs']
+    lib.equal({d['logDir']: [(p['partition'], p['offsetLag'], p['isFuture']) for p in d['partitions']] for d in found},
+              {d: [('moving-0', 0, False)] if d == target else [] for d in dirs}, 'kafka-log-dirs')
+    t.say('moved by kafka-reassign-partitions')
+
+
 def fails_while_running(t, broker, dirs, where):
     """A directory vanishes under the broker: the first that notices takes its other logs along, and no others."""
     wire.create_topic(broker.bootstrap, 'fresh', partitions=len(dirs))
@@ -250,9 +277,12 @@ def test(t):
     where = moved_by_hand(t, broker, dirs, where)
     gone_and_back(t, broker, dirs, where)
     moved_while_written(t, broker, dirs)
-    fails_while_running(t, broker, dirs, where)
-    if kafka_java.library() or shutil.which('mvn'):
+    has_java = bool(kafka_java.library() or shutil.which('mvn'))
+    if has_java:
         kafka_java.want(t)
+        moved_by_tools(t, broker, dirs)
+    fails_while_running(t, broker, dirs, where)
+    if has_java:
         carried(t, broker, [b'one', b'two', b'three'])
     refused(t, broker, dirs)
 
