@@ -26,8 +26,7 @@ static int fail(char *why, size_t why_n, const char *what, int e)
 static int memory_take(struct control *c)
 {
     c->orders = calloc(CONTROL_LOG_OPS, sizeof *c->orders);
-    c->dir_orders =
-        calloc((size_t)c->config.workers_n * c->config.dirs_n, sizeof *c->dir_orders);
+    c->dir_orders = calloc((size_t)c->config.workers_n * c->config.dirs_n, sizeof *c->dir_orders);
     int e = c->orders == NULL || c->dir_orders == NULL ? E_NO_MEMORY : records_init(&c->records);
     if (e == 0)
         e = state_init(&c->state, prng_next(&c->prng));

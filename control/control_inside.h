@@ -112,7 +112,7 @@ struct control {
     uint64_t dirs_partitions_n[LOG_DIRS_MAX]; /* in the state when it ended at ... */
     int64_t dirs_counted_at;                  /* ... here, and what was added since */
     bool has_dirs_counted;
-    uint64_t lost_logs_n; /* whose directory is not here */
+    uint64_t lost_logs_n;                  /* whose directory is not here */
     struct list moves_queued[THREADS_MAX]; /* by home (moves.c) */
     struct moving *moving[THREADS_MAX];    /* by home: the one under way */
     struct dir_op *dir_orders; /* one per worker and directory: [worker * dirs_n + dir] */

@@ -341,8 +341,8 @@ nodiscard static int boot_sweep_futures(struct broker *b)
         struct sweeping sweeping = {b, i};
         if (!b->dirs[i].is_online)
             continue;
-        int rc = directory_sweep_futures(b->seams.disk, b->dirs[i].path, sweeping_is_useless,
-                                         &sweeping);
+        int rc =
+            directory_sweep_futures(b->seams.disk, b->dirs[i].path, sweeping_is_useless, &sweeping);
         if (rc != 0)
             return refuse(b, rc, "%s: copies of moves cannot be removed: %s", b->dirs[i].path,
                           error_text(rc));

@@ -68,8 +68,8 @@ static int move_begin(struct worker *w, struct move_op *op)
         return E_NOT_FOUND;
     if (op->dir >= w->stores_n || w->stores[op->dir] == NULL || plog_dir(log) == op->dir)
         return E_STORAGE;
-    op->home.move = (struct log_move){
-        .seed = op->seed, .bytes_per_s = op->bytes_per_s, .done = move_done};
+    op->home.move =
+        (struct log_move){.seed = op->seed, .bytes_per_s = op->bytes_per_s, .done = move_done};
     return plog_move_begin(log, w->stores[op->dir], &op->home.move, w->now);
 }
 
@@ -107,8 +107,8 @@ static void worker_dir_mail(struct worker *w, struct dir_op *op, struct now now)
 {
     if (op->mail.is_answer) { /* what control said about ours */
         if (op->is_first)
-            diag_write(&w->diag, now, DIAG_DIRECTORY_FAILED, store_directory(w->stores[op->dir]),
-                       0, 0);
+            diag_write(&w->diag, now, DIAG_DIRECTORY_FAILED, store_directory(w->stores[op->dir]), 0,
+                       0);
         if (op->is_last)
             diag_write(&w->diag, now, DIAG_NO_DIRECTORY, NULL, 0, 0);
         return;

@@ -143,9 +143,9 @@ struct store_stats {
     uint64_t journal_failed; /* 1: it takes no further record */
     uint64_t journal_pinned; /* 1: a failed log has bytes in it alone; the others do without it */
     uint64_t write_back_rounds;
-    uint64_t moves, move_errors; /* of logs from here to a store beside */
+    uint64_t moves, move_errors;   /* of logs from here to a store beside */
     uint64_t moving_n, move_bytes; /* now; copied */
-    uint64_t checkpoint_errors; /* checkpoint files that could not be written */
+    uint64_t checkpoint_errors;    /* checkpoint files that could not be written */
     uint64_t compactions, compact_errors, compact_read_bytes, compact_written_bytes;
     uint64_t compact_dirty_max;  /* largest part of a log, in millionths, that waits for it */
     uint64_t compact_wait_ns;    /* for the piece that bulk works on; 0: none */
@@ -507,8 +507,8 @@ nodiscard int directory_sweep(struct disk *disk, const char *path,
                               bool (*is_known)(void *context, struct bytes topic, int32_t partition,
                                                const struct uuid *id),
                               void *context, uint32_t *removed_n, uint32_t *stray_n);
-/* Boot, after all directories were swept: copies of moves that did not come to their end ("-future")
- * are removed where is_useless(context, topic, partition, topic_id) says so. */
+/* Boot, after all directories were swept: copies of moves that did not come to their end
+ * ("-future") are removed where is_useless(context, topic, partition, topic_id) says so. */
 nodiscard int directory_sweep_futures(struct disk *disk, const char *path,
                                       bool (*is_useless)(void *context, struct bytes topic,
                                                          int32_t partition, const struct uuid *id),

@@ -217,7 +217,8 @@ static bool compact_start(struct store *store, struct plog *log, struct now now)
 {
     struct look look;
     log_look(log, now.wall_ms, &look);
-    if (look.dirty_bytes == 0 || log->state != PLOG_OPEN || log->move != NULL || store->stats.is_low)
+    if (look.dirty_bytes == 0 || log->state != PLOG_OPEN || log->move != NULL ||
+        store->stats.is_low)
         return false;
     struct compact *c = compact_new(log, look.n, log->aborted.n);
     if (c == NULL)

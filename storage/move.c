@@ -122,8 +122,7 @@ static void pay(struct log_move *move, uint64_t bytes, struct now now)
     if (move->bytes_per_s == 0)
         return;
     uint64_t from = max_u64(move->paid_ns, now.ns > SAVED_NS ? now.ns - SAVED_NS : 0);
-    move->paid_ns =
-        from + (uint64_t)((unsigned __int128)bytes * NS_PER_S / move->bytes_per_s);
+    move->paid_ns = from + (uint64_t)((unsigned __int128)bytes * NS_PER_S / move->bytes_per_s);
 }
 
 /* The first segment that is not copied yet and may be. NULL: none now. */
@@ -219,8 +218,8 @@ static void freeze(struct log_move *move, struct now now)
 static void copies_step(struct log_move *move, struct now now)
 {
     struct plog *log = move->log;
-    struct segment *s = move->has_segment ? segment_at(log, move->copy->base_offset)
-                                          : segment_next(move);
+    struct segment *s =
+        move->has_segment ? segment_at(log, move->copy->base_offset) : segment_next(move);
     uint32_t rolled_n;
     if (move->has_segment || s != NULL) {
         (void)segment_send(move, s, now);
@@ -251,22 +250,29 @@ static bool has_reads_of_files(const struct store *store, const struct plog *log
 static bool is_still(const struct plog *log)
 {
     return !list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link) &&
-           !list_is_linked(&log->record_link) && log->sealed_n + 1 == log->segments_n && plog_active(log)->end_pos == 0 &&
-           log->settled.bytes == log->end.bytes && log->high.offset == log->end.offset &&
-           log->write == NULL && log->syncs_n == 0 && log->jobs_n == 0 && !log->wants_sync &&
-           !log->has_epochs_job && !log->has_start_job &&
+           !list_is_linked(&log->record_link) && log->sealed_n + 1 == log->segments_n &&
+           plog_active(log)->end_pos == 0 && log->settled.bytes == log->end.bytes &&
+           log->high.offset == log->end.offset && log->write == NULL && log->syncs_n == 0 &&
+           log->jobs_n == 0 && !log->wants_sync && !log->has_epochs_job && !log->has_start_job &&
            log->store->compactor.log != log && !has_reads_of_files(log->store, log);
+}
+
+static bool epochs_make(struct move_copy *c, const struct epochs *epochs)
+{
+    free(c->epochs); /* of a freeze that was taken back */
+    c->epochs = malloc(epochs_text_max(epochs));
+    if (c->epochs == NULL)
+        return false;
+    c->epochs_n = epochs_text(epochs, c->epochs);
+    return true;
 }
 
 static bool finish_send(struct log_move *move)
 {
     struct plog *log = move->log;
     struct move_copy *c = move->copy;
-    if (c->epochs == NULL)
-        c->epochs = malloc(epochs_text_max(&log->epochs));
-    if (c->epochs == NULL)
+    if (!epochs_make(c, &log->epochs))
         return false;
-    c->epochs_n = epochs_text(&log->epochs, c->epochs);
     c->first_offset = log->segments[0]->base_offset;
     c->end_offset = log->end.offset;
     c->start = log->start > log->segments[0]->base_offset ? log->start : 0;
@@ -277,8 +283,8 @@ static bool finish_send(struct log_move *move)
 static void freezes_step(struct log_move *move, struct now now)
 {
     struct plog *log = move->log;
-    struct segment *s = move->has_segment ? segment_at(log, move->copy->base_offset)
-                                          : segment_next(move);
+    struct segment *s =
+        move->has_segment ? segment_at(log, move->copy->base_offset) : segment_next(move);
     if (move->has_segment || s != NULL) {
         (void)segment_send(move, s, now);
         return;
@@ -406,6 +412,17 @@ static void paths_make(struct log_move *move)
     check(n > 0 && n < (int)sizeof c->to); /* directory_take leaves room for it */
 }
 
+static struct move_copy *copy_new(const struct plog *log)
+{
+    struct move_copy *c = malloc(sizeof *c);
+    if (c == NULL)
+        return NULL;
+    memset(c, 0, offsetof(struct move_copy, buffer));
+    c->in_fd = c->out_fd = -1;
+    c->topic_id = log->id.topic_id;
+    return c;
+}
+
 int plog_move_begin(struct plog *log, struct store *to, struct log_move *move, struct now now)
 {
     store_own(log->store);
@@ -414,12 +431,9 @@ int plog_move_begin(struct plog *log, struct store *to, struct log_move *move, s
         return E_STORAGE;
     if (log->move != NULL)
         return E_EXISTS;
-    struct move_copy *c = malloc(sizeof *c);
+    struct move_copy *c = copy_new(log);
     if (c == NULL)
         return E_NO_MEMORY;
-    memset(c, 0, offsetof(struct move_copy, buffer));
-    c->in_fd = c->out_fd = -1;
-    c->topic_id = log->id.topic_id;
     log->store->now = now;
     move->log = log;
     move->store = log->store;

@@ -22,14 +22,14 @@ enum copy_order {
 struct move_copy {
     uint8_t order; /* enum copy_order */
     bool is_made, is_renamed;
-    bool is_segment_over;      /* out, COPY_PIECE */
-    char from[DISK_PATH_MAX];  /* the log's directory */
-    char to[DISK_PATH_MAX];    /* "<topic>-<partition>.<32 hex>-future" */
-    char live[DISK_PATH_MAX];  /* "<topic>-<partition>" beside it */
+    bool is_segment_over;     /* out, COPY_PIECE */
+    char from[DISK_PATH_MAX]; /* the log's directory */
+    char to[DISK_PATH_MAX];   /* "<topic>-<partition>.<32 hex>-future" */
+    char live[DISK_PATH_MAX]; /* "<topic>-<partition>" beside it */
     struct uuid topic_id;
     int in_fd, out_fd;
-    int64_t base_offset; /* COPY_PIECE: which segment */
-    uint64_t bytes, pos; /* of its .log */
+    int64_t base_offset;                     /* COPY_PIECE: which segment */
+    uint64_t bytes, pos;                     /* of its .log */
     int64_t first_offset, end_offset, start; /* COPY_FINISH */
     char *epochs;                            /* its text */
     uint64_t epochs_n;

@@ -182,8 +182,8 @@ static int finish(struct disk *disk, struct move_copy *c)
     if (error == 0)
         error = copy_file(disk, c, from, to);
     if (error == 0)
-        error = file_replace(disk, c->to, "leader-epoch-checkpoint",
-                             bytes_of(c->epochs, c->epochs_n));
+        error =
+            file_replace(disk, c->to, "leader-epoch-checkpoint", bytes_of(c->epochs, c->epochs_n));
     int n = snprintf(text, sizeof text, "0\n%" PRId64 "\n", c->start);
     if (error == 0 && c->start > 0)
         error = file_replace(disk, c->to, "log-start-offset", bytes_of(text, (size_t)n));

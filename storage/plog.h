@@ -149,7 +149,7 @@ struct plog {
     struct epochs epochs;
     struct aborted_list aborted;
     struct log_move *move; /* to another directory, or NULL */
-    struct list waits[4]; /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
+    struct list waits[4];  /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
 };
 
 enum { PLOG_MAGIC = 0x504c4f47, PLOG_WAIT_BYTES = 3 };

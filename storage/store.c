@@ -25,8 +25,7 @@ static void store_lists_init(struct store *store)
         &store->deleting,   &store->open_files, &store->indexes,       &store->writes_free,
         &store->fills_free, &store->fills,      &store->jobs_free,     &store->fill_waits,
         &store->answers,    &store->segments,   &store->epochs_behind, &store->loads,
-        &store->moved,      &store->full,       &store->unlogged,
-        &store->moves,
+        &store->moved,      &store->full,       &store->unlogged,      &store->moves,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);

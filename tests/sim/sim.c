@@ -514,12 +514,12 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
                options->has_no_journal ? " --no-journal" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
-               " acknowledged, %" PRIu64 " read, %" PRIu64
-               " compactions, %" PRIu64 " of %" PRIu64 " moves, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
+               " acknowledged, %" PRIu64 " read, %" PRIu64 " compactions, %" PRIu64 " of %" PRIu64
+               " moves, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
                " frames, %" PRIu64 " lost%s%s\n",
                options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->compactions_n,
-               s->moved_n, s->moves_n, s->members_n, s->group_kind, s->group_commits_n, frames_n, lost_n, ok ? "" : ": ",
-               s->why);
+               s->moved_n, s->moves_n, s->members_n, s->group_kind, s->group_commits_n, frames_n,
+               lost_n, ok ? "" : ": ", s->why);
     sim_free(s);
     return ok;
 }

@@ -11,7 +11,7 @@ static struct store *stores[2];
 static struct plog *log_now; /* where it is at present */
 static char other[64];
 static struct log_move move;
-static int moved_error; /* what done said; 1: nothing yet */
+static int moved_error;   /* what done said; 1: nothing yet */
 static bool is_finishing; /* the metadata follows at once */
 static int metadata;      /* which directory it says */
 static int64_t acknowledged;
