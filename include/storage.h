@@ -100,6 +100,7 @@ struct store_config {
                               byte */
     uint32_t open_files_max; /* descriptors this store may hold at once; least recently used are
                                 closed */
+    uint64_t open_idle_ns;   /* storage.open.files.idle.ms: unused so long they are closed; 0: never */
     uint32_t producers_max;  /* producer ids remembered over all logs (memory bound) */
     int64_t producer_expiration_ms; /* producer.id.expiration.ms */
     uint64_t

@@ -211,6 +211,7 @@ struct segment {
     uint64_t bytes_since_index;
     struct index_buffer index, time_index;
     struct page *append_page; /* where the next byte goes; may be full, or NULL                 */
+    uint64_t used_ns;         /* when its descriptor was last asked for                        */
     struct list open_link;    /* store.open_files, least recently used first                    */
     struct list index_link;   /* store.indexes, the same                                        */
     struct list waits;        /* reads that wait for the descriptor or the index                */
@@ -506,6 +507,8 @@ bool plog_drop_step(struct plog *log, struct now now);
 bool segment_open(struct segment *segment);
 void segment_wants_run(struct store *store);   /* asks the helpers for what segment_open promised */
 void segment_files_limit(struct store *store); /* keeps open_files_max */
+/* Closes those that nobody used for open_idle_ns. */
+void segment_files_idle(struct store *store, struct now now);
 void segment_fd_set(struct segment *segment, int fd);
 void segment_fd_idle(struct segment *segment); /* an operation ended: what is gone is closed */
 enum delete_step { DELETE_RENAME, DELETE_RENAMING, DELETE_WAITING, DELETE_UNLINKING };

@@ -404,6 +404,7 @@ void store_tick(struct store *store, struct now now)
             plog_mark_pending(log);
     }
     segment_files_limit(store);
+    segment_files_idle(store, now);
     store_checkpoint_tick(store, now);
     store_space_tick(store, now);
     store_compact_tick(store, now);
