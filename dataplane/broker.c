@@ -516,6 +516,7 @@ int broker_boot(struct broker *b, const struct config *config, const struct brok
     if (rc != 0) {
         if (b->why[0] == 0) /* a part that failed without saying more */
             snprintf(b->why, sizeof b->why, "%s", error_text(rc));
+        b->is_undoing = true;
         broker_fini(b);
     }
     return rc;
@@ -703,6 +704,8 @@ void broker_fini(struct broker *b)
         free(b->workers[i]);
         b->workers[i] = NULL;
     }
+    if (b->is_undoing)
+        dirs_undo(b);
     dirs_give(b);
     b->control = NULL;
     b->control_io = NULL;

@@ -100,8 +100,9 @@ struct store_config {
                               byte */
     uint32_t open_files_max; /* descriptors this store may hold at once; least recently used are
                                 closed */
-    uint64_t open_idle_ns;   /* storage.open.files.idle.ms: unused so long they are closed; 0: never */
-    uint32_t producers_max;  /* producer ids remembered over all logs (memory bound) */
+    uint64_t
+        open_idle_ns; /* storage.open.files.idle.ms: unused so long they are closed; 0: never */
+    uint32_t producers_max;         /* producer ids remembered over all logs (memory bound) */
     int64_t producer_expiration_ms; /* producer.id.expiration.ms */
     uint64_t
         retention_first_ns; /* log.initial.task.delay.ms: no log is looked at earlier after boot */
@@ -483,6 +484,8 @@ struct directory_id {
     char cluster_id[64];
     int32_t node_id;
     struct uuid directory_id;
+    bool is_new;    /* it was formatted by this directory_take ... */
+    uint8_t made_n; /* ... which made so many of the last directories of its path */
 };
 
 /* One of log.dirs. Owner: main at boot; immutable afterwards. */
@@ -491,6 +494,8 @@ struct log_dir {
     struct uuid id; /* directory.id; meaningless when it is not online */
     bool is_online; /* it could be taken at this start */
     bool is_clean;  /* its last stop was orderly */
+    bool is_new;    /* it was formatted at this start ... */
+    uint8_t made_n; /* ... which made so many of the last directories of its path */
 };
 
 /* Takes the directory: creates it when missing, locks `.lock` (E_IN_USE: another broker, ours or
@@ -501,6 +506,9 @@ struct log_dir {
 nodiscard int directory_take(struct disk *disk, const char *path, int32_t node_id,
                              const char *cluster_id, uint64_t seed, struct directory_id *out,
                              bool *is_clean, int *lock_fd, char *why, size_t why_n);
+/* A first start that failed: removes all that stands in a directory that was formatted by it, as
+ * far as the disk lets us, what identifies it last, and the directories that were made. */
+void directory_unmake(struct disk *disk, const char *path, uint8_t made_n);
 /* Sorts out what is not a live partition: -delete directories are removed, unknown ones become
  * -stray. is_known(context, topic, partition, topic_id) says which are live. Counts into
  * *removed_n, *stray_n. */
