@@ -292,13 +292,23 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
         to->refused[i] += s->refused[i];
 }
 
-/* All directories together. */
+static void worker_show_dir(struct worker *w, uint8_t dir, const struct store_stats *s)
+{
+    stats_cell_set(&w->dirs[dir].is_offline, w->is_dir_told[dir]);
+    stats_cell_set(&w->dirs[dir].logs, s->logs_n);
+    stats_cell_set(&w->dirs[dir].free_bytes, s->free_bytes);
+}
+
+/* All directories together, and each by itself. */
 static void worker_sum_stores(struct worker *w)
 {
     w->store_stats = (struct store_stats){.is_low = false};
-    for (uint8_t i = 0; i < w->stores_n; i++)
-        if (w->stores[i] != NULL)
-            stats_sum(&w->store_stats, store_stats(w->stores[i]));
+    for (uint8_t i = 0; i < w->stores_n; i++) {
+        if (w->stores[i] == NULL)
+            continue;
+        stats_sum(&w->store_stats, store_stats(w->stores[i]));
+        worker_show_dir(w, i, store_stats(w->stores[i]));
+    }
 }
 
 static void worker_copy_moves(struct worker *w, const struct store_stats *s)

@@ -30,6 +30,11 @@ enum {
     WORKER_REPORT_TICKS = 10, /* of these: between two reports to the operator */
 };
 
+/* What a log directory is like, as this worker sees it; read by the metrics thread. */
+struct worker_dir {
+    struct stats_cell is_offline, logs, free_bytes;
+};
+
 /* Owner: worker. */
 struct worker {
     uint8_t number; /* thread number: 0 .. workers - 1      */
@@ -66,6 +71,7 @@ struct worker {
     uint64_t checkpoint_errors_seen;
     struct dir_op dirs_failed[LOG_DIRS_MAX]; /* told to control */
     bool is_dir_told[LOG_DIRS_MAX];
+    struct worker_dir dirs[LOG_DIRS_MAX];
     bool is_disk_short; /* told */
     uint32_t report_ticks_n;
 };

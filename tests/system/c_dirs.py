@@ -206,6 +206,14 @@ def fails_while_running(t, broker, dirs, where):
         lib.wait_until(lambda: home in broker.log(), 30, 'the log says which directory failed')
         lib.wait_until(lambda: wire.produce(c, 'fresh', wire.batch([(b'k', b'w')]), fresh)['error_code'] == 56, 30,
                        'its clients are told')
+        lib.wait_until(lambda: describe(c)[dirs[2]] == (56, {}, -1), 30, 'DescribeLogDirs says that it is offline')
+        gone = [p for p in range(PARTITIONS) if where[p] == dirs[2]]
+        found = c.call('Metadata', 9, topics=[{'name': TOPIC}], allow_auto_topic_creation=False)['topics'][0]
+        lib.equal(sorted(p['partition_index'] for p in found['partitions'] if p['leader_id'] == -1), gone,
+                  'partitions without a leader')
+        gauge = 'millrace_log_directory_offline{directory="%s"} 1' % dirs[2]
+        lib.wait_until(lambda: gauge in broker.metrics_text(), 30, 'the gauge of the directory')
+        lib.equal(broker.log().count(home), 1, 'log lines about it')
         for p in range(PARTITIONS):
             if where[p] != dirs[2]:
                 out = wire.produce(c, TOPIC, wire.batch([(b'k', b'three-%d' % p)]), p)
