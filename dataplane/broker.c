@@ -128,6 +128,7 @@ nodiscard static int boot_worker_memory(struct broker *b, uint8_t number)
     memset(w, 0, sizeof *w);
     b->workers[number] = w;
     w->number = number;
+    w->log_dirs = b->dirs;
     w->control_thread = broker_control_thread(b);
     w->views = &b->views;
     prng_init(&w->prng, b->seams.seed + number);
@@ -202,6 +203,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
     *s = (struct store_config){
         .group_ns_max = positive(config_int(b->config, "storage.group.max.ms")) * NS_PER_MS,
         .open_files_max = (uint32_t)max_u64(bounds_open_files(&b->bounds) / stores_n, 16),
+        .stall_ns = positive(config_int(b->config, "storage.stall.ms")) * NS_PER_MS,
         .open_idle_ns = positive(config_int(b->config, "storage.open.files.idle.ms")) * NS_PER_MS,
         .producers_max = (uint32_t)max_u64(b->bounds.producers / stores_n, 1000),
         .producer_expiration_ms = config_int(b->config, "producer.id.expiration.ms"),

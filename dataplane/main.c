@@ -394,6 +394,7 @@ static int run(const struct options *o, const struct config *config)
         return 1;
     }
     machine_register(&machine, b);
+    machine_devices(b);
     broker_ledger(b, stdout);
     machine_print(&machine, stdout);
     print_directory(b);

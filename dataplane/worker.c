@@ -16,6 +16,8 @@
  */
 #include "worker.h"
 
+#include <stdio.h>
+
 #define COMPACTION_STUCK_NS (60 * NS_PER_S) /* of one piece, which reads a megabyte */
 
 /* ── in: mail ── */
@@ -278,6 +280,7 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
     to->logs_n += s->logs_n;
     to->logs_failed_n += s->logs_failed_n;
     to->logs_full_n += s->logs_full_n;
+    to->stalls += s->stalls;
     to->moves += s->moves;
     to->move_errors += s->move_errors;
     to->moving_n += s->moving_n;
@@ -313,6 +316,7 @@ static void worker_sum_stores(struct worker *w)
 
 static void worker_copy_moves(struct worker *w, const struct store_stats *s)
 {
+    stats_set(&w->stats, STAT_DISK_STALLS, s->stalls);
     stats_set(&w->stats, STAT_LOGS_MOVING, s->moving_n);
     stats_set(&w->stats, STAT_LOG_MOVES, s->moves);
     stats_set(&w->stats, STAT_LOG_MOVE_ERRORS, s->move_errors);
@@ -407,6 +411,22 @@ static void worker_report_compaction(struct worker *w, const struct store_stats 
     w->is_compaction_stuck = is_stuck;
 }
 
+static void worker_report_stalls(struct worker *w)
+{
+    for (uint8_t i = 0; i < w->stores_n; i++) {
+        const struct store_stats *s = w->stores[i] == NULL ? NULL : store_stats(w->stores[i]);
+        char text[DIAG_TEXT_MAX];
+        if (s == NULL || s->stalls == w->stalls_seen[i])
+            continue;
+        const char *device = w->log_dirs[i].device;
+        snprintf(text, sizeof text, "%.48s (device %s)", store_directory(w->stores[i]),
+                 device[0] != 0 ? device : "unknown");
+        diag_write(&w->diag, w->now, DIAG_DISK_STALLED, text, (int64_t)(s->stall_ns / NS_PER_MS),
+                   (int64_t)(s->stalls - w->stalls_seen[i]));
+        w->stalls_seen[i] = s->stalls;
+    }
+}
+
 /* What an operator should know of the last second: one event per cause, with how often. */
 static void worker_report(struct worker *w)
 {
@@ -419,6 +439,7 @@ static void worker_report(struct worker *w)
     w->failed_logs_seen = s->logs_failed_n;
     worker_report_space(w, s);
     worker_report_compaction(w, s);
+    worker_report_stalls(w);
     for (int i = 1; i < ERRORS_N; i++) {
         if (s->refused[i] > w->refused_seen[i] && i != -E_AGAIN)
             diag_write(&w->diag, w->now, DIAG_APPENDS_REFUSED, error_text(-i),

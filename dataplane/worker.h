@@ -67,6 +67,8 @@ struct worker {
     bool is_compaction_stuck;
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
+    const struct log_dir *log_dirs;  /* of the broker, by number */
+    uint64_t stalls_seen[LOG_DIRS_MAX];
     uint64_t failed_logs_seen;
     uint64_t checkpoint_errors_seen;
     struct dir_op dirs_failed[LOG_DIRS_MAX]; /* told to control */

@@ -100,6 +100,7 @@ struct store_config {
                               byte */
     uint32_t open_files_max; /* descriptors this store may hold at once; least recently used are
                                 closed */
+    uint64_t stall_ns; /* storage.stall.ms: a flush that takes longer is counted; 0: none is */
     uint64_t
         open_idle_ns; /* storage.open.files.idle.ms: unused so long they are closed; 0: never */
     uint32_t producers_max;         /* producer ids remembered over all logs (memory bound) */
@@ -145,7 +146,8 @@ struct store_stats {
     uint64_t journal_failed; /* 1: it takes no further record */
     uint64_t journal_pinned; /* 1: a failed log has bytes in it alone; the others do without it */
     uint64_t write_back_rounds;
-    uint64_t moves, move_errors;   /* of logs from here to a store beside */
+    uint64_t stalls, stall_ns;   /* flushes, with their writes, above config.stall_ns; the newest */
+    uint64_t moves, move_errors; /* of logs from here to a store beside */
     uint64_t moving_n, move_bytes; /* now; copied */
     uint64_t checkpoint_errors;    /* checkpoint files that could not be written */
     uint64_t compactions, compact_errors, compact_read_bytes, compact_written_bytes;
@@ -491,11 +493,12 @@ struct directory_id {
 /* One of log.dirs. Owner: main at boot; immutable afterwards. */
 struct log_dir {
     char path[DISK_PATH_MAX];
-    struct uuid id; /* directory.id; meaningless when it is not online */
-    bool is_online; /* it could be taken at this start */
-    bool is_clean;  /* its last stop was orderly */
-    bool is_new;    /* it was formatted at this start ... */
-    uint8_t made_n; /* ... which made so many of the last directories of its path */
+    struct uuid id;  /* directory.id; meaningless when it is not online */
+    bool is_online;  /* it could be taken at this start */
+    bool is_clean;   /* its last stop was orderly */
+    bool is_new;     /* it was formatted at this start ... */
+    uint8_t made_n;  /* ... which made so many of the last directories of its path */
+    char device[32]; /* its block device, as the kernel calls it; "": not known */
 };
 
 /* Takes the directory: creates it when missing, locks `.lock` (E_IN_USE: another broker, ours or

@@ -314,6 +314,7 @@ static void round_end(struct store *store, struct now now)
     uint64_t ns = now.ns - store->round_ns;
     store->is_round_open = false;
     store->is_round_due = !list_is_empty(&store->unsynced);
+    store_note_stall(store, ns);
     store->stats.flush_ns_total += ns;
     store->stats.flush_ns_max = max_u64(store->stats.flush_ns_max, ns);
 }

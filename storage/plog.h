@@ -398,6 +398,15 @@ static inline bool plog_is_group(const struct plog *log)
     return log->config.durability == STORE_GROUP;
 }
 
+/* A flush, and the writes it waited for, took `ns`. */
+static inline void store_note_stall(struct store *store, uint64_t ns)
+{
+    if (store->config.stall_ns == 0 || ns < store->config.stall_ns)
+        return;
+    store->stats.stalls++;
+    store->stats.stall_ns = ns;
+}
+
 /* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
 bool plog_write(struct plog *log);
 

@@ -495,6 +495,22 @@ static void read_with_few_descriptors_opens_and_closes(void **state)
     assert_true(rig.io.kinds_n[IO_CLOSE] > LOGS_N);
 }
 
+static void flush_that_takes_too_long_is_counted(void **state)
+{
+    (void)state;
+    rig.store->config.stall_ns = 50 * NS_PER_MS;
+    rig_append(&rig, 1, 100, 'a');
+    rig_settle(&rig);
+    assert_int_equal(store_stats(rig.store)->stalls, 0);
+    rig_append(&rig, 1, 100, 'b');
+    for (int i = 0; i < 20 && store_stats(rig.store)->flush_rounds < 2; i++)
+        rig_turn(&rig);
+    rig.now.ns += 70 * NS_PER_MS; /* the device thinks */
+    rig_settle(&rig);
+    assert_int_equal(store_stats(rig.store)->stalls, 1);
+    assert_true(store_stats(rig.store)->stall_ns >= 70 * NS_PER_MS);
+}
+
 static void files_of_logs_that_rest_are_closed(void **state)
 {
     struct append out;
@@ -548,6 +564,7 @@ int main(void)
         WITH_LOG(read_with_a_lost_or_damaged_index_scans),
         WITH_LOG(read_with_few_descriptors_opens_and_closes),
         WITH_LOG(files_of_logs_that_rest_are_closed),
+        WITH_LOG(flush_that_takes_too_long_is_counted),
     };
     return TESTS_RUN(tests);
 }
