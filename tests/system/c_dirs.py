@@ -277,6 +277,31 @@ def refused(t, broker, dirs):
     broker.stop()
 
 
+def all_fail(t):
+    """Without any directory left the broker stops; with the disks back nothing acknowledged is missing."""
+    dirs = [t.path(x) for x in ('one', 'two')]
+    broker = t.broker(workers=2, settings={'log.dirs': ','.join(dirs)})
+    wire.create_topic(broker.bootstrap, 'last', partitions=4)
+    for d in dirs:
+        os.rename(d, d + '.away')
+    with wire.Conn(broker.bootstrap) as c:
+        sent = {}
+        for p in range(4):
+            try:
+                sent[p] = wire.produce(c, 'last', wire.batch([(b'k', b'v')]), p)['error_code'] == 0
+            except (OSError, ConnectionError):  # it has stopped
+                break
+    lib.check(broker.wait_end() != 0 and 'all log directories have failed' in broker.log(), 'the broker stops')
+    for d in dirs:
+        os.rename(d + '.away', d)
+    broker.start()
+    with wire.Conn(broker.bootstrap) as c:
+        for p in (p for p in sent if sent[p]):
+            lib.equal([v for _, _, v in wire.fetch_all(c, 'last', p)], [b'v'], 'what was acknowledged')
+    broker.stop()
+    t.say('all directories failed, and came back')
+
+
 def test(t):
     lib.own_broker_only()
     dirs = [t.path(x) for x in 'abc']
@@ -293,6 +318,7 @@ def test(t):
     if has_java:
         carried(t, broker, [b'one', b'two', b'three'])
     refused(t, broker, dirs)
+    all_fail(t)
 
 
 lib.main(test)
