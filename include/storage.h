@@ -103,7 +103,10 @@ struct store_config {
                               byte */
     uint32_t open_files_max; /* descriptors this store may hold at once; least recently used are
                                 closed */
-    uint32_t producers_max;  /* producer ids remembered over all logs (memory bound) */
+    uint64_t stall_ns; /* storage.stall.ms: a flush that takes longer is counted; 0: none is */
+    uint64_t
+        open_idle_ns; /* storage.open.files.idle.ms: unused so long they are closed; 0: never */
+    uint32_t producers_max;         /* producer ids remembered over all logs (memory bound) */
     int64_t producer_expiration_ms; /* producer.id.expiration.ms */
     uint64_t
         retention_first_ns; /* log.initial.task.delay.ms: no log is looked at earlier after boot */
@@ -149,7 +152,10 @@ struct store_stats {
     uint64_t journal_failed; /* 1: it takes no further record */
     uint64_t journal_pinned; /* 1: a failed log has bytes in it alone; the others do without it */
     uint64_t write_back_rounds;
-    uint64_t checkpoint_errors; /* checkpoint files that could not be written */
+    uint64_t stalls, stall_ns;   /* flushes, with their writes, above config.stall_ns; the newest */
+    uint64_t moves, move_errors; /* of logs from here to a store beside */
+    uint64_t moving_n, move_bytes; /* now; copied */
+    uint64_t checkpoint_errors;    /* checkpoint files that could not be written */
     uint64_t compactions, compact_errors, compact_read_bytes, compact_written_bytes;
     uint64_t compact_dirty_max;  /* largest part of a log, in millionths, that waits for it */
     uint64_t compact_wait_ns;    /* for the piece that bulk works on; 0: none */
@@ -447,6 +453,43 @@ struct space_query {
 /* E_AGAIN: done is called later. Otherwise (no job is free) the answer is -1, at once. */
 nodiscard int store_space(struct store *store, struct space_query *query);
 
+/* ── a log goes to another log directory (move.c) ── */
+
+struct move_copy;
+/* One move. Owner: the caller; home from plog_move_begin until it is over. The log's struct changes
+ * with it: nobody keeps a struct plog from turn to turn. */
+struct log_move {
+    uint64_t seed;        /* in: of a name that must be unique */
+    uint64_t bytes_per_s; /* in: copied; 0: no bound */
+    /* 0: both directories have the whole log, durably, and it stands still (appends wait) until
+     * plog_move_finish or plog_move_give_up. Else it is over, and the log is where it was: E_CLOSED
+     * (given up), E_NOT_FOUND (dropped), E_STORAGE, E_DISK_FULL, ... */
+    void (*done)(struct log_move *move, int error, struct now now);
+    /* inside */
+    struct list link; /* store.moves */
+    struct plog *log; /* NULL: dropped meanwhile */
+    struct store *store, *to;
+    struct move_copy *copy;
+    uint8_t state;
+    bool has_job, has_segment, holds_creates;
+    int error, job_error;
+    int64_t next_offset, start_safe;
+    uint64_t copied_bytes, paid_ns, retry_ns, frozen_ns;
+};
+/* 0: `done` will be called, in a later turn. E_STORAGE, E_NO_MEMORY, E_EXISTS: it is being moved.
+ */
+nodiscard int plog_move_begin(struct plog *log, struct store *to, struct log_move *move,
+                              struct now now);
+/* `done` will be called with an error, unless it was with 0. */
+void plog_move_cancel(struct log_move *move);
+/* After done(0), when the metadata says so durably: the log is that of the other store, its old
+ * files go, the move is over. NULL: it was dropped, or there is no memory; try again or give up. */
+nodiscard struct plog *plog_move_finish(struct log_move *move, struct now now);
+/* After done(0): the copy goes, then `done` is called again, with an error. */
+void plog_move_give_up(struct log_move *move);
+/* False: it is not being moved. `bytes` of its copy, which ends `lag` offsets before the log. */
+bool plog_moves_to(const struct plog *log, uint8_t *dir, uint64_t *bytes, int64_t *lag);
+
 /* ── helpers' side: the work of the files and bulk threads (storage/files.c, storage/bulk.c) ── */
 
 struct helper;
@@ -469,14 +512,19 @@ struct directory_id {
     char cluster_id[64];
     int32_t node_id;
     struct uuid directory_id;
+    bool is_new;    /* it was formatted by this directory_take ... */
+    uint8_t made_n; /* ... which made so many of the last directories of its path */
 };
 
 /* One of log.dirs. Owner: main at boot; immutable afterwards. */
 struct log_dir {
     char path[DISK_PATH_MAX];
-    struct uuid id; /* directory.id; meaningless when it is not online */
-    bool is_online; /* it could be taken at this start */
-    bool is_clean;  /* its last stop was orderly */
+    struct uuid id;  /* directory.id; meaningless when it is not online */
+    bool is_online;  /* it could be taken at this start */
+    bool is_clean;   /* its last stop was orderly */
+    bool is_new;     /* it was formatted at this start ... */
+    uint8_t made_n;  /* ... which made so many of the last directories of its path */
+    char device[32]; /* its block device, as the kernel calls it; "": not known */
 };
 
 /* Takes the directory: creates it when missing, locks `.lock` (E_IN_USE: another broker, ours or
@@ -489,6 +537,9 @@ nodiscard int directory_take(struct disk *disk, const char *path, int32_t node_i
                              bool *is_clean, int *lock_fd, char *why, size_t why_n);
 /* Boot, once it is taken: can its file system write past the page cache (O_DIRECT)? */
 bool directory_has_direct(struct disk *disk, const char *path);
+/* A first start that failed: removes all that stands in a directory that was formatted by it, as
+ * far as the disk lets us, what identifies it last, and the directories that were made. */
+void directory_unmake(struct disk *disk, const char *path, uint8_t made_n);
 /* Sorts out what is not a live partition: -delete directories are removed, unknown ones become
  * -stray. is_known(context, topic, partition, topic_id) says which are live. Counts into
  * *removed_n, *stray_n. */
@@ -496,6 +547,12 @@ nodiscard int directory_sweep(struct disk *disk, const char *path,
                               bool (*is_known)(void *context, struct bytes topic, int32_t partition,
                                                const struct uuid *id),
                               void *context, uint32_t *removed_n, uint32_t *stray_n);
+/* Boot, after all directories were swept: copies of moves that did not come to their end
+ * ("-future") are removed where is_useless(context, topic, partition, topic_id) says so. */
+nodiscard int directory_sweep_futures(struct disk *disk, const char *path,
+                                      bool (*is_useless)(void *context, struct bytes topic,
+                                                         int32_t partition, const struct uuid *id),
+                                      void *context);
 /* Boot: the directory has this partition, of this topic id. */
 bool directory_has_log(struct disk *disk, const char *path, struct bytes topic, int32_t partition,
                        const struct uuid *id);

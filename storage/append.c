@@ -519,6 +519,8 @@ static int append_try(struct plog *log, struct append *append, struct now now)
     if (log->state != PLOG_OPEN)
         return refuse(append, E_STORAGE, error_text(E_STORAGE));
     append->start_offset = log->start;
+    if (log->is_frozen)
+        return refuse(append, E_AGAIN, error_text(E_AGAIN));
     if (append->request_version >= 0 &&
         plog_space_judge(log, append->reason, sizeof append->reason) != 0) {
         log->refused_ns = now.ns;

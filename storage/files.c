@@ -19,6 +19,7 @@
 
 #include "check.h"
 #include "disk_tools.h"
+#include "move.h"
 #include "uuid_text.h"
 
 enum { FILE_NAME_MAX = 64, UNLINK_SUFFIXES_N = 5 };
@@ -256,6 +257,8 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_TIME_QUERY: return bulk_time_query(helper, job);
     case JOB_COMPACT: return bulk_compact(helper, job);
     case JOB_REPACK: return bulk_repack(helper, job);
+    case JOB_MOVE:
+    case JOB_MOVE_NAMES: return move_copy_run(helper, job->move);
     }
     check(false);
     return E_INVALID;
@@ -265,7 +268,8 @@ static int job_run(struct helper *helper, struct job *job)
 static bool is_independent(const struct job *job)
 {
     return job->kind == JOB_SPACE || job->kind == JOB_OPEN || job->kind == JOB_CLOSE ||
-           job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT || job->kind == JOB_REPACK;
+           job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT || job->kind == JOB_REPACK ||
+           job->kind == JOB_MOVE;
 }
 
 /* True: it will be answered with the other creations. */

@@ -31,6 +31,7 @@
  * being taken from memory that nobody has touched yet.
  */
 #include "journal.h"
+#include "move.h"
 
 #include <errno.h>
 
@@ -347,6 +348,7 @@ static void round_end(struct store *store, struct now now)
     uint64_t ns = now.ns - store->round_ns;
     store->is_round_open = false;
     store->is_round_due = !list_is_empty(&store->unsynced);
+    store_note_stall(store, ns);
     store->stats.flush_ns_total += ns;
     store->stats.flush_ns_max = max_u64(store->stats.flush_ns_max, ns);
 }
@@ -409,6 +411,8 @@ int store_flush(struct store *store, struct now now)
         store_epochs_run(store);
     if (!list_is_empty(&store->pending))
         flush_pending(store, now);
+    if (unlikely(!list_is_empty(&store->moves)))
+        store_moves_run(store, now);
     store_answers_run(store, now);
     n += (int)(store->stats.write_ops - writes_before);
     return n + flush_rounds(store, now);

@@ -43,8 +43,8 @@ struct job *store_job_take(struct store *store, struct plog *log, uint8_t kind)
 void store_job_send(struct store *store, struct job *job, void (*done)(struct job *, struct now),
                     void *subject)
 {
-    bool is_bulk =
-        job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT || job->kind == JOB_REPACK;
+    bool is_bulk = job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT ||
+                   job->kind == JOB_REPACK || job->kind == JOB_MOVE;
     job->done = done;
     job->subject = subject;
     store->jobs_n++;

@@ -60,6 +60,9 @@ enum job_kind {
     JOB_COMPACT,
     /* Bulk: `repack` (repack.h). */
     JOB_REPACK,
+    /* Bulk, files: one step of `move` (move.h). */
+    JOB_MOVE,
+    JOB_MOVE_NAMES,
 };
 
 enum { JOB_UNLINK_RENAME, JOB_UNLINK_FINISH };
@@ -93,6 +96,7 @@ struct job {
     void *subject;
     struct compact *compact; /* JOB_COMPACT */
     struct repack *repack;   /* JOB_REPACK */
+    struct move_copy *move;  /* JOB_MOVE, JOB_MOVE_NAMES */
     struct store *store;     /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;

@@ -95,6 +95,7 @@ struct plog {
     bool is_logged;            /* its appends go through the journal (gather.c) */
     uint64_t compact_after_ns; /* no compaction is begun earlier */
     uint64_t refused_ns;       /* a client was last refused for want of space; 0: never */
+    bool is_frozen;            /* it is about to change its directory: takes no append */
     bool is_full;              /* something failed for want of space; in store.full */
     struct store *store;
     struct list link; /* store.logs or store.dropped */
@@ -150,7 +151,8 @@ struct plog {
     struct producers producers;
     struct epochs epochs;
     struct aborted_list aborted;
-    struct list waits[4]; /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
+    struct log_move *move; /* to another directory, or NULL */
+    struct list waits[4];  /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
 };
 
 enum { PLOG_MAGIC = 0x504c4f47, PLOG_WAIT_BYTES = 3 };
@@ -215,6 +217,7 @@ struct segment {
     uint64_t bytes_since_index;
     struct index_buffer index, time_index;
     struct page *append_page; /* where the next byte goes; may be full, or NULL                 */
+    uint64_t used_ns;         /* when its descriptor was last asked for                        */
     struct list open_link;    /* store.open_files, least recently used first                    */
     struct list index_link;   /* store.indexes, the same                                        */
     struct list waits;        /* reads that wait for the descriptor or the index                */
@@ -378,7 +381,8 @@ struct store {
     struct repack *repacks;
     struct list repacks_free;
     uint64_t repack_bytes; /* reserved for what is under way or not yet appended */
-    struct list answers;   /* time queries that need no search, or wait for a job */
+    struct list moves;   /* of its logs to stores beside */
+    struct list answers; /* time queries that need no search, or wait for a job */
 };
 
 /* store.c */
@@ -408,6 +412,15 @@ static inline struct segment *plog_active(const struct plog *log)
 static inline bool plog_is_group(const struct plog *log)
 {
     return log->config.durability == STORE_GROUP;
+}
+
+/* A flush, and the writes it waited for, took `ns`. */
+static inline void store_note_stall(struct store *store, uint64_t ns)
+{
+    if (store->config.stall_ns == 0 || ns < store->config.stall_ns)
+        return;
+    store->stats.stalls++;
+    store->stats.stall_ns = ns;
 }
 
 /* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
@@ -442,6 +455,8 @@ nodiscard int plog_sync_files(struct plog *log);
 
 /* store.c: into the table; RECOVERING or CLOSED becomes OPEN */
 void store_log_enter(struct store *store, struct plog *log);
+/* Out of the table, its files go; who still reads it hears E_MOVED. */
+void store_log_leave(struct store *store, struct plog *log);
 
 /* plog.c: states, marks, waits */
 void plog_state_set(struct plog *log, enum plog_state state);
@@ -525,6 +540,8 @@ bool plog_drop_step(struct plog *log, struct now now);
 bool segment_open(struct segment *segment);
 void segment_wants_run(struct store *store);   /* asks the helpers for what segment_open promised */
 void segment_files_limit(struct store *store); /* keeps open_files_max */
+/* Closes those that nobody used for open_idle_ns. */
+void segment_files_idle(struct store *store, struct now now);
 void segment_fd_set(struct segment *segment, int fd);
 void segment_fd_idle(struct segment *segment); /* an operation ended: what is gone is closed */
 enum delete_step { DELETE_RENAME, DELETE_RENAMING, DELETE_WAITING, DELETE_UNLINKING };

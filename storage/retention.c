@@ -104,7 +104,7 @@ static void tick_flush(struct plog *log, struct now now)
 void plog_tick(struct plog *log, struct now now)
 {
     plog_compact_look(log, now);
-    if (log->state != PLOG_OPEN)
+    if (log->state != PLOG_OPEN || log->is_frozen)
         return;
     if (log->retention_at_ns == 0)
         log->retention_at_ns = now.ns + log->store->config.retention_first_ns;

@@ -7,7 +7,8 @@
  * segment is sealed.
  *
  * Descriptors in use (io_n > 0) and those of files with unflushed bytes of a STORE_GROUP log stay
- * open; of the others the least recently used are closed when there are more than open_files_max.
+ * open; of the others the least recently used are closed when there are more than open_files_max,
+ * and all that nobody used for open_idle_ns: a log that rests holds no descriptor.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ void segment_fd_set(struct segment *segment, int fd)
     struct store *store = segment->store;
     check(segment->fd < 0 && fd >= 0);
     segment->fd = fd;
+    segment->used_ns = store->now.ns;
     list_append(&store->open_files, &segment->open_link);
     store->stats.files_open_n++;
 }
@@ -98,6 +100,25 @@ void segment_files_limit(struct store *store)
     }
 }
 
+/* The list is in the order of use, so it ends at the first that is young. */
+void segment_files_idle(struct store *store, struct now now)
+{
+    int n = 0;
+    list_for_each(node, next, &store->open_files) {
+        struct segment *segment = list_entry(node, struct segment, open_link);
+        if (store->config.open_idle_ns == 0 || n++ == CLOSES_PER_RUN_MAX ||
+            now.ns - segment->used_ns < store->config.open_idle_ns)
+            return;
+        if (segment_may_close(segment)) {
+            segment_fd_close(segment);
+            continue;
+        }
+        segment->used_ns = now.ns; /* it waits for a flush: looked at again later */
+        list_del(&segment->open_link);
+        list_append(&store->open_files, &segment->open_link);
+    }
+}
+
 /* ── creating and opening ── */
 
 bool segment_open(struct segment *segment)
@@ -106,6 +127,7 @@ bool segment_open(struct segment *segment)
     if (segment->fd >= 0) {
         list_del(&segment->open_link);
         list_append(&store->open_files, &segment->open_link);
+        segment->used_ns = store->now.ns;
         return true;
     }
     if (!segment->is_opening && !list_is_linked(&segment->want_link)) {

@@ -13,6 +13,7 @@
 
 #include "hash.h"
 #include "journal.h"
+#include "move.h"
 #include "repack.h"
 
 enum { TABLE_MIN = 64 };
@@ -26,6 +27,7 @@ static void store_lists_init(struct store *store)
         &store->fills_free, &store->fills,      &store->jobs_free,     &store->fill_waits,
         &store->answers,    &store->segments,   &store->epochs_behind, &store->loads,
         &store->moved,      &store->full,       &store->unlogged,      &store->repacks_free,
+        &store->moves,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -182,6 +184,7 @@ void store_fini(struct store *store)
 {
     store_leave(store);
     store_compact_fini(store);
+    store_moves_fini(store);
     store_operations_fini(store);
     if (store->cache.table != NULL)
         store_pages_fini(store);
@@ -344,7 +347,7 @@ static bool log_has_no_files(const struct plog *log)
     return log->segments_n == 1 && log->segments[0]->state == SEGMENT_NEW && log->jobs_n == 0;
 }
 
-void store_log_drop(struct store *store, struct plog *log)
+static void log_drop(struct store *store, struct plog *log, int reads_error)
 {
     store_own(store);
     check(log->magic == PLOG_MAGIC && (log->state == PLOG_OPEN || log->state == PLOG_FAILED));
@@ -359,6 +362,7 @@ void store_log_drop(struct store *store, struct plog *log)
     store->stats.logs_failed_n -= log->state == PLOG_FAILED;
     plog_full_forget(log);
     plog_compact_forget(log);
+    plog_move_forget(log);
     write_back_forget(log);
     plog_give_tail(log, true);
     plog_state_set(log, PLOG_CLOSED);
@@ -371,9 +375,19 @@ void store_log_drop(struct store *store, struct plog *log)
         (void)plog_drop_step(log, store->now);
     }
     plog_mark_pending(log);
-    reads_end(log, E_NOT_FOUND, store->now);
+    reads_end(log, reads_error, store->now);
     start_moves_end(log, E_NOT_FOUND, store->now);
     plog_waits_end(log, E_NOT_FOUND, store->now);
+}
+
+void store_log_drop(struct store *store, struct plog *log)
+{
+    log_drop(store, log, E_NOT_FOUND);
+}
+
+void store_log_leave(struct store *store, struct plog *log)
+{
+    log_drop(store, log, E_MOVED);
 }
 
 void plog_configure(struct plog *log, const struct log_config *config)
@@ -415,9 +429,21 @@ void store_tick(struct store *store, struct now now)
             plog_mark_pending(log);
     }
     segment_files_limit(store);
+    segment_files_idle(store, now);
     store_checkpoint_tick(store, now);
     store_space_tick(store, now);
     store_compact_tick(store, now);
+}
+
+/* Copies are begun anew after a stop; but not one whose names are being changed. */
+static uint32_t moves_jobs_n(const struct store *store)
+{
+    uint32_t n = 0;
+    list_for_each(node, next, &store->moves) {
+        const struct log_move *move = list_entry(node, struct log_move, link);
+        n += move->has_job && move->state < MOVE_FINISHES;
+    }
+    return n;
 }
 
 bool store_is_quiet(const struct store *store)
@@ -425,7 +451,7 @@ bool store_is_quiet(const struct store *store)
     /* Epochs or checkpoints being written are no reason to wait: the stop writes them all. Nor is
      * a compaction: whatever it has come to, the files are the old ones or the new one. */
     uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
-                      store->has_space_job - store->compactor.has_job;
+                      store->has_space_job - store->compactor.has_job - moves_jobs_n(store);
     bool has_record = store->journal != NULL && (store->journal->state == JOURNAL_WRITING ||
                                                  store->journal->state == JOURNAL_FLUSHING);
     return list_is_empty(&store->dirty) && list_is_empty(&store->unlogged) && !has_record &&

@@ -192,6 +192,9 @@ struct query_part {
     int32_t found_epoch;
     uint32_t producers_n; /* there are, also beyond producers_max */
     uint64_t bytes;
+    bool is_moving; /* QUERY_BYTES: to another directory, where it has ... */
+    uint64_t future_bytes;
+    int64_t future_lag; /* ... and lacks so many offsets */
     /* the home's */
     union {
         struct time_query query;

@@ -41,7 +41,7 @@ struct queued {
     uint8_t data[SIM_BATCH_BYTES];
 };
 
-enum sent_kind { SENT_CREATE, SENT_INIT, SENT_PRODUCE, SENT_FETCH };
+enum sent_kind { SENT_CREATE, SENT_INIT, SENT_PRODUCE, SENT_FETCH, SENT_MOVE };
 
 /* A request under way, in the order sent. */
 struct sent {
@@ -428,6 +428,37 @@ static bool create_answer(struct sim *s, struct sim_client *c, struct sent *sent
     return true;
 }
 
+/* A log goes to another of the directories while it is written. */
+static void client_move(struct sim *s, struct sim_client *c)
+{
+    static const char *const paths[] = {"/data", "/data2", "/data3"};
+    struct arena arena;
+    uint32_t topic = (uint32_t)prng_below(&s->prng, s->topics_n);
+    int32_t partition = (int32_t)prng_below(&s->prng, (uint64_t)s->topics[topic].partitions_n);
+    struct alter_replica_log_dirs_request_dirs_topics of = {bytes_of_string(s->topics[topic].name),
+                                                            &partition, 1};
+    struct alter_replica_log_dirs_request_dirs dir = {
+        bytes_of_string(paths[prng_below(&s->prng, array_n(paths))]), &of, 1};
+    struct alter_replica_log_dirs_request r = {&dir, 1};
+    client_sent(c, SENT_MOVE, 2);
+    arena_init(&arena, NULL, NULL, MIB(1));
+    client_queue(c, 34, 2, &r, &arena);
+    arena_fini(&arena);
+}
+
+static bool move_answer(struct sim *s, struct sim_client *c, struct sent *sent, struct proto_in *in)
+{
+    struct alter_replica_log_dirs_response r;
+    if (proto_decode(&proto_alter_replica_log_dirs_response, sent->version, in, &r) != 0 ||
+        r.results_n != 1 || r.results[0].partitions_n != 1)
+        return sim_fail(s, "client %u: an AlterReplicaLogDirs answer cannot be decoded", c->number);
+    int16_t e = r.results[0].partitions[0].error_code;
+    s->moves_n += e == 0;
+    return e == 0 || e == 3 || e == 56
+               ? true
+               : sim_fail(s, "client %u: AlterReplicaLogDirs: error %d", c->number, e);
+}
+
 static void client_init_producer(struct sim_client *c)
 {
     struct arena arena;
@@ -613,7 +644,7 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
     struct proto_in in;
     struct sent sent;
     int32_t correlation_id = 0;
-    static const int16_t keys[] = {19, 22, 0, 1};
+    static const int16_t keys[] = {19, 22, 0, 1, 34};
     bool ok = false;
     if (c->flight_n == 0)
         return sim_fail(s, "client %u: an answer nobody asked for", c->number);
@@ -631,6 +662,8 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
         ok = init_answer(s, c, &sent, &in);
     else if (sent.kind == SENT_PRODUCE)
         ok = produce_answer(s, c, &sent, &in);
+    else if (sent.kind == SENT_MOVE)
+        ok = move_answer(s, c, &sent, &in);
     else
         ok = fetch_answer(s, c, &sent, &in);
     arena_fini(&arena);
@@ -674,6 +707,10 @@ static void client_ask(struct sim *s, struct sim_client *c)
     if (c->role == SIM_IDEMPOTENT_PRODUCER && c->producer_id < 0) {
         if (c->flight_n == 0)
             client_init_producer(c);
+        return;
+    }
+    if (s->options.seed % 3 == 0 && prng_below(&s->prng, 40) == 0) {
+        client_move(s, c);
         return;
     }
     client_retry(c);

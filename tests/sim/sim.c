@@ -157,8 +157,10 @@ static void sim_count(struct sim *s)
     for (uint8_t i = 0; i < s->broker->workers_n; i++) {
         const struct worker *w = s->broker->workers[i];
         for (uint8_t d = 0; d < w->stores_n; d++)
-            if (w->stores[d] != NULL)
+            if (w->stores[d] != NULL) {
                 s->compactions_n += store_stats(w->stores[d])->compactions;
+                s->moved_n += store_stats(w->stores[d])->moves;
+            }
     }
 }
 
@@ -525,12 +527,12 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
                options->has_no_journal ? " --no-journal" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
-               " acknowledged, %" PRIu64 " read, %" PRIu64
-               " compactions, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
+               " acknowledged, %" PRIu64 " read, %" PRIu64 " compactions, %" PRIu64 " of %" PRIu64
+               " moves, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
                " frames, %" PRIu64 " lost%s%s\n",
                options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->compactions_n,
-               s->members_n, s->group_kind, s->group_commits_n, frames_n, lost_n, ok ? "" : ": ",
-               s->why);
+               s->moved_n, s->moves_n, s->members_n, s->group_kind, s->group_commits_n, frames_n,
+               lost_n, ok ? "" : ": ", s->why);
     sim_free(s);
     return ok;
 }

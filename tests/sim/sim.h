@@ -126,7 +126,7 @@ struct sim {
     struct sim_member *group_owner[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* who works on it */
     uint64_t group_commits_n;
     bool is_fault_armed;
-    uint64_t compactions_n;
+    uint64_t compactions_n, moves_n, moved_n; /* moves taken; arrived */
     uint64_t faults_n, turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];

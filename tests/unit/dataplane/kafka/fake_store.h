@@ -33,6 +33,9 @@ struct plog {
     bool is_packed; /* its batches go by bulk */
     struct plog_offsets o;
     uint64_t written_ns;
+    uint8_t move_dir; /* with move_bytes > 0: it is being moved */
+    uint64_t move_bytes;
+    int64_t move_lag;
     uint64_t visible_bytes;
     struct fake_batch batches[256];
     uint32_t batches_n;
@@ -268,6 +271,14 @@ uint32_t plog_producers(const struct plog *log, struct producer_state *to, uint3
     for (uint32_t i = 0; i < log->producers_n && i < max; i++)
         to[i] = (struct producer_state){5000 + i, 0, (int32_t)i, 77, -1, -1};
     return log->producers_n;
+}
+
+bool plog_moves_to(const struct plog *log, uint8_t *dir, uint64_t *bytes, int64_t *lag)
+{
+    *dir = log->move_dir;
+    *bytes = log->move_bytes;
+    *lag = log->move_lag;
+    return log->move_bytes > 0;
 }
 
 uint64_t plog_bytes(const struct plog *log)
