@@ -159,6 +159,7 @@ int control_init(struct control **out, const struct control_config *config, stru
     timer_init(&c->tick, tick);
     views->workers_n = config->workers_n;
     resolver_init(&c->resolver, config->config, &c->state, c->node_id);
+    idle_settings_note(c);
     int e = memory_take(c);
     if (e < 0)
         fail(why, why_n, "control", e);

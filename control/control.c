@@ -331,6 +331,7 @@ int control_turn(struct control *c, struct now now)
     n += mail_work(c);
     n += timers_run(c->timers, now, CONTROL_TIMERS_PER_TURN);
     n += round_work(c);
+    n += reload_work(c);
     n += requests_run(c);
     if (c->phase == CONTROL_OPEN && c->is_dirty)
         round_flush(c);

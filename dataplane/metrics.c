@@ -252,10 +252,14 @@ static void settings_write(const struct broker *b, FILE *to)
     uint32_t n = 0, written = 0;
     const struct config_row *rows = config_rows(CONFIG_BROKER, &n);
 
+    const struct idle_settings *idle =
+        b->control == NULL ? NULL : control_idle_settings(b->control);
+
     head_write(to, "millrace_setting_not_honoured", "gauge",
                "A setting that is set and has no effect here; the start lines say why.");
-    for (uint32_t i = 0; i < n && written < METRICS_SETTINGS_MAX; i++) {
-        if (rows[i].status != CONFIG_IGNORED || !config_is_set(b->config, rows[i].key))
+    for (uint32_t i = 0; i < n && idle != NULL && written < METRICS_SETTINGS_MAX; i++) {
+        uint64_t word = atomic_load_explicit(&idle->words[i / 64], memory_order_relaxed);
+        if ((word >> (i % 64) & 1) == 0)
             continue;
         fprintf(to, "millrace_setting_not_honoured{setting=\"");
         label_write(to, rows[i].key);

@@ -87,6 +87,33 @@ static int worker_flush(struct worker *w)
     return n;
 }
 
+static uint32_t share_of(uint64_t n, uint8_t workers_n)
+{
+    return (uint32_t)min_u64(n / workers_n + (n % workers_n != 0), UINT32_MAX);
+}
+
+void worker_adjust(struct worker *w, const struct view *view)
+{
+    const struct live_settings *live = &view->live;
+    uint8_t workers_n = w->views->workers_n;
+    struct conn_limits limits = {
+        .open_max = share_of(live->connections_max, workers_n),
+        .per_ip_max = share_of(live->connections_per_ip_max, workers_n),
+        .overrides_n = live->overrides_n,
+    };
+
+    static_assert((int)LIVE_OVERRIDES_MAX == (int)CONN_OVERRIDES_MAX, "they become one another");
+    for (uint32_t i = 0; i < live->overrides_n; i++) {
+        memcpy(limits.overrides[i].ip, live->overrides[i].ip, sizeof limits.overrides[i].ip);
+        limits.overrides[i].n_max = share_of(live->overrides[i].connections_max, workers_n);
+    }
+    conns_limit(w->conns, &limits);
+    for (uint8_t i = 0; i < w->stores_n; i++)
+        if (w->stores[i] != NULL)
+            store_adjust(w->stores[i], &live->store, (uint32_t)workers_n * w->stores_n);
+    w->adjusted_version = view->version;
+}
+
 int worker_turn(struct worker *w, struct now now)
 {
     int n = 0, sent;
@@ -105,6 +132,8 @@ int worker_turn(struct worker *w, struct now now)
     turns_step(&w->turns, STEP_TIMERS);
 
     w->view = view_load(w->views, w->number);
+    if (w->view->version != w->adjusted_version)
+        worker_adjust(w, w->view);
     n += internal_turn(&w->internal, now);
     turns_step(&w->turns, STEP_INTERNAL);
     n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */

@@ -162,6 +162,25 @@ struct ask {
     char *answer; /* heap, JSON; the asker's; NULL: no such group, or no memory */
 };
 struct ask *control_ask(struct control *control);
+
+/* How main gives control the settings of a file that was read again. `config` stays main's; what
+ * was in force before may go when RELOAD_DONE is seen.
+ *
+ *   RELOAD_IDLE ──main──► RELOAD_ASKED ──control──► RELOAD_DONE ──main──► RELOAD_IDLE
+ *
+ * Each store is a release, each load an acquire. Owner: by state. */
+enum reload_state { RELOAD_IDLE, RELOAD_ASKED, RELOAD_DONE };
+struct reload {
+    _Atomic uint8_t state;
+    const struct config *config;
+};
+struct reload *control_reload(struct control *control);
+/* Bit i: row i of the broker's settings is set and has no effect here. Readable from any thread. */
+enum { IDLE_SETTINGS_WORDS = 8 };
+struct idle_settings {
+    _Atomic uint64_t words[IDLE_SETTINGS_WORDS];
+};
+const struct idle_settings *control_idle_settings(const struct control *control);
 /* Read by the metrics thread. */
 const struct group_stats *control_group_stats(const struct control *control);
 
