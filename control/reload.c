@@ -37,7 +37,8 @@ void idle_settings_note(struct control *c)
 static void reload_begin(struct control *c)
 {
     c->config.config = c->resolver.config = c->reload.config;
-    c->settings_version = UINT64_MAX; /* of no state: every topic is resolved anew */
+    c->state.settings_version++; /* whoever keeps resolved settings resolves them anew */
+    c->state.groups_version++;
     idle_settings_note(c);
     for (uint32_t i = 0; i < c->state.topics_n; i++) {
         struct topic *topic = c->state.topics[i];
