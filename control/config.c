@@ -29,7 +29,6 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_STREAMS_GROUPS "Streams groups are not served yet."
 #define NO_TRANSACTIONS   "Transactions are not served yet."
 #define NO_QUOTAS         "Quotas are not kept yet."
-#define NO_TELEMETRY      "Client telemetry is not served: clients are not asked for it."
 #define ONE_CONTROLLER    "The controller is a thread here: there is no quorum to talk to."
 #define ONE_NODE          "There is one node: every partition has one replica, and it leads."
 #define ONE_PROCESS       "Broker and controller are one process: they cannot lose contact."
@@ -400,8 +399,7 @@ bool config_is_idle(const struct config *config, const struct config_row *row)
 /* May it change while the process runs? What has no effect may. */
 static bool row_can_change(const struct config_row *row)
 {
-    return row->is_renewed || row->status == CONFIG_IGNORED ||
-           row->dynamic == CONFIG_CLUSTER_WIDE;
+    return row->is_renewed || row->status == CONFIG_IGNORED || row->dynamic == CONFIG_CLUSTER_WIDE;
 }
 
 static const char *value_shown(const struct config_row *row, const struct config_value *value)

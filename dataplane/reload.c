@@ -5,7 +5,8 @@
  *
  * A file that could not start the broker changes nothing. What differs from the settings in force
  * is told on stderr, one line each: "changed" or "needs a restart", and a last line when control
- * has put it in force. One reading is under way at a time; signals that come meanwhile are one more.
+ * has put it in force. One reading is under way at a time; signals that come meanwhile are one
+ * more.
  *
  * What it does not do: overrides of the command line stand over the file as at the start, and what
  * clients have set (AlterConfigs) stands over both.
@@ -63,8 +64,7 @@ void reload_look(struct reloader *r)
     struct reload *slot = control_reload(r->broker->control);
 
     /* R2: pairs with the release store in reload_work. */
-    if (r->next == NULL ||
-        atomic_load_explicit(&slot->state, memory_order_acquire) != RELOAD_DONE)
+    if (r->next == NULL || atomic_load_explicit(&slot->state, memory_order_acquire) != RELOAD_DONE)
         return;
     atomic_store_explicit(&slot->state, RELOAD_IDLE, memory_order_relaxed);
     fprintf(stderr, "settings: SIGHUP: the file was read again: %d changed, in force\n",

@@ -58,6 +58,7 @@ static void worker_mail(struct worker *w, struct mail *mail)
     case MAIL_FILE:
     case MAIL_BULK: store_mail(w->store, mail, w->now); return;
     case MAIL_STOP:
+    case MAIL_WORK:
     case MAIL_KINDS_N: break;
     }
     check(false); /* a kind that no worker is ever sent */

@@ -33,8 +33,8 @@ enum {
 struct worker {
     uint8_t number; /* thread number: 0 .. workers - 1      */
     bool is_stopping;
-    struct now now;          /* of this turn */
-    const struct view *view; /* of this turn */
+    struct now now;            /* of this turn */
+    const struct view *view;   /* of this turn */
     uint64_t adjusted_version; /* of the view whose settings are in force here */
     struct views *views;
     struct io *io;

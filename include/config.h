@@ -48,9 +48,9 @@ enum { CONFIG_VALUE_MAX = 4096 }; /* bytes of one value in a file, with its end 
 struct config_row {
     const char *key;
     uint8_t scope, type, dynamic, status;
-    bool is_sensitive;         /* its value is never shown */
-    bool is_hidden;            /* DescribeConfigs lists it only when it is set */
-    bool is_renewed; /* not dynamic in Apache Kafka, but acts when the file is read again */
+    bool is_sensitive; /* its value is never shown */
+    bool is_hidden;    /* DescribeConfigs lists it only when it is set */
+    bool is_renewed;   /* not dynamic in Apache Kafka, but acts when the file is read again */
     const char *default_value; /* NULL = null */
     const char
         *valid; /* "[1,...]", "[compact, delete]", "-" for anything; as the reference has it */

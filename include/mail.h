@@ -46,6 +46,7 @@ enum { THREADS_MAX = 128 };
     KIND(CANCEL, "worker -> control: nobody waits for that REQUEST any more")             \
     KIND(FILE, "worker or control -> files: create, sync, rename, unlink")                \
     KIND(BULK, "worker or control -> bulk: long work")                                    \
+    KIND(WORK, "control -> bulk: long work that has to do with no log")                   \
     KIND(STOP, "main -> thread: finish and stop")
 
 enum mail_kind {

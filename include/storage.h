@@ -435,6 +435,13 @@ nodiscard int store_space(struct store *store, struct space_query *query);
 
 /* ── helpers' side: the work of the files and bulk threads (storage/files.c, storage/bulk.c) ── */
 
+/* control -> bulk: `run` is called there, and the operation comes back. Owner: the sender; bulk
+ * while it has it. */
+struct work_op {
+    struct mail mail; /* MAIL_WORK */
+    void (*run)(struct work_op *op);
+};
+
 struct helper;
 /* `stamp` seeds names that must be unique ("<uuid>-delete"). */
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);

@@ -60,6 +60,7 @@ struct view {
     char rack[64]; /* "" for none */
     int32_t controller_id;
     bool auto_create_topics;      /* auto.create.topics.enable */
+    bool offers_telemetry;        /* clients are told that they may ask what to push */
     int32_t default_partitions_n; /* num.partitions */
     uint32_t topics_n, partitions_n;
     uint32_t table_mask;

@@ -25,8 +25,8 @@
 #include <sys/mman.h>
 
 enum {
-    CONNS_N_MAX = 1 << 20, /* of one worker: descriptors end long before */
-    ATTEND_ROUNDS_MAX = 4, /* in a turn, for connections marked while others are looked at */
+    CONNS_N_MAX = 1 << 20,      /* of one worker: descriptors end long before */
+    ATTEND_ROUNDS_MAX = 4,      /* in a turn, for connections marked while others are looked at */
     LIMIT_CLOSED_PER_TURN = 16, /* when the limit was lowered */
     LIMIT_LOOK_MAX = 256,
 };
@@ -212,8 +212,8 @@ struct conn *conn_open(struct conns *conns, const struct transport *transport,
                        const struct listener *listener, const uint8_t ip[16], uint16_t port)
 {
     struct conn *conn = NULL;
-    bool has_place = !conns->is_stopping &&
-                     conns->stats.open_n - conns->closing_n < conns->limits.open_max;
+    bool has_place =
+        !conns->is_stopping && conns->stats.open_n - conns->closing_n < conns->limits.open_max;
     if (has_place && peers_add(&conns->peers, ip, per_ip_max(conns, ip))) {
         conn = pool_take(conns);
         if (conn == NULL)

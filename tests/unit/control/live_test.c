@@ -65,14 +65,14 @@ static int64_t assignment_interval(void)
     return settings.assignment_interval_ms;
 }
 
-#define TOPIC(name, field)                                                                 \
-    static int64_t name(void)                                                              \
-    {                                                                                      \
+#define TOPIC(name, field)                                                                      \
+    static int64_t name(void)                                                                   \
+    {                                                                                           \
         return (int64_t)view_topic_by_name(rig_view(&rig), bytes_of_string("t"))->config.field; \
     }
-#define LIVE(name, field)               \
-    static int64_t name(void)           \
-    {                                   \
+#define LIVE(name, field)                \
+    static int64_t name(void)            \
+    {                                    \
         return (int64_t)(live()->field); \
     }
 TOPIC(delete_retention, delete_retention_ms)
@@ -214,8 +214,8 @@ static void overrides_are_read_as_kafka_writes_them(void **state)
 static void overrides_of_another_form_are_refused(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"a",  "10.0.0.1",         "10.0.0.1:",  ":5",
-                                        ",",  "10.0.0.1:5,,::1:3", "host.name:5", "10.0.0.1:-1",
+    static const char *const wrong[] = {"a",    "10.0.0.1",           "10.0.0.1:",   ":5",
+                                        ",",    "10.0.0.1:5,,::1:3",  "host.name:5", "10.0.0.1:-1",
                                         "[]:1", "10.0.0.1:1234567890"};
     struct live_override out[LIVE_OVERRIDES_MAX];
     char many[4096] = "";
@@ -224,8 +224,8 @@ static void overrides_of_another_form_are_refused(void **state)
         assert_int_equal(alter("", "max.connections.per.ip.overrides", 0, wrong[i]), 42);
     }
     for (int i = 0; i <= LIVE_OVERRIDES_MAX; i++)
-        snprintf(many + strlen(many), sizeof many - strlen(many), "%s10.0.0.%d:1",
-                 i > 0 ? "," : "", i);
+        snprintf(many + strlen(many), sizeof many - strlen(many), "%s10.0.0.%d:1", i > 0 ? "," : "",
+                 i);
     assert_int_equal(live_overrides_parse(many, out), -1);
 }
 
@@ -316,7 +316,8 @@ static void what_needs_a_restart_is_named_and_stays(void **state)
     int changed_n;
     struct config *next = renew(lines, array_n(lines), &changed_n, &told);
     assert_int_equal(changed_n, 1);
-    assert_non_null(strstr(told, "needs a restart: broker.rack: null stays in force, the file has b"));
+    assert_non_null(
+        strstr(told, "needs a restart: broker.rack: null stays in force, the file has b"));
     assert_non_null(strstr(told, "needs a restart: listeners: "));
     assert_non_null(strstr(told, "needs a restart: socket.request.max.bytes: 104857600 stays"));
     assert_null(config_string(next, "broker.rack"));
