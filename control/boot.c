@@ -14,6 +14,7 @@
 #include "check.h"
 #include "control_inside.h"
 #include "coordinator.h"
+#include "telemetry.h"
 
 enum { METADATA_TAIL_BYTES = 8 << 20 };
 
@@ -149,6 +150,7 @@ int control_init(struct control **out, const struct control_config *config, stru
     c->disk = disk;
     c->timers = timers;
     c->post = post;
+    c->bulk_thread = bulk_thread;
     c->now = config->now.wall_ms != 0 ? config->now : clock_read();
     prng_init(&c->prng, config->seed);
     prng_uuid(&c->prng, &c->incarnation);
@@ -161,6 +163,7 @@ int control_init(struct control **out, const struct control_config *config, stru
     timer_init(&c->tick, tick);
     views->workers_n = config->workers_n;
     resolver_init(&c->resolver, config->config, &c->state, c->node_id);
+    idle_settings_note(c);
     int e = memory_take(c);
     if (e < 0)
         fail(why, why_n, "control", e);
@@ -168,6 +171,8 @@ int control_init(struct control **out, const struct control_config *config, stru
         e = metadata_boot(c, c->now.wall_ms, why, why_n);
     if (e == 0 && (e = store_boot(c, pages, files_thread, bulk_thread)) < 0)
         fail(why, why_n, "the metadata log cannot be opened as a log", e);
+    if (e == 0 && (e = telemetry_init(&c->telemetry, c)) < 0)
+        fail(why, why_n, "client telemetry", e);
     if (e == 0 && (e = view_publish(c)) < 0)
         fail(why, why_n, "the first view", e);
     if (e == 0 && (e = coordinator_init(&c->coordinator, c)) < 0)
@@ -279,6 +284,7 @@ void control_fini(struct control *c)
         return;
     timer_stop(c->timers, &c->tick);
     coordinator_fini(c->coordinator);
+    telemetry_fini(c->telemetry);
     if (c->store != NULL)
         store_fini(c->store);
     view_free_all(c);

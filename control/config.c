@@ -1,7 +1,7 @@
 /*
  * config.c - the settings of the process: the table, the file, the overrides, the effective values.
  *
- * Owner: main at boot; control afterwards.
+ * Owner: main; immutable for others once it is given away.
  *
  * A value is kept as Kafka shows it (config_canonical), by row. node.id and broker.id stand for one
  * another: the one that is written sets the other as long as that is not written itself.
@@ -29,7 +29,6 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
 #define NO_STREAMS_GROUPS "Streams groups are not served yet."
 #define NO_TRANSACTIONS   "Transactions are not served yet."
 #define NO_QUOTAS         "Quotas are not kept yet."
-#define NO_TELEMETRY      "Client telemetry is not served: clients are not asked for it."
 #define ONE_CONTROLLER    "The controller is a thread here: there is no quorum to talk to."
 #define ONE_NODE          "There is one node: every partition has one replica, and it leads."
 #define ONE_PROCESS       "Broker and controller are one process: they cannot lose contact."
@@ -47,7 +46,7 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
     "compressed anew, by the bulk thread, one after another."
 
 enum { HONOURED = CONFIG_HONOURED, IGNORED = CONFIG_IGNORED, REFUSED = CONFIG_REFUSED };
-enum { SENSITIVE = 1, HIDDEN = 2 };
+enum { SENSITIVE = 1, HIDDEN = 2, RENEWED = 4 };
 
 #define CONFIG_ROW(scope_, key_, type_, default_, dynamic_, status_, flags_, valid_, synonyms_, \
                    text_)                                                                       \
@@ -58,6 +57,7 @@ enum { SENSITIVE = 1, HIDDEN = 2 };
      .status = status_,                                                                         \
      .is_sensitive = ((flags_)&SENSITIVE) != 0,                                                 \
      .is_hidden = ((flags_)&HIDDEN) != 0,                                                       \
+     .is_renewed = ((flags_)&RENEWED) != 0,                                                     \
      .default_value = default_,                                                                 \
      .valid = valid_,                                                                           \
      .synonyms = synonyms_,                                                                     \
@@ -391,6 +391,58 @@ double config_double(const struct config *config, const char *key)
 bool config_is_set(const struct config *config, const char *key)
 {
     return config->values[row_must(key) - broker_rows].text != NULL;
+}
+
+bool config_is_idle(const struct config *config, const struct config_row *row)
+{
+    return row->status == CONFIG_IGNORED && config->values[row - broker_rows].text != NULL;
+}
+
+/* May it change while the process runs? What has no effect may. */
+static bool row_can_change(const struct config_row *row)
+{
+    return row->is_renewed || row->status == CONFIG_IGNORED || row->dynamic == CONFIG_CLUSTER_WIDE;
+}
+
+static const char *value_shown(const struct config_row *row, const struct config_value *value)
+{
+    const char *text = value->text != NULL ? value->text : row->default_value;
+    return row->is_sensitive ? "(hidden)" : text == NULL ? "null" : text[0] == 0 ? "\"\"" : text;
+}
+
+/* `to` becomes what `from` is. */
+static int value_copy(struct config_value *to, const struct config_value *from)
+{
+    char *text = NULL;
+    if (from->text != NULL && (text = strdup(from->text)) == NULL)
+        return E_NO_MEMORY;
+    free(to->text);
+    *to = *from;
+    to->text = text;
+    return 0;
+}
+
+int config_renew(struct config *next, const struct config *current, FILE *report)
+{
+    int changed_n = 0;
+    for (uint32_t i = 0; i < array_n(broker_rows); i++) {
+        const struct config_row *row = &broker_rows[i];
+        const struct config_value *old = &current->values[i];
+        struct config_value *new = &next->values[i];
+        const char *was = value_shown(row, old), *is = value_shown(row, new);
+        if (text_equal(old->text, new->text))
+            continue;
+        if (row_can_change(row)) {
+            fprintf(report, "changed: %s: %s, was %s\n", row->key, is, was);
+            changed_n++;
+            continue;
+        }
+        fprintf(report, "needs a restart: %s: %s stays in force, the file has %s\n", row->key, was,
+                is);
+        if (value_copy(new, old) < 0)
+            return E_NO_MEMORY;
+    }
+    return changed_n;
 }
 
 void config_report(const struct config *config, FILE *to)

@@ -17,6 +17,7 @@
 
 #include "check.h"
 #include "config.h"
+#include "live.h"
 
 static const char *const type_names[] = {"UNKNOWN", "BOOLEAN", "STRING", "INT",   "SHORT",
                                          "LONG",    "DOUBLE",  "LIST",   "CLASS", "PASSWORD"};
@@ -221,6 +222,17 @@ static int check_throttled(const struct config_row *row, const char *value, char
     return 0;
 }
 
+static int check_overrides(const struct config_row *row, const char *value, char *why, size_t why_n)
+{
+    struct live_override overrides[LIVE_OVERRIDES_MAX];
+    return live_overrides_parse(value, overrides) >= 0
+               ? 0
+               : fault(row, value, why, why_n,
+                       "it must be address:number,address:number,..., at most %d, and host names "
+                       "are not resolved",
+                       LIVE_OVERRIDES_MAX);
+}
+
 /* Step 2: what the row allows. */
 static int check_valid(const struct config_row *row, const char *value, char *why, size_t why_n)
 {
@@ -229,6 +241,8 @@ static int check_valid(const struct config_row *row, const char *value, char *wh
         return *value != 0 ? 0 : fault(row, value, why, why_n, "String must be non-empty");
     if (strncmp(valid, "[partitionId]", 13) == 0)
         return check_throttled(row, value, why, why_n);
+    if (strncmp(valid, "address:", 8) == 0)
+        return check_overrides(row, value, why, why_n);
     if (strstr(valid, "by_duration:") != NULL && strncmp(value, "by_duration:P", 13) == 0)
         return 0;
     if (valid[0] == '[' && strstr(valid, ",...") != NULL)

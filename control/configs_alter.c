@@ -183,8 +183,7 @@ static void refuse_all(struct alter_run *run, int error)
 
 /* ── what it means to logs ── */
 
-/* Is what the view says about its logs' settings no longer true? */
-static bool topic_is_stale(const struct control *c, const struct topic *topic)
+bool topic_is_stale(const struct control *c, const struct topic *topic)
 {
     struct log_config now;
     if (topic->is_removed || topic->view == NULL)

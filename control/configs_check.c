@@ -13,6 +13,7 @@
 #include "alteration.h"
 #include "check.h"
 #include "kafka_codes.h"
+#include "telemetry.h"
 
 enum {
     KEY_TEXT_MAX = 256,
@@ -460,36 +461,11 @@ static bool check_group(const struct control *c, struct alteration *a)
 
 /* ── client metrics subscriptions ── */
 
-/* Brackets and parentheses in pairs, no lone backslash at the end: what can be said of a Java
- * pattern without its engine. The patterns are stored, nothing is matched with them. */
-static bool is_pattern(const char *s, size_t n)
-{
-    int round = 0;
-    bool in_brackets = false;
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] == '\\') {
-            if (++i == n)
-                return false;
-        } else if (in_brackets) {
-            in_brackets = s[i] != ']';
-        } else if (s[i] == '[') {
-            in_brackets = true;
-        } else if (s[i] == '(') {
-            round++;
-        } else if (s[i] == ')' && --round < 0) {
-            return false;
-        }
-    }
-    return n > 0 && !in_brackets && round == 0;
-}
-
 static bool check_match(struct alteration *a, const char *list)
 {
-    static const char keys[] = "client_instance_id,client_id,client_software_name,"
-                               "client_software_version,client_source_address,client_source_port";
     for (const char *at = list; *at != 0;) {
-        size_t n = strcspn(at, ","), key_n = strcspn(at, "=");
-        if (key_n >= n || !list_has(keys, at, key_n) || !is_pattern(at + key_n + 1, n - key_n - 1))
+        size_t n = strcspn(at, ",");
+        if (!telemetry_match_is_legal(at, n))
             return fault_set(&a->fault, KAFKA_INVALID_CONFIG,
                              "Illegal client matching pattern: %.*s", (int)min_u64(n, 200), at);
         at += n + (at[n] == ',');

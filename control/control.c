@@ -15,6 +15,7 @@
 #include "check.h"
 #include "control_inside.h"
 #include "coordinator.h"
+#include "telemetry.h"
 
 enum { API_HEARTBEAT = 12, API_CONSUMER_GROUP_HEARTBEAT = 68 };
 
@@ -56,6 +57,8 @@ static const struct control_row rows[] = {
     {48, false, describe_client_quotas_run},
     {55, false, describe_quorum_run},
     {57, true, update_features_run},
+    {71, false, get_telemetry_run},
+    {72, false, push_telemetry_run},
     {74, false, list_config_resources_run},
 };
 
@@ -310,6 +313,7 @@ static void mail_take(struct control *c, struct mail *mail)
     case MAIL_DIRECTORY: dirs_mail(c, mail); return;
     case MAIL_FILE:
     case MAIL_BULK: store_mail(c->store, mail, c->now); return;
+    case MAIL_WORK: telemetry_back(c->telemetry, container_of(mail, struct work_op, mail)); return;
     case MAIL_STOP: mail_answer(c->post, mail); return;
     default: check(!"mail that control is ever sent");
     }
@@ -336,12 +340,14 @@ int control_turn(struct control *c, struct now now)
     n += mail_work(c);
     n += timers_run(c->timers, now, CONTROL_TIMERS_PER_TURN);
     n += round_work(c);
+    n += reload_work(c);
     n += requests_run(c);
     n += moves_turn(c);
     if (c->phase == CONTROL_OPEN && (c->is_dirty || c->wants_round))
         round_flush(c);
     n += snapshot_work(c);
     n += coordinator_turn(c->coordinator);
+    n += telemetry_turn(c->telemetry);
     n += store_flush(c->store, now);
     n += (int)view_retire(c);
     n += io_poll(c->io);
@@ -353,13 +359,18 @@ bool control_is_quiet(const struct control *c)
 {
     return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) &&
            list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
-           list_is_empty(&c->answers) && c->orders_n == 0 && c->snapshot.phase == SNAPSHOT_NONE &&
-           moves_are_quiet(c) && store_is_quiet(c->store);
+           telemetry_is_quiet(c->telemetry) && list_is_empty(&c->answers) && c->orders_n == 0 &&
+           c->snapshot.phase == SNAPSHOT_NONE && moves_are_quiet(c) && store_is_quiet(c->store);
 }
 
 const struct group_stats *control_group_stats(const struct control *c)
 {
     return &c->coordinator->stats;
+}
+
+const struct telemetry_stats *control_telemetry_stats(const struct control *c)
+{
+    return &c->telemetry->stats;
 }
 
 struct ask *control_ask(struct control *c)

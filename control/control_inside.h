@@ -72,13 +72,15 @@ struct control {
     uint64_t cut_bytes;
     struct snapshot snapshot;
 
+    struct telemetry *telemetry;
+
     struct io *io;
     struct disk *disk;
     struct timers *timers;
     struct post *post;
     struct prng prng;
     struct now now;
-    uint8_t mail_from_at;
+    uint8_t mail_from_at, bulk_thread;
 
     struct views *views;
     struct view *published;
@@ -86,7 +88,11 @@ struct control {
     uint32_t retired_n;
     uint64_t settings_version; /* of the state, when the published topics were resolved */
 
+    struct reload reload;
+    struct idle_settings idle_settings;
+
     enum control_phase phase;
+    bool is_reloading; /* the round under way is that of a file read again */
     bool is_failed;
     bool is_stopping;
     bool ends_round; /* no further change in this round */
@@ -151,6 +157,8 @@ enum verdict describe_client_quotas_run(struct control *control, struct control_
 enum verdict describe_quorum_run(struct control *control, struct control_op *op);
 enum verdict update_features_run(struct control *control, struct control_op *op);
 enum verdict list_config_resources_run(struct control *control, struct control_op *op);
+enum verdict get_telemetry_run(struct control *control, struct control_op *op);
+enum verdict push_telemetry_run(struct control *control, struct control_op *op);
 enum verdict init_producer_id_run(struct control *control, struct control_op *op);
 
 /* ── topics.c ── */
@@ -158,6 +166,19 @@ struct fault;
 /* Are these the replicas of one partition, `expected_n` of them? False with the fault set. */
 bool replicas_check(const struct control *control, const int32_t *ids, int32_t n,
                     int32_t expected_n, struct fault *fault);
+
+/* ── configs_alter.c ── */
+/* Is what the view says about its logs' settings no longer true? */
+bool topic_is_stale(const struct control *control, const struct topic *topic);
+
+/* ── reload.c ── */
+/* Takes what main has given, begins the round that puts it in force, tells when that is over. */
+int reload_work(struct control *control);
+/* Which settings have no effect: from the settings in force. */
+void idle_settings_note(struct control *control);
+
+/* ── telemetry.c ── */
+struct telemetry;
 
 /* ── orders.c: logs at home workers ── */
 /* Sends orders for `created` (LOG_OPEN, or LOG_CONFIGURE to logs that are open) or `dropped`

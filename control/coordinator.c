@@ -443,7 +443,8 @@ static int loads_turn(struct coordinator *co)
 static int ask_turn(struct coordinator *co)
 {
     struct ask *ask = &co->ask;
-    if (atomic_load_explicit(&ask->state, memory_order_acquire) != ASK_ASKED)
+    if (atomic_load_explicit(&ask->state, memory_order_acquire) != ASK_ASKED ||
+        ask->kind != ASK_GROUP)
         return 0;
     ask->answer = group_explain(co, bytes_of(ask->name, ask->name_n));
     atomic_store_explicit(&ask->state, ASK_ANSWERED, memory_order_release);

@@ -114,8 +114,9 @@ struct state {
     bool in_transaction; /* between BEGIN_TRANSACTION and its end ... */
     uint8_t *held;       /* ... the records, each behind its length (u32) */
     uint64_t held_n, held_max;
-    uint64_t settings_version; /* runtime: grows when a broker setting changes */
-    uint64_t groups_version;   /* the same, or a setting of a group */
+    uint64_t settings_version;  /* runtime: grows when a broker setting changes */
+    uint64_t groups_version;    /* the same, or a setting of a group */
+    uint64_t telemetry_version; /* a client-metrics subscription changes */
 };
 
 nodiscard int state_init(struct state *state, uint64_t hash_seed);

@@ -181,6 +181,8 @@ static int apply_config(struct state *state, const void *record)
         state->settings_version++;
     if (r->resource_type == RESOURCE_BROKER || r->resource_type == RESOURCE_GROUP)
         state->groups_version++;
+    if (r->resource_type == RESOURCE_CLIENT_METRICS)
+        state->telemetry_version++;
     return settings_set(&resource->settings, r->name, r->value);
 }
 

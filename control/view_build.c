@@ -17,6 +17,8 @@
 #include "check.h"
 #include "hash.h"
 #include "control_inside.h"
+#include "live.h"
+#include "telemetry.h"
 
 /* A view with what control needs to know about it. Owner: control. */
 struct view_box {
@@ -181,6 +183,8 @@ static void view_fill_node(struct control *c, struct view *view)
     view->feature_metadata_version = state_feature(&c->state, "metadata.version");
     view->feature_group_version = state_feature(&c->state, "group.version");
     view->leader_epoch = c->leader_epoch;
+    view->offers_telemetry = c->telemetry->is_offered;
+    live_resolve(&c->resolver, &view->live);
     view->dirs = c->config.dirs;
     view->dirs_n = c->config.dirs_n;
     for (uint8_t i = 0; i < c->config.dirs_n; i++)

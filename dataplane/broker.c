@@ -176,25 +176,6 @@ nodiscard static int boot_posts(struct broker *b)
 
 /* ── boot: the parts ── */
 
-static double stores_of(const struct broker *b)
-{
-    return (double)b->workers_n * b->dirs_n;
-}
-
-/* One helper compacts for all stores; each has its share of memory and rate. */
-static void store_compaction(const struct broker *b, struct store_config *s)
-{
-    double per_s = config_double(b->config, "log.cleaner.io.max.bytes.per.second") / stores_of(b);
-    double load = config_double(b->config, "log.cleaner.io.buffer.load.factor");
-
-    s->is_compacting = config_bool(b->config, "log.cleaner.enable");
-    s->compact_map_bytes = positive(config_int(b->config, "log.cleaner.dedupe.buffer.size")) /
-                           (uint64_t)(b->workers_n * b->dirs_n);
-    s->compact_load_percent = load < 0.01 ? 1 : load > 0.95 ? 95 : (uint32_t)(load * 100);
-    s->compact_bytes_per_s = per_s >= 1e15 ? 0 : per_s < 1 ? 1 : (uint64_t)per_s;
-    s->compact_backoff_ns = positive(config_int(b->config, "log.cleaner.backoff.ms")) * NS_PER_MS;
-}
-
 /* What a worker may have is divided over its stores, one per directory: each is bounded by itself,
  * so that one that stalls takes nothing of the others. */
 static void store_settings(const struct broker *b, struct store_config *s)
@@ -207,7 +188,6 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .stall_ns = positive(config_int(b->config, "storage.stall.ms")) * NS_PER_MS,
         .open_idle_ns = positive(config_int(b->config, "storage.open.files.idle.ms")) * NS_PER_MS,
         .producers_max = (uint32_t)max_u64(b->bounds.producers / stores_n, 1000),
-        .producer_expiration_ms = config_int(b->config, "producer.id.expiration.ms"),
         .retention_first_ns =
             positive(config_int(b->config, "log.initial.task.delay.ms")) * NS_PER_MS,
         .retention_ns =
@@ -227,8 +207,8 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .raw_bytes_min = positive(config_int(b->config, "storage.direct.min.bytes")),
         .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,
         .is_inflating = config_bool(b->config, "storage.validate.compressed"),
+        .is_compacting = config_bool(b->config, "log.cleaner.enable"),
     };
-    store_compaction(b, s);
 }
 
 nodiscard static int boot_control(struct broker *b)
@@ -454,13 +434,12 @@ nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64
 nodiscard static int boot_kafka(struct broker *b, struct worker *w)
 {
     const struct bounds *n = &b->bounds;
-    uint64_t connections = bounds_connections(n);
-    uint64_t per_ip = positive(config_int(b->config, "max.connections.per.ip"));
+    struct bounds most = *n; /* max.connections may be raised while we run: it is only a limit */
     uint64_t sessions =
         positive(config_int(b->config, "max.incremental.fetch.session.cache.slots"));
     struct conns_config c = {
-        .conns_max = (uint32_t)((connections + b->workers_n - 1) / b->workers_n),
-        .per_ip_max = (uint32_t)min_u64((per_ip + b->workers_n - 1) / b->workers_n, UINT32_MAX),
+        .conns_max = 0, /* below */
+        .per_ip_max = UINT32_MAX,
         .idle_ns_max = positive(config_int(b->config, "connections.max.idle.ms")) * NS_PER_MS,
         .recv_buffer_bytes = BOUNDS_RECV_BUFFER_BYTES,
         .recv_buffers_n = BOUNDS_RECV_BUFFERS_N,
@@ -484,13 +463,18 @@ nodiscard static int boot_kafka(struct broker *b, struct worker *w)
         .sessions_max = (uint32_t)((sessions + b->workers_n - 1) / b->workers_n),
         .session_parts_max = BOUNDS_SESSION_PARTS / b->workers_n,
     };
+    most.connections = BOUNDS_CONNECTIONS_MAX;
+    c.conns_max = (uint32_t)((bounds_connections(&most) + b->workers_n - 1) / b->workers_n);
     int rc = conns_init(&w->conns, &c, w->io, &w->request_pages, &w->timers);
 
     if (rc != 0)
         return refuse(b, rc, "the connections of worker %d: %s", w->number, error_text(rc));
     rc = kafka_init(&w->kafka, &k, w->conns, w->store, &w->request_pages, &w->timers, &w->post,
                     &w->prng, &w->stats);
-    return rc == 0 ? 0 : refuse(b, rc, "the requests of worker %d: %s", w->number, error_text(rc));
+    if (rc != 0)
+        return refuse(b, rc, "the requests of worker %d: %s", w->number, error_text(rc));
+    worker_adjust(w, view_load(&b->views, w->number));
+    return 0;
 }
 
 nodiscard static int boot_steps(struct broker *b, void (*progress)(void *, uint64_t, uint64_t))

@@ -19,6 +19,7 @@
 
 #include "machine.h"
 #include "metrics.h"
+#include "reload.h"
 #include "thread.h"
 
 #ifndef MILLRACE_VERSION
@@ -59,7 +60,7 @@ static const char usage[] =
     "Without a file: PLAINTEXT://127.0.0.1:9092, data in ./data. Settings "
     "have Kafka's names, every one is\n"
     "reported as honoured, ignored or refused. Signals: SIGTERM or SIGINT "
-    "stops cleanly, a second one at once.\n";
+    "stops cleanly, a second one at once;\nSIGHUP reads the file again.\n";
 
 /* ── the command line and the settings ── */
 
@@ -109,8 +110,9 @@ nodiscard static int settings_default(struct config *c)
     return 0;
 }
 
-nodiscard static int settings_read(const struct options *o, struct config **out)
+nodiscard static int settings_read(const void *context, struct config **out)
 {
+    const struct options *o = context;
     struct config *c = NULL;
     int rc = config_new(&c);
 
@@ -270,9 +272,9 @@ static void signals_block(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
     sigprocmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN); /* a closed socket is an error code, not an end */
-    signal(SIGHUP, SIG_IGN);
 }
 
 /* The signal that came, or 0 after `ms`. */
@@ -291,7 +293,8 @@ static bool stop_wait(struct broker *b, struct threads *threads, const sigset_t 
     uint32_t busy_n;
 
     while (!threads_are_quiet(threads, &busy_n)) {
-        if (signal_wait(set, STOP_WAIT_MS) != 0) {
+        int got = signal_wait(set, STOP_WAIT_MS);
+        if (got == SIGTERM || got == SIGINT) {
             fprintf(stderr, "millraced: second signal: out at once; the next start recovers\n");
             _exit(1);
         }
@@ -341,6 +344,8 @@ static int serve(struct broker *b, const struct options *o, const int *cpus, int
 {
     struct threads *threads = calloc(1, sizeof *threads);
     struct metrics *metrics = NULL;
+    struct reloader reloader = {
+        .broker = b, .read = settings_read, .context = o, .has_file = o->properties != NULL};
     bool is_polling = strcmp(config_string(b->config, "dataplane.poll"), "always") == 0;
     int got, rc = threads == NULL ? E_NO_MEMORY : machine_listen(b);
 
@@ -358,10 +363,19 @@ static int serve(struct broker *b, const struct options *o, const int *cpus, int
     }
     metrics_print(metrics, stdout);
     print_ready(b, o);
-    while ((got = signal_wait(set, WAIT_MS)) == 0 && !diag_drain(b))
-        continue;
+    while ((got = signal_wait(set, WAIT_MS)) != SIGTERM && got != SIGINT) {
+        if (diag_drain(b)) {
+            got = 0; /* nothing is left to serve */
+            break;
+        }
+        reload_look(&reloader);
+        if (got == SIGHUP)
+            reload_ask(&reloader);
+    }
     rc = stop(b, threads, set, got) != 0 || got == 0;
     metrics_close(metrics);
+    if (rc == 0) /* else a thread may still look at them */
+        reload_end(&reloader);
     free(threads);
     return rc;
 }

@@ -9,7 +9,7 @@
  * of an inner bucket is counted where the inner bucket ends, an error of at most 2 %.
  *
  * It knows nothing of topics, partitions, groups or clients: no name a client chose can become a
- * series.
+ * series, but for the numbers that clients push themselves (KIP-714), below telemetry.series.max.
  */
 #include "metrics.h"
 
@@ -296,10 +296,17 @@ static void settings_write(const struct broker *b, FILE *to)
     uint32_t n = 0, written = 0;
     const struct config_row *rows = config_rows(CONFIG_BROKER, &n);
 
+    const struct idle_settings *idle =
+        b->control == NULL ? NULL : control_idle_settings(b->control);
+
     head_write(to, "millrace_setting_not_honoured", "gauge",
                "A setting that is set and has no effect here; the start lines say why.");
     for (uint32_t i = 0; i < n && written < METRICS_SETTINGS_MAX; i++) {
-        if (rows[i].status != CONFIG_IGNORED || !config_is_set(b->config, rows[i].key))
+        bool is_idle =
+            idle == NULL
+                ? config_is_idle(b->config, &rows[i])
+                : atomic_load_explicit(&idle->words[i / 64], memory_order_relaxed) >> (i % 64) & 1;
+        if (!is_idle)
             continue;
         fprintf(to, "millrace_setting_not_honoured{setting=\"");
         label_write(to, rows[i].key);
@@ -380,6 +387,26 @@ static void groups_write(const struct broker *b, FILE *to)
     pauses_write(s, to);
 }
 
+static void telemetry_write(const struct broker *b, FILE *to)
+{
+    static const struct {
+        const char *metric, *type, *labels, *text;
+    } rows[TELEMETRY_STATS_N] = {
+#define STAT(name, metric, type, labels, text) {metric, type, labels, text},
+        TELEMETRY_STATS(STAT)
+#undef STAT
+    };
+    const struct telemetry_stats *s =
+        b->control == NULL ? NULL : control_telemetry_stats(b->control);
+
+    for (uint32_t i = 0; s != NULL && i < TELEMETRY_STATS_N; i++) {
+        if (i == 0 || strcmp(rows[i].metric, rows[i - 1].metric) != 0)
+            head_write(to, rows[i].metric, rows[i].type, rows[i].text);
+        fprintf(to, rows[i].labels[0] != 0 ? "%s{%s} %llu\n" : "%s%s %llu\n", rows[i].metric,
+                rows[i].labels, (unsigned long long)telemetry_stats_get(s, i));
+    }
+}
+
 void metrics_write(const struct broker *b, const char *version, FILE *to)
 {
     process_write(b, version, to);
@@ -389,6 +416,7 @@ void metrics_write(const struct broker *b, const char *version, FILE *to)
     requests_write(b, to);
     stages_write(b, to);
     groups_write(b, to);
+    telemetry_write(b, to);
 }
 
 /* ── health ── */
@@ -428,7 +456,7 @@ static unsigned health_write(struct metrics *m, FILE *to)
 
 /* What control says about a group's rebalances: one question at a time, on this thread. NULL: it
  * has not answered in time. */
-static char *ask_wait(struct metrics *m, struct bytes name, bool *is_known)
+static char *ask_wait(struct metrics *m, uint8_t kind, struct bytes name, bool *is_known)
 {
     struct ask *ask = control_ask(m->broker->control);
     struct post *post = broker_post(m->broker, broker_control_thread(m->broker));
@@ -439,7 +467,9 @@ static char *ask_wait(struct metrics *m, struct bytes name, bool *is_known)
     if (state == ASK_ANSWERED) /* of a question that was given up */
         free(ask->answer);
     if (state != ASK_ASKED) {
-        memcpy(ask->name, name.ptr, name.n);
+        ask->kind = kind;
+        if (name.n > 0)
+            memcpy(ask->name, name.ptr, name.n);
         ask->name_n = name.n;
         ask->answer = NULL;
         atomic_store_explicit(&ask->state, ASK_ASKED, memory_order_release);
@@ -461,6 +491,21 @@ static char *ask_wait(struct metrics *m, struct bytes name, bool *is_known)
     return answer;
 }
 
+/* What clients pushed (KIP-714), when there is any. */
+static void clients_write(struct metrics *m, FILE *to)
+{
+    const struct control *control = m->broker->control;
+    char *answer = NULL;
+    bool is_known;
+
+    if (control != NULL &&
+        telemetry_stats_get(control_telemetry_stats(control), TELEMETRY_STAT_SERIES) > 0)
+        answer = ask_wait(m, ASK_TELEMETRY, (struct bytes){NULL, 0}, &is_known);
+    if (answer != NULL)
+        fputs(answer, to);
+    free(answer);
+}
+
 /* The group of "/groups/<id>/rebalances"; ptr NULL for any other path. */
 static struct bytes group_of(const char *url)
 {
@@ -476,7 +521,7 @@ static struct bytes group_of(const char *url)
 static unsigned group_write(struct metrics *m, struct bytes name, FILE *to)
 {
     bool is_known;
-    char *answer = ask_wait(m, name, &is_known);
+    char *answer = ask_wait(m, ASK_GROUP, name, &is_known);
 
     if (answer != NULL) {
         fputs(answer, to);
@@ -617,6 +662,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
         fprintf(to, "only GET\n");
     } else if (strcmp(url, "/metrics") == 0) {
         metrics_write(m->broker, m->version, to);
+        clients_write(m, to);
     } else if (strcmp(url, "/healthz") == 0) {
         status = health_write(m, to);
     } else if (strcmp(url, "/slow") == 0) {

@@ -143,6 +143,7 @@ static void worker_mail(struct worker *w, struct mail *mail)
     case MAIL_FILE:
     case MAIL_BULK: store_mail(w->store, mail, w->now); return;
     case MAIL_STOP:
+    case MAIL_WORK:
     case MAIL_KINDS_N: break;
     }
     check(false); /* a kind that no worker is ever sent */
@@ -172,6 +173,33 @@ static int worker_flush(struct worker *w)
     return n;
 }
 
+static uint32_t share_of(uint64_t n, uint8_t workers_n)
+{
+    return (uint32_t)min_u64(n / workers_n + (n % workers_n != 0), UINT32_MAX);
+}
+
+void worker_adjust(struct worker *w, const struct view *view)
+{
+    const struct live_settings *live = &view->live;
+    uint8_t workers_n = w->views->workers_n;
+    struct conn_limits limits = {
+        .open_max = share_of(live->connections_max, workers_n),
+        .per_ip_max = share_of(live->connections_per_ip_max, workers_n),
+        .overrides_n = live->overrides_n,
+    };
+
+    static_assert((int)LIVE_OVERRIDES_MAX == (int)CONN_OVERRIDES_MAX, "they become one another");
+    for (uint32_t i = 0; i < live->overrides_n; i++) {
+        memcpy(limits.overrides[i].ip, live->overrides[i].ip, sizeof limits.overrides[i].ip);
+        limits.overrides[i].n_max = share_of(live->overrides[i].connections_max, workers_n);
+    }
+    conns_limit(w->conns, &limits);
+    for (uint8_t i = 0; i < w->stores_n; i++)
+        if (w->stores[i] != NULL)
+            store_adjust(w->stores[i], &live->store, (uint32_t)workers_n * w->stores_n);
+    w->adjusted_version = view->version;
+}
+
 int worker_turn(struct worker *w, struct now now)
 {
     int n = 0, done, sent;
@@ -190,6 +218,8 @@ int worker_turn(struct worker *w, struct now now)
     n += turns_step_of(&w->turns, STEP_TIMERS, done);
 
     w->view = view_load(w->views, w->number);
+    if (w->view->version != w->adjusted_version)
+        worker_adjust(w, w->view);
     n += turns_step_of(&w->turns, STEP_INTERNAL, internal_turn(&w->internal, now));
     n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
 

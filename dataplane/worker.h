@@ -40,8 +40,9 @@ struct worker {
     uint8_t number; /* thread number: 0 .. workers - 1      */
     uint8_t control_thread;
     bool is_stopping;
-    struct now now;          /* of this turn */
-    const struct view *view; /* of this turn */
+    struct now now;            /* of this turn */
+    const struct view *view;   /* of this turn */
+    uint64_t adjusted_version; /* of the view whose settings are in force here */
     struct views *views;
     struct io *io;
     struct pages log_pages;     /* tail and cache */
@@ -80,6 +81,9 @@ struct worker {
 
 /* The parts are there: what the turn needs besides them. Boot. */
 void worker_begin(struct worker *w, struct now now);
+
+/* Takes its share of the settings that act while it runs, as the view has them. */
+void worker_adjust(struct worker *w, const struct view *view);
 
 /* One pass: in (completions, mail, time), decide (frames become requests, requests run), out (one
  * write per dirty log, answers). Never blocks. Returns how much was done; 0 = idle. `now` is the

@@ -2,8 +2,9 @@
  * config.h - the settings of the process: Kafka's names, defaults and rules, and ours, from one
  * table.
  *
- * Owner: main at boot; control afterwards. Workers never look here: what they need is copied at
- * boot or stands in the view.
+ * Owner: main, which makes one anew when the file is read again (config_renew); immutable for
+ * control, and for the metrics thread, which looks at that of the boot. Workers never look here:
+ * what they need is copied at boot or stands in the view.
  *
  * config.def has one row per setting (broker and topic level) with type, default, valid range,
  * whether it can change at run time, and what millrace does with it: HONOURED, IGNORED (with the
@@ -47,8 +48,9 @@ enum { CONFIG_VALUE_MAX = 4096 }; /* bytes of one value in a file, with its end 
 struct config_row {
     const char *key;
     uint8_t scope, type, dynamic, status;
-    bool is_sensitive;         /* its value is never shown */
-    bool is_hidden;            /* DescribeConfigs lists it only when it is set */
+    bool is_sensitive; /* its value is never shown */
+    bool is_hidden;    /* DescribeConfigs lists it only when it is set */
+    bool is_renewed;   /* not dynamic in Apache Kafka, but acts when the file is read again */
     const char *default_value; /* NULL = null */
     const char
         *valid; /* "[1,...]", "[compact, delete]", "-" for anything; as the reference has it */
@@ -80,6 +82,13 @@ void config_free(struct config *config);
 nodiscard int config_read_file(struct config *config, const char *path, FILE *report);
 /* "key=value", as given with --override; it stands over the file. */
 nodiscard int config_override(struct config *config, const char *assignment, FILE *report);
+
+/* The file was read again, into `next`: what cannot change while `current` is in force stays as it
+ * is there, the rest counts. One line for each difference on `report`. Returns how many settings
+ * changed. E_NO_MEMORY: `next` is of no use. */
+nodiscard int config_renew(struct config *next, const struct config *current, FILE *report);
+/* Is the row's setting set, and without effect here? */
+bool config_is_idle(const struct config *config, const struct config_row *row);
 
 /* After the file and the overrides: rules between settings (node.id and broker.id, directories,
  * roles, voters, listeners). What breaks one is listed on `report`. E_INVALID. */

@@ -73,12 +73,12 @@ enum conn_end {
 
 /* Limits and settings, copied at conns_init. Units in the names.
  *
- * Both limits are this worker's share: the kernel spreads connections over the workers' listening
+ * The limits are this worker's share: the kernel spreads connections over the workers' listening
  * sockets by a hash of addresses and ports, so with W workers a total of max.connections is
  * ceil(max / W) each, and one worker may refuse while another has room. Address space for conns_max
  * connections is reserved at boot; memory is touched only by connections that come. */
 struct conns_config {
-    uint32_t conns_max;         /* max.connections, share of this worker */
+    uint32_t conns_max;         /* that there is room for; conns_limit may allow fewer */
     uint32_t per_ip_max;        /* max.connections.per.ip, share of this worker */
     uint64_t idle_ns_max;       /* connections.max.idle.ms; 0 = never */
     uint32_t recv_buffer_bytes; /* one provided buffer */
@@ -86,6 +86,18 @@ struct conns_config {
     uint32_t socket_send_bytes; /* socket.send.buffer.bytes; 0 = system default */
     uint32_t socket_recv_bytes;
     uint64_t seed; /* of the table of addresses */
+};
+
+enum { CONN_OVERRIDES_MAX = 64 };
+
+/* What of the limits may change while connections are open; shares of this worker. */
+struct conn_limits {
+    uint32_t open_max, per_ip_max;
+    struct conn_override {
+        uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
+        uint32_t n_max;
+    } overrides[CONN_OVERRIDES_MAX]; /* of per_ip_max, for single addresses */
+    uint32_t overrides_n;
 };
 
 /* A place in the order of a connection's answers. Owner: worker; held by one request. */
@@ -126,6 +138,10 @@ nodiscard int conns_init(struct conns **out, const struct conns_config *config, 
                          struct pages *pages, struct timers *timers);
 /* Frees everything, whatever is open: the io is gone or will not complete anything any more. */
 void conns_fini(struct conns *conns);
+
+/* Limits that count from now on. Of connections beyond open_max those that were silent longest are
+ * closed, a few in each turn; who has more than per_ip_max keeps them. */
+void conns_limit(struct conns *conns, const struct conn_limits *limits);
 
 /* Starts accepting on a socket that listener_open made; several may be open. `listener` outlives
  * the conns; fd is theirs from now on and closed by conns_stop. 0 or E_. */

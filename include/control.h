@@ -16,7 +16,14 @@
 #include "group_stats.h"
 #include "mail.h"
 #include "storage.h"
+#include "telemetry_stats.h"
 #include "view.h"
+
+/* What of a client only telemetry asks for. Owner: the request. */
+struct control_client {
+    char software_name[64], software_version[40]; /* "" when it has not said */
+    uint16_t port;
+};
 
 /* A request for control. Owner: the worker that made it; control while it has it.
  * `request` points into the request's own memory, which stays until the op is back. The answer
@@ -25,7 +32,8 @@ struct control_op {
     struct mail mail; /* MAIL_REQUEST */
     int16_t api_key, api_version;
     struct bytes client_id;
-    char client_host[64]; /* "/127.0.0.1" as Kafka prints it */
+    char client_host[64];                /* "/127.0.0.1" as Kafka prints it */
+    const struct control_client *client; /* NULL but for GetTelemetrySubscriptions, PushTelemetry */
     const struct listener *listener;
     const void *request; /* the decoded struct of its API; stays until the op is back. A Metadata
                             request (key 3) asks for the topics it names to be made: `response` is
@@ -193,15 +201,37 @@ struct cancel_op {
  * there. Owner: by state. */
 enum ask_state { ASK_IDLE, ASK_ASKED, ASK_ANSWERED };
 enum { ASK_NAME_MAX = 256 };
+enum ask_kind { ASK_GROUP, ASK_TELEMETRY };
 struct ask {
     _Atomic uint8_t state;
+    uint8_t kind;            /* enum ask_kind: rebalances of a group as JSON; series of clients */
     char name[ASK_NAME_MAX]; /* of the group */
     uint32_t name_n;
-    char *answer; /* heap, JSON; the asker's; NULL: no such group, or no memory */
+    char *answer; /* heap; the asker's; NULL: no such group, or no memory */
 };
 struct ask *control_ask(struct control *control);
+
+/* How main gives control the settings of a file that was read again. `config` stays main's; what
+ * was in force before may go when RELOAD_DONE is seen.
+ *
+ *   RELOAD_IDLE ──main──► RELOAD_ASKED ──control──► RELOAD_DONE ──main──► RELOAD_IDLE
+ *
+ * Each store is a release, each load an acquire. Owner: by state. */
+enum reload_state { RELOAD_IDLE, RELOAD_ASKED, RELOAD_DONE };
+struct reload {
+    _Atomic uint8_t state;
+    const struct config *config;
+};
+struct reload *control_reload(struct control *control);
+/* Bit i: row i of the broker's settings is set and has no effect here. Readable from any thread. */
+enum { IDLE_SETTINGS_WORDS = 8 };
+struct idle_settings {
+    _Atomic uint64_t words[IDLE_SETTINGS_WORDS];
+};
+const struct idle_settings *control_idle_settings(const struct control *control);
 /* Read by the metrics thread. */
 const struct group_stats *control_group_stats(const struct control *control);
+const struct telemetry_stats *control_telemetry_stats(const struct control *control);
 
 /* Pure: is `name` a legal topic name (Kafka Topic.java)? NULL, or what is wrong with it (static
  * text form in `why`, as Kafka words it). */

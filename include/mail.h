@@ -49,6 +49,7 @@ enum { THREADS_MAX = 128 };
     KIND(DIRECTORY, "worker -> control, control -> worker: a log directory has failed")   \
     KIND(FILE, "worker or control -> files: create, sync, rename, unlink")                \
     KIND(BULK, "worker or control -> bulk: long work")                                    \
+    KIND(WORK, "control -> bulk: long work that has to do with no log")                   \
     KIND(STOP, "main -> thread: finish and stop")
 
 enum mail_kind {

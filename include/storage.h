@@ -92,6 +92,16 @@ struct log_id {
 
 struct store;
 
+/* Settings of the process that act while it runs; every store has its share of memory and rate.
+ * Owner: immutable, part of the view. */
+struct store_live {
+    int64_t producer_expiration_ms; /* producer.id.expiration.ms */
+    uint64_t compact_map_bytes;     /* log.cleaner.dedupe.buffer.size */
+    double compact_load;            /* log.cleaner.io.buffer.load.factor */
+    double compact_bytes_per_s;     /* log.cleaner.io.max.bytes.per.second */
+    uint64_t compact_backoff_ns;    /* log.cleaner.backoff.ms */
+};
+
 /* Limits and settings of a store. */
 struct store_config {
     char directory[DISK_PATH_MAX]; /* the log directory */
@@ -173,6 +183,8 @@ struct store_stats {
 nodiscard int store_init(struct store **out, const struct store_config *config, struct io *io,
                          struct disk *disk, struct pages *pages, struct timers *timers,
                          struct post *post, uint8_t files_thread, uint8_t bulk_thread);
+/* Takes a share, one of `stores_n`, of what may change while it runs; from now on it counts. */
+void store_adjust(struct store *store, const struct store_live *live, uint32_t stores_n);
 /* After the threads have stopped: frees everything. Call store_close first for a clean stop. */
 void store_fini(struct store *store);
 
@@ -491,6 +503,13 @@ void plog_move_give_up(struct log_move *move);
 bool plog_moves_to(const struct plog *log, uint8_t *dir, uint64_t *bytes, int64_t *lag);
 
 /* ── helpers' side: the work of the files and bulk threads (storage/files.c, storage/bulk.c) ── */
+
+/* control -> bulk: `run` is called there, and the operation comes back. Owner: the sender; bulk
+ * while it has it. */
+struct work_op {
+    struct mail mail; /* MAIL_WORK */
+    void (*run)(struct work_op *op);
+};
 
 struct helper;
 /* `stamp` seeds names that must be unique ("<uuid>-delete"). */

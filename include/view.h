@@ -39,6 +39,20 @@ struct view_topic {
     struct view_partition partitions[]; /* by partition number */
 };
 
+enum { LIVE_OVERRIDES_MAX = 64 };
+
+/* Broker settings that act while the process runs, as they are in force. Owner: immutable. */
+struct live_settings {
+    uint64_t connections_max;        /* max.connections */
+    uint64_t connections_per_ip_max; /* max.connections.per.ip */
+    struct live_override {           /* max.connections.per.ip.overrides */
+        uint8_t ip[16];              /* IPv4 as ::ffff:a.b.c.d */
+        uint32_t connections_max;
+    } overrides[LIVE_OVERRIDES_MAX];
+    uint32_t overrides_n;
+    struct store_live store;
+};
+
 /* Owner: immutable. Tables are open addressing, power of two, at most half full. */
 struct view {
     uint64_t version; /* grows by one per publish */
@@ -47,6 +61,7 @@ struct view {
     char rack[64]; /* "" for none */
     int32_t controller_id;
     bool auto_create_topics;      /* auto.create.topics.enable */
+    bool offers_telemetry;        /* clients are told that they may ask what to push */
     int32_t default_partitions_n; /* num.partitions */
     uint32_t topics_n, partitions_n;
     uint32_t table_mask;
@@ -61,6 +76,7 @@ struct view {
     const struct log_dir *dirs; /* log.dirs; immutable for the life of the process */
     uint8_t dirs_n;
     uint64_t dirs_offline; /* bit 1 << i: directory i could not be taken, or failed */
+    struct live_settings live;
 };
 
 const struct view_topic *view_topic_by_name(const struct view *view, struct bytes name);

@@ -294,8 +294,14 @@ int helper_turn(struct helper *helper, struct now now, int budget)
             break;
         check(!mail->is_answer);
         /* MAIL_STOP: nothing to finish, every job is done within its turn. */
-        check(mail->kind == MAIL_FILE || mail->kind == MAIL_BULK || mail->kind == MAIL_STOP);
-        if (mail->kind == MAIL_STOP || !job_take(helper, container_of(mail, struct job, mail)))
+        check(mail->kind == MAIL_FILE || mail->kind == MAIL_BULK || mail->kind == MAIL_WORK ||
+              mail->kind == MAIL_STOP);
+        if (mail->kind == MAIL_WORK) {
+            struct work_op *op = container_of(mail, struct work_op, mail);
+            op->run(op);
+            mail_answer(helper->post, mail);
+        } else if (mail->kind == MAIL_STOP ||
+                   !job_take(helper, container_of(mail, struct job, mail)))
             mail_answer(helper->post, mail);
         done++;
     }

@@ -180,6 +180,21 @@ static void store_pages_fini(struct store *store)
     }
 }
 
+void store_adjust(struct store *store, const struct store_live *live, uint32_t stores_n)
+{
+    struct store_config *config = &store->config;
+    uint64_t rate_was = config->compact_bytes_per_s, backoff_was = config->compact_backoff_ns;
+    double per_s = live->compact_bytes_per_s / stores_n, load = live->compact_load;
+    config->producer_expiration_ms = live->producer_expiration_ms;
+    config->compact_map_bytes = live->compact_map_bytes / stores_n;
+    config->compact_load_percent = load < 0.01 ? 1 : load > 0.95 ? 95 : (uint32_t)(load * 100);
+    config->compact_bytes_per_s = per_s >= 1e15 ? 0 : per_s < 1 ? 1 : (uint64_t)per_s;
+    config->compact_backoff_ns = live->compact_backoff_ns;
+    if (backoff_was > 0 &&
+        (rate_was != config->compact_bytes_per_s || backoff_was != config->compact_backoff_ns))
+        store->compactor.at_ns = 0; /* what it waits for was worked out from the old ones */
+}
+
 void store_fini(struct store *store)
 {
     store_leave(store);

@@ -25,8 +25,10 @@
 #include <sys/mman.h>
 
 enum {
-    CONNS_N_MAX = 1 << 20, /* of one worker: descriptors end long before */
-    ATTEND_ROUNDS_MAX = 4, /* in a turn, for connections marked while others are looked at */
+    CONNS_N_MAX = 1 << 20,      /* of one worker: descriptors end long before */
+    ATTEND_ROUNDS_MAX = 4,      /* in a turn, for connections marked while others are looked at */
+    LIMIT_CLOSED_PER_TURN = 16, /* when the limit was lowered */
+    LIMIT_LOOK_MAX = 256,
 };
 
 static void conn_state_set(struct conn *conn, enum conn_state state)
@@ -72,6 +74,8 @@ int conns_init(struct conns **out, const struct conns_config *config, struct io 
     conns->magic = CONNS_MAGIC;
     conns->config = *config;
     conns->config.conns_max = (uint32_t)min_u64(max_u64(config->conns_max, 1), CONNS_N_MAX);
+    conns->limits.open_max = UINT32_MAX;
+    conns->limits.per_ip_max = config->per_ip_max;
     conns->io = io;
     conns->pages = pages;
     conns->timers = timers;
@@ -155,11 +159,62 @@ static void conn_init(struct conn *conn, struct conns *conns)
     conn->last_rx_ns = conn->last_tx_ns = conns_now_ns(conns);
 }
 
+/* ── limits ── */
+
+void conns_limit(struct conns *conns, const struct conn_limits *limits)
+{
+    check(limits->overrides_n <= CONN_OVERRIDES_MAX);
+    conns->limits = *limits;
+}
+
+static uint32_t per_ip_max(const struct conns *conns, const uint8_t ip[16])
+{
+    const struct conn_limits *limits = &conns->limits;
+    for (uint32_t i = 0; i < limits->overrides_n; i++)
+        if (memcmp(limits->overrides[i].ip, ip, 16) == 0)
+            return limits->overrides[i].n_max;
+    return limits->per_ip_max;
+}
+
+/* Of the first LIMIT_LOOK_MAX open ones the one that was silent longest. */
+static struct conn *conn_silent(struct conns *conns)
+{
+    struct conn *silent = NULL;
+    uint32_t n = 0;
+    list_for_each(link, next, &conns->open) {
+        struct conn *conn = list_entry(link, struct conn, link);
+        if (++n > LIMIT_LOOK_MAX)
+            break;
+        if (conn->state != CONN_CLOSING &&
+            (silent == NULL || max_u64(conn->last_rx_ns, conn->last_tx_ns) <
+                                   max_u64(silent->last_rx_ns, silent->last_tx_ns)))
+            silent = conn;
+    }
+    return silent;
+}
+
+/* The limit is lower than it was: who is beyond it goes. */
+static int conns_shed(struct conns *conns)
+{
+    int n = 0;
+    while (n < LIMIT_CLOSED_PER_TURN &&
+           conns->stats.open_n > (uint64_t)conns->limits.open_max + conns->closing_n) {
+        struct conn *conn = conn_silent(conns);
+        if (conn == NULL)
+            break;
+        conn_close(conn, CONN_END_LIMIT);
+        n++;
+    }
+    return n;
+}
+
 struct conn *conn_open(struct conns *conns, const struct transport *transport,
                        const struct listener *listener, const uint8_t ip[16], uint16_t port)
 {
     struct conn *conn = NULL;
-    if (!conns->is_stopping && peers_add(&conns->peers, ip, conns->config.per_ip_max)) {
+    bool has_place =
+        !conns->is_stopping && conns->stats.open_n - conns->closing_n < conns->limits.open_max;
+    if (has_place && peers_add(&conns->peers, ip, per_ip_max(conns, ip))) {
         conn = pool_take(conns);
         if (conn == NULL)
             peers_remove(&conns->peers, ip);
@@ -218,6 +273,7 @@ void conn_close(struct conn *conn, enum conn_end why)
         return;
     conn_state_set(conn, CONN_CLOSING);
     conn->conns->stats.ends[why]++;
+    conn->conns->closing_n++;
     timer_stop(conn->conns->timers, &conn->idle);
     conn->transport->close(conn);
     conn_news(conn);
@@ -235,6 +291,7 @@ static void conn_release(struct conn *conn)
         list_del(&conn->attend);
     list_del(&conn->link);
     conns->stats.open_n--;
+    conns->closing_n--;
     conn_state_set(conn, CONN_FREE);
     if (conn->transport != &transport_memory)
         conn_put(conn);
@@ -308,7 +365,7 @@ int conns_send_ready(struct conns *conns, struct now now)
 {
     conns->now_ns = now.ns;
     list_splice(&conns->attend, &conns->hungry);
-    int done = slots_release_skipped(conns);
+    int done = slots_release_skipped(conns) + conns_shed(conns);
     for (int round = 0; round < ATTEND_ROUNDS_MAX && !list_is_empty(&conns->attend); round++) {
         struct list marked; /* what gets marked meanwhile is for the next round */
         list_init(&marked);

@@ -192,6 +192,8 @@ struct conns {
     struct acceptor acceptors[LISTENERS_MAX];
     uint32_t acceptors_n;
     struct peers peers;
+    struct conn_limits limits;
+    uint32_t closing_n; /* of the open ones: on their way out */
     struct conns_stats stats;
 };
 

@@ -17,6 +17,8 @@
  */
 #include "request.h"
 
+#include <stdlib.h>
+
 #include "control.h"
 #include "utf8.h"
 
@@ -63,6 +65,26 @@ static void forward_go(struct request *r)
     mail_send(k->post, k->config.control_thread, MAIL_REQUEST, &f->op.mail);
 }
 
+/* What subscriptions of telemetry may ask of the client; NULL for other requests, or without room.
+ */
+static const struct control_client *client_copy(struct request *r, int16_t key)
+{
+    if (key != proto_push_telemetry_request.api_key &&
+        key != proto_get_telemetry_subscriptions_request.api_key)
+        return NULL;
+    struct control_client *client = arena_alloc(&r->arena, sizeof *client);
+    const char *port = strrchr(conn_peer(r->conn->conn), ':');
+    if (client == NULL)
+        return NULL;
+    static_assert(sizeof client->software_name == sizeof r->conn->software_name &&
+                      sizeof client->software_version == sizeof r->conn->software_version,
+                  "they are copied");
+    memcpy(client->software_name, r->conn->software_name, sizeof client->software_name);
+    memcpy(client->software_version, r->conn->software_version, sizeof client->software_version);
+    client->port = (uint16_t)(port == NULL ? 0 : strtoul(port + 1, NULL, 10));
+    return client;
+}
+
 void forward_send(struct request *r, int16_t key, int16_t version, const void *body,
                   void (*more)(struct request *, const struct view *, struct now))
 {
@@ -79,6 +101,7 @@ void forward_send(struct request *r, int16_t key, int16_t version, const void *b
     f->op.api_version = version;
     f->op.client_id = utf8_is_valid(r->client_id) ? r->client_id : bytes_of("?", 1);
     request_client_host(r, f->op.client_host, sizeof f->op.client_host);
+    f->op.client = client_copy(r, key);
     f->op.listener = conn_listener(r->conn->conn);
     f->op.request = body;
     f->op.started_ns = k->now.ns;

@@ -42,6 +42,29 @@ static bool api_versions_name_is_legal(struct bytes name)
     return name.n > 0;
 }
 
+static void text_keep(char *to, size_t n, struct bytes from)
+{
+    snprintf(to, n, "%.*s", (int)min_u64(from.n, n - 1), (const char *)from.ptr);
+}
+
+/* The client's name stays with its connection: subscriptions of telemetry ask for it. */
+static void api_versions_note(struct request *r, const struct api_versions_request *q)
+{
+    struct kafka_conn *conn = r->conn;
+    if (r->version < 3 || conn == NULL)
+        return;
+    text_keep(conn->software_name, sizeof conn->software_name, q->client_software_name);
+    text_keep(conn->software_version, sizeof conn->software_version, q->client_software_version);
+}
+
+/* KIP-714: clients are told of telemetry only when there is somewhere for it to go. */
+static bool api_is_told(const struct api *api, const struct view *view)
+{
+    return view->offers_telemetry ||
+           (api->key != proto_push_telemetry_request.api_key &&
+            api->key != proto_get_telemetry_subscriptions_request.api_key);
+}
+
 static struct api_versions_response *api_versions_new(struct request *r, uint32_t keys_n)
 {
     struct api_versions_response *p = PROTO_NEW(&r->arena, api_versions_response, 1);
@@ -99,10 +122,18 @@ void api_versions_start(struct request *r, const struct view *view, struct now n
     struct api_versions_response *p = api_versions_new(r, is_legal ? apis_n : 0);
     if (p != NULL && !is_legal)
         p->error_code = KAFKA_INVALID_REQUEST;
+    if (is_legal)
+        api_versions_note(r, q);
+    if (p != NULL)
+        p->api_keys_n = 0;
     for (uint8_t i = 0; p != NULL && is_legal && i < apis_n; i++) {
-        p->api_keys[i].api_key = apis[i].key;
-        p->api_keys[i].min_version = apis[i].version_min;
-        p->api_keys[i].max_version = apis[i].version_max;
+        struct api_versions_response_api_keys *to = &p->api_keys[p->api_keys_n];
+        if (!api_is_told(&apis[i], view))
+            continue;
+        to->api_key = apis[i].key;
+        to->min_version = apis[i].version_min;
+        to->max_version = apis[i].version_max;
+        p->api_keys_n++;
     }
     if (p != NULL && is_legal && !api_versions_features(r, p, view))
         p = NULL;

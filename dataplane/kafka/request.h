@@ -134,8 +134,10 @@ struct kafka_conn {
     uint64_t admitted_ns;
     bool is_admitted;  /* a large frame: its bytes are reserved                      */
     struct timer slow; /* of a large frame                                           */
-    bool is_ending;    /* no further frame begins; it is closed for end_why behind   */
-    uint8_t end_why;   /* the answers to the requests before end_at (NULL: to all)   */
+    char software_name[64],
+        software_version[40]; /* what it calls itself (KIP-511); "": it does not */
+    bool is_ending;           /* no further frame begins; it is closed for end_why behind   */
+    uint8_t end_why;          /* the answers to the requests before end_at (NULL: to all)   */
     const struct request *end_at;
     const struct request *planning; /* a Produce that is not with its logs yet: nothing passes it */
 };

@@ -54,4 +54,5 @@ def test(t):
     run(t, broker, python, 'kafka_python', 'kafka-python-current')
 
 
-lib.main(test)
+if __name__ == '__main__':
+    lib.main(test)

@@ -87,4 +87,5 @@ def test(t):
     t.say('%d series, %d after 300 partitions more' % (len(first), len(last)))
 
 
-lib.main(test)
+if __name__ == '__main__':
+    lib.main(test)

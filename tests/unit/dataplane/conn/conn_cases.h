@@ -435,7 +435,7 @@ static void limit_per_address_holds(void **state)
 {
     struct bed *bed = bed_of(state);
     struct client c[3], over;
-    bed->conns->config.per_ip_max = 3;
+    bed->conns->limits.per_ip_max = 3;
     for (int i = 0; i < 3; i++)
         c[i] = client_connect(bed);
     if (client_try(&over, bed) && bed->is_sock)

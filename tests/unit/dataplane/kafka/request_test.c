@@ -93,7 +93,7 @@ static void short_headers_close(void **state)
 static void trap_31_unknown_keys_close(void **state)
 {
     (void)state;
-    static const int keys[] = {999, -1, 4, 7, 52, 71, 93};
+    static const int keys[] = {999, -1, 4, 7, 52, 63, 93};
     uint8_t frame[64];
     for (size_t i = 0; i < array_n(keys); i++)
         expect_close(frame, frame_of(frame, keys[i], 0, "c", "\0\0\0\0", 4), STAT_BAD_API);
@@ -218,17 +218,31 @@ static void header_only_api_versions_v0_is_answered(void **state)
     uint8_t frame[64];
     client_write(&c, frame, frame_of(frame, API_VERSIONS, 0, NULL, NULL, 0));
     const struct api_versions_response *p = client_answer(&c, API_VERSIONS, 0, 77);
-    assert_int_equal(p->api_keys_n, apis_n);
+    assert_int_equal(p->api_keys_n, apis_n - 2); /* without telemetry */
     client_close(&c);
     bed_free(bed);
 }
 
 /* ── ApiVersions ── */
 
+static void telemetry_without_a_place_for_it_is_not_listed(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct client c = client_connect(bed);
+    struct api_versions_request q = {bytes_of_string("test-client"), bytes_of_string("1.0")};
+    const struct api_versions_response *p = client_ask(&c, API_VERSIONS, 4, &q);
+    for (int i = 0; i < p->api_keys_n; i++)
+        assert_true(p->api_keys[i].api_key != 71 && p->api_keys[i].api_key != 72);
+    client_close(&c);
+    bed_free(bed);
+}
+
 static void api_versions_lists_what_the_table_offers(void **state)
 {
     (void)state;
     struct bed *bed = bed_new(1);
+    bed->view.offers_telemetry = true;
     struct client c = client_connect(bed);
     struct api_versions_request q = {bytes_of_string("test-client"), bytes_of_string("1.0")};
     for (int16_t version = 0; version <= 4; version++) {
@@ -521,6 +535,7 @@ int main(void)
         TEST(oddities_that_kafka_tolerates_are_answered),
         TEST(trap_33_unknown_tag_in_the_header_is_skipped),
         TEST(header_only_api_versions_v0_is_answered),
+        TEST(telemetry_without_a_place_for_it_is_not_listed),
         TEST(api_versions_lists_what_the_table_offers),
         TEST(trap_2_unknown_api_versions_version_gets_35_in_v0_form),
         TEST(api_versions_with_a_bad_software_name_is_42),
