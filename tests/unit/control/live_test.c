@@ -104,12 +104,48 @@ LIVE(load, store.compact_load * 100 + 0.5)
 LIVE(per_s, store.compact_bytes_per_s)
 LIVE(backoff, store.compact_backoff_ns / NS_PER_MS)
 
+/* A topic has the level of its codec alone. */
+static int64_t level_with(const char *name)
+{
+    assert_int_equal(alter("", "compression.type", 0, name), 0);
+    int64_t level =
+        view_topic_by_name(rig_view(&rig), bytes_of_string("t"))->config.codec_level;
+    assert_int_equal(alter("", "compression.type", 1, NULL), 0);
+    return level;
+}
+
+static int64_t gzip_level(void)
+{
+    return level_with("gzip");
+}
+
+static int64_t lz4_level(void)
+{
+    return level_with("lz4");
+}
+
+static int64_t zstd_level(void)
+{
+    return level_with("zstd");
+}
+
+/* What the next move is told (moves.c). */
+static int64_t move_rate(void)
+{
+    const char *rate = resolve_broker(&rig.control->resolver,
+                                      "replica.alter.log.dirs.io.max.bytes.per.second");
+    return strtoll(rate, NULL, 10);
+}
+
 static const struct {
     const char *key, *a, *b;
     int64_t is_a, is_b;
     int64_t (*observe)(void);
 } rows[] = {
     {"compression.type", "lz4", "zstd", CODEC_LZ4, CODEC_ZSTD, codec},
+    {"compression.gzip.level", "1", "9", 1, 9, gzip_level},
+    {"compression.lz4.level", "3", "12", 3, 12, lz4_level},
+    {"compression.zstd.level", "-5", "19", -5, 19, zstd_level},
     {"group.consumer.assignment.interval.ms", "2000", "3000", 2000, 3000, assignment_interval},
     {"log.cleaner.backoff.ms", "1000", "2000", 1000, 2000, backoff},
     {"log.cleaner.dedupe.buffer.size", "2097152", "4194304", 2097152, 4194304, map_bytes},
@@ -140,6 +176,7 @@ static const struct {
      override_of_10_0_0_1},
     {"message.max.bytes", "5", "6", 5, 6, message_max},
     {"producer.id.expiration.ms", "5000", "6000", 5000, 6000, expiration},
+    {"replica.alter.log.dirs.io.max.bytes.per.second", "5", "6", 5, 6, move_rate},
 };
 
 static bool is_served(const char *key)
