@@ -101,6 +101,10 @@ struct sim_options {
     bool has_group; /* three members; one is killed, one added, one stands still */
     uint32_t crashes_max;
     uint64_t run_ns; /* virtual time of load */
+    /* --admin: no clients; three log directories */
+    bool is_admin;
+    uint64_t cut_at;   /* this operation only; 0: all */
+    uint8_t cut_kinds; /* bits by enum sim_crash; 0: both */
 };
 
 struct sim {
@@ -131,6 +135,19 @@ struct sim {
 
 /* Notes the first failure; everything stops then. Always returns false. */
 bool sim_fail(struct sim *s, const char *format, ...) printf_like(2, 3);
+
+/* sim.c: a broker's life, from a seed */
+struct sim *sim_new(const struct sim_options *options);
+void sim_free(struct sim *s);
+/* After a clean stop, a crash, or for the first time. */
+bool sim_start(struct sim *s);
+void sim_down(struct sim *s, enum sim_crash kind);
+/* Time moves, each thread has a turn or none, then each client. */
+bool sim_step(struct sim *s);
+
+/* admin.c: every cut of the request `name` (NULL: of all). False: one failed, or a planted bug was
+ * found. */
+bool admin_run(const struct sim_options *options, const char *name, uint64_t *cuts_n);
 
 /* model.c */
 bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,
