@@ -67,6 +67,7 @@ struct sim_client {
                        */
     uint64_t next_number[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
     uint64_t order;
+    uint16_t life; /* how many connections the broker has ended */
     struct queued queue[SIM_QUEUE];
     int64_t position[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
     int64_t high[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
@@ -202,7 +203,7 @@ static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
             VALUE_HEADER + (uint32_t)prng_below(&s->prng, prng_chance(&s->prng, 10) ? 2000 : 100);
         store_u32(value, c->number);
         store_u32(value + 4, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition);
-        store_u64(value + 8, q->first_number + i);
+        store_u64(value + 8, (uint64_t)c->life << SIM_LIFE_SHIFT | (q->first_number + i));
         memset(value + VALUE_HEADER, (int)(q->first_number + i), bytes - VALUE_HEADER);
         bool is_compacted = s->topics[q->topic].is_compacted;
         int error = is_compacted
@@ -336,6 +337,7 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
                                             .partition = q->topic * SIM_PARTITIONS_MAX +
                                                          (uint32_t)q->partition,
                                             .number = q->first_number + i,
+                                            .life = c->life,
                                             .is_tombstone = (q->tombstones & 1u << i) != 0,
                                             .ms = q->ms};
                 if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record,
@@ -478,7 +480,8 @@ static bool consume_batch(struct sim *s, struct sim_client *c, uint32_t topic, i
                             b->base_offset);
         struct sim_record r = {.producer = load_u32(said.ptr),
                                .partition = load_u32(said.ptr + 4),
-                               .number = load_u64(said.ptr + 8),
+                               .number = load_u64(said.ptr + 8) & ((1ull << SIM_LIFE_SHIFT) - 1),
+                               .life = (uint16_t)(load_u64(said.ptr + 8) >> SIM_LIFE_SHIFT),
                                .is_tombstone = record.value.ptr == NULL,
                                .ms = b->base_timestamp + record.timestamp_delta};
         if (b->base_offset + record.offset_delta < c->position[topic][partition])
@@ -638,6 +641,19 @@ static bool client_frame(struct sim *s, void *context, const uint8_t *frame, uin
     return client_answer(s, context, frame, n);
 }
 
+/* The broker ended the connection, as it does after an error when acks=0. What it had taken from it
+ * may still be appended, behind what comes by the next one: order holds per connection, so what a
+ * plain producer has not sent yet goes, too, and the next batches are of another life. */
+static void connection_ended(struct sim_client *c)
+{
+    flight_lost(c);
+    if (c->role != SIM_PRODUCER)
+        return;
+    c->life++;
+    for (int i = 0; i < SIM_QUEUE; i++)
+        c->queue[i].state = BATCH_FREE;
+}
+
 bool client_turn(struct sim *s, struct sim_client *c)
 {
     if (!wire_is_connected(&c->wire) && !wire_connect(s, &c->wire))
@@ -650,6 +666,6 @@ bool client_turn(struct sim *s, struct sim_client *c)
     client_ask(s, c);
     enum wire_end end = wire_pump(s, &c->wire, client_frame, c);
     if (end == WIRE_ENDED)
-        flight_lost(c);
+        connection_ended(c);
     return end != WIRE_FAILED;
 }

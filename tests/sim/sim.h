@@ -13,8 +13,8 @@
  *   2. what a consumer saw at an offset is never something else, and never gone
  *   3. offsets are dense: every fetched batch begins where the one before it ended
  *   4. per producer and partition the numbers rise; from an idempotent producer, by one, without
- * gap or repeat (plain producers keep their connection while the broker runs: order holds per
- * connection)
+ * gap or repeat (plain producers keep their connection until the broker ends it, as after an error
+ * with acks=0: order holds per connection)
  *   5. answers come in request order, each with the correlation id of its request
  *   6. a topic whose creation was acknowledged exists after any crash
  *   7. compacted topics: of each key the last record is there, or it is a tombstone older than its
@@ -34,8 +34,10 @@ enum {
     SIM_PARTITIONS_MAX = 4,
     SIM_MEMBERS_MAX = 4,
     SIM_RECORDS_MAX = 200000, /* per partition: bounds the model */
-    SIM_SLOTS = 4,            /* keys of a producer in a partition of a compacted topic */
-    SIM_HORIZON_MS = 300,     /* delete.retention.ms of one */
+    SIM_LIFE_SHIFT = 48,
+    SIM_LIVES = 16,       /* of a producer that may lie side by side in a log */
+    SIM_SLOTS = 4,        /* keys of a producer in a partition of a compacted topic */
+    SIM_HORIZON_MS = 300, /* delete.retention.ms of one */
     SIM_WHY_MAX = 512,
 };
 
@@ -43,7 +45,8 @@ enum {
 struct sim_record {
     uint32_t producer;
     uint32_t partition; /* topic * SIM_PARTITIONS_MAX + partition */
-    uint64_t number;    /* 0, 1, 2 .. per producer and partition   */
+    uint64_t number;    /* 0, 1, 2 .. per producer and partition; in the record 48 bits, above */
+    uint16_t life;      /* ... them how many connections the broker had ended                  */
     /* compacted topics: in the model only */
     bool is_tombstone;
     int64_t ms; /* its timestamp */
