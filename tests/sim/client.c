@@ -36,7 +36,8 @@ struct queued {
     uint32_t tombstones; /* a bit per record */
     int64_t ms;
     uint32_t bytes;
-    uint64_t order; /* of birth: batches of a partition are sent in this order */
+    uint64_t order;        /* of birth: batches of a partition are sent in this order */
+    bool may_be_forgotten; /* it was under way when a broker died */
     uint8_t data[SIM_BATCH_BYTES];
 };
 
@@ -146,6 +147,9 @@ static void flight_lost(struct sim_client *c)
 void client_broker_gone(struct sim_client *c)
 {
     wire_gone(&c->wire);
+    for (int i = 0; i < SIM_QUEUE; i++) /* also what an ended connection has left to be repeated */
+        c->queue[i].may_be_forgotten |=
+            c->queue[i].state == BATCH_UNDER_WAY || c->queue[i].state == BATCH_FAILED;
     flight_lost(c);
 }
 
@@ -301,6 +305,23 @@ static void client_produce(struct sim *s, struct sim_client *c)
     arena_fini(&arena);
 }
 
+/* Behind a restart a log knows of each producer only its last batch, when the ones before it stood
+ * in a segment that was rolled (that is all a snapshot of Apache Kafka's form holds) or that was
+ * compacted: an earlier one that was appended, but never answered, is then no duplicate but out of
+ * sequence, for ever. It is given up when it is the first of its partition; that it was appended is
+ * seen in the log: no number may be missing. */
+static bool is_forgotten(const struct sim_client *c, const struct queued *q, int16_t error)
+{
+    enum { OUT_OF_ORDER_SEQUENCE_NUMBER = 45 };
+    for (int i = 0; i < SIM_QUEUE; i++) {
+        const struct queued *o = &c->queue[i];
+        if (o->state != BATCH_FREE && o->topic == q->topic && o->partition == q->partition &&
+            o->order < q->order)
+            return false;
+    }
+    return error == OUT_OF_ORDER_SEQUENCE_NUMBER && q->may_be_forgotten;
+}
+
 static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sent,
                            struct proto_in *in)
 {
@@ -324,7 +345,8 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
                                 c->number);
             answered++;
             if (a->error_code != 0) {
-                bool is_again = c->role == SIM_IDEMPOTENT_PRODUCER;
+                bool is_again =
+                    c->role == SIM_IDEMPOTENT_PRODUCER && !is_forgotten(c, q, a->error_code);
                 if (s->options.is_verbose)
                     fprintf(stderr, "  client %u: produce error %d at %s-%d\n", c->number,
                             a->error_code, s->topics[q->topic].name, q->partition);

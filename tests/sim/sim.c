@@ -612,7 +612,7 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
         o.has_no_journal = i % 6 == 5;
         o.has_net |= !o.has_group && (i % 8 == 1 || i % 8 == 4);
         o.has_group = !o.has_net && (o.has_group || i % 3 == 1);
-        o.is_compacting = i % 3 == 0 && !o.has_net;
+        o.is_compacting = i % 3 == 0;
     }
     if (asked->run_ns != 0) {
         o.run_ns = asked->run_ns;
