@@ -101,7 +101,7 @@ static void sim_fault_arm(struct sim *s)
                                             SIM_FAULT_SHORT};
     enum sim_fault fault = faults[prng_below(&s->prng, array_n(faults))];
     s->is_fault_armed = true;
-    s->faults_n++;
+    s->counts.faults++;
     sim_disk_fail_at(s->disk, 1 + prng_below(&s->prng, 30), fault);
     if (s->options.is_verbose)
         fprintf(stderr, "  %8.3f s: a disk operation will fail: %s\n", (double)s->now.ns / NS_PER_S,
@@ -158,9 +158,15 @@ static void sim_count(struct sim *s)
     for (uint8_t i = 0; i < s->broker->workers_n; i++) {
         const struct worker *w = s->broker->workers[i];
         for (uint8_t d = 0; d < w->stores_n; d++)
-            if (w->stores[d] != NULL)
-                s->compactions_n += store_stats(w->stores[d])->compactions;
+            if (w->stores[d] != NULL) {
+                const struct store_stats *stats = store_stats(w->stores[d]);
+                s->counts.compactions += stats->compactions;
+                s->counts.rolls += stats->rolls;
+                s->counts.logs_failed += stats->logs_failed_n;
+                s->counts.dirs_failed += i == 0 && w->stores[d]->is_offline;
+            }
     }
+    s->counts.logs_cut += s->broker->recovery.logs_cut_n;
 }
 
 void sim_down(struct sim *s, enum sim_crash kind)
@@ -187,6 +193,8 @@ static bool sim_crash(struct sim *s)
     bool is_relaxed = s->options.durability == STORE_RELAXED;
     enum sim_crash kind = is_relaxed || prng_chance(&s->prng, 50) ? SIM_KILL : SIM_POWER;
     s->crashes_n++;
+    s->counts.kills += kind == SIM_KILL;
+    s->counts.power_cuts += kind == SIM_POWER;
     if (s->options.is_verbose)
         fprintf(stderr, "  %8.3f s: %s\n", (double)s->now.ns / NS_PER_S,
                 kind == SIM_KILL ? "kill" : "power cut");
@@ -499,7 +507,20 @@ void sim_free(struct sim *s)
     free(s);
 }
 
-static bool sim_run(const struct sim_options *options, bool expect_failure)
+static void counts_add(struct sim_counts *to, const struct sim_counts *c)
+{
+    to->kills += c->kills;
+    to->power_cuts += c->power_cuts;
+    to->faults += c->faults;
+    to->rolls += c->rolls;
+    to->compactions += c->compactions;
+    to->logs_failed += c->logs_failed;
+    to->dirs_failed += c->dirs_failed;
+    to->logs_cut += c->logs_cut;
+}
+
+static bool sim_run(const struct sim_options *options, bool expect_failure,
+                    struct sim_counts *counts)
 {
     struct sim *s = sim_new(options);
     bool ok = sim_script(s) && s->why[0] == 0;
@@ -519,9 +540,10 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
                " acknowledged, %" PRIu64 " read, %" PRIu64
                " compactions, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
                " frames, %" PRIu64 " lost%s%s\n",
-               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->compactions_n,
-               s->members_n, s->group_kind, s->group_commits_n, frames_n, lost_n, ok ? "" : ": ",
-               s->why);
+               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n,
+               s->counts.compactions, s->members_n, s->group_kind, s->group_commits_n, frames_n,
+               lost_n, ok ? "" : ": ", s->why);
+    counts_add(counts, &s->counts);
     sim_free(s);
     return ok;
 }
@@ -535,6 +557,7 @@ static const char *const plant_names[] = {
 /* The checks must be able to fail: some seed of these has to find each planted bug. */
 static bool sim_canary(struct sim_options options, enum sim_plant plant)
 {
+    struct sim_counts counts = {0};
     options.plant = plant;
     options.durability = STORE_GROUP;
     options.has_no_journal = options.has_faults = false;
@@ -545,7 +568,7 @@ static bool sim_canary(struct sim_options options, enum sim_plant plant)
     for (uint64_t seed = 1; seed <= CANARY_SEEDS; seed++) {
         options.seed = seed;
         options.workers_n = seed % 2 == 0 ? 3 : 1;
-        if (!sim_run(&options, true)) {
+        if (!sim_run(&options, true, &counts)) {
             if (options.is_verbose)
                 printf("canary %s: found by seed %" PRIu64 "\n", plant_names[plant], seed);
             return true;
@@ -705,6 +728,7 @@ static int admin_main(const struct asked *asked)
 int main(int argc, char **argv)
 {
     struct asked asked = {.options = {.workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4}};
+    struct sim_counts counts = {0};
     uint64_t passed = 0, failed = 0;
     if (!options_parse(argc, argv, &asked))
         return usage();
@@ -714,7 +738,7 @@ int main(int argc, char **argv)
     bool is_one = asked.seed != 0;
     for (uint64_t i = is_one ? asked.seed : 1; i <= (is_one ? asked.seed : asked.seeds); i++) {
         struct sim_options options = options_of_seed(&asked, i);
-        bool ok = sim_run(&options, false);
+        bool ok = sim_run(&options, false, &counts);
         passed += ok;
         failed += !ok;
     }
@@ -728,6 +752,11 @@ int main(int argc, char **argv)
         passed += ok;
         failed += !ok;
     }
+    printf("%" PRIu64 " kills, %" PRIu64 " power cuts, %" PRIu64 " faults, %" PRIu64
+           " rolls, %" PRIu64 " compactions, %" PRIu64 " logs failed, %" PRIu64
+           " directories failed, %" PRIu64 " logs cut at a start\n",
+           counts.kills, counts.power_cuts, counts.faults, counts.rolls, counts.compactions,
+           counts.logs_failed, counts.dirs_failed, counts.logs_cut);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed > 0;
 }

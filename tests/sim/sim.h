@@ -110,6 +110,11 @@ struct sim_options {
     uint8_t cut_kinds; /* bits by enum sim_crash; 0: both */
 };
 
+/* How often what a run is for did happen: a mode that never comes up is seen in the summary. */
+struct sim_counts {
+    uint64_t kills, power_cuts, faults, rolls, compactions, logs_failed, dirs_failed, logs_cut;
+};
+
 struct sim {
     struct sim_options options;
     struct prng prng;
@@ -130,8 +135,8 @@ struct sim {
     struct sim_member *group_owner[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* who works on it */
     uint64_t group_commits_n;
     bool is_fault_armed;
-    uint64_t compactions_n;
-    uint64_t faults_n, turns_n, crashes_n, acked_n, seen_n;
+    struct sim_counts counts;
+    uint64_t turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];
 };
