@@ -52,7 +52,7 @@ PROGRAM_C := dataplane/main.c
 TOOL_C    := $(wildcard tools/millrace.c)
 SIM_C     := $(wildcard tests/sim/*.c)
 NETSIM_C  := $(wildcard tests/sim/net/*.c)
-GEN       := build/gen/messages.h build/gen/messages.c
+GEN       := build/gen/messages.h build/gen/messages.c build/gen/hot.c
 SCHEMAS   := $(wildcard dataplane/proto/schema/*.k)
 GEN_H     := $(if $(SCHEMAS),build/gen/messages.h)
 
@@ -86,11 +86,11 @@ $(call lib,$(1)): $(call obj,$(call folder_c,$(1))) $(1)
 endef
 $(foreach f,$(FOLDERS),$(if $(call folder_c,$(f)),$(eval $(call folder_rules,$(f)))))
 
-$(B)/libgen.a: $(B)/gen/messages.o
+$(B)/libgen.a: $(B)/gen/messages.o $(B)/gen/hot.o
 	@rm -f $@ && ar rcs $@ $^
-$(B)/gen/messages.o: build/gen/messages.c $(FLAGS)
+$(B)/gen/%.o: build/gen/%.c $(FLAGS)
 	@mkdir -p $(@D) && $(CC) $(CFLAGS) -iquote dataplane/proto -MMD -MP -c $< -o $@
-build/gen/messages.c build/gen/messages.h &: $(SCHEMAS) tools/kgen.py dataplane/proto/digests.txt
+$(GEN) &: $(SCHEMAS) tools/kgen.py tools/khot.py dataplane/proto/digests.txt
 	@mkdir -p build/gen && $(PY) tools/kgen.py dataplane/proto/schema build/gen
 
 $(B)/%.o: %.c $(FLAGS) | $(GEN_H)

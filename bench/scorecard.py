@@ -305,25 +305,48 @@ def attack(port, stop):
         s.close()
 
 
+def half_sent(port, stop):
+    """64 frames of 100 MiB that begin and do not end: as much of each as the broker takes, and new ones when it lets go."""
+    head = (100 << 20).to_bytes(4, 'big') + b'\0\0\0\x09\0\0\0\1\0\0' + bytes(64 << 10)
+    open_ones = {}
+    while not stop.is_set():
+        while len(open_ones) < 64:
+            s = socket.create_connection(('127.0.0.1', port), timeout=1)
+            s.setblocking(False)
+            open_ones[s] = 0
+        for s in list(open_ones):
+            try:
+                if open_ones[s] < 99 << 20:
+                    open_ones[s] += s.send(head if open_ones[s] == 0 else bytes(64 << 10))
+            except BlockingIOError:
+                pass
+            except OSError:
+                s.close()
+                del open_ones[s]
+        time.sleep(0.002)
+    for s in open_ones:
+        s.close()
+
+
 def hostile(card):
-    """The p99 of a small steady client while others send malformed and slow frames."""
+    """The p99 of a small steady client while others send malformed and slow frames, or begin huge ones."""
     b = card.broker()
     b.start()
     probe = ['--partitions', '1', '--producers', '1', '--record-size', '100', '--batch-size', '1']
     try:
-        before = run_load(b, probe, 200, card.seconds(4), 0.5)
-        stop = threading.Event()
-        thread = threading.Thread(target=attack, args=(b.port, stop))
-        thread.start()
-        try:
-            during = run_load(b, probe, 200, card.seconds(4), 0.5)
-        finally:
-            stop.set()
-            thread.join()
+        for kind, name in ((attack, 'malformed and slow clients attack'), (half_sent, '64 frames of 100 MiB are half-sent')):
+            before = [run_load(b, probe, 200, card.seconds(4), 0.5)['produce_ms']['p99'] for _ in range(REPEATS)]
+            stop = threading.Event()
+            thread = threading.Thread(target=kind, args=(b.port, stop))
+            thread.start()
+            try:
+                during = [run_load(b, probe, 200, card.seconds(4), 0.5)['produce_ms']['p99'] for _ in range(REPEATS)]
+            finally:
+                stop.set()
+                thread.join()
+            card.add('probe p99 while ' + name, during, 'ms', median(before), 'without them')
     finally:
         b.wipe()
-    card.add('probe p99 while malformed and slow clients attack', during['produce_ms']['p99'], 'ms',
-             before['produce_ms']['p99'], 'without them')
 
 
 def instructions(card):

@@ -26,7 +26,8 @@ static int fail(char *why, size_t why_n, const char *what, int e)
 static int memory_take(struct control *c)
 {
     c->orders = calloc(CONTROL_LOG_OPS, sizeof *c->orders);
-    int e = c->orders == NULL ? E_NO_MEMORY : records_init(&c->records);
+    c->dir_orders = calloc((size_t)c->config.workers_n * c->config.dirs_n, sizeof *c->dir_orders);
+    int e = c->orders == NULL || c->dir_orders == NULL ? E_NO_MEMORY : records_init(&c->records);
     if (e == 0)
         e = state_init(&c->state, prng_next(&c->prng));
     c->state.node_id = c->node_id;
@@ -156,6 +157,7 @@ int control_init(struct control **out, const struct control_config *config, stru
     list_init(&c->answers);
     list_init(&c->orders_free);
     list_init(&c->durable.link);
+    moves_init(c);
     timer_init(&c->tick, tick);
     views->workers_n = config->workers_n;
     resolver_init(&c->resolver, config->config, &c->state, c->node_id);
@@ -288,5 +290,7 @@ void control_fini(struct control *c)
     records_fini(&c->records);
     state_fini(&c->state);
     free(c->orders);
+    moves_fini(c);
+    free(c->dir_orders);
     free(c);
 }

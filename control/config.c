@@ -37,12 +37,14 @@ enum { CONFIG_FILE_MAX = 1 << 20, CONFIG_KEY_MAX = 128, CONFIG_NEAR_MAX = 3 };
     "Nothing waits for checkpoints: recovery reads the logs, and a clean stop writes them."
 #define METADATA_KEPT \
     "The newest snapshot of the metadata log and what follows it are kept, and nothing older."
-#define METRICS "Metrics are served over HTTP (admin.listeners), without reporters."
-#define THREADS "dataplane.workers says how many threads serve clients."
-#define LEVELS  "Record batches stay as their producer compressed them."
-#define NO_RECOMPRESSION                                                                         \
-    "Record batches stay as their producer compressed them, and are not compressed anew: leave " \
-    "it at producer, and choose the codec in the producer (its compression.type)."
+#define METRICS    "Metrics are served over HTTP (admin.listeners), without reporters."
+#define THREADS    "dataplane.workers says how many threads serve clients."
+#define GZIP_LEVEL "The level where compression.type is gzip; -1: zlib's own."
+#define LZ4_LEVEL  "The level where compression.type is lz4; 9: the fast compressor."
+#define ZSTD_LEVEL "The level where compression.type is zstd."
+#define CODEC_OF_TOPIC                                                                           \
+    "producer: batches stay as their producer compressed them. Else those of another codec are " \
+    "compressed anew, by the bulk thread, one after another."
 
 enum { HONOURED = CONFIG_HONOURED, IGNORED = CONFIG_IGNORED, REFUSED = CONFIG_REFUSED };
 enum { SENSITIVE = 1, HIDDEN = 2 };

@@ -165,6 +165,23 @@ static uint8_t codec_of(const char *word)
     return CODEC_PRODUCER;
 }
 
+/* Kafka's default of lz4 is a number that stands for the fast compressor, not for that level. */
+static int32_t codec_level_of(struct topic_values *v, uint8_t codec)
+{
+    enum { GZIP_DEFAULT = -1, LZ4_DEFAULT = 9 };
+    int64_t level;
+    switch (codec) {
+    case CODEC_GZIP:
+        level = topic_number(v, "compression.gzip.level");
+        return level == GZIP_DEFAULT ? COMPRESS_LEVEL_DEFAULT : (int32_t)level;
+    case CODEC_LZ4:
+        level = topic_number(v, "compression.lz4.level");
+        return level == LZ4_DEFAULT ? COMPRESS_LEVEL_DEFAULT : (int32_t)level;
+    case CODEC_ZSTD: return (int32_t)topic_number(v, "compression.zstd.level");
+    default: return COMPRESS_LEVEL_DEFAULT;
+    }
+}
+
 void resolve_log_config(const struct resolver *resolver, const struct settings *own,
                         bool is_internal, struct log_config *out)
 {
@@ -192,6 +209,7 @@ void resolve_log_config(const struct resolver *resolver, const struct settings *
         .preallocate = strcmp(topic_string(&v, "preallocate"), "true") == 0,
         .codec = codec_of(topic_string(&v, "compression.type")),
     };
+    out->codec_level = codec_level_of(&v, out->codec);
     const char *policy = topic_string(&v, "cleanup.policy");
     out->is_compacted = strstr(policy, "compact") != NULL;
     out->is_deleted = strstr(policy, "delete") != NULL;

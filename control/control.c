@@ -43,7 +43,7 @@ static const struct control_row rows[] = {
                                         */
     {32, false, describe_configs_run},
     {33, true, alter_configs_run},
-    {34, false, alter_replica_log_dirs_run},
+    {34, true, alter_replica_log_dirs_run},
     {37, true, create_partitions_run},
     {42, false, group_request_run},
     {43, false, elect_leaders_run},
@@ -154,6 +154,7 @@ static void durable_wake(struct plog_wait *wait, int error, struct now now)
 static void round_flush(struct control *c)
 {
     c->phase = CONTROL_FLUSHING;
+    c->wants_round = false;
     c->durable = (struct plog_wait){
         .mark = PLOG_DURABLE, .offset = c->state.end_offset, .wake = durable_wake};
     list_init(&c->durable.link);
@@ -176,6 +177,7 @@ static void round_end(struct control *c)
         view_topic_put(c->dropped.v[i]);
     c->dropped.n = 0;
     c->created.n = 0;
+    moves_durable(c);
     c->block_is_durable = !c->is_failed;
     c->is_dirty = false;
     c->ends_round = false;
@@ -303,6 +305,9 @@ static void mail_take(struct control *c, struct mail *mail)
         groups_cancel(&c->coordinator->groups, container_of(mail, struct cancel_op, mail)->op);
         mail_answer(c->post, mail);
         return;
+    case MAIL_MOVE:
+    case MAIL_MOVE_CANCEL: moves_mail(c, mail); return;
+    case MAIL_DIRECTORY: dirs_mail(c, mail); return;
     case MAIL_FILE:
     case MAIL_BULK: store_mail(c->store, mail, c->now); return;
     case MAIL_STOP: mail_answer(c->post, mail); return;
@@ -332,7 +337,8 @@ int control_turn(struct control *c, struct now now)
     n += timers_run(c->timers, now, CONTROL_TIMERS_PER_TURN);
     n += round_work(c);
     n += requests_run(c);
-    if (c->phase == CONTROL_OPEN && c->is_dirty)
+    n += moves_turn(c);
+    if (c->phase == CONTROL_OPEN && (c->is_dirty || c->wants_round))
         round_flush(c);
     n += snapshot_work(c);
     n += coordinator_turn(c->coordinator);
@@ -348,7 +354,7 @@ bool control_is_quiet(const struct control *c)
     return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) &&
            list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
            list_is_empty(&c->answers) && c->orders_n == 0 && c->snapshot.phase == SNAPSHOT_NONE &&
-           store_is_quiet(c->store);
+           moves_are_quiet(c) && store_is_quiet(c->store);
 }
 
 const struct group_stats *control_group_stats(const struct control *c)

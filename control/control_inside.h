@@ -112,7 +112,11 @@ struct control {
     uint64_t dirs_partitions_n[LOG_DIRS_MAX]; /* in the state when it ended at ... */
     int64_t dirs_counted_at;                  /* ... here, and what was added since */
     bool has_dirs_counted;
-    uint64_t lost_logs_n; /* whose directory is not here */
+    uint64_t lost_logs_n;                  /* whose directory is not here */
+    struct list moves_queued[THREADS_MAX]; /* by home (moves.c) */
+    struct moving *moving[THREADS_MAX];    /* by home: the one under way */
+    struct dir_op *dir_orders; /* one per worker and directory: [worker * dirs_n + dir] */
+    bool wants_round;          /* the view is behind the state */
 
     int64_t producer_id_next, producer_id_end; /* what is left of the block */
     bool block_is_durable; /* its record is; else its ids leave with the end of the round */
@@ -174,6 +178,23 @@ uint8_t dirs_choose(struct control *control);
 /* Boot, after all directories were looked through: decides where each log is, and lets the metadata
  * follow. */
 nodiscard int dirs_place(struct control *control);
+
+/* A worker told that it has failed, or has given it up. */
+void dirs_mail(struct control *control, struct mail *mail);
+
+/* ── moves.c: logs that go to another directory ── */
+void moves_init(struct control *control);
+void moves_fini(struct control *control);
+/* Asks for it, or takes an earlier wish back; the round tells the view. E_NO_MEMORY. */
+nodiscard int move_ask(struct control *control, struct topic *topic, int32_t partition,
+                       uint8_t dir);
+/* DIR_NONE: it is not being moved. */
+uint8_t partition_future_dir(const struct partition *partition);
+int moves_turn(struct control *control);
+/* The round is over. */
+void moves_durable(struct control *control);
+void moves_mail(struct control *control, struct mail *mail);
+bool moves_are_quiet(const struct control *control);
 
 /* ── view_build.c ── */
 /* The view's form of a topic, made when it has none. */

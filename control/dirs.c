@@ -109,6 +109,52 @@ uint8_t dirs_choose(struct control *c)
     return best;
 }
 
+/* ── one that fails ── */
+
+static bool has_usable(const struct control *c)
+{
+    for (uint8_t i = 0; i < c->config.dirs_n; i++)
+        if (dir_is_usable(c, i))
+            return true;
+    return false;
+}
+
+/* Everywhere, for all its logs: what one worker has seen of a disk the others would see later. */
+static void dir_fail(struct control *c, uint8_t dir)
+{
+    c->dirs_failed[dir] = true;
+    for (uint8_t h = 0; h < c->config.workers_n; h++) {
+        struct dir_op *order = &c->dir_orders[h * c->config.dirs_n + dir];
+        order->dir = dir;
+        list_init(&order->mail.link);
+        mail_send(c->post, h, MAIL_DIRECTORY, &order->mail);
+    }
+    for (uint32_t i = 0; i < c->state.topics_n; i++) {
+        struct topic *topic = c->state.topics[i];
+        for (int32_t n = 0; !topic->is_removed && n < topic->partitions_n; n++) {
+            struct partition *p = &topic->partitions[n];
+            if (partition_dir(c, p) != dir || p->is_failed || p->leader == PARTITION_MISSING)
+                continue;
+            p->is_failed = topic->is_changed = true;
+            c->failed_logs_n++;
+        }
+    }
+    c->wants_round = true;
+}
+
+void dirs_mail(struct control *c, struct mail *mail)
+{
+    struct dir_op *op = container_of(mail, struct dir_op, mail);
+    if (mail->is_answer)
+        return; /* a worker has given it up */
+    check(op->dir < c->config.dirs_n);
+    op->is_first = !c->dirs_failed[op->dir];
+    if (op->is_first)
+        dir_fail(c, op->dir);
+    op->is_last = !has_usable(c);
+    mail_answer(c->post, mail);
+}
+
 /* ── at start ── */
 
 bool control_finds_log(struct control *c, struct bytes topic, int32_t partition,

@@ -5,8 +5,9 @@
  * Owner: control.
  *
  * Every partition's replicas are this node alone, so its preferred leader leads, nothing is ever
- * being reassigned. A log is not moved to another directory yet. Only a log that could not be
- * opened has no leader, and no election gives it one. Codes and sentences are Kafka's.
+ * being reassigned between nodes; moves between directories are asked for here and done in moves.c.
+ * Only a log that could not be opened has no leader, and no election gives it one. Codes and
+ * sentences are Kafka's.
  */
 #include "answers.h"
 #include "check.h"
@@ -191,18 +192,19 @@ enum verdict list_reassignments_run(struct control *c, struct control_op *op)
 
 #define MOVED struct alter_replica_log_dirs_response_results
 
-static int16_t move_judge(const struct control *c, struct bytes path, struct bytes name,
+static int16_t move_begin(struct control *c, struct bytes path, struct bytes name,
                           int32_t partition)
 {
     uint8_t dir = dir_by_path(c, path);
     if (dir == DIR_NONE)
         return KAFKA_LOG_DIR_NOT_FOUND;
-    const struct partition *p = partition_of(state_topic_by_name(&c->state, name), partition);
+    struct topic *topic = state_topic_by_name(&c->state, name);
+    const struct partition *p = partition_of(topic, partition);
     if (p == NULL)
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    if (!dir_is_usable(c, dir))
+    if (!dir_is_usable(c, dir) || p->is_failed)
         return KAFKA_KAFKA_STORAGE_ERROR;
-    return p->dir == dir ? KAFKA_NONE : KAFKA_OPERATION_NOT_ATTEMPTED;
+    return move_ask(c, topic, partition, dir) == 0 ? KAFKA_NONE : KAFKA_KAFKA_STORAGE_ERROR;
 }
 
 static bool move_topic(struct control *c, struct bytes path,
@@ -215,7 +217,7 @@ static bool move_topic(struct control *c, struct bytes path,
         PROTO_NEW(arena, alter_replica_log_dirs_response_results_partitions, to->partitions_n);
     for (int32_t i = 0; to->partitions != NULL && i < to->partitions_n; i++) {
         to->partitions[i].partition_index = from->partitions[i];
-        to->partitions[i].error_code = move_judge(c, path, from->name, from->partitions[i]);
+        to->partitions[i].error_code = move_begin(c, path, from->name, from->partitions[i]);
     }
     return to->partitions != NULL;
 }
@@ -239,5 +241,5 @@ enum verdict alter_replica_log_dirs_run(struct control *c, struct control_op *op
                             &op->arena))
                 return VERDICT_CLOSE;
     op->response = p;
-    return VERDICT_NOW;
+    return VERDICT_DONE;
 }

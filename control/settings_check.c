@@ -32,13 +32,6 @@ bool settings_check_name(struct bytes name, enum config_scope scope, struct faul
                      (int)(name.n < 256 ? name.n : 256), name.n > 0 ? (const char *)name.ptr : "");
 }
 
-/* Only the default is served. remote.storage.enable has a sentence of Kafka's own, below. */
-static bool is_refused(const struct config_row *row, const char *text)
-{
-    return row->scope == CONFIG_TOPIC && row->status == CONFIG_REFUSED &&
-           strcmp(row->key, "remote.storage.enable") != 0 && strcmp(text, row->default_value) != 0;
-}
-
 bool settings_check_value(struct settings *settings, enum config_scope scope, struct bytes name,
                           struct bytes value, struct fault *fault)
 {
@@ -55,10 +48,6 @@ bool settings_check_value(struct settings *settings, enum config_scope scope, st
     int e = config_canonical(row, text, text, sizeof text, why, sizeof why);
     if (e < 0)
         return fault_set(fault, KAFKA_INVALID_CONFIG, "%s", why);
-    if (is_refused(row, text))
-        return fault_set(fault, KAFKA_INVALID_CONFIG,
-                         "Invalid value %s for configuration %s: not served here. %s", text,
-                         row->key, row->text);
     if (settings_set(settings, bytes_of_string(row->key), bytes_of_string(text)) < 0)
         return fault_set(fault, KAFKA_UNKNOWN_SERVER_ERROR, "%s", error_text(E_NO_MEMORY));
     return true;

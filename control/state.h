@@ -40,6 +40,8 @@ struct settings {
     uint32_t n;
 };
 
+struct moving;
+
 /* Owner: control. */
 struct partition {
     int32_t leader; /* node id, -1 = none; PARTITION_MISSING = no record yet */
@@ -51,6 +53,7 @@ struct partition {
     uint8_t dir;           /* runtime: its place in log.dirs, DIR_NONE, DIR_UNKNOWN */
     bool is_found;         /* runtime: a start has seen its files in `dir` */
     bool is_failed;        /* runtime: its log could not be opened */
+    struct moving *moving; /* runtime: to another directory, or NULL (moves.c) */
 };
 enum { PARTITION_MISSING = -2, DIR_NONE = 255, DIR_UNKNOWN = 254 };
 

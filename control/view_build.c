@@ -77,6 +77,7 @@ int view_topic_make(struct control *c, struct topic *topic)
             .leader = leads ? c->node_id : -1,
             .leader_epoch = max_i64(p->leader_epoch, 0),
             .dir = dir,
+            .future_dir = partition_future_dir(p),
             .is_offline = p->leader == c->node_id && !leads,
             .home = partition_home(&topic->id, i, c->config.workers_n),
         };

@@ -77,6 +77,7 @@ nodiscard static int boot_settings(struct broker *b)
     if (rc != 0)
         return rc;
     b->bounds.journals *= b->dirs_n;
+    b->bounds.dirs = b->dirs_n;
     if (config_listeners(b->config, b->listeners, &b->listeners_n, why, sizeof why) != 0)
         return refuse(b, E_INVALID, "listeners: %s", why);
     if (ports_config_read(b->config, b->workers_n, b->seams.seed, &b->ports.config, b->why,
@@ -128,6 +129,8 @@ nodiscard static int boot_worker_memory(struct broker *b, uint8_t number)
     memset(w, 0, sizeof *w);
     b->workers[number] = w;
     w->number = number;
+    w->log_dirs = b->dirs;
+    w->control_thread = broker_control_thread(b);
     w->views = &b->views;
     prng_init(&w->prng, b->seams.seed + number);
     timers_init(&w->timers, b->seams.now.ns);
@@ -201,6 +204,8 @@ static void store_settings(const struct broker *b, struct store_config *s)
     *s = (struct store_config){
         .group_ns_max = positive(config_int(b->config, "storage.group.max.ms")) * NS_PER_MS,
         .open_files_max = (uint32_t)max_u64(bounds_open_files(&b->bounds) / stores_n, 16),
+        .stall_ns = positive(config_int(b->config, "storage.stall.ms")) * NS_PER_MS,
+        .open_idle_ns = positive(config_int(b->config, "storage.open.files.idle.ms")) * NS_PER_MS,
         .producers_max = (uint32_t)max_u64(b->bounds.producers / stores_n, 1000),
         .producer_expiration_ms = config_int(b->config, "producer.id.expiration.ms"),
         .retention_first_ns =
@@ -219,7 +224,9 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
         .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
+        .raw_bytes_min = positive(config_int(b->config, "storage.direct.min.bytes")),
         .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,
+        .is_inflating = config_bool(b->config, "storage.validate.compressed"),
     };
     store_compaction(b, s);
 }
@@ -266,7 +273,10 @@ nodiscard static int boot_worker_stores(struct broker *b, struct worker *w)
     for (uint8_t i = 0; i < b->dirs_n; i++) {
         if (!b->dirs[i].is_online)
             continue;
+        s.raw_bytes_min = positive(config_int(b->config, "storage.direct.min.bytes"));
         memcpy(s.directory, b->dirs[i].path, sizeof s.directory);
+        if (!directory_has_direct(b->seams.disk, s.directory))
+            s.raw_bytes_min = 0;
         s.dir = i;
         s.beside = w->store;
         int rc = store_init(&w->stores[i], &s, w->io, b->seams.disk, &w->log_pages, &w->timers,
@@ -326,6 +336,29 @@ static bool sweeping_knows(void *context, struct bytes topic, int32_t partition,
     return control_finds_log(s->broker->control, topic, partition, id, s->dir);
 }
 
+static bool sweeping_is_useless(void *context, struct bytes topic, int32_t partition,
+                                const struct uuid *id)
+{
+    const struct sweeping *s = context;
+    return control_finds_future(s->broker->control, topic, partition, id, s->dir);
+}
+
+/* Of each directory, when all were looked through. */
+nodiscard static int boot_sweep_futures(struct broker *b)
+{
+    for (uint8_t i = 0; i < b->dirs_n; i++) {
+        struct sweeping sweeping = {b, i};
+        if (!b->dirs[i].is_online)
+            continue;
+        int rc =
+            directory_sweep_futures(b->seams.disk, b->dirs[i].path, sweeping_is_useless, &sweeping);
+        if (rc != 0)
+            return refuse(b, rc, "%s: copies of moves cannot be removed: %s", b->dirs[i].path,
+                          error_text(rc));
+    }
+    return 0;
+}
+
 nodiscard static int boot_sweep(struct broker *b)
 {
     uint32_t removed_n = 0, stray_n = 0;
@@ -339,7 +372,7 @@ nodiscard static int boot_sweep(struct broker *b)
         if (rc != 0)
             return refuse(b, rc, "%s: cannot be sorted: %s", b->dirs[i].path, error_text(rc));
     }
-    return 0;
+    return boot_sweep_futures(b);
 }
 
 static bool replaying_knows(void *context, struct bytes topic, int32_t partition,
@@ -491,6 +524,7 @@ int broker_boot(struct broker *b, const struct config *config, const struct brok
     if (rc != 0) {
         if (b->why[0] == 0) /* a part that failed without saying more */
             snprintf(b->why, sizeof b->why, "%s", error_text(rc));
+        b->is_undoing = true;
         broker_fini(b);
     }
     return rc;
@@ -678,6 +712,8 @@ void broker_fini(struct broker *b)
         free(b->workers[i]);
         b->workers[i] = NULL;
     }
+    if (b->is_undoing)
+        dirs_undo(b);
     dirs_give(b);
     b->control = NULL;
     b->control_io = NULL;

@@ -78,6 +78,7 @@ struct broker {
     bool is_clean; /* the last stop was orderly, in every directory that is here */
     bool has_posts;
     bool has_open_logs;       /* boot has come to its end */
+    bool is_undoing;          /* it has failed: a first start takes its directories away again */
     char why[BROKER_WHY_MAX]; /* one clear line after a failed boot */
 };
 

@@ -124,6 +124,8 @@ static int take(struct broker *b, uint8_t at, const char *cluster_id, struct dir
     dir->is_clean &= !stands; /* whatever the flag says: it may hold what no segment does */
     dir->is_online = rc == 0;
     dir->id = id->directory_id;
+    dir->is_new = b->lock_fds[at] >= 0 && id->is_new;
+    dir->made_n = id->made_n;
     if (rc != 0)
         return refuse(b, rc, "%s", b->dirs_why[at]);
     return 0;
@@ -192,6 +194,15 @@ int dirs_take(struct broker *b)
                       b->dirs_why[0]);
     b->why[0] = 0; /* of those that are offline */
     return 0;
+}
+
+void dirs_undo(struct broker *b)
+{
+    if (!b->dirs[b->metadata_dir].is_new)
+        return;
+    for (size_t i = 0; i < array_n(b->lock_fds); i++)
+        if (b->lock_fds[i] >= 0 && b->dirs[i].is_new)
+            directory_unmake(b->seams.disk, b->dirs[i].path, b->dirs[i].made_n);
 }
 
 void dirs_give(struct broker *b)

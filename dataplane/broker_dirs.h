@@ -15,6 +15,9 @@ nodiscard int dirs_parse(struct broker *b);
 /* Takes the metadata log's directory, which has to be there, and every other one that can be taken.
  * b->why on failure. */
 nodiscard int dirs_take(struct broker *b);
+/* A first start failed before anything was served: what it made is removed again. One with an old
+ * metadata log changes nothing: it may name the new directories already. */
+void dirs_undo(struct broker *b);
 /* Gives the locks back. */
 void dirs_give(struct broker *b);
 

@@ -17,6 +17,8 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 enum { RING_ENTRIES = 2048 };
@@ -267,4 +269,23 @@ void machine_print(const struct machine *m, FILE *to)
         m->has_helper_cpus ? "yes" : "not asked");
     if (r->text[0] != 0)
         fprintf(to, "transport %s\n", r->text);
+}
+
+/* /sys/dev/block/<major>:<minor> is a link to .../<name>; tmpfs and the like have none. */
+void machine_devices(struct broker *b)
+{
+    for (uint8_t i = 0; i < b->dirs_n; i++) {
+        char link[64], to[PATH_MAX];
+        struct stat s;
+        if (!b->dirs[i].is_online || stat(b->dirs[i].path, &s) != 0)
+            continue;
+        snprintf(link, sizeof link, "/sys/dev/block/%u:%u", major(s.st_dev), minor(s.st_dev));
+        ssize_t n = readlink(link, to, sizeof to - 1);
+        if (n <= 0)
+            continue;
+        to[n] = 0;
+        const char *name = strrchr(to, '/');
+        snprintf(b->dirs[i].device, sizeof b->dirs[i].device, "%.31s",
+                 name == NULL ? to : name + 1);
+    }
 }

@@ -23,6 +23,9 @@ struct machine {
 void machine_seams(struct machine *machine, struct broker_seams *seams);
 /* After boot: gives io_uring the log pages of each worker, when the memory is pinned. */
 void machine_register(struct machine *machine, struct broker *broker);
+/* Which block device each log directory is on, for whoever reads that it is slow. Before the
+ * threads run. */
+void machine_devices(struct broker *broker);
 /* After boot, before the threads: every worker accepts on every listener. b->why is set on failure.
  */
 nodiscard int machine_listen(struct broker *broker);

@@ -175,8 +175,12 @@ bool mail_sleep_begin(struct post *post)
 
 void mail_sleep_end(struct post *post)
 {
-    uint64_t n;
     atomic_store_explicit(&post->is_asleep, false, memory_order_relaxed);
+}
+
+void mail_event_clear(struct post *post)
+{
+    uint64_t n;
     if (post->event_fd >= 0 && read(post->event_fd, &n, sizeof n) < 0)
         check(errno == EAGAIN || errno == EINTR);
 }

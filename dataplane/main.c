@@ -165,6 +165,20 @@ static void print_journals(const struct broker *b)
                    : "; this file system has no O_DIRECT: slower");
 }
 
+static void print_writes(const struct broker *b)
+{
+    int64_t bytes = config_int(b->config, "storage.direct.min.bytes");
+
+    if (bytes == 0)
+        printf("writes   through the page cache (storage.direct.min.bytes=0)\n");
+    else
+        printf("writes   runs of %lld bytes or more past the page cache\n", (long long)bytes);
+    for (uint8_t i = 0; bytes > 0 && i < b->dirs_n; i++)
+        if (b->dirs[i].is_online && !directory_has_direct(b->seams.disk, b->dirs[i].path))
+            printf("writes   %s: through the page cache, its file system has no O_DIRECT: slower\n",
+                   b->dirs[i].path);
+}
+
 static void print_directory(const struct broker *b)
 {
     const struct recovery_report *r = &b->recovery;
@@ -188,6 +202,7 @@ static void print_directory(const struct broker *b)
            (double)r->scanned_bytes / (double)MIB(1), (unsigned long long)r->logs_cut_n,
            (unsigned long long)r->cut_bytes, (unsigned long long)r->rebuilt_indexes_n);
     print_journals(b);
+    print_writes(b);
 }
 
 static void print_durability(const struct config *c)
@@ -230,17 +245,22 @@ static void print_ready(const struct broker *b, const struct options *o)
 
 /* ── what the threads tell ── */
 
-static void diag_drain(struct broker *b)
+/* True: one of them is the end. */
+static bool diag_drain(struct broker *b)
 {
     struct diag_event event;
     char line[512], name[16];
+    bool is_end = false;
 
     for (uint8_t i = 0; i < b->workers_n; i++) {
         broker_thread_name(b, i, name, sizeof name);
-        for (int n = 0; n < DIAG_SLOTS_N && diag_read(&b->workers[i]->diag, &event); n++)
+        for (int n = 0; n < DIAG_SLOTS_N && diag_read(&b->workers[i]->diag, &event); n++) {
+            is_end |= event.id == DIAG_NO_DIRECTORY;
             if (diag_format(&event, name, line, sizeof line) > 0)
                 fprintf(stderr, "%s\n", line);
+        }
     }
+    return is_end;
 }
 
 /* ── signals and stop ── */
@@ -275,7 +295,7 @@ static bool stop_wait(struct broker *b, struct threads *threads, const sigset_t 
             fprintf(stderr, "millraced: second signal: out at once; the next start recovers\n");
             _exit(1);
         }
-        diag_drain(b);
+        (void)diag_drain(b);
         uint64_t now_ns = clock_read_ns();
         if (now_ns > next_ns) {
             printf("stopping: %u threads still have work\n", busy_n);
@@ -290,12 +310,14 @@ static bool stop_wait(struct broker *b, struct threads *threads, const sigset_t 
 
 static int stop(struct broker *b, struct threads *threads, const sigset_t *set, int got)
 {
-    printf("stopping: %s\n", got == SIGINT ? "SIGINT" : "SIGTERM");
+    printf("stopping: %s\n", got == SIGINT    ? "SIGINT"
+                             : got == SIGTERM ? "SIGTERM"
+                                              : "no log directory is left");
     fflush(stdout);
     threads_stop(threads, clock_read_ns() + STOP_CONNECTIONS_MS * NS_PER_MS);
     bool is_quiet = stop_wait(b, threads, set);
     threads_end(threads);
-    diag_drain(b);
+    (void)diag_drain(b);
     if (!is_quiet) {
         fprintf(stderr,
                 "millraced: work under way did not end in %d s; stopped without closing the logs, "
@@ -336,9 +358,9 @@ static int serve(struct broker *b, const struct options *o, const int *cpus, int
     }
     metrics_print(metrics, stdout);
     print_ready(b, o);
-    while ((got = signal_wait(set, WAIT_MS)) == 0)
-        diag_drain(b);
-    rc = stop(b, threads, set, got);
+    while ((got = signal_wait(set, WAIT_MS)) == 0 && !diag_drain(b))
+        continue;
+    rc = stop(b, threads, set, got) != 0 || got == 0;
     metrics_close(metrics);
     free(threads);
     return rc;
@@ -387,6 +409,7 @@ static int run(const struct options *o, const struct config *config)
         return 1;
     }
     machine_register(&machine, b);
+    machine_devices(b);
     broker_ledger(b, stdout);
     machine_print(&machine, stdout);
     print_directory(b);

@@ -184,6 +184,49 @@ static void stages_write(const struct broker *b, FILE *to)
     }
 }
 
+/* ── log directories ── */
+
+enum dir_figure { DIR_OFFLINE, DIR_LOGS, DIR_FREE };
+
+/* What the workers have of it, together. */
+static uint64_t dir_figure(const struct broker *b, uint8_t dir, enum dir_figure figure)
+{
+    uint64_t sum = figure == DIR_OFFLINE && !b->dirs[dir].is_online;
+
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        const struct worker_dir *d = &b->workers[i]->dirs[dir];
+        switch (figure) {
+        case DIR_OFFLINE: sum |= stats_cell_get(&d->is_offline); break;
+        case DIR_LOGS: sum += stats_cell_get(&d->logs); break;
+        case DIR_FREE: sum = max_u64(sum, stats_cell_get(&d->free_bytes)); break;
+        }
+    }
+    return sum;
+}
+
+static void dirs_write(const struct broker *b, FILE *to)
+{
+    static const char *const names[] = {"offline", "logs", "free_bytes"};
+    static const char *const texts[] = {
+        "1: the log directory could not be used at start, or has failed since; its logs are "
+        "offline.",
+        "Partition logs in the directory.",
+        "Free bytes on its disk; 0 when not looked at.",
+    };
+
+    for (uint8_t figure = DIR_OFFLINE; figure <= DIR_FREE; figure++) {
+        char metric[64];
+        snprintf(metric, sizeof metric, "millrace_log_directory_%s", names[figure]);
+        head_write(to, metric, "gauge", texts[figure]);
+        for (uint8_t i = 0; i < b->dirs_n; i++) {
+            fprintf(to, "%s{directory=\"", metric);
+            label_write(to, b->dirs[i].path);
+            fprintf(to, "\"} %llu\n",
+                    (unsigned long long)dir_figure(b, i, (enum dir_figure)figure));
+        }
+    }
+}
+
 /* ── ports ── */
 
 /* Which transport serves which listener. */
@@ -233,6 +276,7 @@ static void ports_write(const struct broker *b, FILE *to)
     };
 
     listeners_write(b, to);
+    dirs_write(b, to);
     if (b->ports.driver == NULL)
         return;
     rows_write(b, to, "millrace_tcp_events_total", events, "counter", "event",

@@ -12,6 +12,7 @@
  *   stages          Produce and Fetch only: the same per stage
  *   settings        one per setting that is set and not honoured
  *   groups          one per row of group_stats.h, and GROUP_PAUSES_N buckets, sum, count
+ *   directories     METRICS_DIR_FIGURES_N per log directory
  *   process         a handful
  */
 #ifndef MILLRACE_METRICS_H
@@ -24,6 +25,7 @@ enum {
     METRICS_APIS_MAX = 96,
     METRICS_SETTINGS_MAX = 256,
     METRICS_PROCESS_MAX = 16,
+    METRICS_DIR_FIGURES_N = 3,
 };
 
 static inline uint32_t metrics_series_max(uint32_t workers_n)
@@ -33,6 +35,7 @@ static inline uint32_t metrics_series_max(uint32_t workers_n)
            + 2 * STAGES_N * (METRICS_BUCKETS_N + 2)                     /* stages   */
            + GROUP_STATS_N + GROUP_PAUSES_N + 2                         /* groups   */
            + (NET_STATS_N + PORTS_IN_USE_N + PORTS_MOVED_N) * workers_n /* own TCP */
+           + METRICS_DIR_FIGURES_N * LOG_DIRS_MAX                       /* directories */
            + LISTENERS_MAX + METRICS_SETTINGS_MAX + METRICS_PROCESS_MAX;
 }
 

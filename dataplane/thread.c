@@ -3,15 +3,16 @@
  *
  * Owner: main starts and ends threads; thread_loop runs in each.
  *
- * A thread turns as long as there is something to do. After IDLE_TURNS_MAX turns in a row that did
- * nothing it announces that it sleeps (mail_sleep_begin, which looks at the rings once more) and
- * waits in the kernel: workers and control in io_wait, where completions, the wake descriptor and
- * the next timer end it; helpers, which have no ring, in poll() on their descriptor. With
+ * A thread turns as long as there is something to do. After some turns in a row that did nothing
+ * (struct spin) it announces that it sleeps (mail_sleep_begin, which looks at the rings once more)
+ * and waits in the kernel: workers and control in io_wait, where completions, the wake descriptor
+ * and the next timer end it; helpers, which have no ring, in poll() on their descriptor. With
  * dataplane.poll=always workers never sleep.
  *
- * The few idle turns before sleeping are worth it: an answer that comes within microseconds (a
- * flush on a fast device, mail from a thread that is running) needs no trip through the scheduler.
- * More of them would take the core from the other threads of a small machine.
+ * The few idle turns before sleeping are worth it where answers come within microseconds (a flush
+ * on a fast device, mail from a thread that is running, the next request of a busy client): they
+ * need no trip through the scheduler. Where they do not come, turning only takes the core from the
+ * other threads of a small machine; so their number follows how long the last sleeps were.
  */
 #include "thread.h"
 
@@ -20,17 +21,19 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { IDLE_TURNS_MAX = 64, THREAD_STACK_BYTES = 1 << 20 };
+enum { THREAD_STACK_BYTES = 1 << 20 };
 #define SLEEP_NS_MAX (100 * NS_PER_MS) /* an upper bound on noticing what nobody woke us for */
 #define TURN_NS_LONG (100 * NS_PER_MS)
 
 /* ── inside a thread ── */
 
-/* The descriptor is emptied by mail_sleep_end; here only the operation is kept alive. */
+/* Somebody wrote the descriptor: most sleeps end otherwise, and need not read it. */
 static void wake_done(struct io_op *op)
 {
     struct thread *t = container_of(op, struct thread, wake);
 
+    if (op->result > 0)
+        mail_event_clear(broker_post(t->broker, t->number));
     if (op->is_last && op->result != -ECANCELED)
         io_submit(broker_io(t->broker, t->number), op);
 }
@@ -61,6 +64,12 @@ static bool thread_has_packets(const struct thread *t)
     return t->number < t->broker->workers_n && worker_ports_are_busy(t->broker->workers[t->number]);
 }
 
+/* Packets wake nobody: turning is the only way to notice one at once. */
+static bool thread_has_ports(const struct thread *t)
+{
+    return t->number < t->broker->workers_n && t->broker->workers[t->number]->ports.n > 0;
+}
+
 static void thread_sleep(struct thread *t, struct now now)
 {
     struct post *post = broker_post(t->broker, t->number);
@@ -83,7 +92,8 @@ static void thread_sleep(struct thread *t, struct now now)
             io_wait(io, ns);
     } else {
         struct pollfd event = {.fd = post->event_fd, .events = POLLIN};
-        poll(&event, 1, SLEEP_NS_MAX / NS_PER_MS);
+        if (poll(&event, 1, SLEEP_NS_MAX / NS_PER_MS) > 0)
+            mail_event_clear(post);
     }
     mail_sleep_end(post);
 }
@@ -137,10 +147,13 @@ static void *thread_loop(void *argument)
         now = clock_read();
         thread_count(t, before, now, done);
         idle_n = done > 0 ? 0 : idle_n + 1;
-        if (idle_n >= IDLE_TURNS_MAX && !t->is_polling) {
+        if (idle_n >= t->spin.turns_max && !t->is_polling) {
+            before = now;
             thread_sleep(t, now);
             now = clock_read();
-            idle_n = IDLE_TURNS_MAX / 2; /* whoever slept and finds nothing sleeps again sooner */
+            if (!thread_has_ports(t))
+                spin_slept(&t->spin, now.ns - before.ns);
+            idle_n = t->spin.turns_max / 2; /* who slept and finds nothing sleeps again sooner */
         }
     }
 }
@@ -225,6 +238,7 @@ int threads_start(struct threads *threads, struct broker *b, const int *cpus, in
         struct thread *t = &threads->v[threads->n++];
         t->broker = b;
         t->number = i;
+        t->spin.turns_max = SPIN_TURNS_MAX;
         t->is_polling = is_polling && i < b->workers_n;
         t->cpu = cpus_n > 0 && i < b->workers_n ? cpus[i % cpus_n] : -1;
         rc = thread_start(t, cpus, cpus_n);

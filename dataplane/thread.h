@@ -22,12 +22,34 @@ enum thread_order {
     THREAD_END,  /* leave the loop                              */
 };
 
+enum { SPIN_TURNS_MIN = 4, SPIN_TURNS_MAX = 64 };
+#define SPIN_WORTH_NS (20 * NS_PER_US)
+
+/* How many turns without work a thread takes before it sleeps. Going to sleep and being woken costs
+ * some microseconds of processor and latency: turning for as long is right when work comes within
+ * that, and wasted when it does not. So it follows what happened: a sleep that ended soon asks for
+ * more turns before the next, one that lasted for fewer. Owner: the thread. */
+struct spin {
+    uint32_t turns_max;
+};
+
+static inline void spin_slept(struct spin *spin, uint64_t ns)
+{
+    if (ns < SPIN_WORTH_NS)
+        spin->turns_max =
+            spin->turns_max * 2 < SPIN_TURNS_MAX ? spin->turns_max * 2 : SPIN_TURNS_MAX;
+    else
+        spin->turns_max =
+            spin->turns_max / 2 > SPIN_TURNS_MIN ? spin->turns_max / 2 : SPIN_TURNS_MIN;
+}
+
 struct thread {
     struct broker *broker;
     uint8_t number;
     bool is_started;
     bool is_polling; /* dataplane.poll=always: never sleeps              */
-    int cpu;         /* pinned to; -1: wherever the kernel puts it       */
+    struct spin spin;
+    int cpu; /* pinned to; -1: wherever the kernel puts it       */
     pthread_t id;
     struct io_op wake; /* Owner: the thread. Ends io_wait when mail comes  */
     uint64_t stop_deadline_ns;

@@ -16,7 +16,7 @@
  */
 #include "worker.h"
 
-#include "control.h"
+#include <stdio.h>
 
 #define COMPACTION_STUCK_NS (60 * NS_PER_S) /* of one piece, which reads a megabyte */
 
@@ -43,6 +43,84 @@ static void worker_log_order(struct worker *w, struct log_op *op)
     mail_answer(&w->post, &op->mail);
 }
 
+/* ── a log goes to another directory ── */
+
+static void move_answer(struct worker *w, struct move_op *op, int error)
+{
+    op->home.is_here = false;
+    op->error = error;
+    mail_answer(&w->post, &op->mail);
+}
+
+static void move_done(struct log_move *move, int error, struct now now)
+{
+    struct move_op *op = container_of(move, struct move_op, home.move);
+    struct worker *w = op->home.at;
+
+    if (error != 0 && error != E_CLOSED && error != E_NOT_FOUND)
+        diag_write(&w->diag, now, DIAG_MOVE_FAILED, error_text(error), op->partition, 0);
+    move_answer(w, op, error);
+}
+
+static int move_begin(struct worker *w, struct move_op *op)
+{
+    struct plog *log = store_log_find(w->store, &op->topic_id, op->partition);
+
+    if (log == NULL)
+        return E_NOT_FOUND;
+    if (op->dir >= w->stores_n || w->stores[op->dir] == NULL || plog_dir(log) == op->dir)
+        return E_STORAGE;
+    op->home.move =
+        (struct log_move){.seed = op->seed, .bytes_per_s = op->bytes_per_s, .done = move_done};
+    return plog_move_begin(log, w->stores[op->dir], &op->home.move, w->now);
+}
+
+static void worker_move(struct worker *w, struct move_op *op)
+{
+    int error = 0;
+
+    op->home.at = w;
+    op->home.is_here = true;
+    switch ((enum move_step)op->step) {
+    case MOVE_LOG_BEGIN:
+        if ((error = move_begin(w, op)) != 0)
+            move_answer(w, op, error);
+        return;
+    case MOVE_LOG_FINISH:
+        if (plog_move_finish(&op->home.move, w->now) == NULL)
+            error = op->home.move.log == NULL ? E_NOT_FOUND : E_NO_MEMORY;
+        move_answer(w, op, error);
+        return;
+    case MOVE_LOG_GIVE_UP: plog_move_give_up(&op->home.move); return;
+    }
+    check(false);
+}
+
+static void worker_move_cancel(struct worker *w, struct cancel_move *cancel)
+{
+    if (cancel->op->home.is_here && cancel->op->step == MOVE_LOG_BEGIN)
+        plog_move_cancel(&cancel->op->home.move);
+    mail_answer(&w->post, &cancel->mail);
+}
+
+/* ── a directory fails ── */
+
+static void worker_dir_mail(struct worker *w, struct dir_op *op, struct now now)
+{
+    if (op->mail.is_answer) { /* what control said about ours */
+        if (op->is_first)
+            diag_write(&w->diag, now, DIAG_DIRECTORY_FAILED, store_directory(w->stores[op->dir]), 0,
+                       0);
+        if (op->is_last)
+            diag_write(&w->diag, now, DIAG_NO_DIRECTORY, NULL, 0, 0);
+        return;
+    }
+    if (w->stores[op->dir] != NULL)
+        (void)store_offline(w->stores[op->dir], now);
+    w->is_dir_told[op->dir] = true;
+    mail_answer(&w->post, &op->mail);
+}
+
 static void worker_mail(struct worker *w, struct mail *mail)
 {
     switch ((enum mail_kind)mail->kind) {
@@ -55,6 +133,13 @@ static void worker_mail(struct worker *w, struct mail *mail)
     case MAIL_CANCEL: kafka_mail(w->kafka, w->view, mail, w->now); return;
     case MAIL_COMMIT:
     case MAIL_LOAD: internal_mail(&w->internal, mail, w->now); return;
+    case MAIL_MOVE: worker_move(w, container_of(mail, struct move_op, mail)); return;
+    case MAIL_MOVE_CANCEL:
+        worker_move_cancel(w, container_of(mail, struct cancel_move, mail));
+        return;
+    case MAIL_DIRECTORY:
+        worker_dir_mail(w, container_of(mail, struct dir_op, mail), w->now);
+        return;
     case MAIL_FILE:
     case MAIL_BULK: store_mail(w->store, mail, w->now); return;
     case MAIL_STOP:
@@ -89,7 +174,7 @@ static int worker_flush(struct worker *w)
 
 int worker_turn(struct worker *w, struct now now)
 {
-    int n = 0, sent;
+    int n = 0, done, sent;
 
     own(w);
     w->now = now;
@@ -97,29 +182,28 @@ int worker_turn(struct worker *w, struct now now)
 
     n += io_poll(w->io); /* in: what the kernel has finished   */
     turns_step(&w->turns, STEP_COMPLETIONS);
-    n += worker_ports_rx(w, now); /*     packets, and what TCP makes of them */
-    turns_step(&w->turns, STEP_PACKETS);
-    n += worker_mail_read(w); /*     what other threads ask or answer */
-    turns_step(&w->turns, STEP_MAIL);
-    n += timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
-    turns_step(&w->turns, STEP_TIMERS);
+    done = worker_ports_rx(w, now); /*     packets, and what TCP makes of them */
+    n += turns_step_of(&w->turns, STEP_PACKETS, done);
+    done = worker_mail_read(w); /*     what other threads ask or answer */
+    n += turns_step_of(&w->turns, STEP_MAIL, done);
+    done = timers_run(&w->timers, now, WORKER_TIMERS_MAX); /*     what time it is                */
+    n += turns_step_of(&w->turns, STEP_TIMERS, done);
 
     w->view = view_load(w->views, w->number);
-    n += internal_turn(&w->internal, now);
-    turns_step(&w->turns, STEP_INTERNAL);
+    n += turns_step_of(&w->turns, STEP_INTERNAL, internal_turn(&w->internal, now));
     n += kafka_turn(w->kafka, w->view, now); /* decide: frames, requests, answers  */
 
     n += worker_flush(w); /* out: one write per dirty log       */
     turns_step(&w->turns, STEP_FLUSH);
     n += conns_send_ready(w->conns, now); /*      answers, in request order     */
     turns_step(&w->turns, STEP_SENDS);
-    n += worker_ports_tx(w, now); /*      segments, acknowledgements    */
-    turns_step(&w->turns, STEP_SEGMENTS);
+    done = worker_ports_tx(w, now); /*      segments, acknowledgements    */
+    n += turns_step_of(&w->turns, STEP_SEGMENTS, done);
     n += io_poll(w->io); /*      hand all of it to the kernel  */
     turns_step(&w->turns, STEP_SUBMIT);
     sent = mail_flush(&w->post); /*      and to the other threads      */
-    stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);
-    turns_step(&w->turns, STEP_POST);
+    if (turns_step_of(&w->turns, STEP_POST, sent) > 0)
+        stats_add(&w->stats, STAT_MAIL_SENT, (uint64_t)sent);
     turns_end(&w->turns);
     return n + sent;
 }
@@ -157,6 +241,14 @@ static void worker_copy_compaction(struct worker *w, const struct store_stats *s
     stats_set(&w->stats, STAT_LOGS_UNCLEANABLE, s->logs_uncleanable_n);
 }
 
+static void worker_copy_repacks(struct worker *w, const struct store_stats *s)
+{
+    stats_set(&w->stats, STAT_REPACKS, s->repacks);
+    stats_set(&w->stats, STAT_REPACKS_REFUSED, s->repacks_refused);
+    stats_set(&w->stats, STAT_REPACK_FROM_BYTES, s->repack_from_bytes);
+    stats_set(&w->stats, STAT_REPACK_TO_BYTES, s->repack_to_bytes);
+}
+
 static void stats_sum_compaction(struct store_stats *to, const struct store_stats *s)
 {
     if (s->compact_errors > 0)
@@ -169,6 +261,14 @@ static void stats_sum_compaction(struct store_stats *to, const struct store_stat
     to->compact_wait_ns = max_u64(to->compact_wait_ns, s->compact_wait_ns);
     to->compact_dirty_max = max_u64(to->compact_dirty_max, s->compact_dirty_max);
     to->logs_uncleanable_n += s->logs_uncleanable_n;
+}
+
+static void stats_sum_repacks(struct store_stats *to, const struct store_stats *s)
+{
+    to->repacks += s->repacks;
+    to->repacks_refused += s->repacks_refused;
+    to->repack_from_bytes += s->repack_from_bytes;
+    to->repack_to_bytes += s->repack_to_bytes;
 }
 
 static void stats_sum(struct store_stats *to, const struct store_stats *s)
@@ -195,9 +295,15 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
     to->logs_n += s->logs_n;
     to->logs_failed_n += s->logs_failed_n;
     to->logs_full_n += s->logs_full_n;
+    to->stalls += s->stalls;
+    to->moves += s->moves;
+    to->move_errors += s->move_errors;
+    to->moving_n += s->moving_n;
+    to->move_bytes += s->move_bytes;
     to->checkpoint_errors += s->checkpoint_errors;
     to->files_open_n += s->files_open_n;
     stats_sum_compaction(to, s);
+    stats_sum_repacks(to, s);
     to->is_low |= s->is_low;
     if (s->free_bytes > 0 && (to->free_bytes == 0 || s->free_bytes < to->free_bytes))
         to->free_bytes = s->free_bytes; /* of the fullest disk */
@@ -205,13 +311,32 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
         to->refused[i] += s->refused[i];
 }
 
-/* All directories together. */
+static void worker_show_dir(struct worker *w, uint8_t dir, const struct store_stats *s)
+{
+    stats_cell_set(&w->dirs[dir].is_offline, w->is_dir_told[dir]);
+    stats_cell_set(&w->dirs[dir].logs, s->logs_n);
+    stats_cell_set(&w->dirs[dir].free_bytes, s->free_bytes);
+}
+
+/* All directories together, and each by itself. */
 static void worker_sum_stores(struct worker *w)
 {
     w->store_stats = (struct store_stats){.is_low = false};
-    for (uint8_t i = 0; i < w->stores_n; i++)
-        if (w->stores[i] != NULL)
-            stats_sum(&w->store_stats, store_stats(w->stores[i]));
+    for (uint8_t i = 0; i < w->stores_n; i++) {
+        if (w->stores[i] == NULL)
+            continue;
+        stats_sum(&w->store_stats, store_stats(w->stores[i]));
+        worker_show_dir(w, i, store_stats(w->stores[i]));
+    }
+}
+
+static void worker_copy_moves(struct worker *w, const struct store_stats *s)
+{
+    stats_set(&w->stats, STAT_DISK_STALLS, s->stalls);
+    stats_set(&w->stats, STAT_LOGS_MOVING, s->moving_n);
+    stats_set(&w->stats, STAT_LOG_MOVES, s->moves);
+    stats_set(&w->stats, STAT_LOG_MOVE_ERRORS, s->move_errors);
+    stats_set(&w->stats, STAT_LOG_MOVE_BYTES, s->move_bytes);
 }
 
 static void worker_copy_store(struct worker *w)
@@ -244,6 +369,8 @@ static void worker_copy_store(struct worker *w)
     stats_set(&w->stats, STAT_DISK_IS_LOW, s->is_low);
     stats_set(&w->stats, STAT_CHECKPOINT_ERRORS, s->checkpoint_errors);
     worker_copy_compaction(w, s);
+    worker_copy_repacks(w, s);
+    worker_copy_moves(w, s);
     stats_set(&w->stats, STAT_FILES_OPEN, s->files_open_n);
     stats_set(&w->stats, STAT_STORAGE_PAGES_BYTES, w->log_pages.used_bytes);
 }
@@ -301,6 +428,22 @@ static void worker_report_compaction(struct worker *w, const struct store_stats 
     w->is_compaction_stuck = is_stuck;
 }
 
+static void worker_report_stalls(struct worker *w)
+{
+    for (uint8_t i = 0; i < w->stores_n; i++) {
+        const struct store_stats *s = w->stores[i] == NULL ? NULL : store_stats(w->stores[i]);
+        char text[DIAG_TEXT_MAX];
+        if (s == NULL || s->stalls == w->stalls_seen[i])
+            continue;
+        const char *device = w->log_dirs[i].device;
+        snprintf(text, sizeof text, "%.48s (device %s)", store_directory(w->stores[i]),
+                 device[0] != 0 ? device : "unknown");
+        diag_write(&w->diag, w->now, DIAG_DISK_STALLED, text, (int64_t)(s->stall_ns / NS_PER_MS),
+                   (int64_t)(s->stalls - w->stalls_seen[i]));
+        w->stalls_seen[i] = s->stalls;
+    }
+}
+
 /* What an operator should know of the last second: one event per cause, with how often. */
 static void worker_report(struct worker *w)
 {
@@ -313,6 +456,7 @@ static void worker_report(struct worker *w)
     w->failed_logs_seen = s->logs_failed_n;
     worker_report_space(w, s);
     worker_report_compaction(w, s);
+    worker_report_stalls(w);
     for (int i = 1; i < ERRORS_N; i++) {
         if (s->refused[i] > w->refused_seen[i] && i != -E_AGAIN)
             diag_write(&w->diag, w->now, DIAG_APPENDS_REFUSED, error_text(-i),
@@ -330,19 +474,27 @@ static void worker_report(struct worker *w)
     stats_set(&w->stats, STAT_DIAG_DROPPED, w->diag.dropped_n);
 }
 
-/* With several directories one whose log failed is given up as a whole, so that the others are what
- * clients and operators can rely on. The only one there is serves what it still can. */
+/* With several directories one whose log or journal failed is given up as a whole, here at once and
+ * by control's decision everywhere, so that the others are what clients and operators can rely on.
+ * The only one there is serves what it still can. */
 static void worker_judge_dirs(struct worker *w, struct now now)
 {
     uint8_t online_n = 0;
 
     for (uint8_t i = 0; i < w->stores_n; i++)
         online_n += w->stores[i] != NULL;
-    for (uint8_t i = 0; i < w->stores_n && online_n > 1; i++)
-        if (w->stores[i] != NULL && store_stats(w->stores[i])->logs_failed_n > 0 &&
-            store_offline(w->stores[i], now))
-            diag_write(&w->diag, now, DIAG_DIRECTORY_FAILED, store_directory(w->stores[i]),
-                       (int64_t)store_stats(w->stores[i])->logs_n, 0);
+    for (uint8_t i = 0; i < w->stores_n && online_n > 1; i++) {
+        if (w->stores[i] == NULL || w->is_dir_told[i])
+            continue;
+        const struct store_stats *s = store_stats(w->stores[i]);
+        if (s->logs_failed_n == 0 && s->journal_failed == 0 && s->journal_pinned == 0)
+            continue;
+        (void)store_offline(w->stores[i], now);
+        w->is_dir_told[i] = true;
+        w->dirs_failed[i].dir = i;
+        list_init(&w->dirs_failed[i].mail.link);
+        mail_send(&w->post, w->control_thread, MAIL_DIRECTORY, &w->dirs_failed[i].mail);
+    }
 }
 
 static void worker_tick(struct timer *timer, struct now now)

@@ -9,6 +9,7 @@
 #define MILLRACE_WORKER_H
 
 #include "conn.h"
+#include "control.h"
 #include "diag.h"
 #include "internal.h"
 #include "kafka.h"
@@ -29,9 +30,15 @@ enum {
     WORKER_REPORT_TICKS = 10, /* of these: between two reports to the operator */
 };
 
+/* What a log directory is like, as this worker sees it; read by the metrics thread. */
+struct worker_dir {
+    struct stats_cell is_offline, logs, free_bytes;
+};
+
 /* Owner: worker. */
 struct worker {
     uint8_t number; /* thread number: 0 .. workers - 1      */
+    uint8_t control_thread;
     bool is_stopping;
     struct now now;          /* of this turn */
     const struct view *view; /* of this turn */
@@ -60,8 +67,13 @@ struct worker {
     bool is_compaction_stuck;
     uint64_t refused_seen[ERRORS_N]; /* of store_stats, already reported    */
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
+    const struct log_dir *log_dirs;  /* of the broker, by number */
+    uint64_t stalls_seen[LOG_DIRS_MAX];
     uint64_t failed_logs_seen;
     uint64_t checkpoint_errors_seen;
+    struct dir_op dirs_failed[LOG_DIRS_MAX]; /* told to control */
+    bool is_dir_told[LOG_DIRS_MAX];
+    struct worker_dir dirs[LOG_DIRS_MAX];
     bool is_disk_short; /* told */
     uint32_t report_ticks_n;
 };

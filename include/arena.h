@@ -51,6 +51,28 @@ static inline void arena_fini(struct arena *a)
     a->used_bytes = 0;
 }
 
+/* A fresh arena begins with a small page that its holder has in stock. */
+static inline void arena_lend(struct arena *a, struct page *page)
+{
+    check(list_is_empty(&a->chunks) && page->size == PAGE_SMALL);
+    list_push(&a->chunks, &page->link);
+    a->at = page_data(page);
+    a->end = a->at + PAGE_SMALL;
+    a->used_bytes = PAGE_SMALL;
+}
+
+/* The only chunk of an arena that needed no more than a small page; the arena is as after
+ * arena_fini. NULL: it is not one, and nothing has happened. */
+static inline struct page *arena_reclaim(struct arena *a)
+{
+    if (a->used_bytes != PAGE_SMALL || a->pages == NULL)
+        return NULL;
+    own(a->owner);
+    a->at = a->end = NULL;
+    a->used_bytes = 0;
+    return list_entry(list_pop(&a->chunks), struct page, link);
+}
+
 static inline bool arena_grow_heap(struct arena *a, uint32_t size)
 {
     struct list *chunk = malloc(sizeof *chunk + size);

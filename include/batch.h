@@ -110,6 +110,8 @@ struct record_walk {
     int64_t max_timestamp; /* out: largest seen */
     int32_t records_n;     /* whole records so far */
     bool need_keys;
+    bool allows_gaps; /* set after init: offset deltas are no error, but told in ... */
+    bool has_gaps;
     int error;
     int32_t bad_record_at;
     uint64_t inside[12];
@@ -124,6 +126,10 @@ int record_walk_feed(struct record_walk *w, const uint8_t *p, uint32_t n);
 uint32_t record_walk_feed_some(struct record_walk *w, const uint8_t *p, uint32_t n);
 /* All records were seen and nothing was left over. */
 int record_walk_end(struct record_walk *w, const struct batch *b);
+/* The same verdict at once over records that stand in one piece behind the header: true when the
+ * walk would find nothing wrong; false when it must look (also at what is only rare). */
+bool record_walk_is_good(const struct batch *b, const struct log_config *config, int64_t wall_ms,
+                         const uint8_t *records);
 /* Why the walk refused, in the words Kafka has for it. "" when it did not. */
 void record_walk_reason(const struct record_walk *w, const struct log_id *id,
                         char reason[APPEND_REASON_MAX]);

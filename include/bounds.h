@@ -43,7 +43,9 @@ enum {
     BOUNDS_WORKERS_MAX = 120,         /* with control, files and bulk below THREADS_MAX */
 };
 #define BOUNDS_FRAME_ROOM          MIB(16) /* beside the largest frame: the small ones go on */
-#define BOUNDS_JOURNAL_BYTES       MIB(4)  /* JOURNAL_RECORD_MAX                             */
+#define BOUNDS_JOURNAL_BYTES       MIB(8)  /* JOURNAL_RECORD_MAX                             */
+#define BOUNDS_REPACK_BYTES        MIB(16) /* REPACK_BYTES_MAX                               */
+#define BOUNDS_INFLATED_BYTES      MIB(64) /* REPACK_PLAIN_BYTES_MAX                         */
 #define BOUNDS_CONTROL_PAGES_BYTES MIB(32) /* tail and cache of the metadata log             */
 #define BOUNDS_LOG_PAGES_MIN       MIB(8)  /* of one worker                                  */
 
@@ -59,6 +61,7 @@ struct bounds {
     uint64_t compact_bytes; /* log.cleaner.dedupe.buffer.size; 0 without the cleaner */
     uint64_t open_files;    /* storage.open.files.max */
     uint64_t journals;      /* of a worker: log.dirs, or 0 with storage.journal.bytes=0 */
+    uint64_t dirs;          /* log.dirs */
     uint64_t producers;     /* storage.producers.max */
     uint64_t connections;   /* max.connections */
     uint64_t descriptors;   /* RLIMIT_NOFILE */
@@ -144,6 +147,15 @@ static inline uint64_t bounds_worker_bytes(const struct bounds *b)
 }
 
 /* ── memory of the process ── */
+
+/* Batches compressed anew, until they are appended; and the one that bulk works on, as it came (a
+ * frame at most), inflated, its records written anew, and compressed, for which codecs ask for more
+ * room than they fill. */
+static inline uint64_t bounds_repack_bytes(const struct bounds *b)
+{
+    return b->workers_n * b->dirs * BOUNDS_REPACK_BYTES + b->frame_bytes +
+           4 * BOUNDS_INFLATED_BYTES;
+}
 
 /* Slots of one ring between two threads: a power of two, all requests of a worker where memory
  * allows it. A full ring loses nothing (mail.h): what does not fit waits in the sender's outbox. */
@@ -269,6 +281,8 @@ static inline void bounds_print(const struct bounds *b, FILE *to)
     if (b->compact_bytes > 0) /* comes from the heap and goes again: beside the sum */
         fprintf(to, "and up to%9.1f MiB for keys while logs are compacted\n",
                 (double)b->compact_bytes / mib);
+    fprintf(to, "and up to%9.1f MiB while batches are inflated or compressed anew\n",
+            (double)bounds_repack_bytes(b) / mib);
     fprintf(to, "requests %9u under way at most, %u of them at control (per worker)\n",
             bounds_requests(b), bounds_control_requests(b));
     fprintf(to,

@@ -169,6 +169,8 @@ void conn_ready_again(struct conn *conn);
 uint64_t conn_unread(const struct conn *conn); /* bytes waiting                                   */
 void conn_peek(struct conn *conn, void *to,
                uint32_t n); /* copies the first n <= conn_unread bytes          */
+/* Copies and drops the first n <= conn_unread bytes. */
+void conn_read(struct conn *conn, void *to, uint32_t n);
 /* Takes the first n <= conn_unread bytes as slices (references move to the caller). v has room for
  * max; returns how many were filled, or E_TOO_LARGE when n bytes lie in more than max pieces
  * (nothing taken). */

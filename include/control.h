@@ -69,6 +69,10 @@ bool control_finds_log(struct control *control, struct bytes topic, int32_t part
 /* Boot, after that: a log that no directory has a file of yet, found in the journal of this one. */
 bool control_places_log(struct control *control, struct bytes topic, int32_t partition,
                         const struct uuid *id, uint8_t dir);
+/* Boot, after control_finds_log for all directories: this one has a copy of the log for a move that
+ * did not come to its end. True: the copy is not needed, the move begins anew. */
+bool control_finds_future(struct control *control, struct bytes topic, int32_t partition,
+                          const struct uuid *id, uint8_t dir);
 /* Boot, after control_finds_log: opens (recovers) every log of the current view. `stores` has that
  * of home h and directory d at [h * dirs_n + d]; NULL: the directory could not be taken. */
 nodiscard int control_open_logs(struct control *control, struct store *const *stores,
@@ -136,6 +140,40 @@ struct load_op {
         struct internal *at;
         struct read read;
     } home;
+};
+
+/* control -> home worker: a log goes to another directory, in steps; comes back after each. BEGIN:
+ * with 0 when both directories have it and it stands still; then FINISH (0: done; E_NO_MEMORY: try
+ * again; E_NOT_FOUND: give up) or GIVE_UP (an error: it is over). Owner: control; the worker while
+ * it has it. */
+enum move_step { MOVE_LOG_BEGIN, MOVE_LOG_FINISH, MOVE_LOG_GIVE_UP };
+struct move_op {
+    struct mail mail; /* MAIL_MOVE */
+    uint8_t step;     /* enum move_step */
+    uint8_t dir;      /* where to */
+    struct uuid topic_id;
+    int32_t partition;
+    uint64_t seed, bytes_per_s; /* of struct log_move */
+    int error;                  /* out */
+    struct {                    /* the home's */
+        void *at;
+        bool is_here;
+        struct log_move move;
+    } home;
+};
+/* Owner: control. `op` comes back soon, if it is a BEGIN and still there. */
+struct cancel_move {
+    struct mail mail; /* MAIL_MOVE_CANCEL */
+    struct move_op *op;
+};
+
+/* worker -> control: directory `dir` has failed here. control -> workers: give it up. Owner: the
+ * sender. */
+struct dir_op {
+    struct mail mail; /* MAIL_DIRECTORY */
+    uint8_t dir;
+    bool is_first; /* out, from control: nobody has told it before */
+    bool is_last;  /* out, from control: no other one is left */
 };
 
 /* worker -> control: nobody waits for the answer of `op` any more; it comes back at once when it

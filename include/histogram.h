@@ -64,13 +64,21 @@ static inline void histogram_bump(_Atomic uint64_t *c, uint64_t n)
                           memory_order_relaxed);
 }
 
-static inline void histogram_add(struct histogram *h, uint64_t v)
+/* n times the value v. */
+static inline void histogram_add_n(struct histogram *h, uint64_t v, uint64_t n)
 {
-    histogram_bump(&h->counts[histogram_at(v, h->bits)], 1);
-    histogram_bump(&h->n, 1);
-    histogram_bump(&h->sum, v);
+    histogram_bump(&h->counts[histogram_at(v, h->bits)], n);
+    histogram_bump(&h->n, n);
+    if (v == 0)
+        return;
+    histogram_bump(&h->sum, v * n);
     if (v > atomic_load_explicit(&h->max, memory_order_relaxed))
         atomic_store_explicit(&h->max, v, memory_order_relaxed);
+}
+
+static inline void histogram_add(struct histogram *h, uint64_t v)
+{
+    histogram_add_n(h, v, 1);
 }
 
 static inline void histogram_merge(struct histogram *to, const struct histogram *from)

@@ -45,8 +45,8 @@ struct io_op {
     uint8_t kind; /* enum io_kind                                              */
     bool is_busy; /* between submit and the last done                          */
     bool is_last; /* result: no further done of this op will come              */
-    bool is_once; /* IO_READ: nobody reads it again soon, the kernel need not keep it; may be
-                     refused with -EOPNOTSUPP                                     */
+    bool is_once; /* IO_READ, IO_WRITE: nobody reads it again soon, the kernel need not keep
+                     it; may be refused with -EOPNOTSUPP                          */
     int fd;
     uint64_t pos;      /* byte position in the file                                 */
     struct iovec *iov; /* stays the subject's until done                            */

@@ -44,6 +44,9 @@ enum { THREADS_MAX = 128 };
     KIND(COMMIT, "control -> home worker: append a batch to an internal log")             \
     KIND(LOAD, "control -> home worker: copy batches of an internal log")                 \
     KIND(CANCEL, "worker -> control: nobody waits for that REQUEST any more")             \
+    KIND(MOVE, "control -> home worker: a log goes to another directory")                 \
+    KIND(MOVE_CANCEL, "control -> home worker: that MOVE is not wanted any more")         \
+    KIND(DIRECTORY, "worker -> control, control -> worker: a log directory has failed")   \
     KIND(FILE, "worker or control -> files: create, sync, rename, unlink")                \
     KIND(BULK, "worker or control -> bulk: long work")                                    \
     KIND(STOP, "main -> thread: finish and stop")
@@ -120,7 +123,9 @@ bool mail_has_more(struct post *post);
 /* Announces that this thread is about to wait; false when mail has come in between (then do not
  * wait). */
 nodiscard bool mail_sleep_begin(struct post *post);
-/* After waiting, whatever ended it; empties the event descriptor. */
+/* After waiting, whatever ended it. */
 void mail_sleep_end(struct post *post);
+/* The event descriptor was readable: empties it. */
+void mail_event_clear(struct post *post);
 
 #endif

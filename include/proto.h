@@ -33,6 +33,7 @@
 #include "slice.h"
 
 struct proto_struct; /* fields of one struct: opaque rows */
+struct proto_hot;    /* opaque: dataplane/proto/hot.h */
 
 /* Owner: immutable. */
 struct proto_message {
@@ -42,6 +43,7 @@ struct proto_message {
     int16_t version_min, version_max; /* of the schema */
     int16_t flexible_min;             /* first flexible version; INT16_MAX for none */
     uint32_t size;                    /* of the C struct */
+    const struct proto_hot *hot;      /* a straight-line codec beside the tables; NULL: none */
 };
 
 enum { PROTO_APIS_N = 93 }; /* keys 0-92; 4-7 have no message */
@@ -60,6 +62,8 @@ const struct proto_message *const *proto_all(uint32_t *n);
 void *proto_new(const struct proto_struct *type, struct arena *arena, uint32_t n);
 #define PROTO_NEW(arena, name, n) \
     ((struct name *)proto_new(&proto_fields_##name, arena, (uint32_t)(n)))
+/* The same for one that is there, as stores: only for messages that have a straight-line codec. */
+#define PROTO_INIT(to, name) (*(to) = (struct name)DEFAULTS_##name)
 
 /* ── decoding ──
  * Values are views into the input (strings, bytes, records); one that straddles two slices is
@@ -137,6 +141,12 @@ struct proto_out {
  * body. */
 nodiscard int proto_encode_response(struct proto_out *o, struct arena *arena, int16_t api_key,
                                     int16_t version, int32_t correlation_id, const void *response);
+/* The same frame at once, when the message has a straight-line codec that takes it and it has at
+ * most `budget` fields: true, o->out is the whole frame and the references are its. False: nothing
+ * has happened; begin it as above. */
+bool proto_encode_response_now(struct proto_out *o, struct arena *arena, int16_t api_key,
+                               int16_t version, int32_t correlation_id, const void *response,
+                               uint32_t budget);
 /* Begins a request frame (the command line and the load generator are clients of the same codec).
  */
 nodiscard int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_key,

@@ -54,6 +54,8 @@ enum codec {
     CODEC_PRODUCER = 0xff
 };
 
+enum { COMPRESS_LEVEL_DEFAULT = INT32_MIN };
+
 /* The settings of a topic that storage honours, resolved from topic, broker and default values.
  * Owner: immutable, part of the view; copied into the log. */
 struct log_config {
@@ -75,9 +77,10 @@ struct log_config {
     bool is_log_append_time;       /* message.timestamp.type=LogAppendTime */
     bool is_compacted, is_deleted; /* cleanup.policy */
     bool preallocate;
-    uint8_t codec;      /* compression.type: enum codec or CODEC_PRODUCER */
-    uint8_t durability; /* enum store_durability */
-    uint8_t latency;    /* enum latency_class */
+    int32_t codec_level; /* compression.<codec>.level, or COMPRESS_LEVEL_DEFAULT */
+    uint8_t codec;       /* compression.type: enum codec or CODEC_PRODUCER */
+    uint8_t durability;  /* enum store_durability */
+    uint8_t latency;     /* enum latency_class */
 };
 
 /* Which log. `name` is the topic's; views into memory that outlives the call. */
@@ -100,7 +103,10 @@ struct store_config {
                               byte */
     uint32_t open_files_max; /* descriptors this store may hold at once; least recently used are
                                 closed */
-    uint32_t producers_max;  /* producer ids remembered over all logs (memory bound) */
+    uint64_t stall_ns; /* storage.stall.ms: a flush that takes longer is counted; 0: none is */
+    uint64_t
+        open_idle_ns; /* storage.open.files.idle.ms: unused so long they are closed; 0: never */
+    uint32_t producers_max;         /* producer ids remembered over all logs (memory bound) */
     int64_t producer_expiration_ms; /* producer.id.expiration.ms */
     uint64_t
         retention_first_ns; /* log.initial.task.delay.ms: no log is looked at earlier after boot */
@@ -123,7 +129,10 @@ struct store_config {
     uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
                                log's file is flushed by itself */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
+    uint64_t raw_bytes_min; /* storage.direct.min.bytes: runs as long go past the page cache; 0:
+                               none do */
     uint32_t journal_number; /* differs between the stores of a log directory */
+    bool is_inflating;       /* storage.validate.compressed: bulk looks into compressed batches */
 };
 
 struct plog;
@@ -143,14 +152,18 @@ struct store_stats {
     uint64_t journal_failed; /* 1: it takes no further record */
     uint64_t journal_pinned; /* 1: a failed log has bytes in it alone; the others do without it */
     uint64_t write_back_rounds;
-    uint64_t checkpoint_errors; /* checkpoint files that could not be written */
+    uint64_t stalls, stall_ns;   /* flushes, with their writes, above config.stall_ns; the newest */
+    uint64_t moves, move_errors; /* of logs from here to a store beside */
+    uint64_t moving_n, move_bytes; /* now; copied */
+    uint64_t checkpoint_errors;    /* checkpoint files that could not be written */
     uint64_t compactions, compact_errors, compact_read_bytes, compact_written_bytes;
     uint64_t compact_dirty_max;  /* largest part of a log, in millionths, that waits for it */
     uint64_t compact_wait_ns;    /* for the piece that bulk works on; 0: none */
     uint64_t compact_running_n;  /* 1: one is under way */
     uint64_t logs_uncleanable_n; /* given up until the next start */
-    int compact_error;           /* of the last one that failed */
-    uint64_t refused[ERRORS_N];  /* appends refused, by error */
+    uint64_t repacks, repacks_refused, repack_from_bytes, repack_to_bytes;
+    int compact_error;          /* of the last one that failed */
+    uint64_t refused[ERRORS_N]; /* appends refused, by error */
 };
 
 /* ── the store ── */
@@ -177,9 +190,6 @@ void store_tick(struct store *store, struct now now);
 /* Nothing is dirty, under way or waited for: the store may be closed. */
 bool store_is_quiet(const struct store *store);
 const struct store_stats *store_stats(const struct store *store);
-/* When the flush began that made the newest bytes durable: asked by who was just woken for
- * PLOG_DURABLE or PLOG_HIGH, so that waiting for a flush and the flush itself are told apart. */
-uint64_t store_flush_began_ns(const struct store *store);
 
 /* ── logs: life ── */
 
@@ -250,6 +260,8 @@ nodiscard int store_checkpoints_fill(struct store *store, struct checkpoints *ch
 
 enum { APPEND_REASON_MAX = 160 };
 
+struct repack;
+
 /* One batch to append. Owner: the caller; plog_append keeps nothing of it. */
 struct append {
     /* in */
@@ -258,7 +270,11 @@ struct append {
     uint32_t bytes;      /* ... this many: exactly one batch, or it is refused                 */
     int16_t request_version; /* of Produce: codec rules; -1 for internal appends */
     bool keep_offsets; /* replication, later: offsets and epochs stay as they are            */
+    bool is_ahead;     /* nothing is appended: only bulk is asked, where it is needed; else 0    */
+    /* in and out, NULL at first: what bulk makes of the batch */
+    struct repack *repack;
     /* out */
+    bool wants_bulk;     /* with E_AGAIN: it waits for bulk, or for a place there              */
     int64_t base_offset; /* first offset given; of the original for a duplicate                */
     int64_t last_offset;
     int64_t log_append_ms; /* LogAppendTime topics, and duplicates; else -1                      */
@@ -274,6 +290,15 @@ struct append {
  * E_INVALID_TIMESTAMP, E_BAD_CODEC, E_OUT_OF_ORDER, E_BAD_EPOCH, E_BAD_TXN_STATE, E_STORAGE,
  * E_AGAIN (tail budget: ask again in a later turn). */
 nodiscard int plog_append(struct plog *log, struct append *append, struct now now);
+
+/* A batch whose codec is not its topic's (compression.type), or that is to be looked into
+ * (storage.validate.compressed), goes by bulk first: plog_append gives E_AGAIN with `repack` set,
+ * and is asked again, with it, until it gives another answer; then `repack` is NULL again. Bulk
+ * reads the batch's bytes where they stand, so until repack_is_done they stay. Batches of a log may
+ * be with bulk side by side; who asks keeps their order. */
+bool repack_is_done(const struct repack *repack);
+/* Instead of asking again: it is not wanted any more. Only when it is done. */
+void repack_end(struct repack *repack);
 
 enum plog_mark { PLOG_WRITTEN, PLOG_DURABLE, PLOG_HIGH };
 
@@ -296,7 +321,14 @@ struct plog_offsets {
     int64_t start, stable, high, written, durable, end;
 };
 void plog_offsets(const struct plog *log, struct plog_offsets *out);
-uint8_t plog_durability(const struct plog *log); /* enum store_durability */
+/* Asked by who was just woken: when PLOG_WRITTEN moved, and when the flush began that made the
+ * newest bytes durable, when its durability asks for one; so that writing, waiting for a flush and
+ * the flush itself are told apart. */
+struct plog_times {
+    uint64_t written_ns, flushing_ns;
+    bool is_flushed;
+};
+struct plog_times plog_times(const struct plog *log);
 /* The high watermark as an input: at most `offset` from now on, what a leader says (INT64_MAX: no
  * limit, this log is the leader's). It never moves back; waits for it are woken as it moves. */
 void plog_high_limit(struct plog *log, int64_t offset, struct now now);
@@ -421,6 +453,43 @@ struct space_query {
 /* E_AGAIN: done is called later. Otherwise (no job is free) the answer is -1, at once. */
 nodiscard int store_space(struct store *store, struct space_query *query);
 
+/* ── a log goes to another log directory (move.c) ── */
+
+struct move_copy;
+/* One move. Owner: the caller; home from plog_move_begin until it is over. The log's struct changes
+ * with it: nobody keeps a struct plog from turn to turn. */
+struct log_move {
+    uint64_t seed;        /* in: of a name that must be unique */
+    uint64_t bytes_per_s; /* in: copied; 0: no bound */
+    /* 0: both directories have the whole log, durably, and it stands still (appends wait) until
+     * plog_move_finish or plog_move_give_up. Else it is over, and the log is where it was: E_CLOSED
+     * (given up), E_NOT_FOUND (dropped), E_STORAGE, E_DISK_FULL, ... */
+    void (*done)(struct log_move *move, int error, struct now now);
+    /* inside */
+    struct list link; /* store.moves */
+    struct plog *log; /* NULL: dropped meanwhile */
+    struct store *store, *to;
+    struct move_copy *copy;
+    uint8_t state;
+    bool has_job, has_segment, holds_creates;
+    int error, job_error;
+    int64_t next_offset, start_safe;
+    uint64_t copied_bytes, paid_ns, retry_ns, frozen_ns;
+};
+/* 0: `done` will be called, in a later turn. E_STORAGE, E_NO_MEMORY, E_EXISTS: it is being moved.
+ */
+nodiscard int plog_move_begin(struct plog *log, struct store *to, struct log_move *move,
+                              struct now now);
+/* `done` will be called with an error, unless it was with 0. */
+void plog_move_cancel(struct log_move *move);
+/* After done(0), when the metadata says so durably: the log is that of the other store, its old
+ * files go, the move is over. NULL: it was dropped, or there is no memory; try again or give up. */
+nodiscard struct plog *plog_move_finish(struct log_move *move, struct now now);
+/* After done(0): the copy goes, then `done` is called again, with an error. */
+void plog_move_give_up(struct log_move *move);
+/* False: it is not being moved. `bytes` of its copy, which ends `lag` offsets before the log. */
+bool plog_moves_to(const struct plog *log, uint8_t *dir, uint64_t *bytes, int64_t *lag);
+
 /* ── helpers' side: the work of the files and bulk threads (storage/files.c, storage/bulk.c) ── */
 
 struct helper;
@@ -443,14 +512,19 @@ struct directory_id {
     char cluster_id[64];
     int32_t node_id;
     struct uuid directory_id;
+    bool is_new;    /* it was formatted by this directory_take ... */
+    uint8_t made_n; /* ... which made so many of the last directories of its path */
 };
 
 /* One of log.dirs. Owner: main at boot; immutable afterwards. */
 struct log_dir {
     char path[DISK_PATH_MAX];
-    struct uuid id; /* directory.id; meaningless when it is not online */
-    bool is_online; /* it could be taken at this start */
-    bool is_clean;  /* its last stop was orderly */
+    struct uuid id;  /* directory.id; meaningless when it is not online */
+    bool is_online;  /* it could be taken at this start */
+    bool is_clean;   /* its last stop was orderly */
+    bool is_new;     /* it was formatted at this start ... */
+    uint8_t made_n;  /* ... which made so many of the last directories of its path */
+    char device[32]; /* its block device, as the kernel calls it; "": not known */
 };
 
 /* Takes the directory: creates it when missing, locks `.lock` (E_IN_USE: another broker, ours or
@@ -461,6 +535,11 @@ struct log_dir {
 nodiscard int directory_take(struct disk *disk, const char *path, int32_t node_id,
                              const char *cluster_id, uint64_t seed, struct directory_id *out,
                              bool *is_clean, int *lock_fd, char *why, size_t why_n);
+/* Boot, once it is taken: can its file system write past the page cache (O_DIRECT)? */
+bool directory_has_direct(struct disk *disk, const char *path);
+/* A first start that failed: removes all that stands in a directory that was formatted by it, as
+ * far as the disk lets us, what identifies it last, and the directories that were made. */
+void directory_unmake(struct disk *disk, const char *path, uint8_t made_n);
 /* Sorts out what is not a live partition: -delete directories are removed, unknown ones become
  * -stray. is_known(context, topic, partition, topic_id) says which are live. Counts into
  * *removed_n, *stray_n. */
@@ -468,6 +547,12 @@ nodiscard int directory_sweep(struct disk *disk, const char *path,
                               bool (*is_known)(void *context, struct bytes topic, int32_t partition,
                                                const struct uuid *id),
                               void *context, uint32_t *removed_n, uint32_t *stray_n);
+/* Boot, after all directories were swept: copies of moves that did not come to their end
+ * ("-future") are removed where is_useless(context, topic, partition, topic_id) says so. */
+nodiscard int directory_sweep_futures(struct disk *disk, const char *path,
+                                      bool (*is_useless)(void *context, struct bytes topic,
+                                                         int32_t partition, const struct uuid *id),
+                                      void *context);
 /* Boot: the directory has this partition, of this topic id. */
 bool directory_has_log(struct disk *disk, const char *path, struct bytes topic, int32_t partition,
                        const struct uuid *id);

@@ -40,6 +40,7 @@ struct top_entry {
 /* Owner: the writer. Zeroed memory is an empty one. */
 struct top {
     uint64_t period;                         /* of the bucket that is being filled */
+    uint64_t floors[TOP_WINDOWS_N];          /* the least of each of ranks */
     uint64_t ranks[TOP_WINDOWS_N][TOP_KEEP]; /* the writer's own: 0 = free */
     struct top_entry v[1 + TOP_BUCKETS_N][TOP_KEEP];
 };
@@ -64,9 +65,8 @@ static inline uint32_t top_least(const uint64_t *ranks)
 /* Would `rank` (not 0) get a place? Cheap: asked of everything that passes. */
 static inline bool top_wants(const struct top *t, uint64_t rank, uint64_t now_ns)
 {
-    return t->period != 1 + now_ns / TOP_BUCKET_NS ||
-           rank > t->ranks[TOP_MINUTE][top_least(t->ranks[TOP_MINUTE])] ||
-           rank > t->ranks[TOP_START][top_least(t->ranks[TOP_START])];
+    return t->period != 1 + now_ns / TOP_BUCKET_NS || rank > t->floors[TOP_MINUTE] ||
+           rank > t->floors[TOP_START];
 }
 
 static inline void top_entry_set(struct top_entry *e, uint64_t rank, uint64_t at_ns,
@@ -96,6 +96,7 @@ static inline void top_put(struct top *t, uint64_t rank, uint64_t now_ns, const 
         if (rank <= t->ranks[window][at])
             continue;
         t->ranks[window][at] = rank;
+        t->floors[window] = t->ranks[window][top_least(t->ranks[window])];
         top_entry_set(&tables[window][at], rank, now_ns, w, n);
     }
 }

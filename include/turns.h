@@ -92,6 +92,14 @@ static inline void turns_step(struct turns *t, enum turn_step step)
     t->last_ticks = ticks;
 }
 
+/* The same for a step that costs nothing when it finds nothing: its time goes to the next then. */
+static inline int turns_step_of(struct turns *t, enum turn_step step, int done)
+{
+    if (done != 0)
+        turns_step(t, step);
+    return done;
+}
+
 static inline void turns_overran(struct turns *t)
 {
     struct turn_overrun *o = &t->overruns[t->overruns_n++ % TURN_OVERRUNS_N];

@@ -22,9 +22,10 @@
 struct view_partition {
     int32_t leader; /* node id, -1 for none */
     int32_t leader_epoch;
-    uint8_t home;    /* thread number of the worker that owns the log */
-    uint8_t dir;     /* the log's directory: place in view.dirs; meaningless without a leader */
-    bool is_offline; /* no leader, because its directory or its log failed */
+    uint8_t home;       /* thread number of the worker that owns the log */
+    uint8_t dir;        /* the log's directory: place in view.dirs; meaningless without a leader */
+    uint8_t future_dir; /* it is being moved there; 255: it is not */
+    bool is_offline;    /* no leader, because its directory or its log failed */
 };
 
 struct view_topic {

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 #include "crc.h"
-#include "plog.h"
+#include "repack.h"
 
 enum {
     PIECE_BYTES_MAX = 4096,
@@ -36,7 +36,9 @@ struct place {
     struct page *first;      /* the append page; NULL when it is full or missing */
     struct page *page;       /* that holds `pos`, or is full */
     struct list fresh;       /* pages taken for this batch, in order */
+    uint8_t *whole;          /* the placed batch when it stands in one piece; NULL: in several */
     uint64_t now_ns;
+    bool is_wrong; /* its header does not say the largest timestamp of its records */
 };
 
 static void place_begin(struct place *place, struct plog *log, struct segment *segment,
@@ -130,6 +132,23 @@ static int place_copy(struct place *place, const struct slices *from, struct sli
     return 0;
 }
 
+/* A batch that came in one piece and fits behind the held part of the page: most small ones. False:
+ * it is not one. */
+static bool place_whole(struct place *place, const struct append *append, uint32_t bytes)
+{
+    const struct slice *slice = &append->from->v[append->at.i];
+    struct page *page = place->page;
+    if (page == NULL || bytes > PIECE_BYTES_MAX || slice->n - append->at.at < bytes)
+        return false;
+    uint64_t in_page = place->pos - cache_page_pos(page);
+    if (page->size - in_page < bytes)
+        return false;
+    place->whole = page_data(page) + in_page;
+    memcpy(place->whole, slice->ptr + append->at.at, bytes);
+    place->pos += bytes;
+    return true;
+}
+
 /* The placed byte at `pos` and how many follow it in the same page. */
 static uint8_t *place_at(const struct place *place, uint64_t pos, uint64_t *run)
 {
@@ -148,8 +167,8 @@ static uint8_t *place_at(const struct place *place, uint64_t pos, uint64_t *run)
     return page_data(page) + (pos - cache_page_pos(page));
 }
 
-/* Overwrites n placed bytes, `at` bytes into the batch. */
-static void place_patch(const struct place *place, uint64_t at, const uint8_t *bytes, uint64_t n)
+static void place_patch_pieces(const struct place *place, uint64_t at, const uint8_t *bytes,
+                               uint64_t n)
 {
     while (n > 0) {
         uint64_t run;
@@ -160,6 +179,16 @@ static void place_patch(const struct place *place, uint64_t at, const uint8_t *b
         bytes += run;
         n -= run;
     }
+}
+
+/* Overwrites n placed bytes, `at` bytes into the batch. */
+static inline void place_patch(const struct place *place, uint64_t at, const uint8_t *bytes,
+                               uint64_t n)
+{
+    if (likely(place->whole != NULL))
+        memcpy(place->whole + at, bytes, n);
+    else
+        place_patch_pieces(place, at, bytes, n);
 }
 
 static uint32_t place_crc(const struct place *place)
@@ -192,7 +221,8 @@ static void place_commit(struct place *place, struct segment *segment)
     if (place->first != NULL) {
         struct page *page = place->first;
         page->user_n = (uint32_t)min_u64(place->pos - cache_page_pos(page), page->size);
-        cache_flags_set(cache, page, (page->user[2] & CACHE_PAGE_FILLING) | CACHE_PAGE_TAIL);
+        if (!cache_page_is(page, CACHE_PAGE_TAIL))
+            cache_flags_set(cache, page, (page->user[2] & CACHE_PAGE_FILLING) | CACHE_PAGE_TAIL);
         page_put(page);
     }
     while ((l = list_pop(&place->fresh)) != NULL) {
@@ -284,38 +314,64 @@ static int append_sequence(struct plog *log, struct append *append, const struct
 
 /* ── placing ── */
 
-/* The one pass. */
-static int append_place(struct place *place, struct append *append, const struct batch *b,
-                        int64_t wall_ms)
+/* The bytes go to their place, through the CRC, and, when it is given, the walk. */
+static int append_pass(struct place *place, const struct append *append, const struct batch *b,
+                       uint32_t *crc, struct record_walk *walk)
 {
     struct slices_at at = append->at;
-    struct record_walk walk;
-    const struct log_config *config = &place->log->config;
-    bool is_walked = append->request_version >= 0 && batch_codec(b) == CODEC_NONE;
-    uint32_t crc = CRC_INIT;
-    if (is_walked)
-        record_walk_init(&walk, b, config, config->is_compacted, wall_ms);
     int rc = place_copy(place, append->from, &at, BATCH_ATTRIBUTES_AT, NULL, NULL);
     if (rc == 0)
-        rc = place_copy(place, append->from, &at, BATCH_HEADER - BATCH_ATTRIBUTES_AT, &crc, NULL);
+        rc = place_copy(place, append->from, &at, BATCH_HEADER - BATCH_ATTRIBUTES_AT, crc, NULL);
     if (rc == 0)
-        rc = place_copy(place, append->from, &at, b->bytes - BATCH_HEADER, &crc,
-                        is_walked ? &walk : NULL);
+        rc = place_copy(place, append->from, &at, b->bytes - BATCH_HEADER, crc, walk);
+    return rc;
+}
+
+/* The one pass. */
+static int append_place(struct place *place, struct append *append, struct batch *b,
+                        int64_t wall_ms)
+{
+    struct record_walk walk;
+    const struct log_config *config = &place->log->config;
+    bool is_walked =
+        append->request_version >= 0 && batch_codec(b) == CODEC_NONE && append->repack == NULL;
+    int64_t max_timestamp =
+        append->repack != NULL ? append->repack->max_timestamp : b->max_timestamp;
+    uint32_t crc = CRC_INIT;
+    int rc = 0;
+    if (place_whole(place, append, b->bytes)) {
+        const uint8_t *records = place->whole + BATCH_HEADER;
+        crc = crc_more(crc, place->whole + BATCH_ATTRIBUTES_AT, b->bytes - BATCH_ATTRIBUTES_AT);
+        is_walked = is_walked && !record_walk_is_good(b, config, wall_ms, records);
+        if (is_walked) { /* it finds what is wrong; its error is sticky and asked for at the end */
+            record_walk_init(&walk, b, config, config->is_compacted, wall_ms);
+            (void)record_walk_feed(&walk, records, b->bytes - BATCH_HEADER);
+        }
+    } else {
+        if (is_walked)
+            record_walk_init(&walk, b, config, config->is_compacted, wall_ms);
+        rc = append_pass(place, append, b, &crc, is_walked ? &walk : NULL);
+    }
     if (rc != 0)
         return refuse(append, rc, error_text(rc));
     if (crc_end(crc) != b->crc)
         return refuse(append, E_CORRUPT, "The record batch's checksum is wrong.");
-    if (!is_walked)
-        return 0;
-    rc = record_walk_end(&walk, b);
+    if (is_walked) {
+        rc = record_walk_end(&walk, b);
+        max_timestamp = walk.max_timestamp;
+    }
     if (rc != 0) {
         append->bad_record_at = walk.bad_record_at;
         record_walk_reason(&walk, &place->log->id, append->reason);
+        return rc;
     }
-    return rc;
+    place->is_wrong = max_timestamp != b->max_timestamp;
+    b->max_timestamp = max_timestamp;
+    return 0;
 }
 
-/* Offset, epoch and, for LogAppendTime, the broker's time. */
+/* Offset and epoch; the time, for LogAppendTime the broker's, else that of the records where the
+ * header says another. */
 static void append_stamp(const struct place *place, struct append *append, struct batch *b,
                          int64_t wall_ms)
 {
@@ -327,13 +383,16 @@ static void append_stamp(const struct place *place, struct append *append, struc
         store_u32(field, (uint32_t)b->leader_epoch);
         place_patch(place, BATCH_EPOCH_AT, field, 4);
     }
-    if (!place->log->config.is_log_append_time || append->keep_offsets)
+    bool is_ours = place->log->config.is_log_append_time && !append->keep_offsets;
+    if (!is_ours && !place->is_wrong)
         return;
-    b->attributes = (int16_t)(b->attributes | BATCH_LOG_APPEND_TIME);
-    store_u16(field, (uint16_t)b->attributes);
-    place_patch(place, BATCH_ATTRIBUTES_AT, field, 2);
-    b->max_timestamp = append->log_append_ms = wall_ms;
-    store_u64(field, (uint64_t)wall_ms);
+    if (is_ours) {
+        b->attributes = (int16_t)(b->attributes | BATCH_LOG_APPEND_TIME);
+        store_u16(field, (uint16_t)b->attributes);
+        place_patch(place, BATCH_ATTRIBUTES_AT, field, 2);
+        b->max_timestamp = append->log_append_ms = wall_ms;
+    }
+    store_u64(field, (uint64_t)b->max_timestamp);
     place_patch(place, BATCH_MAX_TIMESTAMP_AT, field, 8);
     b->crc = place_crc(place);
     store_u32(field, b->crc);
@@ -356,6 +415,9 @@ static int append_remember(struct plog *log, struct append *append, const struct
 {
     uint8_t control[CONTROL_RECORD_MAX];
     bool is_changed = false;
+    if (likely(b->producer_id < 0 &&
+               epochs_is_noted(&log->epochs, b->leader_epoch, b->base_offset)))
+        return 0;
     int rc = epochs_note(&log->epochs, b->leader_epoch, b->base_offset, &is_changed);
     if (rc == 0)
         rc = plog_note_producer(log, b, append_control(append, b, control), now.wall_ms);
@@ -436,27 +498,43 @@ static uint64_t append_tail_max(const struct plog *log)
     return max;
 }
 
+/* The batch's header: where it came, or a copy when it came in pieces. */
+static const uint8_t *append_header(const struct append *append, uint8_t copy[BATCH_HEADER])
+{
+    struct slices_at at = append->at;
+    const struct slice *slice = &append->from->v[at.i];
+    if (likely(slice->n - at.at >= BATCH_HEADER))
+        return slice->ptr + at.at;
+    slices_copy(append->from, &at, copy, BATCH_HEADER);
+    return copy;
+}
+
 static int append_try(struct plog *log, struct append *append, struct now now)
 {
     struct store *store = log->store;
-    uint8_t header[BATCH_HEADER] = {0};
+    uint8_t copy[BATCH_HEADER];
+    const uint8_t *header = NULL;
     struct batch b;
     bool is_done = false;
     if (log->state != PLOG_OPEN)
         return refuse(append, E_STORAGE, error_text(E_STORAGE));
     append->start_offset = log->start;
+    if (log->is_frozen)
+        return refuse(append, E_AGAIN, error_text(E_AGAIN));
     if (append->request_version >= 0 &&
         plog_space_judge(log, append->reason, sizeof append->reason) != 0) {
         log->refused_ns = now.ns;
         return E_DISK_FULL;
     }
-    if (append->bytes >= BATCH_HEADER) {
-        struct slices_at at = append->at;
-        slices_copy(append->from, &at, header, BATCH_HEADER);
-    }
+    if (append->bytes >= BATCH_HEADER)
+        header = append_header(append, copy);
     int rc = append_judge(log, append, &b, header, now.wall_ms);
     if (rc != 0)
         return rc;
+    if (append->repack == NULL && repack_is_due(log, append, &b))
+        return repack_begin(log, append, &b, now.wall_ms);
+    if (append->is_ahead)
+        return 0;
     if (store->tail_bytes > 0 && store->tail_bytes + b.bytes > append_tail_max(log))
         return refuse(append, E_AGAIN, error_text(E_AGAIN));
     rc = append_sequence(log, append, &b, &is_done);
@@ -465,18 +543,54 @@ static int append_try(struct plog *log, struct append *append, struct now now)
     return append_batch(log, append, &b, now);
 }
 
+/* It has been with bulk: what came back takes the place of what was sent. */
+static int append_unpack(struct plog *log, struct append *append)
+{
+    struct repack *repack = append->repack;
+    append->wants_bulk = !repack->is_done;
+    if (!repack->is_done || append->is_ahead)
+        return E_AGAIN;
+    int rc = repack_verdict(repack, append);
+    append->start_offset = log->start;
+    if (rc != 0 || repack->packed.ptr == NULL)
+        return rc;
+    append->from = &repack->all;
+    append->at = (struct slices_at){0, 0};
+    append->bytes = repack->packed.n;
+    return 0;
+}
+
+/* What was sent is there again; with a verdict bulk's work is over. */
+static void append_unpack_end(struct append *append, int rc)
+{
+    struct repack *repack = append->repack;
+    append->from = repack->from;
+    append->at = repack->at;
+    append->bytes = repack->batch.bytes;
+    if (rc == E_AGAIN)
+        return;
+    repack_end(repack);
+    append->repack = NULL;
+}
+
 int plog_append(struct plog *log, struct append *append, struct now now)
 {
     check(log->magic == PLOG_MAGIC);
     store_own(log->store);
     log->store->now = now;
+    append->wants_bulk = false;
     append->base_offset = append->last_offset = append->log_append_ms = append->start_offset = -1;
     append->is_duplicate = false;
     append->bad_record_at = -1;
     append->reason[0] = '\0';
-    int rc = append_try(log, append, now);
+    bool is_unpacked = append->repack != NULL;
+    int rc = unlikely(is_unpacked) ? append_unpack(log, append) : 0;
+    if (rc == 0)
+        rc = append_try(log, append, now);
+    if (unlikely(is_unpacked))
+        append_unpack_end(append, rc);
     check(rc <= 0);
-    if (rc != 0)
+    if (rc != 0 && !append->is_ahead)
         log->store->stats.refused[-rc]++;
     return rc;
 }

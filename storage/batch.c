@@ -79,7 +79,7 @@ static int check_codec(const struct batch *b, struct append *append)
     uint8_t codec = batch_codec(b);
     if (codec >= CODECS_N)
         return refuse(append, E_BAD_CODEC, "Unknown compression type id: %d", codec);
-    if (codec == CODEC_ZSTD && append->request_version >= 0 &&
+    if (codec == CODEC_ZSTD && append->request_version >= 0 && append->repack == NULL &&
         append->request_version < ZSTD_VERSION_MIN)
         return refuse(
             append, E_BAD_CODEC,

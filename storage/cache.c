@@ -81,25 +81,39 @@ struct page *cache_at(struct cache *cache, const struct segment *segment, uint64
     return page;
 }
 
-struct page *cache_find(struct cache *cache, const struct segment *segment, uint64_t pos)
+/* What of the page is there holds the byte. */
+static inline bool page_has(const struct page *page, uint64_t pos)
+{
+    uint64_t at = pos - cache_page_pos(page);
+    return at >= page->user_at && at < page->user_n;
+}
+
+static struct page *cache_search(struct cache *cache, const struct segment *segment, uint64_t pos)
 {
     static const uint32_t sizes[] = {PAGE_LARGE, PAGE_SMALL};
     if (segment->pages_n == 0)
         return NULL;
     for (size_t i = 0; i < array_n(sizes); i++) {
         struct page *page = cache_at(cache, segment, pos, sizes[i]);
-        if (page == NULL)
-            continue;
-        uint64_t at = pos - cache_page_pos(page);
-        if (at < page->user_at || at >= page->user_n)
-            continue;
-        if (list_is_linked(&page->link)) {
-            list_del(&page->link);
-            list_append(&cache->lru[cache_page_keep(page)], &page->link);
-        }
-        return page;
+        if (page != NULL && page_has(page, pos))
+            return page;
     }
     return NULL;
+}
+
+struct page *cache_find(struct cache *cache, const struct segment *segment, uint64_t pos)
+{
+    struct page *page = cache->found; /* a batch is looked at more than once */
+    if (page == NULL || cache_page_segment(page) != segment || !page_has(page, pos))
+        page = cache_search(cache, segment, pos);
+    if (page == NULL)
+        return NULL;
+    cache->found = page;
+    if (list_is_linked(&page->link)) {
+        list_del(&page->link);
+        list_append(&cache->lru[cache_page_keep(page)], &page->link);
+    }
+    return page;
 }
 
 static bool cache_evict_from(struct cache *cache, struct list *lru)
@@ -219,6 +233,8 @@ void cache_remove(struct cache *cache, struct page *page)
         at = (struct page **)(void *)&(*at)->user[0];
     }
     *at = cache_next(page);
+    if (cache->found == page)
+        cache->found = NULL;
     if (segment->append_page == page)
         segment->append_page = NULL;
     if (list_is_linked(&page->link))

@@ -40,6 +40,7 @@ struct cache {
     struct list lru[CACHE_KEEPS_N];
     uint64_t bytes[CACHE_KEEPS_N]; /* of all its pages */
     uint64_t pages_n, evicted_n;
+    struct page *found; /* by the last search; NULL: none, or gone */
     struct cache *next; /* ring of those that share `pages` */
 };
 

@@ -157,7 +157,7 @@ void plog_compact_look(struct plog *log, struct now now)
         return;
     c->left--;
     if (!log->config.is_compacted || log->is_uncleanable || log->state != PLOG_OPEN ||
-        now.ns < log->compact_after_ns)
+        log->move != NULL || now.ns < log->compact_after_ns)
         return;
     uint32_t score = log_score(log, now.wall_ms);
     c->ratio_max = max_u32(c->ratio_max, min_u32(score, RATIO_ONE));
@@ -217,7 +217,8 @@ static bool compact_start(struct store *store, struct plog *log, struct now now)
 {
     struct look look;
     log_look(log, now.wall_ms, &look);
-    if (look.dirty_bytes == 0 || log->state != PLOG_OPEN || store->stats.is_low)
+    if (look.dirty_bytes == 0 || log->state != PLOG_OPEN || log->move != NULL ||
+        store->stats.is_low)
         return false;
     struct compact *c = compact_new(log, look.n, log->aborted.n);
     if (c == NULL)
@@ -245,7 +246,7 @@ static int group_judge(const struct compact *c, const struct plog *log, uint32_t
         const struct segment *s = c->sources[c->group_at + i].segment;
         if (*at + i >= log->sealed_n || log->segments[*at + i] != s)
             return E_NOT_FOUND;
-        if (s->is_opening || s->is_index_loading || s->is_closing ||
+        if (s->is_opening || s->is_raw_opening || s->is_index_loading || s->is_closing ||
             list_is_linked(&s->want_link) || !list_is_empty(&s->waits))
             return E_AGAIN;
     }

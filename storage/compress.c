@@ -59,7 +59,7 @@ uint64_t codec_bytes_max(uint8_t codec, uint32_t n)
     }
 }
 
-static int plain_reserve(struct plain *plain, uint64_t bytes)
+int plain_reserve(struct plain *plain, uint64_t bytes)
 {
     if (bytes <= plain->max)
         return 0;

@@ -15,7 +15,7 @@
 #include "errors.h"
 #include "storage.h"
 
-enum { COMPRESS_LEVEL_DEFAULT = INT32_MIN, DECOMPRESS_BYTES_MAX = 256 << 20 };
+enum { DECOMPRESS_BYTES_MAX = 256 << 20 };
 
 /* Bytes written, or E_TOO_LARGE (more than `max`), E_CORRUPT, E_NO_MEMORY, E_BAD_CODEC (not an enum
  * codec). CODEC_NONE copies. */
@@ -32,6 +32,8 @@ struct plain {
     uint8_t *v;
     uint32_t n, max;
 };
+/* Room for `bytes`; what was there is lost. */
+nodiscard int plain_reserve(struct plain *plain, uint64_t bytes);
 nodiscard int plain_decompress(struct plain *plain, uint8_t codec, struct bytes from, uint32_t max);
 void plain_fini(struct plain *plain);
 

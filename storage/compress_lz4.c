@@ -4,11 +4,15 @@
  * Owner: immutable.
  *
  * Written: independent blocks of 64 KiB, no checksum of the content, no content size. Read: any
- * frame; what follows its end mark is ignored, as Kafka does.
+ * frame; what follows its end mark is ignored, as Kafka does. Without a level it is the fast
+ * compressor, with one the high one, also for levels at which the library would choose the fast
+ * one.
  */
 #include "compress.h"
 
 #include <lz4frame.h>
+
+enum { LEVEL_MIN = 3 }; /* LZ4HC_CLEVEL_MIN */
 
 int64_t lz4_decompress(struct bytes from, uint8_t *to, uint32_t max)
 {
@@ -42,7 +46,9 @@ static LZ4F_preferences_t preferences_of(int level)
     LZ4F_preferences_t p = LZ4F_INIT_PREFERENCES;
     p.frameInfo.blockSizeID = LZ4F_max64KB;
     p.frameInfo.blockMode = LZ4F_blockIndependent;
-    p.compressionLevel = level == COMPRESS_LEVEL_DEFAULT ? 0 : level;
+    p.compressionLevel = level == COMPRESS_LEVEL_DEFAULT ? 0
+                         : level < LEVEL_MIN             ? LEVEL_MIN
+                                                         : level;
     return p;
 }
 

@@ -8,8 +8,10 @@
  *   2 lock .lock
  *   3 read meta.properties, or format an empty directory
  *   4 note and remove .kafka_cleanshutdown: a start that fails later leaves an unclean directory
- * What a failed attempt made in 1 and 2 is removed again: a full or read-only disk is left as it
- * was.
+ * What a failed attempt made is removed again: a full or read-only disk is left as it was. The
+ * same for a first start that fails later (directory_unmake): meta.properties goes behind all that
+ * was made after it, so that one that is cut short is a directory of ours, which the next start
+ * takes as it is.
  *
  * Leaving: the four checkpoints, then .kafka_cleanshutdown, last. A failure before that leaves an
  * unclean directory, which costs time at the next start and nothing else.
@@ -111,6 +113,60 @@ static void unmake_directories(struct disk *disk, const char *path, const size_t
         memcpy(part, path, n);
         part[n] = '\0';
         (void)!disk_remove_directory(disk, part);
+    }
+}
+
+static void unlink_name(struct disk *disk, const char *path, const char *name)
+{
+    char file[DISK_PATH_MAX];
+    if (path_join(file, path, name) == 0)
+        (void)!disk_unlink(disk, file);
+}
+
+/* A directory of this start has files in it and no further directories. */
+static void unmake_entry(struct disk *disk, const char *path, const char *name)
+{
+    char entry[DISK_PATH_MAX];
+    struct disk_stat s;
+    struct names names;
+    if (path_join(entry, path, name) != 0 || disk_stat(disk, entry, &s) != 0)
+        return;
+    if (!s.is_directory) {
+        (void)!disk_unlink(disk, entry);
+        return;
+    }
+    if (names_list(disk, entry, &names) != 0)
+        return;
+    for (uint32_t i = 0; i < names.n; i++)
+        unlink_name(disk, entry, names.v[i]);
+    names_free(&names);
+    (void)!disk_remove_directory(disk, entry);
+}
+
+void directory_unmake(struct disk *disk, const char *path, uint8_t made_n)
+{
+    static const char *const last[] = {"meta.properties", ".lock", "lost+found"};
+    char parent[DISK_PATH_MAX], at[DISK_PATH_MAX];
+    struct names names;
+    if (names_list(disk, path, &names) != 0)
+        return;
+    for (uint32_t i = 0; i < names.n; i++) {
+        bool is_last = false;
+        for (size_t j = 0; j < array_n(last); j++)
+            is_last |= strcmp(names.v[i], last[j]) == 0;
+        if (!is_last)
+            unmake_entry(disk, path, names.v[i]);
+    }
+    names_free(&names);
+    (void)!directory_sync(disk, path);
+    unlink_name(disk, path, last[0]);
+    unlink_name(disk, path, last[1]);
+    (void)!directory_sync(disk, path);
+    snprintf(at, sizeof at, "%s", path);
+    for (; made_n > 0; made_n--) {
+        (void)!disk_remove_directory(disk, at);
+        path_parent(parent, at);
+        snprintf(at, sizeof at, "%s", parent);
     }
 }
 
@@ -267,6 +323,7 @@ static int format(struct disk *disk, const char *path, int32_t node_id, const ch
                     CLUSTER_ID_MAX - 1);
     snprintf(out->cluster_id, sizeof out->cluster_id, "%s", id);
     out->node_id = node_id;
+    out->is_new = true; /* also when writing it fails: what is there is ours */
     return meta_write(disk, path, out, why);
 }
 
@@ -348,8 +405,11 @@ int directory_take(struct disk *disk, const char *path, int32_t node_id, const c
     error = identify(disk, path, node_id, cluster_id, seed, out, &to);
     if (error == 0)
         error = clean_take(disk, path, is_clean, &to);
+    out->made_n = (uint8_t)made_n;
     if (error == 0)
         return 0;
+    if (out->is_new)
+        unlink_name(disk, path, meta_name);
 
 err_unmake:
     if (is_lock_made) {
@@ -362,6 +422,17 @@ err_unmake:
     *lock_fd = -1;
     unmake_directories(disk, path, made, made_n);
     return error;
+}
+
+bool directory_has_direct(struct disk *disk, const char *path)
+{
+    char file[DISK_PATH_MAX];
+    if (path_join(file, path, meta_name) != 0)
+        return false;
+    int fd = disk_open(disk, file, DISK_READ | DISK_DIRECT);
+    if (fd >= 0)
+        disk_close(disk, fd);
+    return fd >= 0;
 }
 
 int directory_leave(struct disk *disk, const char *path, struct checkpoints *checkpoints,

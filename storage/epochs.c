@@ -38,7 +38,7 @@ int epochs_note(struct epochs *e, int32_t epoch, int64_t offset, bool *changed)
 {
     check(epoch >= 0 && offset >= 0);
     *changed = false;
-    if (e->n > 0 && e->v[e->n - 1].epoch == epoch && e->v[e->n - 1].start_offset <= offset)
+    if (epochs_is_noted(e, epoch, offset))
         return 0;
     int error = epochs_reserve(e, e->n + 1);
     if (error < 0)

@@ -22,6 +22,11 @@ struct epochs {
     uint32_t n, max;
 };
 
+/* `epoch` is the newest there is, and began at or before `offset`: nothing to note. */
+static inline bool epochs_is_noted(const struct epochs *e, int32_t epoch, int64_t offset)
+{
+    return e->n > 0 && e->v[e->n - 1].epoch == epoch && e->v[e->n - 1].start_offset <= offset;
+}
 /* Notes that `epoch` appended at `offset`: adds an entry when the epoch is new. True when something
  * changed (the file must be written). E_NO_MEMORY leaves it as it was. */
 nodiscard int epochs_note(struct epochs *e, int32_t epoch, int64_t offset, bool *changed);

@@ -19,6 +19,7 @@
 
 #include "check.h"
 #include "disk_tools.h"
+#include "move.h"
 #include "uuid_text.h"
 
 enum { FILE_NAME_MAX = 64, UNLINK_SUFFIXES_N = 5 };
@@ -39,6 +40,7 @@ void helper_fini(struct helper *helper)
 {
     for (uint32_t i = 0; i < helper->kept_n; i++)
         checkpoints_free(helper->kept[i].checkpoints);
+    repack_memory_fini(helper);
     free(helper);
 }
 
@@ -254,6 +256,9 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_SYNC_ALL: return disk_sync_all(helper->disk, job->fd);
     case JOB_TIME_QUERY: return bulk_time_query(helper, job);
     case JOB_COMPACT: return bulk_compact(helper, job);
+    case JOB_REPACK: return bulk_repack(helper, job);
+    case JOB_MOVE:
+    case JOB_MOVE_NAMES: return move_copy_run(helper, job->move);
     }
     check(false);
     return E_INVALID;
@@ -263,7 +268,8 @@ static int job_run(struct helper *helper, struct job *job)
 static bool is_independent(const struct job *job)
 {
     return job->kind == JOB_SPACE || job->kind == JOB_OPEN || job->kind == JOB_CLOSE ||
-           job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT;
+           job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT || job->kind == JOB_REPACK ||
+           job->kind == JOB_MOVE;
 }
 
 /* True: it will be answered with the other creations. */

@@ -25,8 +25,17 @@
  * page cache holds after a failure is anybody's guess. Other logs go on. A short write is not a
  * failure: the rest follows. Nor is a write for which there was no space (full.c); a flush that
  * says so has lost bytes, and fails its log.
+ *
+ * A run of ONCE_MIN_BYTES or more asks the kernel to forget it when it is on the device: consumers
+ * are served from our own pages, and the kernel's, taken once, are used again and again instead of
+ * being taken from memory that nobody has touched yet.
  */
 #include "journal.h"
+#include "move.h"
+
+#include <errno.h>
+
+enum { ONCE_MIN_BYTES = 64 << 10 }; /* a run as long need not stay in the page cache */
 
 /* ── writing ── */
 
@@ -48,11 +57,12 @@ static struct segment *write_segment(const struct plog *log)
     return NULL;
 }
 
-/* Lists the pages of the run [pos, to) and returns how many bytes they hold. */
-static uint64_t write_gather(struct write_op *write, struct cache *cache, uint64_t pos, uint64_t to)
+/* Lists the pages of the run [pos, to). */
+static void write_gather(struct write_op *write, uint64_t pos, uint64_t to)
 {
-    uint64_t bytes = 0;
+    struct cache *cache = &write->segment->store->cache;
     uint32_t n = 0;
+    write->begin = pos;
     for (; n < WRITE_IOV_MAX && pos < to; n++) {
         struct page *page = cache_find(cache, write->segment, pos);
         check(page != NULL && cache_page_is(page, CACHE_PAGE_TAIL));
@@ -61,11 +71,11 @@ static uint64_t write_gather(struct write_op *write, struct cache *cache, uint64
         page_get(page);
         write->pages[n] = page;
         write->iov[n] = (struct iovec){page_data(page) + at, run};
-        bytes += run;
         pos += run;
     }
-    write->op.op.iov_n = n;
-    return bytes;
+    write->op.op.iov_n = write->pages_n = n;
+    write->bytes = pos - write->begin;
+    write->end = pos;
 }
 
 static void write_target(struct plog *log, struct segment *segment)
@@ -100,11 +110,19 @@ bool plog_write(struct plog *log)
     store_op_init(&write->op, IO_WRITE);
     write->log = log;
     write->segment = segment;
-    write->bytes = write_gather(write, &store->cache, segment->written_pos, log->target_pos);
-    write->op.op.fd = segment->fd;
-    write->op.op.pos = segment->written_pos;
+    write->pages_n = 0;
+    write->is_raw = raw_may(segment, log->target_pos) && raw_gather(write, log->target_pos);
+    if (!write->is_raw)
+        write_gather(write, segment->written_pos, log->target_pos);
+    write->op.op.fd = write->is_raw ? segment->raw_fd : segment->fd;
+    write->op.op.pos = write->begin;
     write->op.op.iov = write->iov;
+    write->op.op.is_once =
+        !write->is_raw && write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
     log->write = write;
+    write->is_back = log->is_logged;
+    if (write->is_back)
+        store->journal->writing_bytes += write->bytes;
     segment->io_n++;
     segment_get(segment);
     store->writes_n++;
@@ -117,7 +135,7 @@ bool plog_write(struct plog *log)
 static void write_clean(struct write_op *write)
 {
     struct segment *segment = write->segment;
-    for (uint32_t i = 0; i < write->op.op.iov_n; i++) {
+    for (uint32_t i = 0; i < write->pages_n; i++) {
         struct page *page = write->pages[i];
         bool is_written = cache_page_pos(page) + page->user_n <= segment->written_pos;
         if (is_written && cache_page_segment(page) == segment &&
@@ -130,8 +148,10 @@ static void write_give(struct write_op *write)
 {
     struct store *store = write->segment->store;
     struct segment *segment = write->segment;
-    for (uint32_t i = 0; i < write->op.op.iov_n; i++)
+    for (uint32_t i = 0; i < write->pages_n; i++)
         page_put(write->pages[i]);
+    if (write->is_back)
+        store->journal->writing_bytes -= write->bytes;
     write->log->write = NULL;
     write->log = NULL;
     write->segment = NULL;
@@ -142,6 +162,19 @@ static void write_give(struct write_op *write)
     segment_put(segment);
 }
 
+/* Up to where the segment is written now. What the kernel only does not do in this way is taken out
+ * of *result: the run is written again in another. */
+static uint64_t write_end_pos(struct write_op *write, int32_t *result)
+{
+    if (write->is_raw)
+        return raw_end(write, result);
+    if (*result == -EOPNOTSUPP && write->op.op.is_once) {
+        write->segment->store->has_no_once = true;
+        *result = 0;
+    }
+    return write->begin + (uint64_t)max_i64(*result, 0);
+}
+
 static void write_finish(struct store_op *op, struct now now)
 {
     struct write_op *write = container_of(op, struct write_op, op);
@@ -149,10 +182,11 @@ static void write_finish(struct store_op *op, struct now now)
     struct segment *segment = write->segment;
     int32_t result = op->op.result;
     check(result <= (int64_t)write->bytes);
-    bool is_failed = result <= 0;
-    if (!is_failed && log->state == PLOG_OPEN) {
-        segment->written_pos += (uint64_t)result;
-        segment->store->stats.write_bytes += (uint64_t)result;
+    uint64_t end = write_end_pos(write, &result);
+    bool is_failed = result < 0 || (result == 0 && op->op.result == 0);
+    if (end > segment->written_pos && log->state == PLOG_OPEN) {
+        segment->store->stats.write_bytes += end - segment->written_pos;
+        segment->written_pos = end;
         write_clean(write);
     }
     write_give(write);
@@ -183,6 +217,7 @@ static void write_finish(struct store_op *op, struct now now)
     }
     if (log->target.bytes > log->written.bytes)
         log->written = log->target;
+    log->written_ns = now.ns;
     plog_marks_moved(log, now);
 }
 
@@ -313,6 +348,7 @@ static void round_end(struct store *store, struct now now)
     uint64_t ns = now.ns - store->round_ns;
     store->is_round_open = false;
     store->is_round_due = !list_is_empty(&store->unsynced);
+    store_note_stall(store, ns);
     store->stats.flush_ns_total += ns;
     store->stats.flush_ns_max = max_u64(store->stats.flush_ns_max, ns);
 }
@@ -375,6 +411,8 @@ int store_flush(struct store *store, struct now now)
         store_epochs_run(store);
     if (!list_is_empty(&store->pending))
         flush_pending(store, now);
+    if (unlikely(!list_is_empty(&store->moves)))
+        store_moves_run(store, now);
     store_answers_run(store, now);
     n += (int)(store->stats.write_ops - writes_before);
     return n + flush_rounds(store, now);

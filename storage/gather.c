@@ -252,6 +252,7 @@ void gather_written(struct store *store, struct now now)
         if (log->state != PLOG_OPEN)
             continue;
         log->written = log->logged;
+        log->written_ns = now.ns;
         plog_marks_moved(log, now);
     }
 }

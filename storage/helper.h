@@ -6,6 +6,7 @@
 #ifndef MILLRACE_HELPER_H
 #define MILLRACE_HELPER_H
 
+#include "compress.h"
 #include "jobs.h"
 #include "prng.h"
 
@@ -31,6 +32,8 @@ struct helper {
     char creates_parent[DISK_PATH_MAX];
     struct kept kept[LOG_DIRS_MAX]; /* files helper only; none before boot has come to its end */
     uint32_t kept_n;
+    /* repack.c, bulk helper only: a batch in one piece, its records, the same built anew */
+    struct plain whole, plain, built;
 };
 
 /* create.c */
@@ -51,5 +54,9 @@ int bulk_time_query(struct helper *helper, struct job *job);
 
 /* compact_run.c. One piece; 0 (job->compact->said tells what next) or why it is over. */
 int bulk_compact(struct helper *helper, struct job *job);
+
+/* repack.c. Fills job->repack; returns its error. */
+int bulk_repack(struct helper *helper, struct job *job);
+void repack_memory_fini(struct helper *helper);
 
 #endif

@@ -43,7 +43,8 @@ struct job *store_job_take(struct store *store, struct plog *log, uint8_t kind)
 void store_job_send(struct store *store, struct job *job, void (*done)(struct job *, struct now),
                     void *subject)
 {
-    bool is_bulk = job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT;
+    bool is_bulk = job->kind == JOB_TIME_QUERY || job->kind == JOB_COMPACT ||
+                   job->kind == JOB_REPACK || job->kind == JOB_MOVE;
     job->done = done;
     job->subject = subject;
     store->jobs_n++;
@@ -149,9 +150,9 @@ void store_epochs_run(struct store *store)
         list_del(&log->epochs_link);
         enum segment_state first = log->segments[0]->state;
         bool has_directory = first != SEGMENT_NEW && first != SEGMENT_CREATING;
-        if (log->state != PLOG_OPEN)
-            continue;
-        if (!has_directory || !epochs_write(log))
+        if (log->state != PLOG_OPEN || !has_directory)
+            continue; /* the first file brings it, or comes back (segment_file_done) */
+        if (!epochs_write(log))
             list_append(&later, &log->epochs_link);
     }
     list_splice(&store->epochs_behind, &later);

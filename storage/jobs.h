@@ -58,6 +58,11 @@ enum job_kind {
     JOB_TIME_QUERY,
     /* Bulk: one piece of `compact` (compact.h). */
     JOB_COMPACT,
+    /* Bulk: `repack` (repack.h). */
+    JOB_REPACK,
+    /* Bulk, files: one step of `move` (move.h). */
+    JOB_MOVE,
+    JOB_MOVE_NAMES,
 };
 
 enum { JOB_UNLINK_RENAME, JOB_UNLINK_FINISH };
@@ -90,6 +95,8 @@ struct job {
     void (*done)(struct job *job, struct now now); /* on the store's thread */
     void *subject;
     struct compact *compact; /* JOB_COMPACT */
+    struct repack *repack;   /* JOB_REPACK */
+    struct move_copy *move;  /* JOB_MOVE, JOB_MOVE_NAMES */
     struct store *store;     /* JOB_SPACE: whose job it is, which no subject tells */
     /* JOB_TIME_QUERY */
     struct time_query *query;

@@ -49,7 +49,7 @@ enum {
     JOURNAL_START_BYTES = 16 << 20,
     JOURNAL_GROW_BYTES = 16 << 20,
     JOURNAL_GROW_PART = 8, /* so much of it in use: it grows, before write-back has to hurry */
-    JOURNAL_RECORD_MAX = 4 << 20,
+    JOURNAL_RECORD_MAX = 8 << 20,
     JOURNAL_RUNS = 4,              /* a run may fill this part of the ring ...                  */
     JOURNAL_DISK_PART = 16,        /* ... and the ring this part of the disk                     */
     JOURNAL_DIRECT_MIN = 64 << 10, /* a run as long goes straight to its segment ... */
@@ -139,6 +139,7 @@ struct journal {
     uint8_t write_back; /* enum write_back_state */
     bool has_sync_job, is_synced;
     uint64_t round_seq, full_retry_ns;
+    uint64_t writing_bytes; /* of writes under way */
     struct ring_place round_tail;
     struct list to_write, to_sync; /* logs of the round */
     uint32_t to_write_n, to_sync_n;

@@ -155,9 +155,9 @@ void plog_offsets(const struct plog *log, struct plog_offsets *out)
                                  log->written.offset, log->durable.offset, log->end.offset};
 }
 
-uint8_t plog_durability(const struct plog *log)
+struct plog_times plog_times(const struct plog *log)
 {
-    return log->config.durability;
+    return (struct plog_times){log->written_ns, log->store->flush_began_ns, plog_is_group(log)};
 }
 
 int32_t plog_epoch(const struct plog *log)

@@ -38,7 +38,9 @@ enum {
     JOBS_MAX = 64,                /* of one store with the helpers at once */
     WRITES_MAX = 256,             /* write operations under way at once */
     WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
+    RAW_BLOCK = 4096,             /* what O_DIRECT wants positions, lengths, memory aligned to */
     SYNCS_MAX = 64,               /* flushes under way at once */
+    REPACKS_MAX = 16,             /* batches with bulk, or back from it, at once (repack.h) */
     FILLS_MAX = 64,               /* reads from the disk under way at once ... */
     FILLS_CRITICAL = 8,           /* ... these only for logs of the class critical ... */
     FILLS_BULK_MAX = 16,          /* ... and no more than these for the class bulk */
@@ -93,6 +95,7 @@ struct plog {
     bool is_logged;            /* its appends go through the journal (gather.c) */
     uint64_t compact_after_ns; /* no compaction is begun earlier */
     uint64_t refused_ns;       /* a client was last refused for want of space; 0: never */
+    bool is_frozen;            /* it is about to change its directory: takes no append */
     bool is_full;              /* something failed for want of space; in store.full */
     struct store *store;
     struct list link; /* store.logs or store.dropped */
@@ -106,6 +109,7 @@ struct plog {
     int64_t start;          /* first offset a reader may ask for */
     int64_t high_limit;     /* the high watermark is at most this: a leader's; INT64_MAX: none */
     struct mark high, written, durable, end;
+    uint64_t written_ns;       /* when `written` moved */
     struct mark settled;       /* durable in its segments */
     struct mark logged;        /* is_logged: what its newest record holds */
     struct mark home;          /* is_logged: written back */
@@ -147,7 +151,8 @@ struct plog {
     struct producers producers;
     struct epochs epochs;
     struct aborted_list aborted;
-    struct list waits[4]; /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
+    struct log_move *move; /* to another directory, or NULL */
+    struct list waits[4];  /* by enum plog_mark; [3]: high by bytes. Each ordered by its key */
 };
 
 enum { PLOG_MAGIC = 0x504c4f47, PLOG_WAIT_BYTES = 3 };
@@ -194,6 +199,9 @@ struct segment {
     uint32_t io_n;    /* operations on its descriptor                                   */
     uint32_t pages_n; /* pages of it in the cache                                       */
     int fd;
+    int raw_fd;          /* the same file with O_DIRECT (raw.c); -1: none */
+    bool is_raw_opening; /* a job opens, or closes, it */
+    bool is_raw_refused; /* not for this file */
     int64_t base_offset;
     uint64_t end_pos; /* bytes appended                                                 */
     uint64_t written_pos, durable_pos, syncing_pos;
@@ -209,6 +217,7 @@ struct segment {
     uint64_t bytes_since_index;
     struct index_buffer index, time_index;
     struct page *append_page; /* where the next byte goes; may be full, or NULL                 */
+    uint64_t used_ns;         /* when its descriptor was last asked for                        */
     struct list open_link;    /* store.open_files, least recently used first                    */
     struct list index_link;   /* store.indexes, the same                                        */
     struct list waits;        /* reads that wait for the descriptor or the index                */
@@ -231,9 +240,13 @@ struct write_op {
     struct store_op op;
     struct plog *log;
     struct segment *segment;
-    uint64_t bytes;
+    bool is_raw;
+    bool is_back;        /* write-back: counted in journal.writing_bytes */
+    uint64_t bytes;      /* asked for */
+    uint64_t begin, end; /* is_raw: where it begins; up to where the log's bytes in it go */
+    uint32_t pages_n;
     struct page *pages[WRITE_IOV_MAX];
-    struct iovec iov[WRITE_IOV_MAX];
+    struct iovec iov[WRITE_IOV_MAX + 1];
 };
 
 /* A run of one segment being read into clean pages. Owner: store; io while busy. */
@@ -312,7 +325,8 @@ struct store {
 
     struct plog **table; /* by topic id and partition; chained; table_n is a power of 2 */
     uint32_t table_n;
-    struct list logs; /* in the order of store_tick */
+    struct plog *found; /* by the last search, of `logs`; NULL: none */
+    struct list logs;   /* in the order of store_tick */
     struct list dirty, unsynced, round, pending;
     struct list unlogged;      /* dirty logs that wait for the next record of the journal */
     struct journal *journal;   /* NULL: none, every log is flushed by itself */
@@ -335,12 +349,14 @@ struct store {
     bool is_round_open;
     uint32_t syncs_n;
     uint32_t fills_bulk_n;
-    bool has_no_once; /* the file system refuses reads that it need not keep */
+    bool has_no_once; /* the file system refuses to forget what passes through it */
     struct ahead streams[AHEAD_STREAMS_N];
     uint32_t writes_n, fills_n, jobs_n, reads_n, waits_n, loads_n, closes_n;
     uint64_t journal_tail_seq; /* records below it are given up on the device; 0: no journal */
     uint32_t drops_waiting_n;  /* renames of drops not yet asked for: creates wait for them */
     struct write_op *writes;
+    uint8_t *raw_blocks; /* one for each: the copy of its unfinished block */
+    bool has_no_raw;     /* the file system has no O_DIRECT */
     struct fill *fill_ops;
     struct job *jobs;
     struct list writes_free, fills_free, fills, jobs_free;
@@ -362,6 +378,10 @@ struct store {
     struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
     struct compactor compactor;
+    struct repack *repacks;
+    struct list repacks_free;
+    uint64_t repack_bytes; /* reserved for what is under way or not yet appended */
+    struct list moves;   /* of its logs to stores beside */
     struct list answers; /* time queries that need no search, or wait for a job */
 };
 
@@ -394,8 +414,25 @@ static inline bool plog_is_group(const struct plog *log)
     return log->config.durability == STORE_GROUP;
 }
 
+/* A flush, and the writes it waited for, took `ns`. */
+static inline void store_note_stall(struct store *store, uint64_t ns)
+{
+    if (store->config.stall_ns == 0 || ns < store->config.stall_ns)
+        return;
+    store->stats.stalls++;
+    store->stats.stall_ns = ns;
+}
+
 /* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
 bool plog_write(struct plog *log);
+
+/* raw.c: past the page cache. May the run up to `to` go that way? False, too: the descriptor is
+ * asked for. */
+bool raw_may(struct segment *segment, uint64_t to);
+/* Lists what to write of the run up to `to`. False: nothing, it cannot begin this way. */
+bool raw_gather(struct write_op *write, uint64_t to);
+/* The write ended: up to where the segment is written now. A refusal is taken out of *result. */
+uint64_t raw_end(struct write_op *write, int32_t *result);
 
 /* full.c: something of the log failed for want of space; or succeeded; or it is gone */
 void plog_full(struct plog *log);
@@ -418,6 +455,8 @@ nodiscard int plog_sync_files(struct plog *log);
 
 /* store.c: into the table; RECOVERING or CLOSED becomes OPEN */
 void store_log_enter(struct store *store, struct plog *log);
+/* Out of the table, its files go; who still reads it hears E_MOVED. */
+void store_log_leave(struct store *store, struct plog *log);
 
 /* plog.c: states, marks, waits */
 void plog_state_set(struct plog *log, enum plog_state state);
@@ -501,6 +540,8 @@ bool plog_drop_step(struct plog *log, struct now now);
 bool segment_open(struct segment *segment);
 void segment_wants_run(struct store *store);   /* asks the helpers for what segment_open promised */
 void segment_files_limit(struct store *store); /* keeps open_files_max */
+/* Closes those that nobody used for open_idle_ns. */
+void segment_files_idle(struct store *store, struct now now);
 void segment_fd_set(struct segment *segment, int fd);
 void segment_fd_idle(struct segment *segment); /* an operation ended: what is gone is closed */
 enum delete_step { DELETE_RENAME, DELETE_RENAMING, DELETE_WAITING, DELETE_UNLINKING };

@@ -403,6 +403,26 @@ void producers_clear(struct producer_pool *pool, struct producers *p)
     check(p->n == 0 && p->open == NULL);
 }
 
+int producers_copy(struct producer_pool *pool, struct producers *p, const struct producers *from)
+{
+    const struct producer *e = from->first;
+    for (uint32_t i = 0; i < from->n; i++, e = e->next) {
+        struct producer *copy = producer_add(pool, p, e->producer_id);
+        if (copy == NULL)
+            return E_NO_MEMORY;
+        copy->seen_ms = e->seen_ms;
+        copy->timestamp = e->timestamp;
+        copy->coordinator_epoch = e->coordinator_epoch;
+        copy->epoch = e->epoch;
+        copy->batches_n = e->batches_n;
+        memcpy(copy->batches, e->batches, sizeof copy->batches);
+        if (e->first_offset >= 0)
+            txn_open(copy, e->first_offset);
+        idle_touch(pool, copy);
+    }
+    return 0;
+}
+
 uint32_t producers_list(const struct producers *p, struct producer_state *to, uint32_t max)
 {
     const struct producer *e = p->first;

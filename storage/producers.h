@@ -66,6 +66,10 @@ int64_t producers_first_open(const struct producers *p);
  * call. Open transactions stay. Returns how many went. */
 uint32_t producers_expire(struct producer_pool *pool, struct producers *p, int64_t wall_ms,
                           int64_t expiration_ms, uint32_t budget);
+/* Adds those of `from`, of another pool, with all that is known of them. E_NO_MEMORY: some are
+ * there. */
+nodiscard int producers_copy(struct producer_pool *pool, struct producers *p,
+                             const struct producers *from);
 void producers_clear(struct producer_pool *pool, struct producers *p);
 
 /* Copies at most `max`; returns how many there are. */

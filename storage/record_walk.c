@@ -109,7 +109,10 @@ static bool field_time(struct record_walk *w, int64_t delta)
 
 static bool field_offset(struct record_walk *w, int64_t delta)
 {
-    return likely(delta == w->records_n) ? true : fail(w, WHY_OFFSET);
+    if (likely(delta == w->records_n))
+        return true;
+    w->has_gaps = true;
+    return w->allows_gaps ? true : fail(w, WHY_OFFSET);
 }
 
 static bool field_key(struct record_walk *w, int64_t n, uint32_t left)
@@ -403,6 +406,63 @@ int record_walk_feed(struct record_walk *w, const uint8_t *p, uint32_t n)
 uint32_t record_walk_feed_some(struct record_walk *w, const uint8_t *p, uint32_t n)
 {
     return (uint32_t)(walk_feed(w, p, p + n, true) - p);
+}
+
+/* ── all of it at once ── */
+
+/* A varint of at most three bytes; p past `end`, or NULL: for the walk to look at. */
+static inline const uint8_t *glance(const uint8_t *p, const uint8_t *end, int64_t *v)
+{
+    if (unlikely(end - p < 3)) /* the last fields of a record are one byte, or the walk's */
+        return p < end && p[0] < 0x80 ? (*v = signed_of(p[0]), p + 1) : NULL;
+    if (p[0] < 0x80) {
+        *v = signed_of(p[0]);
+        return p + 1;
+    }
+    uint64_t low = (p[0] & 0x7fu) | (uint64_t)(p[1] & 0x7f) << 7;
+    if (p[1] < 0x80) {
+        *v = signed_of(low);
+        return p + 2;
+    }
+    *v = signed_of(low | (uint64_t)p[2] << 14);
+    return p[2] < 0x80 ? p + 3 : NULL;
+}
+
+/* One record without headers, [p, end) behind its length. */
+static inline bool glance_record(const uint8_t *p, const uint8_t *end, int64_t number,
+                                 bool need_keys, int64_t *delta)
+{
+    int64_t offset, key_n, value_n;
+    if ((p = glance(p + 1, end, delta)) == NULL || (p = glance(p, end, &offset)) == NULL ||
+        (p = glance(p, end, &key_n)) == NULL)
+        return false;
+    if (offset != number || key_n < (need_keys ? 0 : -1) || key_n >= end - p)
+        return false;
+    p = glance(p + skip_of(key_n), end, &value_n);
+    return p != NULL && value_n >= -1 && end - p == skip_of(value_n) + 1 && end[-1] == 0;
+}
+
+bool record_walk_is_good(const struct batch *b, const struct log_config *config, int64_t wall_ms,
+                         const uint8_t *records)
+{
+    const uint8_t *p = records, *end = records + (b->bytes - BATCH_HEADER);
+    int64_t before_ms = config->timestamp_before_max_ms, after_ms = config->timestamp_after_max_ms;
+    int64_t time_min = add_i64_saturated(wall_ms, -before_ms);
+    int64_t time_max = add_i64_saturated(wall_ms, after_ms);
+    if (b->records_n <= 0)
+        return false;
+    for (int32_t i = 0; i < b->records_n; i++) {
+        int64_t n, delta;
+        p = glance(p, end, &n);
+        if (p == NULL || n < RECORD_BODY_MIN || n > end - p ||
+            !glance_record(p, p + n, i, config->is_compacted, &delta))
+            return false;
+        int64_t time = (int64_t)((uint64_t)b->base_timestamp + (uint64_t)delta);
+        if ((time < time_min || time > time_max) && !config->is_log_append_time)
+            return false; /* -1 is allowed: the walk knows */
+        p += n;
+    }
+    return p == end;
 }
 
 int record_walk_end(struct record_walk *w, const struct batch *b)

@@ -204,8 +204,9 @@ static int segment_recover(struct recovery *r, uint32_t at, int64_t *end, bool *
     rc = recovery_scan(r, segment, expected, is_last, end, &cut);
     if (rc != 0)
         return rc;
-    /* A hole before the next segment is found when that one is scanned. */
-    *is_cut = cut > 0;
+    /* A hole before the next segment is found when that one is scanned. What follows the last batch
+     * before it is room that was never used. */
+    *is_cut = cut > 0 && (is_last || *end != r->bases[at + 1]);
     r->report->logs_cut_n += *is_cut;
     if (!is_last && !*is_cut)
         return recovery_indexes_write(r, segment, r->bases[at + 1] <= r->recovery_point);

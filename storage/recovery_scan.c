@@ -111,13 +111,26 @@ static int scan_batches(struct recovery *r, struct segment *segment, struct scan
     return rc;
 }
 
-static int segment_cut(struct recovery *r, struct segment *segment, int fd, uint64_t pos)
+/* Zeros, less than a block: the run that was written last is filled so (raw.c). */
+static bool is_padding(struct recovery *r, const struct segment *segment, int fd, uint64_t pos)
 {
-    uint64_t cut = segment->end_pos - pos;
+    static const uint8_t zeros[RAW_BLOCK];
+    uint8_t rest[RAW_BLOCK];
+    uint64_t n = segment->end_pos - pos;
+    return n < RAW_BLOCK && disk_read(r->disk, fd, rest, n, pos) == (int64_t)n &&
+           memcmp(rest, zeros, n) == 0;
+}
+
+/* *cut: what was more than padding. */
+static int segment_cut(struct recovery *r, struct segment *segment, int fd, uint64_t pos,
+                       uint64_t *cut)
+{
+    bool is_exact = segment->end_pos == pos;
+    *cut = is_padding(r, segment, fd, pos) ? 0 : segment->end_pos - pos;
     segment->end_pos = segment->written_pos = segment->durable_pos = pos;
-    if (cut == 0)
+    if (is_exact)
         return 0;
-    r->report->cut_bytes += cut;
+    r->report->cut_bytes += *cut;
     r->is_changed = true;
     return disk_truncate(r->disk, fd, pos);
 }
@@ -146,9 +159,8 @@ int recovery_scan(struct recovery *r, struct segment *segment, int64_t expected,
     r->report->scanned_bytes += scan.read_bytes;
     r->scanned_from = min_i64(r->scanned_from, segment->base_offset);
     if (rc == E_EOF || rc == E_CORRUPT || (rc == E_BAD_MAGIC && is_last)) {
-        *cut = segment->end_pos - pos;
         *end = pos > 0 ? scan.expected : expected >= 0 ? expected : segment->base_offset;
-        rc = segment_cut(r, segment, fd, pos);
+        rc = segment_cut(r, segment, fd, pos, cut);
         segment->is_unsynced = r->is_unsynced = true;
     }
     disk_close(r->disk, fd);

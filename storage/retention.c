@@ -52,8 +52,8 @@ static bool tick_delete(struct plog *log, bool is_time, struct now now)
         return log->segments_n >= 2;
     if (first->end.offset > log->high.offset || !may_go(log, first, is_time, now.wall_ms))
         return false;
-    if (first->io_n > 0 || first->is_opening || first->is_index_loading || first->is_swapping ||
-        !list_is_empty(&first->waits) || !segment_is_settled(first))
+    if (first->io_n > 0 || first->is_opening || first->is_raw_opening || first->is_index_loading ||
+        first->is_swapping || !list_is_empty(&first->waits) || !segment_is_settled(first))
         return true; /* in use; a later tick takes it */
     struct segment *next = log->segments[1];
     if (next->state == SEGMENT_NEW || next->state == SEGMENT_CREATING) {
@@ -104,7 +104,7 @@ static void tick_flush(struct plog *log, struct now now)
 void plog_tick(struct plog *log, struct now now)
 {
     plog_compact_look(log, now);
-    if (log->state != PLOG_OPEN)
+    if (log->state != PLOG_OPEN || log->is_frozen)
         return;
     if (log->retention_at_ns == 0)
         log->retention_at_ns = now.ns + log->store->config.retention_first_ns;

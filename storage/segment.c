@@ -28,7 +28,7 @@ struct segment *segment_make(struct store *store, int64_t base_offset, int64_t w
     segment->store = store;
     segment->state = SEGMENT_NEW;
     segment->refs = 1;
-    segment->fd = -1;
+    segment->fd = segment->raw_fd = -1;
     segment->base_offset = base_offset;
     segment->first_timestamp = segment->max_timestamp = -1;
     segment->max_timestamp_offset = base_offset;
@@ -88,7 +88,8 @@ void segment_put(struct segment *segment)
     check(segment->refs > 0);
     if (--segment->refs != 0)
         return;
-    check(segment->pages_n == 0 && segment->io_n == 0 && segment->fd < 0);
+    check(segment->pages_n == 0 && segment->io_n == 0 && segment->fd < 0 &&
+          segment->raw_fd < 0);
     check(!list_is_linked(&segment->open_link) && !list_is_linked(&segment->delete_link));
     segment_free(segment);
 }
@@ -128,7 +129,8 @@ void segments_replace(struct plog *log, uint32_t at, uint32_t n, struct segment 
     check(segment->base_offset == log->segments[at]->base_offset && segment->refs == 1);
     for (uint32_t i = at; i < at + n; i++) {
         struct segment *old = log->segments[i];
-        check(list_is_empty(&old->waits) && !old->is_opening && !list_is_linked(&old->want_link));
+        check(list_is_empty(&old->waits) && !old->is_opening && !old->is_raw_opening);
+        check(!list_is_linked(&old->want_link));
         segment_index_drop(old);
         old->state = SEGMENT_GONE;
         old->log = NULL;

@@ -2,11 +2,13 @@
  * segment_files.c - files and descriptors of segments: made and opened when needed, closed when too
  * many are open.
  *
- * Owner: home. A segment holds at most one descriptor, of its .log: indexes are written as whole
- * files when the segment is sealed.
+ * Owner: home. A segment holds at most one descriptor of its .log, and one with O_DIRECT while it
+ * gets long runs (raw.c), closed with the other: indexes are written as whole files when the
+ * segment is sealed.
  *
  * Descriptors in use (io_n > 0) and those of files with unflushed bytes of a STORE_GROUP log stay
- * open; of the others the least recently used are closed when there are more than open_files_max.
+ * open; of the others the least recently used are closed when there are more than open_files_max,
+ * and all that nobody used for open_idle_ns: a log that rests holds no descriptor.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,14 +24,31 @@ void segment_fd_set(struct segment *segment, int fd)
     struct store *store = segment->store;
     check(segment->fd < 0 && fd >= 0);
     segment->fd = fd;
+    segment->used_ns = store->now.ns;
     list_append(&store->open_files, &segment->open_link);
     store->stats.files_open_n++;
+}
+
+static void close_finish(struct store_op *op, struct now now);
+
+static void close_submit(struct segment *segment, int *fd)
+{
+    struct store *store = segment->store;
+    store->stats.files_open_n--;
+    store_op_init(&segment->op, IO_CLOSE);
+    segment->op.op.fd = *fd;
+    *fd = -1;
+    store_op_submit(store, &segment->op, close_finish);
 }
 
 static void close_finish(struct store_op *op, struct now now)
 {
     struct segment *segment = container_of(op, struct segment, op);
     (void)now; /* whatever the kernel says about a close, the descriptor is gone */
+    if (segment->raw_fd >= 0) {
+        close_submit(segment, &segment->raw_fd);
+        return;
+    }
     segment->is_closing = false;
     segment->store->closes_n--;
     if (!list_is_empty(&segment->waits))
@@ -42,14 +61,10 @@ static void segment_fd_close(struct segment *segment)
     struct store *store = segment->store;
     check(segment->io_n == 0 && segment->fd >= 0);
     list_del(&segment->open_link);
-    store->stats.files_open_n--;
-    store_op_init(&segment->op, IO_CLOSE);
-    segment->op.op.fd = segment->fd;
-    segment->fd = -1;
     segment->is_closing = true;
     store->closes_n++;
     segment_get(segment);
-    store_op_submit(store, &segment->op, close_finish);
+    close_submit(segment, &segment->fd);
 }
 
 void segment_fd_idle(struct segment *segment)
@@ -85,6 +100,25 @@ void segment_files_limit(struct store *store)
     }
 }
 
+/* The list is in the order of use, so it ends at the first that is young. */
+void segment_files_idle(struct store *store, struct now now)
+{
+    int n = 0;
+    list_for_each(node, next, &store->open_files) {
+        struct segment *segment = list_entry(node, struct segment, open_link);
+        if (store->config.open_idle_ns == 0 || n++ == CLOSES_PER_RUN_MAX ||
+            now.ns - segment->used_ns < store->config.open_idle_ns)
+            return;
+        if (segment_may_close(segment)) {
+            segment_fd_close(segment);
+            continue;
+        }
+        segment->used_ns = now.ns; /* it waits for a flush: looked at again later */
+        list_del(&segment->open_link);
+        list_append(&store->open_files, &segment->open_link);
+    }
+}
+
 /* ── creating and opening ── */
 
 bool segment_open(struct segment *segment)
@@ -93,6 +127,7 @@ bool segment_open(struct segment *segment)
     if (segment->fd >= 0) {
         list_del(&segment->open_link);
         list_append(&store->open_files, &segment->open_link);
+        segment->used_ns = store->now.ns;
         return true;
     }
     if (!segment->is_opening && !list_is_linked(&segment->want_link)) {
@@ -136,7 +171,8 @@ static void segment_file_done(struct job *job, struct now now)
         segment->state = error == 0 ? SEGMENT_LIVE : SEGMENT_NEW;
     if (error == 0)
         segment_fd_set(segment, job->fd);
-    if (error != 0 && job->owns_data && segment->log != NULL && segment->log->state == PLOG_OPEN)
+    if (segment->log != NULL && segment->log->state == PLOG_OPEN &&
+        (error != 0 ? job->owns_data : segment->log->has_epochs_to_write))
         plog_mark_epochs(segment->log);
     store_job_give(store, job);
     segment_opened(segment, error, now);

@@ -60,6 +60,9 @@ int plog_roll(struct plog *log, struct now now)
     segment_snapshot(log, active);
     segment_roll(log, next);
     log->is_changed = true;
-    (void)segment_open(next); /* its file is made now: a stop may append when nobody makes one */
+    /* Its file is made now: a stop may append when nobody makes one. The first one's comes before,
+     * with the directory. */
+    if (log->segments[0]->state != SEGMENT_NEW && log->segments[0]->state != SEGMENT_CREATING)
+        (void)segment_open(next);
     return 0;
 }

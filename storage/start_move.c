@@ -50,7 +50,7 @@ static void start_written(struct job *job, struct now now)
 
 bool start_step(struct plog *log)
 {
-    if (list_is_empty(&log->start_moves) || log->has_start_job)
+    if (list_is_empty(&log->start_moves) || log->has_start_job || log->is_frozen)
         return true;
     enum segment_state first = log->segments[0]->state;
     if (first == SEGMENT_NEW || first == SEGMENT_CREATING) { /* the directory comes first */

@@ -13,6 +13,8 @@
 
 #include "hash.h"
 #include "journal.h"
+#include "move.h"
+#include "repack.h"
 
 enum { TABLE_MIN = 64 };
 
@@ -24,7 +26,8 @@ static void store_lists_init(struct store *store)
         &store->deleting,   &store->open_files, &store->indexes,       &store->writes_free,
         &store->fills_free, &store->fills,      &store->jobs_free,     &store->fill_waits,
         &store->answers,    &store->segments,   &store->epochs_behind, &store->loads,
-        &store->moved,      &store->full,       &store->unlogged,
+        &store->moved,      &store->full,       &store->unlogged,      &store->repacks_free,
+        &store->moves,
     };
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
@@ -33,9 +36,11 @@ static void store_lists_init(struct store *store)
 static int store_operations_init(struct store *store)
 {
     store->writes = calloc(WRITES_MAX, sizeof *store->writes);
+    store->raw_blocks = aligned_alloc(RAW_BLOCK, (size_t)WRITES_MAX * RAW_BLOCK);
     store->fill_ops = calloc(FILLS_MAX, sizeof *store->fill_ops);
     store->jobs = calloc(JOBS_MAX, sizeof *store->jobs);
-    if (store->writes == NULL || store->fill_ops == NULL || store->jobs == NULL)
+    if (store->writes == NULL || store->raw_blocks == NULL || store->fill_ops == NULL ||
+        store->jobs == NULL)
         return E_NO_MEMORY;
     for (int i = 0; i < WRITES_MAX; i++)
         list_append(&store->writes_free, &store->writes[i].link);
@@ -45,7 +50,7 @@ static int store_operations_init(struct store *store)
     }
     for (int i = 0; i < JOBS_MAX; i++)
         list_append(&store->jobs_free, &store->jobs[i].mail.link);
-    return 0;
+    return repacks_init(store);
 }
 
 static void store_join(struct store *store, struct store *with)
@@ -139,6 +144,8 @@ static void store_segments_fini(struct store *store)
     while ((segment = list_first(&store->segments, struct segment, store_link)) != NULL) {
         if (segment->fd >= 0)
             disk_close(store->disk, segment->fd);
+        if (segment->raw_fd >= 0)
+            disk_close(store->disk, segment->raw_fd);
         segment_free(segment);
     }
 }
@@ -149,13 +156,15 @@ static void store_operations_fini(struct store *store)
     struct list *l;
     for (int i = 0; store->writes != NULL && i < WRITES_MAX; i++) {
         struct write_op *write = &store->writes[i];
-        for (uint32_t at = 0; write->log != NULL && at < write->op.op.iov_n; at++)
+        for (uint32_t at = 0; write->log != NULL && at < write->pages_n; at++)
             page_put(write->pages[at]);
     }
     while ((l = list_pop(&store->loads)) != NULL)
         free(list_entry(l, struct index_load, link));
     store_jobs_fini(store);
+    repacks_fini(store);
     free(store->writes);
+    free(store->raw_blocks);
     free(store->fill_ops);
     free(store->jobs);
 }
@@ -175,6 +184,7 @@ void store_fini(struct store *store)
 {
     store_leave(store);
     store_compact_fini(store);
+    store_moves_fini(store);
     store_operations_fini(store);
     if (store->cache.table != NULL)
         store_pages_fini(store);
@@ -221,12 +231,28 @@ static struct plog **table_chain(struct store *store, const struct uuid *topic_i
     return &store->table[hash_partition(topic_id, partition) & (store->table_n - 1)];
 }
 
+static inline bool log_is(const struct plog *log, const struct uuid *topic_id, int32_t partition)
+{
+    return log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id);
+}
+
+/* Mostly it is the one found last, or the one made behind that: requests name partitions in order.
+ */
 static struct plog *table_find(struct store *store, const struct uuid *topic_id, int32_t partition)
 {
-    struct plog *log = *table_chain(store, topic_id, partition);
-    while (log != NULL &&
-           !(log->id.partition == partition && uuid_equal(&log->id.topic_id, topic_id)))
+    struct plog *log = store->found;
+    if (log != NULL && log_is(log, topic_id, partition))
+        return log;
+    if (log != NULL && log->link.next != &store->logs) {
+        log = list_entry(log->link.next, struct plog, link);
+        if (log_is(log, topic_id, partition))
+            return store->found = log;
+    }
+    log = *table_chain(store, topic_id, partition);
+    while (log != NULL && !log_is(log, topic_id, partition))
         log = log->hash_next;
+    if (log != NULL)
+        store->found = log;
     return log;
 }
 
@@ -257,6 +283,7 @@ static void table_remove(struct store *store, struct plog *log)
     }
     *at = log->hash_next;
     log->hash_next = NULL;
+    store->found = NULL;
 }
 
 static void table_grow(struct store *store)
@@ -320,7 +347,7 @@ static bool log_has_no_files(const struct plog *log)
     return log->segments_n == 1 && log->segments[0]->state == SEGMENT_NEW && log->jobs_n == 0;
 }
 
-void store_log_drop(struct store *store, struct plog *log)
+static void log_drop(struct store *store, struct plog *log, int reads_error)
 {
     store_own(store);
     check(log->magic == PLOG_MAGIC && (log->state == PLOG_OPEN || log->state == PLOG_FAILED));
@@ -335,6 +362,7 @@ void store_log_drop(struct store *store, struct plog *log)
     store->stats.logs_failed_n -= log->state == PLOG_FAILED;
     plog_full_forget(log);
     plog_compact_forget(log);
+    plog_move_forget(log);
     write_back_forget(log);
     plog_give_tail(log, true);
     plog_state_set(log, PLOG_CLOSED);
@@ -347,9 +375,19 @@ void store_log_drop(struct store *store, struct plog *log)
         (void)plog_drop_step(log, store->now);
     }
     plog_mark_pending(log);
-    reads_end(log, E_NOT_FOUND, store->now);
+    reads_end(log, reads_error, store->now);
     start_moves_end(log, E_NOT_FOUND, store->now);
     plog_waits_end(log, E_NOT_FOUND, store->now);
+}
+
+void store_log_drop(struct store *store, struct plog *log)
+{
+    log_drop(store, log, E_NOT_FOUND);
+}
+
+void store_log_leave(struct store *store, struct plog *log)
+{
+    log_drop(store, log, E_MOVED);
 }
 
 void plog_configure(struct plog *log, const struct log_config *config)
@@ -391,9 +429,21 @@ void store_tick(struct store *store, struct now now)
             plog_mark_pending(log);
     }
     segment_files_limit(store);
+    segment_files_idle(store, now);
     store_checkpoint_tick(store, now);
     store_space_tick(store, now);
     store_compact_tick(store, now);
+}
+
+/* Copies are begun anew after a stop; but not one whose names are being changed. */
+static uint32_t moves_jobs_n(const struct store *store)
+{
+    uint32_t n = 0;
+    list_for_each(node, next, &store->moves) {
+        const struct log_move *move = list_entry(node, struct log_move, link);
+        n += move->has_job && move->state < MOVE_FINISHES;
+    }
+    return n;
 }
 
 bool store_is_quiet(const struct store *store)
@@ -401,7 +451,7 @@ bool store_is_quiet(const struct store *store)
     /* Epochs or checkpoints being written are no reason to wait: the stop writes them all. Nor is
      * a compaction: whatever it has come to, the files are the old ones or the new one. */
     uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
-                      store->has_space_job - store->compactor.has_job;
+                      store->has_space_job - store->compactor.has_job - moves_jobs_n(store);
     bool has_record = store->journal != NULL && (store->journal->state == JOURNAL_WRITING ||
                                                  store->journal->state == JOURNAL_FLUSHING);
     return list_is_empty(&store->dirty) && list_is_empty(&store->unlogged) && !has_record &&
@@ -415,9 +465,4 @@ bool store_is_quiet(const struct store *store)
 const struct store_stats *store_stats(const struct store *store)
 {
     return &store->stats;
-}
-
-uint64_t store_flush_began_ns(const struct store *store)
-{
-    return store->flush_began_ns;
 }

@@ -8,7 +8,9 @@
  *                                        a creation that a crash cut short: removed
  *                                        otherwise: renamed to <topic>-<partition>.<32 hex>-stray
  *   <topic>-<partition>.<32 hex>-delete  removed
- *   ...-stray, ...-future                kept
+ *   ...-stray                            kept
+ *   ...-future                           a move that did not come to its end: removed when the log
+ *                                        itself was found (directory_sweep_futures), else kept
  *   __cluster_metadata-0                 tidied; nobody asks for its id
  *   anything else                        kept: not ours
  *
@@ -392,4 +394,43 @@ int directory_sweep(struct disk *disk, const char *path,
     *removed_n = s.removed_n;
     *stray_n = s.stray_n;
     return error;
+}
+
+/* "<topic>-<partition>.<32 hex>-future"; the topic may be cut. */
+static int sweep_future(struct sweep *s, const char *name)
+{
+    char directory[DISK_PATH_MAX], live[DISK_NAME_MAX + 1];
+    struct bytes topic;
+    struct uuid id;
+    int32_t partition;
+    if (!ends_with(name, "-future") || strrchr(name, '.') == NULL)
+        return 0;
+    int n = (int)(strrchr(name, '.') - name);
+    snprintf(live, sizeof live, "%.*s", n, name);
+    int error = path_join(directory, s->path, name);
+    if (error < 0 || !partition_name_parse(live, &topic, &partition))
+        return error;
+    error = partition_metadata_read(s->disk, directory, &id);
+    if (error == E_NOT_FOUND || error == E_CORRUPT) { /* its making was cut short */
+        bool is_cut_short;
+        error = creation_is_cut_short(s->disk, directory, &is_cut_short);
+        return error == 0 && is_cut_short ? remove_directory(s, directory) : error;
+    }
+    if (error == 0 && s->is_known(s->context, topic, partition, &id))
+        error = remove_directory(s, directory);
+    return error;
+}
+
+int directory_sweep_futures(struct disk *disk, const char *path,
+                            bool (*is_useless)(void *context, struct bytes topic, int32_t partition,
+                                               const struct uuid *id),
+                            void *context)
+{
+    struct sweep s = {.disk = disk, .path = path, .is_known = is_useless, .context = context};
+    struct names names;
+    int error = names_list(disk, path, &names);
+    for (uint32_t i = 0; error == 0 && i < names.n; i++)
+        error = sweep_future(&s, names.v[i]);
+    names_free(&names);
+    return error == 0 && s.removed_n > 0 ? directory_sync(disk, path) : error;
 }

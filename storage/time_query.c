@@ -34,6 +34,8 @@ static void query_done(struct job *job, struct now now)
     struct time_query *query = job->query;
     int error = job->error;
     store_job_give(store, job);
+    query->log->jobs_n--;
+    plog_mark_pending(query->log);
     query_end(query, error == E_NO_MEMORY ? error : error == 0 ? 0 : E_STORAGE, now);
 }
 
@@ -97,6 +99,7 @@ static bool query_begin(struct store *store, struct time_query *query, struct no
     if (log->state == PLOG_OPEN || log->state == PLOG_FAILED)
         job_choose(job, log, query);
     if (job->segments_n > 0) {
+        log->jobs_n++; /* a drop, and a move, wait for it */
         store_job_send(store, job, query_done, store);
         return true;
     }

@@ -12,6 +12,9 @@
  * is writeback_ns old, the ring or the tail budget is a quarter full, a record found no room, or
  * somebody waits for the files (time_query.c).
  *
+ * At most WRITING_BYTES_MAX are under way: a flush of the journal waits for the writes in front of
+ * it, and with 32 MiB of them it took 20 ms.
+ *
  * One call syncs all files where the file system allows that and there are more than a few (rule
  * 10); its bytes and sizes are the file system's to order. Else each file is flushed in the rounds
  * of flush.c.
@@ -26,6 +29,8 @@ enum {
     LOGS_PER_TURN_MAX = 64,
     SYNC_ALL_MIN = 4, /* files */
     FILL_PART = 4,    /* of the ring, of the tail budget: a round begins */
+    HURRY_PART = 2,   /* ... and it hurries */
+    WRITING_BYTES_MAX = 4 << 20,
     FULL_RETRY_NS = NS_PER_S,
 };
 
@@ -95,6 +100,16 @@ static void round_pin(struct store *store)
 
 enum round_step { STEP_WAITS, STEP_DONE, STEP_PINS, STEP_STARVED };
 
+/* The journal's next flush waits for what the device was given before it: little at a time, unless
+ * the room runs out. */
+static bool may_write(const struct store *store)
+{
+    const struct journal *j = store->journal;
+    bool is_hurried = j->is_full || journal_used(j) > j->bytes / HURRY_PART ||
+                      store->tail_bytes > store->config.tail_bytes_max / HURRY_PART;
+    return is_hurried || j->writing_bytes < WRITING_BYTES_MAX;
+}
+
 static enum round_step write_step(struct journal *j, struct plog *log, bool is_retry)
 {
     /* One that failed while a record was under way is not durable up to there. */
@@ -109,7 +124,8 @@ static enum round_step write_step(struct journal *j, struct plog *log, bool is_r
         return STEP_WAITS;
     }
     if (log->home.bytes < log->round_bytes) {
-        bool is_now = log->write == NULL && (!log->is_full || is_retry);
+        bool is_now =
+            log->write == NULL && (!log->is_full || is_retry) && may_write(log->store);
         return !is_now || plog_write(log) ? STEP_WAITS : STEP_STARVED;
     }
     list_del(&log->round_link);

@@ -18,6 +18,7 @@ struct values {
     uint32_t
         elements_max; /* of an array, at the outermost level; one less per level, at least one */
     uint32_t bytes_max;
+    bool has_no_tags; /* all of them at their defaults */
 };
 
 static inline struct bytes values_bytes(struct values *v, bool may_be_null)
@@ -128,7 +129,7 @@ static inline void values_struct(struct values *v, const struct proto_struct *ty
     for (uint32_t i = 0; i < type->rows_n; i++) {
         const struct proto_row *row = &type->rows[i];
         if (!proto_row_is_live(row, v->version) ||
-            (row->tag != PROTO_TAG_NONE && prng_chance(&v->prng, 50)))
+            (row->tag != PROTO_TAG_NONE && (v->has_no_tags || prng_chance(&v->prng, 50))))
             continue;
         values_field(v, row, base + row->offset, level);
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""kgen.py - message schemas (dataplane/proto/schema/*.k) -> build/gen/messages.h and messages.c.
+"""kgen.py - message schemas (dataplane/proto/schema/*.k) -> build/gen/messages.h, messages.c and hot.c.
 
-    kgen.py SCHEMA_DIR OUT_DIR     writes messages.h and messages.c; fails when digests.txt disagrees
+    kgen.py SCHEMA_DIR OUT_DIR     writes them (hot.c by khot.py); fails when digests.txt disagrees
     kgen.py --digests SCHEMA_DIR   prints what belongs into digests.txt
 
 The grammar is documented in dataplane/proto/README.md. A schema is read into Message, Struct and Field
@@ -12,6 +12,8 @@ import hashlib
 import os
 import re
 import sys
+
+import khot
 
 SCALARS = {  # type -> (C type, row kind, fewest bytes on the wire when flexible, when classic)
     'bool': ('bool', 'BOOL', 1, 1), 'i8': ('int8_t', 'I8', 1, 1), 'i16': ('int16_t', 'I16', 2, 2),
@@ -344,6 +346,11 @@ def row_text(struct, f):
             f'offsetof(struct {struct.name}, {f.name}), {sub}}},\n')
 
 
+def defaults_text(struct):
+    defaults = [d for d in map(default_of, struct.fields) if d]
+    return f'#define DEFAULTS_{struct.name} {{ \\\n    ' + ', \\\n    '.join(defaults or ['0']) + '}\n'
+
+
 def descriptor_text(struct, flexible):
     out, rows = '', struct.rows()
     flexible = struct.high + 1 if flexible is None else max(struct.low, flexible)
@@ -358,8 +365,7 @@ def descriptor_text(struct, flexible):
             value = f'DEFAULTS_{f.struct.name}' if has_template(f.struct) else '{0}'
             out += f'static const struct {f.struct.name} present_{f.struct.name} = {value};\n'
     if defaults:
-        out += f'#define DEFAULTS_{struct.name} {{ \\\n    ' + ', \\\n    '.join(defaults) + '}\n'
-        out += f'static const struct {struct.name} defaults_{struct.name} = DEFAULTS_{struct.name};\n'
+        out += defaults_text(struct) + f'static const struct {struct.name} defaults_{struct.name} = DEFAULTS_{struct.name};\n'
     plain = sum(f.tag is None for f in rows)
     if plain < len(rows) and not defaults:  # the encoder compares the tagged members with it
         out += f'static const struct {struct.name} defaults_{struct.name};\n'
@@ -385,6 +391,8 @@ def header_text(messages):
         out += [struct_text(s) for s in structs_of(m)]
         out += [f'extern const struct proto_struct proto_fields_{s.name};\n' for s in structs_of(m)]
         out.append(f'extern const struct proto_message proto_{m.body.name};\n')
+        if khot.is_hot(m):  # for PROTO_INIT
+            out += [defaults_text(s) for s in structs_of(m)]
     out.append('\n#endif\n')
     return ''.join(out)
 
@@ -403,9 +411,12 @@ def source_text(messages):
         out += [descriptor_text(s, m.flexible) for s in structs_of(m)]
         key = -1 if m.key is None else m.key
         flexible = 'INT16_MAX' if m.flexible is None else m.flexible
+        hot = f'&proto_hot_{m.body.name}' if khot.is_hot(m) else 'NULL'
+        if khot.is_hot(m):
+            out.append(f'extern const struct proto_hot proto_hot_{m.body.name};\n')
         out.append(f'const struct proto_message proto_{m.body.name} = {{\n'
                    f'    "{m.full_name()}", &proto_fields_{m.body.name}, {key}, {m.low}, {m.high}, '
-                   f'{flexible}, sizeof(struct {m.body.name})}};\n')
+                   f'{flexible}, sizeof(struct {m.body.name}), {hot}}};\n')
 
     def by_key(kind, value):
         return {m.key: value(m) for m in messages if m.kind == kind}
@@ -434,7 +445,8 @@ def main(arguments):
     keys = [m.key for m in messages if m.kind == 'request']
     if sorted(keys) != sorted(m.key for m in messages if m.kind == 'response') or max(keys) >= APIS_N:
         raise SystemExit('requests and responses do not pair up')
-    for name, text in (('messages.h', header_text(messages)), ('messages.c', source_text(messages))):
+    for name, text in (('messages.h', header_text(messages)), ('messages.c', source_text(messages)),
+                       ('hot.c', khot.source_text(messages))):
         with open(os.path.join(out, name), 'w', encoding='utf-8') as f:
             f.write(text)
 

@@ -49,7 +49,7 @@ BANNED = {
 # helper thread, at boot, or in the command line only (these may print, too).
 ALLOC_FUNCTION = re.compile(r"(_init|_fini|_new|_free|_open|_close|_make|_recover)$")
 ALLOC_FILES = re.compile(r"^storage/(files|bulk|helper|jobs|compress\w*|disk_\w+|batch_scan|recover\w*|directory\w*|"
-                         r"compact\w*|keymap|checkpoints?|dump\w*|verify\w*|truncate|journal_replay)\.c$")
+                         r"compact\w*|keymap|checkpoints?|dump\w*|verify\w*|truncate|journal_replay|repack)\.c$")
 IN_COMMENTS_TOO = ("unfinished",)
 STATIC = re.compile(r"^[ \t]*static\s+(?!inline\b|nodiscard\b|_Noreturn\b)([^;={]*)([;={])", re.M)
 

@@ -110,6 +110,8 @@ static inline void decode(struct bed *b, struct bytes frame, const struct proto_
 static inline void encode(struct bed *b, int16_t key, int16_t version, const void *response)
 {
     struct proto_out o;
+    if (proto_encode_response_now(&o, &b->arena, key, version, 1, response, UINT32_MAX))
+        return;
     check(proto_encode_response(&o, &b->arena, key, version, 1, response) == 0);
     check(proto_encode_more(&o, UINT32_MAX) == 0);
 }

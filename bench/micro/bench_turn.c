@@ -7,8 +7,9 @@
  *
  * Owner: the program. One worker with the real request layer and codec, connections over memory and
  * a fake store (tests/unit/dataplane/kafka/kafka_bed.h): what the logs themselves cost is not here.
- * Each request names PARTITIONS_N partitions; the cost is linear in them, and REQUEST_ELEMENTS_MAX
- * bounds them, so budget * REQUEST_ELEMENTS_MAX / PARTITIONS_N is the longest turn.
+ * Each request names PARTITIONS_N partitions. Produce and Fetch go on in the next turn behind
+ * BEGIN_UNITS_TURN elements decoded and partitions planned; of the others the cost is linear, and
+ * REQUEST_ELEMENTS_MAX bounds them.
  */
 #define KAFKA_BED_PLAIN
 #include "../../tests/unit/dataplane/kafka/kafka_bed.h"

@@ -388,33 +388,55 @@ static uint32_t pieces_n(const struct conn *conn, uint64_t n)
     return pieces;
 }
 
-/* The next at most n bytes as a slice; an emptied piece leaves the queue and its reference goes
- * with the slice. */
-static struct slice piece_take(struct conn *conn, uint64_t n)
+/* Of the first piece, `p`, the next at most n bytes as a slice; an emptied piece leaves the queue
+ * and its reference goes with the slice. */
+static inline struct slice piece_cut(struct conn *conn, const struct piece *p, uint64_t n)
 {
-    struct list *l = conn->rx.next;
-    check(l != &conn->rx);
-    struct piece p = piece_of(conn, l);
-    struct slice s = {p.memory + *p.at, (uint32_t)min_u64(n, p.n - *p.at), p.owner};
-    *p.at += s.n;
-    bool is_empty = *p.at == p.n;
+    struct slice s = {p->memory + *p->at, (uint32_t)min_u64(n, p->n - *p->at), p->owner};
+    *p->at += s.n;
+    bool is_empty = *p->at == p->n;
     conn->unread -= s.n;
-    if (p.is_fresh) {
+    if (p->is_fresh) {
         conn->fresh_bytes -= s.n;
         conn->fresh_n -= is_empty;
     }
     if (is_empty)
-        list_del(l);
+        list_del(conn->rx.next);
     else
         slice_get(&s);
     return s;
 }
 
-int conn_take(struct conn *conn, uint64_t n, struct slice *v, uint32_t max)
+static struct slice piece_take(struct conn *conn, uint64_t n)
 {
-    check(n <= conn->unread);
-    if (conn->fresh_n > 0 && buffers_are_scarce(conn->conns))
-        (void)rx_stage(conn); /* without memory for it the request gets the buffers themselves */
+    check(!list_is_empty(&conn->rx));
+    struct piece p = piece_of(conn, conn->rx.next);
+    return piece_cut(conn, &p, n);
+}
+
+void conn_read(struct conn *conn, void *to, uint32_t n)
+{
+    uint8_t *out = to;
+    check(n > 0 && n <= conn->unread);
+    struct piece p = piece_of(conn, conn->rx.next);
+    if (likely(p.n - *p.at > n)) { /* it keeps some: nobody's reference changes */
+        memcpy(out, p.memory + *p.at, n);
+        *p.at += n;
+        conn->unread -= n;
+        conn->fresh_bytes -= p.is_fresh ? n : 0;
+        return;
+    }
+    while (n > 0) {
+        struct slice s = piece_take(conn, n);
+        memcpy(out, s.ptr, s.n);
+        out += s.n;
+        n -= s.n;
+        slice_put(&s);
+    }
+}
+
+static int pieces_take(struct conn *conn, uint64_t n, struct slice *v, uint32_t max)
+{
     uint32_t pieces = pieces_n(conn, n);
     if (pieces > max && !fresh_may_stay(conn) && rx_stage(conn))
         pieces = pieces_n(conn, n); /* many small pieces of one turn became few */
@@ -425,9 +447,23 @@ int conn_take(struct conn *conn, uint64_t n, struct slice *v, uint32_t max)
         n -= v[i].n;
     }
     check(n == 0);
-    if (conn->is_paused)
-        conn_attend(conn);
     return (int)pieces;
+}
+
+int conn_take(struct conn *conn, uint64_t n, struct slice *v, uint32_t max)
+{
+    check(n > 0 && n <= conn->unread && max > 0);
+    if (conn->fresh_n > 0 && buffers_are_scarce(conn->conns))
+        (void)rx_stage(conn); /* without memory for it the request gets the buffers themselves */
+    struct piece p = piece_of(conn, conn->rx.next);
+    int pieces = 1;
+    if (likely(p.n - *p.at >= n))
+        v[0] = piece_cut(conn, &p, n);
+    else
+        pieces = pieces_take(conn, n, v, max);
+    if (conn->is_paused && pieces > 0)
+        conn_attend(conn);
+    return pieces;
 }
 
 void rx_drop(struct conn *conn)

@@ -11,10 +11,11 @@
 
 #define PARTITION struct delete_records_response_topics_partitions
 
-static int16_t delete_judge(const struct view *view, struct bytes name, int32_t partition,
-                            const struct view_topic **topic, const struct view_partition **found)
+static int16_t delete_judge(struct kafka *k, const struct view *view, struct bytes name,
+                            int32_t partition, const struct view_topic **topic,
+                            const struct view_partition **found)
 {
-    int16_t code = partition_find(view, name, NULL, false, partition, topic, found);
+    int16_t code = partition_find(k, view, name, NULL, false, partition, topic, found);
     if (*topic == NULL)
         return code;
     if ((*topic)->is_internal)
@@ -31,7 +32,7 @@ static bool delete_add(struct request *r, struct queries *s, const struct view *
     const struct view_partition *found;
     to->partition_index = partition;
     to->low_watermark = -1;
-    to->error_code = delete_judge(view, name, partition, &topic, &found);
+    to->error_code = delete_judge(r->kafka, view, name, partition, &topic, &found);
     if (to->error_code != 0)
         return true;
     struct query_part *part = query_add(r, s, found->home, &topic->id, partition);

@@ -8,7 +8,8 @@
  * were expected is asked again with room for all of them.
  *
  * DescribeLogDirs: sizes come from the homes, the room of the disks (v4) from the files helper. One
- * result per log directory; one that is offline has an error and nothing else. Nothing is cordoned.
+ * result per log directory; one that is offline has an error and nothing else. A log that is being
+ * moved stands in both directories, in the new one as a future one with how far it is behind.
  */
 #include "ops.h"
 
@@ -33,7 +34,7 @@ static int16_t producers_judge(struct request *r, const struct view *view, struc
         to->error_message = request_keep(r, bytes_of_string(why));
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     }
-    int16_t code = partition_find(view, name, NULL, false, partition, topic, found);
+    int16_t code = partition_find(r->kafka, view, name, NULL, false, partition, topic, found);
     if (*topic == NULL)
         to->error_message = bytes_of_string("This server does not host this topic-partition.");
     return code;
@@ -162,12 +163,18 @@ struct log_dirs {
     struct log_dir_asked dirs[];
 };
 
-static bool is_in_dir(const struct view *view, const struct view_topic *topic, int32_t number,
-                      uint8_t dir)
+enum { IN_DIR_NOT, IN_DIR, IN_DIR_FUTURE };
+
+/* A partition without a leader is offline as a whole. */
+static int is_in_dir(const struct view *view, const struct view_topic *topic, int32_t number,
+                     uint8_t dir)
 {
-    return number >= 0 && number < topic->partitions_n &&
-           topic->partitions[number].leader == view->node_id &&
-           topic->partitions[number].dir == dir;
+    if (number < 0 || number >= topic->partitions_n ||
+        topic->partitions[number].leader != view->node_id)
+        return IN_DIR_NOT;
+    if (topic->partitions[number].dir == dir)
+        return IN_DIR;
+    return topic->partitions[number].future_dir == dir ? IN_DIR_FUTURE : IN_DIR_NOT;
 }
 
 /* Those of one topic that are in directory `dir`; partitions NULL: of all it has. */
@@ -177,7 +184,7 @@ static bool dirs_topic(struct request *r, struct queries *s, const struct view *
 {
     int32_t found_n = 0;
     for (int32_t i = 0; i < n; i++)
-        found_n += is_in_dir(view, topic, partitions == NULL ? i : partitions[i], dir);
+        found_n += is_in_dir(view, topic, partitions == NULL ? i : partitions[i], dir) != 0;
     to->partitions_n = 0;
     if (found_n == 0)
         return true;
@@ -187,7 +194,8 @@ static bool dirs_topic(struct request *r, struct queries *s, const struct view *
         return false;
     for (int32_t i = 0; i < n; i++) {
         int32_t number = partitions == NULL ? i : partitions[i];
-        if (!is_in_dir(view, topic, number, dir))
+        int in_dir = is_in_dir(view, topic, number, dir);
+        if (in_dir == IN_DIR_NOT)
             continue;
         DIRS_PARTITION *partition = &to->partitions[to->partitions_n++];
         struct query_part *part =
@@ -195,6 +203,7 @@ static bool dirs_topic(struct request *r, struct queries *s, const struct view *
         if (part == NULL)
             return false;
         partition->partition_index = number;
+        partition->is_future_key = in_dir == IN_DIR_FUTURE;
         part->response = partition;
     }
     return true;
@@ -249,6 +258,15 @@ static void dirs_space_done(struct space_query *space, struct now now)
     request_op_end(container_of(space, struct log_dir_asked, space)->of->request);
 }
 
+static void dirs_fill(const struct query_part *part)
+{
+    DIRS_PARTITION *to = part->response;
+    uint64_t bytes = to->is_future_key ? part->future_bytes : part->bytes;
+    to->partition_size = (int64_t)min_u64(bytes, INT64_MAX);
+    if (to->is_future_key)
+        to->offset_lag = part->future_lag;
+}
+
 static void dirs_answer(struct request *r, const struct view *view, struct now now)
 {
     struct log_dirs *d = r->work;
@@ -256,8 +274,7 @@ static void dirs_answer(struct request *r, const struct view *view, struct now n
     (void)view, (void)now;
     for (struct query_op *op = d->queries->ops; op != NULL; op = op->next)
         for (struct query_part *part = op->parts; part != NULL; part = part->next)
-            ((DIRS_PARTITION *)part->response)->partition_size =
-                (int64_t)min_u64(part->bytes, INT64_MAX);
+            dirs_fill(part);
     for (int32_t i = 0; i < p->results_n; i++) {
         p->results[i].total_bytes = d->dirs[i].space.total_bytes;
         p->results[i].usable_bytes = d->dirs[i].space.usable_bytes;

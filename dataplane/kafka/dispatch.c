@@ -74,8 +74,9 @@ void request_dispatch(struct request *r, const struct view *view, struct now now
     const struct proto_message *m = proto_request(r->api->key);
     r->client_id = header.client_id;
     in.elements_left = REQUEST_ELEMENTS_MAX;
-    r->body = arena_alloc(&r->arena, m->size);
+    r->body = arena_alloc_raw(&r->arena, m->size); /* decoding sets all of it */
     rc = r->body == NULL ? E_NO_MEMORY : proto_decode(m, r->version, &in, r->body);
+    r->kafka->begin_left -= REQUEST_ELEMENTS_MAX - (int64_t)in.elements_left;
     if (rc == E_NO_MEMORY)
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
     else if (rc == E_TOO_LARGE)
@@ -98,12 +99,25 @@ int32_t listener_port(const struct request *r)
     return conn_listener(r->conn->conn)->advertised_port;
 }
 
-int16_t partition_find(const struct view *view, struct bytes name, const struct uuid *id,
-                       bool by_id, int32_t partition, const struct view_topic **topic,
-                       const struct view_partition **found)
+/* What is asked for is mostly what was asked for last; a topic lives as long as its view. */
+static const struct view_topic *topic_find(struct kafka *k, const struct view *view,
+                                           struct bytes name, const struct uuid *id, bool by_id)
+{
+    const struct view_topic *last = k->topic_last;
+    if (last != NULL && k->topic_version == view->version &&
+        (by_id ? uuid_equal(&last->id, id) : bytes_equal(last->name, name)))
+        return last;
+    k->topic_version = view->version;
+    k->topic_last = by_id ? view_topic_by_id(view, id) : view_topic_by_name(view, name);
+    return k->topic_last;
+}
+
+int16_t partition_find(struct kafka *k, const struct view *view, struct bytes name,
+                       const struct uuid *id, bool by_id, int32_t partition,
+                       const struct view_topic **topic, const struct view_partition **found)
 {
     *found = NULL;
-    *topic = by_id ? view_topic_by_id(view, id) : view_topic_by_name(view, name);
+    *topic = topic_find(k, view, name, id, by_id);
     if (*topic == NULL)
         return by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     if (partition < 0 || partition >= (*topic)->partitions_n)

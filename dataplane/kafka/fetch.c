@@ -29,6 +29,7 @@
 enum { FETCH_BUDGET_STEP = 64 * 1024, FETCH_BUDGET_TURN = 256 };
 
 static void fetch_more(struct request *r, const struct view *view, struct now now);
+static void fetch_round_more(struct request *r, const struct view *view, struct now now);
 
 /* ── start ── */
 
@@ -65,7 +66,7 @@ static int16_t fetch_judge_asked(const struct request *r, const struct view *vie
     const struct fetch_request *q = r->body;
     const struct view_topic *found_topic;
     const struct view_partition *found;
-    int16_t code = partition_find(view, topic->topic, &topic->topic_id, r->version >= 13,
+    int16_t code = partition_find(r->kafka, view, topic->topic, &topic->topic_id, r->version >= 13,
                                   asked->partition, &found_topic, &found);
     int32_t replica = r->version >= 15 ? q->replica_state.replica_id : q->replica_id;
     if (code == 0 && replica >= 0)
@@ -133,30 +134,43 @@ static struct fetch_topic *fetch_add_topic(struct request *r, struct fetch *f, s
     return topic;
 }
 
-/* Everything that lasts: topics, partitions, one operation per home. */
-static bool fetch_plan(struct request *r, struct fetch *f, const struct view *view)
+/* Everything that lasts: topics, partitions, one operation per home; as far as the turn goes:
+ * *is_through. False: no memory. */
+static bool fetch_plan(struct request *r, struct fetch *f, const struct view *view,
+                       bool *is_through)
 {
     const struct fetch_request *q = r->body;
-    for (int32_t i = 0; i < q->topics_n; i++) {
-        const struct fetch_request_topics *from = &q->topics[i];
-        struct fetch_topic *topic = fetch_add_topic(r, f, from->topic, &from->topic_id);
-        if (topic == NULL)
+    for (; f->plan_topic < q->topics_n; f->plan_topic++, f->plan_part = -1) {
+        const struct fetch_request_topics *from = &q->topics[f->plan_topic];
+        if (f->plan_part < 0)
+            f->plan_to = fetch_add_topic(r, f, from->topic, &from->topic_id);
+        if (f->plan_to == NULL)
             return false;
-        topic->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
-        for (int32_t j = 0; j < topic->partitions_n; j++)
-            if (!fetch_add(r, f, view, from, &from->partitions[j]))
+        f->plan_to->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
+        int32_t at = f->plan_part < 0 ? 0 : f->plan_part, n = f->plan_to->partitions_n;
+        int32_t end = at + request_turns(r->kafka, n - at);
+        for (; at < end; at++)
+            if (!fetch_add(r, f, view, from, &from->partitions[at]))
                 return false;
+        f->plan_part = at;
+        if (at < n)
+            return true;
     }
+    *is_through = true;
     return true;
 }
 
-/* The same from a session: its partitions in its order, neighbours of one topic together. */
-static bool fetch_plan_session(struct request *r, struct fetch *f, const struct view *view)
+/* The same from a session: its partitions in its order, neighbours of one topic together. They stay
+ * as they are while this fetch has it. */
+static bool fetch_plan_session(struct request *r, struct fetch *f, const struct view *view,
+                               bool *is_through)
 {
-    const struct session_topic *last = NULL;
-    struct fetch_topic *topic = NULL;
-    list_for_each(l, next, &f->session->parts) {
-        struct session_part *part = list_entry(l, struct session_part, link);
+    const struct list *end = &f->session->parts;
+    for (f->plan_at = f->plan_at == NULL ? end->next : f->plan_at; f->plan_at != end;
+         f->plan_at = f->plan_at->next) {
+        if (request_turns(r->kafka, 1) == 0)
+            return true;
+        struct session_part *part = list_entry(f->plan_at, struct session_part, link);
         struct fetch_request_topics from = {
             .topic = bytes_of(part->topic->name, part->topic->name_n), .topic_id = part->topic->id};
         struct fetch_request_topics_partitions asked = {
@@ -167,15 +181,33 @@ static bool fetch_plan_session(struct request *r, struct fetch *f, const struct 
             .last_fetched_epoch = part->last_fetched_epoch,
         };
         struct read_part **at = f->tail;
-        if (part->topic != last)
-            topic = fetch_add_topic(r, f, from.topic, &from.topic_id);
-        if (topic == NULL || !fetch_add(r, f, view, &from, &asked))
+        if (part->topic != f->plan_last)
+            f->plan_to = fetch_add_topic(r, f, from.topic, &from.topic_id);
+        if (f->plan_to == NULL || !fetch_add(r, f, view, &from, &asked))
             return false;
-        topic->partitions_n++;
-        last = part->topic;
+        f->plan_to->partitions_n++;
+        f->plan_last = part->topic;
         (*at)->cached = (uint32_t)(part - r->kafka->sessions->parts);
     }
+    *is_through = true;
     return true;
+}
+
+static void fetch_plan_more(struct request *r, const struct view *view, struct now now)
+{
+    struct fetch *f = r->work;
+    bool is_through = false;
+    if (!(f->session != NULL ? fetch_plan_session(r, f, view, &is_through)
+                             : fetch_plan(r, f, view, &is_through))) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+    } else if (!is_through) {
+        request_wait(r, fetch_plan_more);
+    } else {
+        request_drop_frame(
+            r); /* everything kept was copied: a fetch that waits holds no receive memory */
+        r->body = NULL;
+        fetch_read(r, view, now);
+    }
 }
 
 static void fetch_refuse(struct request *r, int16_t code)
@@ -222,22 +254,15 @@ void fetch_start(struct request *r, const struct view *view, struct now now)
     f->host = listener_host(r);
     f->port = listener_port(r);
     f->node_id = view->node_id;
-    if (!(f->session != NULL ? fetch_plan_session(r, f, view) : fetch_plan(r, f, view))) {
-        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
-        return;
-    }
-    request_drop_frame(
-        r); /* everything kept was copied: a fetch that waits holds no receive memory */
-    r->body = NULL;
-    fetch_read(r, view, now);
+    f->plan_part = -1;
+    fetch_plan_more(r, view, now);
 }
 
 /* ── reading ── */
 
-/* The skeleton of the answer and a result for every partition: this round's, in the arena. */
-static bool fetch_round(struct request *r, struct fetch *f)
+/* The skeleton of the answer: this round's, in the arena. */
+static bool fetch_round_begin(struct request *r, struct fetch *f)
 {
-    struct read_part *part = f->parts;
     f->response = PROTO_NEW(&r->arena, fetch_response, 1);
     struct fetch_response_responses *to =
         PROTO_NEW(&r->arena, fetch_response_responses, f->topics_n);
@@ -245,22 +270,47 @@ static bool fetch_round(struct request *r, struct fetch *f)
         return false;
     f->response->responses = to;
     f->response->responses_n = f->topics_n;
-    for (const struct fetch_topic *topic = f->topics; topic != NULL; topic = topic->next, to++) {
-        to->topic = topic->name;
-        to->topic_id = topic->id;
-        to->partitions =
-            PROTO_NEW(&r->arena, fetch_response_responses_partitions, topic->partitions_n);
-        to->partitions_n = topic->partitions_n;
-        if (to->partitions == NULL)
+    f->round_topic = f->topics;
+    f->round_topic_at = 0;
+    f->round_part_at = -1;
+    f->round_part = f->parts;
+    return true;
+}
+
+static bool fetch_round_topic(struct request *r, const struct fetch_topic *topic,
+                              struct fetch_response_responses *to)
+{
+    to->topic = topic->name;
+    to->topic_id = topic->id;
+    to->partitions = PROTO_NEW(&r->arena, fetch_response_responses_partitions, topic->partitions_n);
+    to->partitions_n = topic->partitions_n;
+    return to->partitions != NULL;
+}
+
+/* A result for every partition, as far as the turn goes: *is_through. False: no memory. */
+static bool fetch_round(struct request *r, struct fetch *f, bool *is_through)
+{
+    for (; f->round_topic != NULL;
+         f->round_topic = f->round_topic->next, f->round_topic_at++, f->round_part_at = -1) {
+        struct fetch_response_responses *to = &f->response->responses[f->round_topic_at];
+        if (f->round_part_at < 0 && !fetch_round_topic(r, f->round_topic, to))
             return false;
-        for (int32_t i = 0; i < topic->partitions_n; i++, part = part->next_asked) {
+        int32_t at = f->round_part_at < 0 ? 0 : f->round_part_at;
+        int32_t end = at + request_turns(r->kafka, to->partitions_n - at);
+        struct read_part *part = f->round_part;
+        for (; at < end; at++, part = part->next_asked) {
             part->result = arena_alloc(&r->arena, sizeof *part->result);
             if (part->result == NULL)
                 return false;
             part->result->part = part;
-            part->result->response = &to->partitions[i];
+            part->result->response = &to->partitions[at];
         }
+        f->round_part = part;
+        f->round_part_at = at;
+        if (at < to->partitions_n)
+            return true;
     }
+    *is_through = true;
     return true;
 }
 
@@ -334,8 +384,22 @@ void fetch_read(struct request *r, const struct view *view, struct now now)
         list_append(&r->kafka->wait_answer, &r->run_link);
         return;
     }
-    if (!fetch_round(r, f)) {
+    if (!fetch_round_begin(r, f))
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+    else
+        fetch_round_more(r, view, now);
+}
+
+static void fetch_round_more(struct request *r, const struct view *view, struct now now)
+{
+    struct fetch *f = r->work;
+    bool is_through = false;
+    if (!fetch_round(r, f, &is_through)) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    if (!is_through) {
+        request_wait(r, fetch_round_more);
         return;
     }
     uint64_t budget = fetch_budget(r->kafka, f);

@@ -39,6 +39,16 @@ struct fetch {
     int32_t port;
     int32_t node_id;
     struct fetch_response *response; /* of the round under way, in the arena */
+    /* While it is planned: what comes next, of the request (-1: its topic comes first) or session.
+     */
+    int32_t plan_topic, plan_part;
+    const struct list *plan_at;
+    const struct session_topic *plan_last;
+    struct fetch_topic *plan_to;
+    /* While a round's results are made: what comes next. */
+    const struct fetch_topic *round_topic;
+    int32_t round_topic_at, round_part_at;
+    struct read_part *round_part;
 };
 
 /* (Re)reads everything. */

@@ -176,20 +176,15 @@ void frames_end_more(struct kafka_conn *c)
 static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
 {
     uint8_t prefix[4];
-    struct slice v[4];
     if (conn_unread(c->conn) < sizeof prefix)
         return false;
-    conn_peek(c->conn, prefix, sizeof prefix);
+    conn_read(c->conn, prefix, sizeof prefix);
     int32_t length = load_i32(prefix);
     if (length <= 0 || (uint64_t)length > k->config.frame_bytes_max) {
         stats_add(k->stats, STAT_BAD_LENGTH, 1);
         frames_end(c, NULL, CONN_END_TOO_LARGE);
         return false;
     }
-    int n = conn_take(c->conn, sizeof prefix, v, array_n(v));
-    check(n > 0); /* four bytes lie in at most four pieces */
-    for (int i = 0; i < n; i++)
-        slice_put(&v[i]);
     c->frame_bytes = (uint64_t)length;
     c->first_ns = now.ns;
     c->whole_ns = 0;
@@ -234,13 +229,21 @@ static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool ha
     return FRAME_STOP;
 }
 
+/* A turn begins only so much: requests, and what all of them name. */
+static bool frames_may_begin(const struct kafka *k)
+{
+    return k->begun_n < k->config.requests_per_turn && k->begin_left > 0;
+}
+
 /* Begins what is there of one connection, in order. Returns how many. */
 static int frames_run(struct kafka *k, struct kafka_conn *c, bool has_turn, const struct view *view,
                       struct now now)
 {
     int begun = 0;
     while (!conn_is_closing(c->conn) && !c->is_ending) {
-        if (begun == FRAMES_PER_CONN || k->begun_n >= k->config.requests_per_turn) {
+        if (c->planning != NULL) /* ready again when it is through */
+            break;
+        if (begun == FRAMES_PER_CONN || !frames_may_begin(k)) {
             conn_ready_again(c->conn);
             break;
         }
@@ -265,7 +268,7 @@ static int frames_waiting(struct kafka *k, struct list *waiting, const struct vi
     for (uint32_t budget = k->config.requests_max; budget > 0 && !list_is_empty(waiting);
          budget--) {
         struct kafka_conn *c = list_first(waiting, struct kafka_conn, link);
-        if (list_is_empty(&k->free) || k->begun_n >= k->config.requests_per_turn ||
+        if (list_is_empty(&k->free) || !frames_may_begin(k) ||
             (!c->is_admitted && !frame_has_room(k, c->frame_bytes)))
             break;
         list_del(&c->link);
@@ -278,7 +281,7 @@ int frames_turn(struct kafka *k, const struct view *view, struct now now)
 {
     int done = frames_waiting(k, &k->wait_large, view, now);
     done += frames_waiting(k, &k->wait_small, view, now);
-    while (k->begun_n < k->config.requests_per_turn) {
+    while (frames_may_begin(k)) {
         struct conn *conn = conns_ready_next(k->conns_of);
         if (conn == NULL)
             break;

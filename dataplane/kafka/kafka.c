@@ -47,10 +47,10 @@ static int kafka_requests_init(struct kafka *k)
 
 static void kafka_lists_init(struct kafka *k)
 {
-    struct list *const lists[] = {&k->free,        &k->run,          &k->encode,     &k->sent,
-                                  &k->wait_answer, &k->wait_control, &k->wait_join,  &k->conns,
-                                  &k->conns_free,  &k->conn_pages,   &k->wait_small, &k->wait_large,
-                                  &k->appends,     &k->reads};
+    struct list *const lists[] = {
+        &k->free,      &k->run,   &k->encode,     &k->sent,       &k->wait_answer, &k->wait_control,
+        &k->wait_join, &k->conns, &k->conns_free, &k->conn_pages, &k->wait_small,  &k->wait_large,
+        &k->appends,   &k->held,  &k->settling,   &k->reads,      &k->spare};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -104,6 +104,8 @@ void kafka_fini(struct kafka *k)
         forward_fini(&k->requests[i]);
     while ((l = list_pop(&k->conn_pages)) != NULL)
         page_put(list_entry(l, struct page, link));
+    while ((l = list_pop(&k->spare)) != NULL)
+        page_put(list_entry(l, struct page, link));
     if (k->sessions != NULL)
         sessions_fini(k->sessions);
     free(k->sessions);
@@ -117,7 +119,7 @@ void kafka_fini(struct kafka *k)
 bool kafka_is_quiet(const struct kafka *k)
 {
     return k->states_n[REQUEST_FREE] == k->config.requests_max && k->home_ops_n == 0 &&
-           list_is_empty(&k->appends) && list_is_empty(&k->reads);
+           list_is_empty(&k->appends) && list_is_empty(&k->held) && list_is_empty(&k->reads);
 }
 
 static void kafka_enter(struct kafka *k, struct now now)
@@ -133,19 +135,17 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     kafka_enter(k, now);
     k->begun_n = 0;
     k->append_bytes = 0;
-    int done = reads_turn(k, now);
-    turns_step(k->turns, STEP_READS);
-    done += appends_turn(k, now);
-    turns_step(k->turns, STEP_APPENDS);
-    done += requests_turn(k, view, now);
-    turns_step(k->turns, STEP_ANSWERS);
-    done += fetch_budget_turn(k, view, now);
-    turns_step(k->turns, STEP_READS);
+    k->begin_left = BEGIN_UNITS_TURN;
+    k->reads_left = READ_PARTS_TURN;
+    k->settle_left = SETTLE_PARTS_TURN;
+    k->encode_units = ENCODE_UNITS_TURN;
+    int done = turns_step_of(k->turns, STEP_READS, reads_turn(k, now));
+    done += turns_step_of(k->turns, STEP_APPENDS, appends_turn(k, now));
+    done += turns_step_of(k->turns, STEP_ANSWERS, requests_turn(k, view, now));
+    done += turns_step_of(k->turns, STEP_READS, fetch_budget_turn(k, view, now));
     if (view != NULL)
-        done += frames_turn(k, view, now);
-    turns_step(k->turns, STEP_FRAMES);
-    done += requests_turn(k, view, now);
-    turns_step(k->turns, STEP_ANSWERS);
+        done += turns_step_of(k->turns, STEP_FRAMES, frames_turn(k, view, now));
+    done += turns_step_of(k->turns, STEP_ANSWERS, requests_turn(k, view, now));
     return done;
 }
 

@@ -103,7 +103,7 @@ static struct query_part *query_find(struct request *r, struct queries *s, const
 {
     const struct view_topic *found_topic;
     const struct view_partition *found;
-    *code = partition_find(view, topic, NULL, false, partition, &found_topic, &found);
+    *code = partition_find(r->kafka, view, topic, NULL, false, partition, &found_topic, &found);
     if (*code == 0)
         *code = leader_epoch_check(current_epoch, found->leader_epoch);
     return *code != 0 ? NULL : query_add(r, s, found->home, &found_topic->id, partition);

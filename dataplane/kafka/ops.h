@@ -37,11 +37,13 @@ struct append_part {
     int error;
     int64_t base_offset, last_offset, log_append_ms, start_offset;
     int32_t bad_record_at;
-    char reason[APPEND_REASON_MAX];
     /* the home's */
     struct plog *log;
+    struct repack *repack; /* what bulk makes of the batch */
     struct plog_wait wait;
     bool is_waiting;
+    bool is_looked;                 /* bulk need not be asked ahead */
+    char reason[APPEND_REASON_MAX]; /* set only with an error */
 };
 
 struct append_mail {
@@ -57,6 +59,8 @@ struct append_op {
     uint8_t home_thread;
     bool is_remote;
     bool is_placed, wait_came, is_timed_out;
+    bool is_settling;  /* its waits are being registered: `at` is the next part */
+    bool is_held;      /* in the list of those that bulk works for */
     bool is_abandoned; /* its connection is gone: placed, but not waited for */
     bool is_done;
     int16_t acks;
@@ -188,6 +192,9 @@ struct query_part {
     int32_t found_epoch;
     uint32_t producers_n; /* there are, also beyond producers_max */
     uint64_t bytes;
+    bool is_moving; /* QUERY_BYTES: to another directory, where it has ... */
+    uint64_t future_bytes;
+    int64_t future_lag; /* ... and lacks so many offsets */
     /* the home's */
     union {
         struct time_query query;

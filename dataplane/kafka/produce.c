@@ -30,7 +30,12 @@ struct produce {
     uint32_t ops_n, placed_n;
     uint64_t deadline_ns;
     bool has_error;
-    int16_t acks;
+    int16_t acks, code; /* code: of every partition, or 0 */
+    /* While it is planned: the partition that comes next; -1: its topic comes first. */
+    int32_t topic_at, part_at;
+    /* While the answer is filled: what comes next. */
+    uint32_t fill_home;
+    struct append_part *fill_part;
 };
 
 static void produce_answer(struct request *r, const struct view *view, struct now now);
@@ -89,7 +94,7 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
     const struct view_topic *found_topic;
     const struct view_partition *found;
     response->index = from->index;
-    int16_t code = partition_find(view, topic->name, &topic->topic_id, r->version >= 13,
+    int16_t code = partition_find(r->kafka, view, topic->name, &topic->topic_id, r->version >= 13,
                                   from->index, &found_topic, &found);
     if (code == KAFKA_NOT_LEADER_OR_FOLLOWER && r->version >= 10) {
         response->current_leader.leader_id = found->leader;
@@ -102,9 +107,11 @@ static bool produce_add(struct request *r, struct produce *p, const struct view 
         return true;
     }
     struct append_op *op = produce_op(r, p, found->home);
-    struct append_part *part = op == NULL ? NULL : arena_alloc(&r->arena, sizeof *part);
+    struct append_part *part = op == NULL ? NULL : arena_alloc_raw(&r->arena, sizeof *part);
     if (part == NULL)
         return false;
+    memset(part, 0, offsetof(struct append_part, reason)); /* the text is long, and seldom there */
+    part->reason[0] = '\0';
     part->op = op;
     part->topic_id = found_topic->id;
     part->partition = from->index;
@@ -122,6 +129,8 @@ static bool produce_is_transactional(const struct slices *records)
     struct slices_at at = {0, 0};
     if (records->bytes < BATCH_ATTRIBUTES_AT + sizeof attributes)
         return false;
+    if (likely(records->v[0].n >= BATCH_ATTRIBUTES_AT + sizeof attributes))
+        return (load_u16(records->v[0].ptr + BATCH_ATTRIBUTES_AT) & BATCH_TRANSACTIONAL) != 0;
     slices_skip(records, &at, BATCH_ATTRIBUTES_AT);
     slices_copy(records, &at, attributes, sizeof attributes);
     return (load_u16(attributes) & BATCH_TRANSACTIONAL) != 0;
@@ -148,39 +157,66 @@ static int16_t produce_check_all(const struct produce_request *q)
     return KAFKA_NONE;
 }
 
-/* The skeleton of the answer and the batches by home. */
-static bool produce_plan(struct request *r, struct produce *p, const struct view *view)
+static bool produce_plan_begin(struct request *r, struct produce *p)
 {
     const struct produce_request *q = r->body;
-    int16_t code = produce_check_all(q);
     int32_t topics_n = q->topic_data_n > 0 ? q->topic_data_n : 0;
-    p->response = PROTO_NEW(&r->arena, produce_response, 1);
+    p->code = produce_check_all(q);
+    p->part_at = -1;
+    p->response = arena_alloc_raw(&r->arena, sizeof *p->response);
     struct produce_response_responses *topics =
-        PROTO_NEW(&r->arena, produce_response_responses, topics_n);
+        arena_alloc_raw(&r->arena, (uint64_t)topics_n * sizeof *topics);
     if (p->response == NULL || topics == NULL)
         return false;
+    PROTO_INIT(p->response, produce_response);
     p->response->responses = topics;
     p->response->responses_n = topics_n;
-    for (int32_t i = 0; i < topics_n; i++) {
-        const struct produce_request_topic_data *from = &q->topic_data[i];
-        int32_t n = from->partition_data_n > 0 ? from->partition_data_n : 0;
-        topics[i].name = request_keep(r, from->name);
-        topics[i].topic_id = from->topic_id;
-        topics[i].partition_responses =
-            PROTO_NEW(&r->arena, produce_response_responses_partition_responses, n);
-        topics[i].partition_responses_n = n;
-        if (topics[i].partition_responses == NULL ||
-            (from->name.ptr != NULL && topics[i].name.ptr == NULL))
+    return true;
+}
+
+/* The skeleton of one topic's answer. */
+static bool produce_plan_topic(struct request *r, const struct produce_request_topic_data *from,
+                               struct produce_response_responses *to)
+{
+    int32_t n = from->partition_data_n > 0 ? from->partition_data_n : 0;
+    *to = (struct produce_response_responses){
+        .name = request_keep(r, from->name),
+        .topic_id = from->topic_id,
+        .partition_responses =
+            arena_alloc_raw(&r->arena, (uint64_t)n * sizeof *to->partition_responses),
+        .partition_responses_n = n};
+    return to->partition_responses != NULL && (from->name.ptr == NULL || to->name.ptr != NULL);
+}
+
+/* The skeleton of the answer and the batches by home, as far as the turn goes: *is_through. False:
+ * no memory. */
+static bool produce_plan(struct request *r, struct produce *p, const struct view *view,
+                         bool *is_through)
+{
+    const struct produce_request *q = r->body;
+    *is_through = false;
+    for (; p->topic_at < p->response->responses_n; p->topic_at++, p->part_at = -1) {
+        const struct produce_request_topic_data *from = &q->topic_data[p->topic_at];
+        struct produce_response_responses *to = &p->response->responses[p->topic_at];
+        if (p->part_at < 0 && !produce_plan_topic(r, from, to))
             return false;
-        for (int32_t j = 0; j < n; j++) {
-            topics[i].partition_responses[j].index = from->partition_data[j].index;
-            if (code != 0)
-                produce_refuse(r, p, &topics[i].partition_responses[j], code);
-            else if (!produce_add(r, p, view, from, &from->partition_data[j],
-                                  &topics[i].partition_responses[j]))
+        int32_t at = p->part_at < 0 ? 0 : p->part_at;
+        int32_t end = at + request_turns(r->kafka, to->partition_responses_n - at);
+        for (; at < end; at++) {
+            struct produce_response_responses_partition_responses *part =
+                &to->partition_responses[at];
+            PROTO_INIT(part, produce_response_responses_partition_responses);
+            part->index = from->partition_data[at].index;
+            if (p->code != 0)
+                produce_refuse(r, p, part, p->code);
+            else if (!produce_add(r, p, view, from, &from->partition_data[at], part))
                 return false;
         }
+        p->part_at = at;
+        if (at < to->partition_responses_n)
+            return true;
     }
+    *is_through = true;
     return true;
 }
 
@@ -205,6 +241,34 @@ static void produce_begin(struct request *r, struct produce *p, struct now now)
     }
 }
 
+/* A request with very many partitions takes turns; meanwhile no other of its connection begins, so
+ * that none passes it on the way to the logs. */
+static void produce_plan_more(struct request *r, const struct view *view, struct now now)
+{
+    struct produce *p = r->work;
+    struct kafka_conn *conn = r->conn;
+    bool is_through;
+    if (!produce_plan(r, p, view, &is_through)) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    if (!is_through) {
+        conn->planning = r;
+        request_wait(r, produce_plan_more);
+        return;
+    }
+    if (conn->planning != NULL) {
+        conn->planning = NULL;
+        conn_ready_again(conn->conn);
+    }
+    request_op_begin(r); /* held here, so that the last op cannot finish the request in the loop */
+    request_wait(r, produce_answer);
+    produce_begin(r, p, now);
+    if (p->ops_n == 0)
+        request_drop_frame(r);
+    request_op_end(r);
+}
+
 void produce_start(struct request *r, const struct view *view, struct now now)
 {
     const struct produce_request *q = r->body;
@@ -219,17 +283,12 @@ void produce_start(struct request *r, const struct view *view, struct now now)
         min_i64(max_i64(q->timeout_ms, PRODUCE_TIMEOUT_MIN_MS), PRODUCE_TIMEOUT_MAX_MS);
     p->deadline_ns = now.ns + (uint64_t)timeout_ms * NS_PER_MS;
     p->acks = q->acks;
-    if (!produce_plan(r, p, view)) {
+    if (!produce_plan_begin(r, p)) {
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
     r->work = p;
-    request_op_begin(r); /* held here, so that the last op cannot finish the request in the loop */
-    request_wait(r, produce_answer);
-    produce_begin(r, p, now);
-    if (p->ops_n == 0)
-        request_drop_frame(r);
-    request_op_end(r);
+    produce_plan_more(r, view, now);
 }
 
 /* ── operations ── */
@@ -308,15 +367,29 @@ static bool produce_part_fill(struct request *r, struct produce *p, struct appen
     return true;
 }
 
+/* p->fill_part is the next of all homes' partitions; false: there is none. */
+static bool produce_fill_next(const struct request *r, struct produce *p)
+{
+    while (p->fill_part == NULL && p->fill_home < r->kafka->config.workers_n) {
+        const struct append_op *op = p->ops[p->fill_home++];
+        p->fill_part = op == NULL ? NULL : op->parts;
+    }
+    return p->fill_part != NULL;
+}
+
 static void produce_answer(struct request *r, const struct view *view, struct now now)
 {
     struct produce *p = r->work;
     bool is_filled = true;
     (void)view, (void)now;
-    for (uint32_t home = 0; home < r->kafka->config.workers_n; home++)
-        for (struct append_part *part = p->ops[home] == NULL ? NULL : p->ops[home]->parts;
-             part != NULL && is_filled; part = part->next)
-            is_filled = produce_part_fill(r, p, part);
+    while (is_filled && produce_fill_next(r, p)) {
+        if (request_turns(r->kafka, 1) == 0) {
+            request_wait(r, produce_answer);
+            return;
+        }
+        is_filled = produce_part_fill(r, p, p->fill_part);
+        p->fill_part = p->fill_part->next;
+    }
     if (p->acks != 0) {
         request_answer(r, is_filled ? p->response : NULL);
         return;

@@ -45,6 +45,13 @@ static void query_delete(struct query_part *part, struct plog *log, struct now n
     part->offset = part->move.start;
 }
 
+static void query_bytes(struct query_part *part, const struct plog *log)
+{
+    uint8_t dir;
+    part->bytes = plog_bytes(log);
+    part->is_moving = plog_moves_to(log, &dir, &part->future_bytes, &part->future_lag);
+}
+
 static void query_part_begin(struct query_part *part, struct plog *log, struct now now)
 {
     switch ((enum query_kind)part->op->kind) {
@@ -54,7 +61,7 @@ static void query_part_begin(struct query_part *part, struct plog *log, struct n
     case QUERY_PRODUCERS:
         part->producers_n = plog_producers(log, part->producers, part->producers_max);
         return;
-    case QUERY_BYTES: part->bytes = plog_bytes(log); return;
+    case QUERY_BYTES: query_bytes(part, log); return;
     }
     check(false);
 }

@@ -7,7 +7,8 @@
  * A step READ_NOW goes through its partitions in the order of the request. Each gets what is left
  * of the op's budget, at most its own maximum; the first one with data gets a whole batch in any
  * case (trap 9, KIP-74). A read that goes to the disk stops the walk until it is back; appends and
- * other ops go on meanwhile.
+ * other ops go on meanwhile. A turn reads READ_PARTS_TURN partitions at most, then the walk stops
+ * until the next.
  *
  * A step READ_WAIT, before which all pages were given back, registers one wait per log. The first
  * wake ends it.
@@ -120,10 +121,15 @@ static bool read_part(struct read_part *part, struct now now)
 
 static void read_walk(struct read_op *op, struct now now)
 {
-    for (; op->at != NULL; op->at = op->at->next)
+    int64_t left = op->home->reads_left;
+    for (; op->at != NULL && left > 0; op->at = op->at->next, left--)
         if (!read_part(op->at, now))
-            return;
-    read_op_over(op, now);
+            break;
+    op->home->reads_left = left;
+    if (op->at == NULL)
+        read_op_over(op, now);
+    else if (left <= 0) /* it goes on in the next turn */
+        list_append(&op->home->reads, &op->link);
 }
 
 void read_give_back(struct read_op *op)

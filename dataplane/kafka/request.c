@@ -22,16 +22,22 @@ static const uint16_t arrows[REQUEST_STATES_N] = {
     [REQUEST_RELEASING] = S(FREE),
 };
 
-void request_state_set(struct request *r, enum request_state to)
+/* Inside this file, where most changes are and `to` is a constant. */
+static inline void state_set(struct request *r, enum request_state to)
 {
     struct kafka *k = r->kafka;
-    check(arrows[r->state] & (1u << to));
-    check(k->states_n[r->state] > 0);
-    k->states_n[r->state]--;
+    uint8_t from = r->state;
+    check((arrows[from] & (1u << to)) && k->states_n[from] > 0);
+    k->states_n[from]--;
     k->states_n[to]++;
     r->state = (uint8_t)to;
-    if (to == REQUEST_PARKED || r->state == REQUEST_RUNNING)
+    if (to == REQUEST_PARKED || from == REQUEST_PARKED)
         stats_set(k->stats, STAT_REQUESTS_PARKED, k->states_n[REQUEST_PARKED]);
+}
+
+void request_state_set(struct request *r, enum request_state to)
+{
+    state_set(r, to);
 }
 
 void request_invariants(const struct request *r)
@@ -62,10 +68,33 @@ static void request_timer_unset(struct timer *timer, struct now now)
     check(false); /* a handler that sets the timer sets `fire` */
 }
 
-static void request_reset(struct request *r, struct kafka_conn *conn)
+/* Nearly every request needs one small page: a few are passed on from one to the next. */
+static void request_arena_begin(struct request *r)
 {
     struct kafka *k = r->kafka;
-    request_state_set(r, REQUEST_RUNNING);
+    struct list *l = list_pop(&k->spare);
+    arena_init(&r->arena, k->pages, k->owner, REQUEST_ARENA_MAX);
+    if (l == NULL)
+        return;
+    arena_lend(&r->arena, list_entry(l, struct page, link));
+    k->spare_n--;
+}
+
+static void request_arena_end(struct request *r)
+{
+    struct kafka *k = r->kafka;
+    struct page *page = k->spare_n < SPARE_PAGES_MAX ? arena_reclaim(&r->arena) : NULL;
+    if (page == NULL) {
+        arena_fini(&r->arena);
+        return;
+    }
+    list_push(&k->spare, &page->link);
+    k->spare_n++;
+}
+
+static void request_reset(struct request *r, struct kafka_conn *conn)
+{
+    state_set(r, REQUEST_RUNNING);
     r->conn = conn;
     list_append(&conn->requests, &r->conn_link);
     r->api = NULL;
@@ -81,7 +110,7 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
     r->more = NULL;
     r->encoded = NULL;
     timer_init(&r->timer, request_timer_unset);
-    arena_init(&r->arena, k->pages, k->owner, REQUEST_ARENA_MAX);
+    request_arena_begin(r);
     list_init(&r->lasting);
     r->lasting_at = r->lasting_end = NULL;
     memset(r->stages, 0, sizeof r->stages);
@@ -92,7 +121,7 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
 static int request_take(struct request *r, uint64_t n)
 {
     for (uint32_t max = (uint32_t)max_u64(16, n >> 14); max <= FRAME_SLICES_MAX; max *= 4) {
-        struct slice *v = arena_array(&r->arena, max, sizeof *v);
+        struct slice *v = arena_alloc_raw(&r->arena, max * sizeof *v);
         if (v == NULL)
             return E_NO_MEMORY;
         int rc = conn_take(r->conn->conn, n, v, max);
@@ -136,7 +165,7 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
     return true;
 }
 
-void request_drop_frame(struct request *r)
+void request_free_frame(struct request *r)
 {
     slices_put_all(&r->frame);
     r->frame.v = NULL;
@@ -204,7 +233,7 @@ void request_wait(struct request *r,
                   void (*more)(struct request *, const struct view *, struct now))
 {
     r->more = more;
-    request_state_set(r, REQUEST_WAITING);
+    state_set(r, REQUEST_WAITING);
     if (r->ops_n == 0)
         request_run(r);
 }
@@ -221,28 +250,74 @@ void request_close(struct request *r, enum conn_end why, enum stat_at stat)
         conn_close(r->conn->conn, why);
 }
 
-void request_answer(struct request *r, void *response)
-{
-    r->stages[STAGE_READY] = r->kafka->now.ns;
-    int rc = response == NULL ? E_NO_MEMORY
-                              : proto_encode_response(&r->out, &r->arena, r->api->key, r->version,
-                                                      r->correlation_id, response);
-    if (rc != 0) {
-        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
-        return;
-    }
-    request_state_set(r, REQUEST_ENCODING);
-    list_append(&r->kafka->encode, &r->run_link);
-}
-
 /* The bytes of the answer go to the connection; the frame's are not needed any more. */
 static void request_finish(struct request *r, struct slices answer)
 {
     r->slot.answer = answer;
     r->answer_size = (uint32_t)min_u64(answer.bytes, UINT32_MAX);
     request_drop_frame(r);
-    request_state_set(r, REQUEST_SENDING);
+    state_set(r, REQUEST_SENDING);
     conn_slot_finish(&r->slot);
+}
+
+static void request_encoded(struct request *r)
+{
+    if (r->encoded != NULL)
+        r->encoded(r);
+    request_finish(r, r->out.out);
+}
+
+static void encode_pay(struct kafka *k, uint32_t units)
+{
+    k->encode_units -= (uint32_t)min_u64(k->encode_units, units);
+}
+
+/* Encodes a part of the answer: a quarter of what a turn may at most, so that a huge one does not
+ * hold the others. True: it is whole, and the request goes on. */
+static bool request_encode(struct request *r)
+{
+    struct kafka *k = r->kafka;
+    uint32_t part = (uint32_t)min_u64(k->encode_units, ENCODE_UNITS_TURN / 4);
+    int rc = proto_encode_more(&r->out, part);
+    encode_pay(k, rc == E_AGAIN ? part : ENCODE_UNITS_ANSWER + part - r->out.budget);
+    if (rc == E_AGAIN)
+        return false;
+    list_del(&r->run_link);
+    if (rc == 0) {
+        request_encoded(r);
+        return true;
+    }
+    if (r->encoded != NULL)
+        r->encoded(r);
+    /* It stays ENCODING, in no list, until the end of its connection releases it. */
+    request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+    return true;
+}
+
+/* Small answers become bytes here; what is beyond the turn's share waits in `encode`. */
+void request_answer(struct request *r, void *response)
+{
+    struct kafka *k = r->kafka;
+    uint32_t part = (uint32_t)min_u64(k->encode_units, ENCODE_UNITS_TURN / 4);
+    int rc = E_NO_MEMORY;
+    r->stages[STAGE_READY] = k->now.ns;
+    if (likely(response != NULL && list_is_empty(&k->encode)) &&
+        proto_encode_response_now(&r->out, &r->arena, r->api->key, r->version, r->correlation_id,
+                                  response, part)) {
+        encode_pay(k, ENCODE_UNITS_ANSWER + part - r->out.budget);
+        request_encoded(r);
+        return;
+    }
+    if (response != NULL)
+        rc = proto_encode_response(&r->out, &r->arena, r->api->key, r->version, r->correlation_id,
+                                   response);
+    if (rc != 0) {
+        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
+        return;
+    }
+    state_set(r, REQUEST_ENCODING);
+    if (!list_is_empty(&k->encode) || k->encode_units == 0 || !request_encode(r))
+        list_append(&k->encode, &r->run_link);
 }
 
 void request_answer_bytes(struct request *r, struct slices frame)
@@ -256,7 +331,7 @@ void request_skip(struct request *r)
     r->stages[STAGE_READY] = r->kafka->now.ns;
     r->is_unanswered = true;
     request_drop_frame(r);
-    request_state_set(r, REQUEST_SENDING);
+    state_set(r, REQUEST_SENDING);
     conn_slot_skip(&r->slot);
 }
 
@@ -269,37 +344,44 @@ static void request_sent(struct conn_slot *slot)
     list_append(&r->kafka->sent, &r->run_link);
 }
 
-/* One request's turn at encoding; true when it left the list. */
-static bool request_encode(struct request *r, uint32_t budget)
-{
-    int rc = proto_encode_more(&r->out, budget);
-    if (rc == E_AGAIN)
-        return false;
-    list_del(&r->run_link);
-    if (r->encoded != NULL)
-        r->encoded(r);
-    if (rc != 0) { /* stays ENCODING, in no list, until the end of its connection releases it */
-        list_init(&r->run_link);
-        request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
-        return true;
-    }
-    request_finish(r, r->out.out);
-    return true;
-}
-
 /* ── times ── */
 
-static void request_times(struct request *r)
+/* Requests of one API, ended one after another, whose stages were at the same times: what came in
+ * one turn mostly leaves in one. They are counted together. Owner: one requests_sent. */
+struct times_run {
+    const struct request *first;
+    uint32_t n;
+    bool is_slow;
+};
+
+static void times_run_end(const struct times_run *run)
 {
-    struct api_times *times = &r->kafka->times[r->api - apis];
-    uint64_t before = r->stages[STAGE_FIRST_BYTE];
+    if (run->n == 0)
+        return;
+    const struct api *api = run->first->api;
+    const uint64_t *stages = run->first->stages;
+    struct api_times *times = &run->first->kafka->times[api - apis];
+    uint64_t before = stages[STAGE_FIRST_BYTE];
     for (int i = STAGE_FIRST_BYTE + 1; i < STAGES_N; i++) {
-        if (r->stages[i] == 0)
+        if (stages[i] == 0)
             continue;
-        histogram_add(&times->stages[i], r->stages[i] > before ? r->stages[i] - before : 0);
-        before = max_u64(before, r->stages[i]);
+        histogram_add_n(&times->stages[i], stages[i] > before ? stages[i] - before : 0, run->n);
+        before = max_u64(before, stages[i]);
     }
-    histogram_add(&times->stages[STAGES_N], r->stages[STAGE_SENT] - r->stages[STAGE_COMPLETE]);
+    histogram_add_n(&times->stages[STAGES_N], stages[STAGE_SENT] - stages[STAGE_COMPLETE], run->n);
+}
+
+/* The first of a run stays in memory as it was: no request begins while others end. */
+static void times_run_add(struct times_run *run, struct request *r, struct now now)
+{
+    if (run->n == 0 || run->first->api != r->api ||
+        memcmp(run->first->stages, r->stages, sizeof r->stages) != 0) {
+        times_run_end(run);
+        *run = (struct times_run){.first = r, .is_slow = slow_note(r, now)};
+    } else if (run->is_slow) {
+        slow_note(r, now);
+    }
+    run->n++;
 }
 
 const struct histogram *kafka_histogram(const struct kafka *k, int16_t api_key, int to)
@@ -324,10 +406,10 @@ static void request_end(struct request *r)
     request_drop_frame(r);
     timer_stop(k->timers, &r->timer);
     list_del(&r->run_link);
-    arena_fini(&r->arena);
+    request_arena_end(r);
     for (struct list *l; (l = list_pop(&r->lasting)) != NULL;)
         page_put(list_entry(l, struct page, link));
-    request_state_set(r, REQUEST_FREE);
+    state_set(r, REQUEST_FREE);
     list_push(&k->free, &r->run_link);
     stats_set(k->stats, STAT_REQUESTS_OPEN, stats_get(k->stats, STAT_REQUESTS_OPEN) - 1);
 }
@@ -339,7 +421,7 @@ void request_release(struct request *r, struct now now)
     list_del(&r->conn_link);
     timer_stop(k->timers, &r->timer);
     r->conn = NULL;
-    request_state_set(r, REQUEST_RELEASING);
+    state_set(r, REQUEST_RELEASING);
     r->ops_n++; /* held here, so that what `release` ends cannot end the request under it */
     if (r->api != NULL && r->api->release != NULL)
         r->api->release(r, now);
@@ -354,17 +436,18 @@ void request_release(struct request *r, struct now now)
 static int requests_sent(struct kafka *k, struct now now)
 {
     int done = 0;
+    struct times_run run = {.n = 0};
     for (struct list *l; (l = list_pop(&k->sent)) != NULL; done++) {
         struct request *r = list_entry(l, struct request, run_link);
         r->stages[STAGE_SENDING] = r->slot.sending_ns;
         r->stages[STAGE_SENT] = now.ns;
-        request_times(r);
-        slow_note(r, now);
+        times_run_add(&run, r, now);
         struct kafka_conn *c = r->conn;
         request_release(r, now);
         if (c != NULL)
             frames_end_more(c);
     }
+    times_run_end(&run);
     return done;
 }
 
@@ -378,7 +461,7 @@ static int requests_run(struct kafka *k, const struct view *view, struct now now
     list_splice(&now_list, &k->run);
     for (struct list *l; budget-- > 0 && (l = list_pop(&now_list)) != NULL; done++) {
         struct request *r = list_entry(l, struct request, run_link);
-        request_state_set(r, REQUEST_RUNNING);
+        state_set(r, REQUEST_RUNNING);
         check(r->more != NULL);
         r->more(r, view, now);
     }
@@ -389,17 +472,11 @@ static int requests_run(struct kafka *k, const struct view *view, struct now now
 static int requests_encode(struct kafka *k)
 {
     int done = 0;
-    for (uint32_t units = ENCODE_UNITS_TURN; units > 0 && !list_is_empty(&k->encode); done++) {
+    for (; k->encode_units > 0 && !list_is_empty(&k->encode); done++) {
         struct request *r = list_first(&k->encode, struct request, run_link);
-        /* Most answers are small: each gets up to a quarter, so that a huge one does not hold the
-         * others. */
-        uint32_t part = (uint32_t)min_u64(units, ENCODE_UNITS_TURN / 4);
-        if (!request_encode(r, part)) {
+        if (!request_encode(r)) {
             list_del(&r->run_link);
             list_append(&k->encode, &r->run_link);
-            units -= part;
-        } else {
-            units -= (uint32_t)min_u64(units, 1 + ENCODE_UNITS_TURN / 512);
         }
     }
     return done;

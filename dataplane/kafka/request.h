@@ -39,10 +39,17 @@ enum {
     LARGE_FRAMES_MAX = 4,          /* large frames under way at once                              */
     FRAMES_PER_CONN = 16,          /* begun of one connection before the next one has its turn    */
     FRAME_SLICES_MAX = 65536,      /* pieces of one frame                                         */
+    SPARE_PAGES_MAX = 64,          /* of 4 KiB, kept for the next requests' arenas                */
     FRAME_GRACE_MS = 2000,         /* before the minimum rate is asked for                        */
     REQUEST_ELEMENTS_MAX = 100000, /* of all arrays of one request together                    */
     ENCODE_UNITS_TURN = 20000,     /* fields encoded in one turn, all requests together           */
+    ENCODE_UNITS_ANSWER = 8,       /* what an answer costs besides its fields                     */
     APPEND_BYTES_TURN = 8 << 20,   /* placed in logs in one turn; then the other stages come      */
+    APPEND_BYTES_LEAST = 8192,     /* what a batch counts at least: 1,024 in a turn               */
+    BEGIN_UNITS_TURN = 2048,       /* elements decoded, partitions planned in one turn            */
+    READ_PARTS_TURN = 1024,        /* partitions read in one turn                                 */
+    SETTLE_PARTS_TURN = 4096,      /* waits registered in one turn                                */
+    HELD_BUCKETS = 256,            /* of partitions whose batches are with bulk                   */
 };
 #define REQUEST_ARENA_MAX MIB(64)
 
@@ -130,6 +137,7 @@ struct kafka_conn {
     bool is_ending;    /* no further frame begins; it is closed for end_why behind   */
     uint8_t end_why;   /* the answers to the requests before end_at (NULL: to all)   */
     const struct request *end_at;
+    const struct request *planning; /* a Produce that is not with its logs yet: nothing passes it */
 };
 
 /* Counts of one API. Owner: worker; read by the metrics thread. */
@@ -151,12 +159,15 @@ struct kafka {
     struct now now; /* of the call under way */
 
     struct request *requests; /* the pool's memory */
+    struct list spare;        /* small pages for arenas, at most SPARE_PAGES_MAX */
+    uint32_t spare_n;
     struct list free, run, encode, sent;
     struct list wait_answer;  /* fetches that wait for the answer budget */
     struct list wait_control; /* requests that wait for a place at control */
     struct list wait_join;    /* the same, JoinGroup and SyncGroup          */
     uint32_t states_n[REQUEST_STATES_N];
-    uint32_t begun_n; /* in this turn */
+    uint32_t encode_units; /* fields that may still be encoded in this turn */
+    uint32_t begun_n;      /* in this turn */
 
     struct list conns;
     struct list conns_free; /* kafka_conn structs cut from conn_pages */
@@ -168,10 +179,18 @@ struct kafka {
     uint64_t answer_bytes;
     uint32_t control_n, join_n; /* at control */
 
-    struct list appends;   /* home side: operations not placed yet, in order of arrival */
-    struct list reads;     /* home side: reads that go on after the disk                */
-    uint64_t append_bytes; /* placed in this turn */
-    uint32_t home_ops_n;   /* operations of other workers under way here                */
+    struct list appends;  /* home side: operations not placed yet, in order of arrival */
+    struct list held;     /* home side: those that bulk works for, and what is behind them */
+    struct list settling; /* home side: placed, their waits are being registered */
+    uint32_t held_n[HELD_BUCKETS]; /* partitions of those, by hash: not yet placed */
+    struct list reads;             /* home side: reads that go on after the disk                */
+    uint64_t append_bytes;         /* placed in this turn */
+    /* Of BEGIN_UNITS_TURN, READ_PARTS_TURN, SETTLE_PARTS_TURN in this turn. */
+    int64_t begin_left, reads_left, settle_left;
+    uint32_t home_ops_n; /* operations of other workers under way here                */
+
+    const struct view_topic *topic_last; /* that partition_find found, in the view of ... */
+    uint64_t topic_version;              /* ... this version; NULL: none */
 
     struct sessions *sessions; /* of fetches */
     struct api_times *times;   /* one per row of api.def */
@@ -187,6 +206,14 @@ const struct api *api_find(int16_t key);
 /* The lowest version that is really served: the schema's, when it is above the advertised one (trap
  * 1). */
 int16_t api_version_min(const struct api *api);
+
+/* How many of `n` more partitions may be planned in this turn; the rest waits for the next. */
+static inline int32_t request_turns(struct kafka *k, int32_t n)
+{
+    int32_t taken = (int32_t)max_i64(min_i64(n, k->begin_left), 0);
+    k->begin_left -= taken;
+    return taken;
+}
 
 /* ── frame.c: connections to frames ── */
 void frames_closing(struct kafka *kafka, struct kafka_conn *conn, struct now now);
@@ -210,8 +237,13 @@ bool request_begin(struct kafka *kafka, struct kafka_conn *conn, const struct vi
                    struct now now);
 /* Runs what came back, encodes, ends what was sent; returns how much was done. */
 int requests_turn(struct kafka *kafka, const struct view *view, struct now now);
-/* The frame's bytes are not needed any more. */
-void request_drop_frame(struct request *request);
+/* The frame's bytes are not needed any more; more than once is no harm. */
+void request_free_frame(struct request *request);
+static inline void request_drop_frame(struct request *r)
+{
+    if (r->frame.v != NULL || r->frame_bytes != 0)
+        request_free_frame(r);
+}
 static inline void request_op_begin(struct request *r)
 {
     r->ops_n++;
@@ -248,8 +280,8 @@ void request_client_host(const struct request *request, char *to, size_t n);
 
 /* ── slow.c ── */
 nodiscard int slow_init(struct kafka *kafka);
-/* Sent: one of the slowest? */
-void slow_note(struct request *request, struct now now);
+/* Sent: one of the slowest? True when it was kept as one. */
+bool slow_note(struct request *request, struct now now);
 
 /* ── dispatch.c ── */
 void request_dispatch(struct request *request, const struct view *view, struct now now);
@@ -292,9 +324,9 @@ int32_t listener_port(const struct request *request);
 
 /* Looks a partition up. 0, or the Kafka code (3, 100 for ids, 6) with *topic set when the topic
  * exists. */
-int16_t partition_find(const struct view *view, struct bytes name, const struct uuid *id,
-                       bool by_id, int32_t partition, const struct view_topic **topic,
-                       const struct view_partition **found);
+int16_t partition_find(struct kafka *kafka, const struct view *view, struct bytes name,
+                       const struct uuid *id, bool by_id, int32_t partition,
+                       const struct view_topic **topic, const struct view_partition **found);
 /* KIP-320: 0, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH; -1 in the request asks for no check. */
 int16_t leader_epoch_check(int32_t asked, int32_t ours);
 

@@ -62,7 +62,7 @@ static void slow_fill(struct slow *s, const struct request *r, struct now now)
         snprintf(s->peer, sizeof s->peer, "%s", conn_peer(r->conn->conn));
 }
 
-void slow_note(struct request *r, struct now now)
+bool slow_note(struct request *r, struct now now)
 {
     struct kafka *k = r->kafka;
     uint64_t total_ns = r->stages[STAGE_SENT] - r->stages[STAGE_FIRST_BYTE], own_ns = total_ns;
@@ -75,11 +75,12 @@ void slow_note(struct request *r, struct now now)
     bool is_wanted = total_ns > 0 && top_wants(by_total, total_ns, now.ns);
     bool is_own_wanted = is_fetch && own_ns > 0 && top_wants(by_own, own_ns, now.ns);
     if (!is_wanted && !is_own_wanted)
-        return;
+        return false;
     slow_fill(&s, r, now);
     memcpy(w, &s, sizeof s);
     if (is_wanted)
         top_put(by_total, total_ns, now.ns, w, sizeof s / sizeof *w);
     if (is_own_wanted)
         top_put(by_own, own_ns, now.ns, w, sizeof s / sizeof *w);
+    return true;
 }

@@ -16,11 +16,12 @@
  * Invariants: (1) bytes of [begin, at) are not in o->out yet; everything earlier is; (2) frames
  * below the top have their field_at behind the field that pushed the frame above.
  *
- * The walk exists twice (classic and flexible), by inlining with a constant.
+ * The walk exists twice (classic and flexible), by inlining with a constant. Messages with a
+ * straight-line codec (hot.h) are tried by that first: proto_encode_response_now.
  *
  * Sources: Kafka protocol guide, KIP-482.
  */
-#include "scalar.h"
+#include "hot.h"
 #include "size.h"
 
 enum {
@@ -28,6 +29,7 @@ enum {
     ENCODE_CHUNK_MIN = 256, /* the first chunk; later ones as large as what is written so far */
     ENCODE_CHUNK_MAX = 32768,
     ENCODE_SLICES_MIN = 4,
+    ENCODE_KEPT_MAX = 1024,
     ENCODE_SCALARS_PER_UNIT = 8,  /* array elements that cost one unit of the budget */
     ENCODE_BYTES_PER_UNIT = 1024, /* copied bytes that cost one more */
     ENCODE_PUSHED = 1,            /* a frame was pushed: look at the top again */
@@ -486,6 +488,32 @@ static int encode_walk_flexible(struct proto_out *o)
     return encode_walk(o, true);
 }
 
+/* ── the straight line (hot.h) ── */
+
+uint8_t *hot_room_more(struct proto_out *o, uint8_t *p, uint64_t n)
+{
+    o->at = p;
+    return n > ENCODE_ROOM_MAX || encode_chunk(o) != 0 ? NULL : o->at;
+}
+
+uint8_t *hot_put_records(struct proto_out *o, uint8_t *p, const struct slices *s, bool is_flexible,
+                         bool may_be_null)
+{
+    int64_t n = s->v == NULL ? -1 : (int64_t)s->bytes;
+    if (n > INT32_MAX || (n < 0 && !may_be_null))
+        return NULL;
+    p = hot_put_count(p, (int32_t)n, is_flexible, true);
+    if (n <= 0)
+        return p;
+    o->at = p;
+    if (encode_slice_close(o) != 0)
+        return NULL;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->v[i].n > 0 && encode_slice_push(o, s->v[i]) != 0)
+            return NULL;
+    return o->at;
+}
+
 int proto_encode_more(struct proto_out *o, uint32_t budget)
 {
     if (o->rc != E_AGAIN)
@@ -504,8 +532,8 @@ int proto_encode_more(struct proto_out *o, uint32_t budget)
 /* ── beginnings ── */
 
 /* The frames are not cleared: they are written when they are pushed. */
-static int encode_begin(struct proto_out *o, const struct proto_message *m, int16_t version,
-                        struct arena *arena, const void *value)
+static always_inline void encode_set(struct proto_out *o, const struct proto_message *m,
+                                     int16_t version, struct arena *arena)
 {
     o->arena = arena;
     o->out = (struct slices){NULL, 0, 0};
@@ -516,6 +544,12 @@ static int encode_begin(struct proto_out *o, const struct proto_message *m, int1
     o->depth = 0;
     o->budget = 0;
     o->rc = E_UNSUPPORTED;
+}
+
+static int encode_begin(struct proto_out *o, const struct proto_message *m, int16_t version,
+                        struct arena *arena, const void *value)
+{
+    encode_set(o, m, version, arena);
     if (m == NULL || version < m->version_min || version > m->version_max)
         return E_UNSUPPORTED;
     o->rc = E_AGAIN;
@@ -539,6 +573,44 @@ int proto_encode_response(struct proto_out *o, struct arena *arena, int16_t api_
     if (proto_response_header_is_flexible(o->message, version))
         *o->at++ = 0;
     return 0;
+}
+
+/* It writes into what is left of the arena's chunk and gives the rest back; a part stays free for
+ * the slices of many records. */
+bool proto_encode_response_now(struct proto_out *o, struct arena *arena, int16_t api_key,
+                               int16_t version, int32_t correlation_id, const void *response,
+                               uint32_t budget)
+{
+    const struct proto_message *m = proto_response(api_key);
+    if (m == NULL || m->hot == NULL || version < m->version_min || version > m->version_max ||
+        arena->end - arena->at < 2 * ENCODE_CHUNK_MIN)
+        return false;
+    uint64_t units = m->hot->units(response, budget);
+    if (units > budget)
+        return false;
+    encode_set(o, m, version, arena);
+    o->out.v = arena_alloc_raw(arena, ENCODE_SLICES_MIN * sizeof *o->out.v); /* there is room */
+    o->out_max = ENCODE_SLICES_MIN;
+    uint64_t room = (uint64_t)(arena->end - arena->at);
+    uint8_t *p = o->begin = o->at = arena->at;
+    o->end = arena->at += align_down(room - min_u64(room / 2, ENCODE_KEPT_MAX), ARENA_ALIGN);
+    store_u32(p + 4, (uint32_t)correlation_id);
+    p[8] = 0;
+    p += proto_response_header_is_flexible(m, version) ? 9 : 8;
+    o->length_at = o->begin;
+    uint8_t *first = o->begin;
+    p = m->hot->put(o, p, response, (uint8_t)version);
+    if (likely(p != NULL)) {
+        o->at = p;
+        o->rc = encode_finish(o);
+        o->budget = budget - (uint32_t)units;
+        if (likely(o->rc == 0))
+            return true;
+    }
+    if (arena->at == o->end && first <= o->end && o->end <= arena->end)
+        arena->at = first; /* what was tried is forgotten */
+    o->out = (struct slices){NULL, 0, 0};
+    return false;
 }
 
 int proto_encode_request(struct proto_out *o, struct arena *arena, int16_t api_key, int16_t version,

@@ -33,9 +33,10 @@ const struct proto_message *const *proto_all(uint32_t *n)
 
 void *proto_new(const struct proto_struct *type, struct arena *arena, uint32_t n)
 {
-    uint8_t *to = arena_array(arena, n, type->size);
-    if (to != NULL && type->defaults != NULL)
-        for (uint32_t i = 0; i < n; i++)
-            memcpy(to + (uint64_t)i * type->size, type->defaults, type->size);
+    uint8_t *to = arena_alloc_raw(arena, (uint64_t)n * type->size);
+    if (to == NULL || type->defaults == NULL)
+        return to == NULL ? NULL : memset(to, 0, (uint64_t)n * type->size);
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(to + (uint64_t)i * type->size, type->defaults, type->size);
     return to;
 }

@@ -65,6 +65,11 @@ static void walk_every_split(const struct batch *b, struct bytes records, uint8_
               split.max_timestamp == whole.max_timestamp);
         check(strcmp(split.reason, whole.reason) == 0);
     }
+    struct batch at_once = *b;
+    struct log_config strict = config;
+    at_once.bytes = records.n + BATCH_HEADER;
+    strict.is_compacted = need_keys;
+    check(whole.error == 0 || !record_walk_is_good(&at_once, &strict, 1700000000000, records.ptr));
     /* What the walk takes, the reader of single records takes too. */
     struct record r;
     uint32_t at = 0;

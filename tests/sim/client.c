@@ -17,6 +17,7 @@
 
 #include "batch.h"
 #include "check.h"
+#include "compress.h"
 #include "crc.h"
 #include "messages.h"
 #include "proto.h"
@@ -41,7 +42,7 @@ struct queued {
     uint8_t data[SIM_BATCH_BYTES];
 };
 
-enum sent_kind { SENT_CREATE, SENT_INIT, SENT_PRODUCE, SENT_FETCH };
+enum sent_kind { SENT_CREATE, SENT_INIT, SENT_PRODUCE, SENT_FETCH, SENT_MOVE };
 
 /* A request under way, in the order sent. */
 struct sent {
@@ -192,6 +193,24 @@ static int compacted_add(struct sim *s, struct batch_builder *b, struct queued *
                              bytes_of(headers, sizeof headers));
 }
 
+/* The batch compressed; its header is stamped by the caller. */
+static void batch_pack(struct queued *q, uint8_t codec)
+{
+    struct bytes records = bytes_of(q->data + BATCH_HEADER, q->bytes - BATCH_HEADER);
+    uint64_t room = codec_bytes_max(codec, records.n);
+    uint8_t *packed = malloc(room);
+    check(packed != NULL);
+    int64_t n = codec_compress(codec, COMPRESS_LEVEL_DEFAULT, records, packed, (uint32_t)room);
+    if (n >= 0 && n <= SIM_BATCH_BYTES - BATCH_HEADER) {
+        memcpy(q->data + BATCH_HEADER, packed, (size_t)n);
+        q->bytes = BATCH_HEADER + (uint32_t)n;
+        store_u32(q->data + BATCH_LENGTH_AT, q->bytes - BATCH_LENGTH_END);
+        store_u16(q->data + BATCH_ATTRIBUTES_AT, codec);
+        batch_stamp_crc(q->data, q->bytes);
+    }
+    free(packed);
+}
+
 static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
 {
     struct batch_builder b;
@@ -219,6 +238,8 @@ static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
     }
     c->next_number[q->topic][q->partition] += q->records_n;
     q->bytes = batch_end(&b, 0, -1);
+    if (s->options.is_packing)
+        batch_pack(q, (uint8_t)prng_below(&s->prng, CODECS_N));
     if (c->role == SIM_IDEMPOTENT_PRODUCER) {
         store_u64(q->data + 43, (uint64_t)c->producer_id);
         store_u16(q->data + 51, (uint16_t)c->producer_epoch);
@@ -264,6 +285,8 @@ static void client_produce(struct sim *s, struct sim_client *c)
     struct arena arena;
     struct slice slices[SIM_TOPICS_MAX * SIM_PARTITIONS_MAX];
     int16_t version = (int16_t)(3 + prng_below(&s->prng, 10));
+    if (s->options.is_packing) /* zstd is refused before */
+        version = (int16_t)max_i64(version, 7);
     struct sent *sent = client_sent(c, SENT_PRODUCE, version);
     arena_init(&arena, NULL, NULL, MIB(8));
     struct produce_request *r = PROTO_NEW(&arena, produce_request, 1);
@@ -395,13 +418,20 @@ static void client_create(struct sim *s, struct sim_client *c, uint32_t topic)
                                                {"min.cleanable.dirty.ratio", "0.01"},
                                                {"delete.retention.ms", "300"}};
     static_assert(SIM_HORIZON_MS == 300, "as written here");
-    r->topics[0].configs = PROTO_NEW(&arena, create_topics_request_topics_configs, 4);
+    static const char *const codecs[CODECS_N] = {"uncompressed", "gzip", "snappy", "lz4", "zstd"};
+    r->topics[0].configs = PROTO_NEW(&arena, create_topics_request_topics_configs, 5);
     r->topics[0].configs_n = is_compacted ? 4 : 1;
     r->topics[0].configs[0].name = bytes_of_string(is_timed ? "segment.ms" : "segment.bytes");
     r->topics[0].configs[0].value = bytes_of_string(is_timed ? "40" : "1048576");
     for (int i = 0; is_compacted && i < 3; i++) {
         r->topics[0].configs[1 + i].name = bytes_of_string(compacted[i][0]);
         r->topics[0].configs[1 + i].value = bytes_of_string(compacted[i][1]);
+    }
+    if (s->topics[topic].codec != CODEC_PRODUCER) {
+        struct create_topics_request_topics_configs *config =
+            &r->topics[0].configs[r->topics[0].configs_n++];
+        config->name = bytes_of_string("compression.type");
+        config->value = bytes_of_string(codecs[s->topics[topic].codec]);
     }
     r->timeout_ms = 30000;
     client_queue(c, 19, 5, r, &arena);
@@ -420,6 +450,37 @@ static bool create_answer(struct sim *s, struct sim_client *c, struct sent *sent
     else if (s->options.is_verbose)
         fprintf(stderr, "  client %u: create error %d\n", c->number, e);
     return true;
+}
+
+/* A log goes to another of the directories while it is written. */
+static void client_move(struct sim *s, struct sim_client *c)
+{
+    static const char *const paths[] = {"/data", "/data2", "/data3"};
+    struct arena arena;
+    uint32_t topic = (uint32_t)prng_below(&s->prng, s->topics_n);
+    int32_t partition = (int32_t)prng_below(&s->prng, (uint64_t)s->topics[topic].partitions_n);
+    struct alter_replica_log_dirs_request_dirs_topics of = {bytes_of_string(s->topics[topic].name),
+                                                            &partition, 1};
+    struct alter_replica_log_dirs_request_dirs dir = {
+        bytes_of_string(paths[prng_below(&s->prng, array_n(paths))]), &of, 1};
+    struct alter_replica_log_dirs_request r = {&dir, 1};
+    client_sent(c, SENT_MOVE, 2);
+    arena_init(&arena, NULL, NULL, MIB(1));
+    client_queue(c, 34, 2, &r, &arena);
+    arena_fini(&arena);
+}
+
+static bool move_answer(struct sim *s, struct sim_client *c, struct sent *sent, struct proto_in *in)
+{
+    struct alter_replica_log_dirs_response r;
+    if (proto_decode(&proto_alter_replica_log_dirs_response, sent->version, in, &r) != 0 ||
+        r.results_n != 1 || r.results[0].partitions_n != 1)
+        return sim_fail(s, "client %u: an AlterReplicaLogDirs answer cannot be decoded", c->number);
+    int16_t e = r.results[0].partitions[0].error_code;
+    s->moves_n += e == 0;
+    return e == 0 || e == 3 || e == 56
+               ? true
+               : sim_fail(s, "client %u: AlterReplicaLogDirs: error %d", c->number, e);
 }
 
 static void client_init_producer(struct sim_client *c)
@@ -455,6 +516,8 @@ static void client_fetch(struct sim *s, struct sim_client *c)
 {
     struct arena arena;
     int16_t version = (int16_t)(4 + prng_below(&s->prng, 9));
+    if (s->options.is_packing)
+        version = (int16_t)max_i64(version, 10);
     client_sent(c, SENT_FETCH, version);
     arena_init(&arena, NULL, NULL, MIB(1));
     struct fetch_request *r = PROTO_NEW(&arena, fetch_request, 1);
@@ -481,16 +544,11 @@ static void client_fetch(struct sim *s, struct sim_client *c)
     arena_fini(&arena);
 }
 
-/* One whole batch: every record goes to the model. */
-static bool consume_batch(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition,
-                          const uint8_t *at, const struct batch *b)
+static bool consume_records(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition,
+                            struct bytes records, const struct batch *b)
 {
-    struct bytes records = bytes_of(at + BATCH_HEADER, b->bytes - BATCH_HEADER);
     struct record record;
     uint32_t place = 0;
-    if (crc_of(at + BATCH_ATTRIBUTES_AT, b->bytes - BATCH_ATTRIBUTES_AT) != b->crc)
-        return sim_fail(s, "%s-%d at %" PRId64 ": wrong checksum", s->topics[topic].name, partition,
-                        b->base_offset);
     for (int32_t i = 0; i < b->records_n; i++) {
         struct bytes said;
         bool is_whole = record_next(records, &place, &record) == 0;
@@ -513,6 +571,30 @@ static bool consume_batch(struct sim *s, struct sim_client *c, uint32_t topic, i
     }
     c->position[topic][partition] = batch_last_offset(b) + 1;
     return true;
+}
+
+/* One whole batch: every record goes to the model. A compacted topic keeps empty batches, which are
+ * of no codec. */
+static bool consume_batch(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition,
+                          const uint8_t *at, const struct batch *b)
+{
+    struct bytes records = bytes_of(at + BATCH_HEADER, b->bytes - BATCH_HEADER);
+    uint8_t codec = batch_codec(b), wanted = s->topics[topic].codec;
+    struct plain plain = {NULL, 0, 0};
+    if (crc_of(at + BATCH_ATTRIBUTES_AT, b->bytes - BATCH_ATTRIBUTES_AT) != b->crc)
+        return sim_fail(s, "%s-%d at %" PRId64 ": wrong checksum", s->topics[topic].name, partition,
+                        b->base_offset);
+    if (wanted != CODEC_PRODUCER && codec != wanted && b->records_n > 0)
+        return sim_fail(s, "%s-%d at %" PRId64 ": codec %d instead of %d", s->topics[topic].name,
+                        partition, b->base_offset, codec, wanted);
+    if (codec == CODEC_NONE)
+        return consume_records(s, c, topic, partition, records, b);
+    bool ok = plain_decompress(&plain, codec, records, 1 << 20) == 0
+                  ? consume_records(s, c, topic, partition, bytes_of(plain.v, plain.n), b)
+                  : sim_fail(s, "%s-%d at %" PRId64 ": not codec %d", s->topics[topic].name,
+                             partition, b->base_offset, codec);
+    plain_fini(&plain);
+    return ok;
 }
 
 static bool consume(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition,
@@ -587,7 +669,7 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
     struct proto_in in;
     struct sent sent;
     int32_t correlation_id = 0;
-    static const int16_t keys[] = {19, 22, 0, 1};
+    static const int16_t keys[] = {19, 22, 0, 1, 34};
     bool ok = false;
     if (c->flight_n == 0)
         return sim_fail(s, "client %u: an answer nobody asked for", c->number);
@@ -605,6 +687,8 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
         ok = init_answer(s, c, &sent, &in);
     else if (sent.kind == SENT_PRODUCE)
         ok = produce_answer(s, c, &sent, &in);
+    else if (sent.kind == SENT_MOVE)
+        ok = move_answer(s, c, &sent, &in);
     else
         ok = fetch_answer(s, c, &sent, &in);
     arena_fini(&arena);
@@ -648,6 +732,10 @@ static void client_ask(struct sim *s, struct sim_client *c)
     if (c->role == SIM_IDEMPOTENT_PRODUCER && c->producer_id < 0) {
         if (c->flight_n == 0)
             client_init_producer(c);
+        return;
+    }
+    if (s->options.seed % 3 == 0 && prng_below(&s->prng, 40) == 0) {
+        client_move(s, c);
         return;
     }
     client_retry(c);

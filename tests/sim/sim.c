@@ -2,7 +2,7 @@
  * sim.c - runs the broker from a seed: time, turns, crashes, and the verdict.
  *
  *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--group] [--net] [--compact]
- *       [--no-journal] [--plant NAME] [--canary] [--run-ms MS] [--verbose]
+ *       [--pack] [--no-journal] [--plant NAME] [--canary] [--run-ms MS] [--verbose]
  *   sim --admin[=NAME] [--seed S] [--at N] [--cut kill|power]      (admin.c)
  *
  * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays
@@ -164,6 +164,7 @@ static void sim_count(struct sim *s)
                 s->counts.rolls += stats->rolls;
                 s->counts.logs_failed += stats->logs_failed_n;
                 s->counts.dirs_failed += i == 0 && w->stores[d]->is_offline;
+                s->moved_n += stats->moves;
             }
     }
     s->counts.logs_cut += s->broker->recovery.logs_cut_n;
@@ -444,8 +445,16 @@ static void sim_configure(struct sim *s)
     check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "storage.writeback.ms=%d", is_small ? 60000 : 20);
     check(config_override(s->config, text, stderr) == 0);
+    static const uint32_t directs[] = {1, 0, 4096, 16384};
+    snprintf(text, sizeof text, "storage.direct.min.bytes=%u",
+             directs[s->options.seed % array_n(directs)]);
+    check(config_override(s->config, text, stderr) == 0);
     snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
     check(config_override(s->config, text, stderr) == 0);
+    check(config_override(s->config,
+                          s->options.is_packing ? "storage.validate.compressed=true"
+                                                : "storage.validate.compressed=false",
+                          stderr) == 0);
     snprintf(text, sizeof text, "storage.durability=%s",
              s->options.durability == STORE_GROUP ? "group" : "relaxed");
     check(config_override(s->config, text, stderr) == 0);
@@ -473,6 +482,10 @@ struct sim *sim_new(const struct sim_options *options)
         s->topics[t].partitions_n = 1 + (int32_t)prng_below(&s->prng, SIM_PARTITIONS_MAX);
     }
     s->topics[s->topics_n - 1].is_compacted = options->is_compacting;
+    for (uint32_t t = 0; t < s->topics_n; t++)
+        s->topics[t].codec = !options->is_packing || (t + options->seed) % 6 == CODECS_N
+                                 ? CODEC_PRODUCER
+                                 : (uint8_t)((t + options->seed) % 6);
     s->clients_n = 2 + (uint32_t)prng_below(&s->prng, array_n(roles) - 1);
     s->clients_n = options->is_admin ? 0 : s->clients_n;
     for (uint32_t i = 0; i < s->clients_n; i++)
@@ -529,20 +542,21 @@ static bool sim_run(const struct sim_options *options, bool expect_failure,
         sim_net_counts(s->net, &frames_n, &lost_n);
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n"
-               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s%s%s --verbose\n",
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
                options->has_faults ? " --faults" : "", options->has_net ? " --net" : "",
                options->has_group ? " --group" : "", options->is_compacting ? " --compact" : "",
+               options->is_packing ? " --pack" : "",
                options->has_no_journal ? " --no-journal" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
-               " acknowledged, %" PRIu64 " read, %" PRIu64
-               " compactions, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
+               " acknowledged, %" PRIu64 " read, %" PRIu64 " compactions, %" PRIu64 " of %" PRIu64
+               " moves, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
                " frames, %" PRIu64 " lost%s%s\n",
                options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n,
-               s->counts.compactions, s->members_n, s->group_kind, s->group_commits_n, frames_n,
-               lost_n, ok ? "" : ": ", s->why);
+               s->counts.compactions, s->moved_n, s->moves_n, s->members_n, s->group_kind,
+               s->group_commits_n, frames_n, lost_n, ok ? "" : ": ", s->why);
     counts_add(counts, &s->counts);
     sim_free(s);
     return ok;
@@ -603,6 +617,7 @@ static int usage(void)
         "reorders\n"
         "                 and breaks frames; of --seeds every fourth does\n"
         "  --compact      the last topic is a compacted one\n"
+        "  --pack         topics compress anew what producers send; all batches are inflated\n"
         "  --plant NAME   a planted bug (sim_disk.h): no-flush, ring-flush, tail-early ..\n"
         "  --canary       whether each planted bug is found, and by which seed\n"
         "  --no-journal   storage.journal.bytes=0: each file is flushed\n"
@@ -636,6 +651,7 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
         o.has_net |= !o.has_group && (i % 8 == 1 || i % 8 == 4);
         o.has_group = !o.has_net && (o.has_group || i % 3 == 1);
         o.is_compacting = i % 3 == 0;
+        o.is_packing |= i % 4 >= 2 && i % 5 < 3; /* of those with faults, too */
     }
     if (asked->run_ns != 0) {
         o.run_ns = asked->run_ns;
@@ -648,23 +664,12 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
 static bool options_parse(int argc, char **argv, struct asked *asked)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},
-        {"seed", 1, NULL, 's'},
-        {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'},
-        {"faults", 0, NULL, 'd'},
-        {"plant", 1, NULL, 'p'},
-        {"canary", 0, NULL, 'y'},
-        {"verbose", 0, NULL, 'v'},
-        {"group", 0, NULL, 'g'},
-        {"net", 0, NULL, 't'},
-        {"compact", 0, NULL, 'c'},
-        {"no-journal", 0, NULL, 'j'},
-        {"admin", 2, NULL, 'a'},
-        {"at", 1, NULL, 'o'},
-        {"cut", 1, NULL, 'k'},
-        {"run-ms", 1, NULL, 'm'},
-        {0},
+        {"seeds", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},    {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'},    {"faults", 0, NULL, 'd'},  {"plant", 1, NULL, 'p'},
+        {"canary", 0, NULL, 'y'},     {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},
+        {"net", 0, NULL, 't'},        {"compact", 0, NULL, 'c'}, {"pack", 0, NULL, 'k'},
+        {"no-journal", 0, NULL, 'j'}, {"admin", 2, NULL, 'a'},   {"at", 1, NULL, 'o'},
+        {"cut", 1, NULL, 'q'},        {"run-ms", 1, NULL, 'm'},  {0},
     };
     struct sim_options *options = &asked->options;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -677,6 +682,7 @@ static bool options_parse(int argc, char **argv, struct asked *asked)
         case 'r': options->durability = STORE_RELAXED; break;
         case 't': options->has_net = true; break;
         case 'c': options->is_compacting = true; break;
+        case 'k': options->is_packing = true; break;
         case 'j': options->has_no_journal = true; break;
         case 'y': asked->is_canary = true; break;
         case 'v': options->is_verbose = true; break;
@@ -685,7 +691,7 @@ static bool options_parse(int argc, char **argv, struct asked *asked)
             asked->admin_name = optarg;
             break;
         case 'o': options->cut_at = strtoull(optarg, NULL, 10); break;
-        case 'k':
+        case 'q':
             options->cut_kinds = (uint8_t)(1u << (optarg[0] == 'k' ? SIM_KILL : SIM_POWER));
             break;
         case 'm': asked->run_ns = strtoull(optarg, NULL, 10) * NS_PER_MS; break;

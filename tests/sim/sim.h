@@ -19,6 +19,7 @@
  *   6. a topic whose creation was acknowledged exists after any crash
  *   7. compacted topics: of each key the last record is there, or it is a tombstone older than its
  * horizon and nothing of the key is there; rules 3 and 4 hold but for what is missing
+ *   8. a batch of a topic with a codec of its own has that codec, whatever its producer's was
  */
 #ifndef MILLRACE_SIM_H
 #define MILLRACE_SIM_H
@@ -77,6 +78,7 @@ struct sim_topic {
     int32_t partitions_n;
     bool is_created; /* acknowledged */
     bool is_compacted;
+    uint8_t codec; /* compression.type: enum codec or CODEC_PRODUCER */
     struct sim_log logs[SIM_PARTITIONS_MAX];
 };
 
@@ -94,11 +96,12 @@ enum sim_kind {
 struct sim_options {
     uint64_t seed;
     uint8_t workers_n;
-    uint8_t durability;   /* enum store_durability */
-    bool has_faults;      /* disk operations fail now and then */
-    bool has_no_journal;  /* storage.journal.bytes=0 */
-    bool is_compacting;   /* the last topic is a compacted one */
-    bool has_net;         /* clients come by our own TCP, over a network with faults */
+    uint8_t durability;  /* enum store_durability */
+    bool has_faults;     /* disk operations fail now and then */
+    bool has_no_journal; /* storage.journal.bytes=0 */
+    bool is_compacting;  /* the last topic is a compacted one */
+    bool is_packing; /* topics have a codec of their own, producers any; all batches are inflated */
+    bool has_net;    /* clients come by our own TCP, over a network with faults */
     enum sim_plant plant; /* a bug that is to be found */
     bool is_verbose;
     bool has_group; /* three members; one is killed, one added, one stands still */
@@ -136,6 +139,7 @@ struct sim {
     uint64_t group_commits_n;
     bool is_fault_armed;
     struct sim_counts counts;
+    uint64_t moves_n, moved_n; /* moves taken; arrived */
     uint64_t turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];

@@ -163,6 +163,13 @@ struct sim_node *sim_fd_node(struct sim_disk *d, int fd)
     return d->files[fd];
 }
 
+bool sim_fd_takes(const struct sim_disk *d, int fd, const void *memory, uint64_t n, uint64_t pos)
+{
+    return !d->is_direct[fd] ||
+           (is_aligned((uintptr_t)memory, SIM_BLOCK) && is_aligned(n, SIM_BLOCK) &&
+            is_aligned(pos, SIM_BLOCK));
+}
+
 static int sim_open(struct disk *disk, const char *path, int how)
 {
     struct sim_disk *d = of(disk);
@@ -174,6 +181,8 @@ static int sim_open(struct disk *disk, const char *path, int how)
         return E_EXISTS;
     if (node != NULL && node->is_directory && (how & DISK_WRITE))
         return E_DENIED;
+    if ((how & DISK_DIRECT) && d->has_no_direct)
+        return E_INVALID;
     if (node == NULL) {
         if (sim_disk_counts(d))
             return fault_error(d);
@@ -187,6 +196,7 @@ static int sim_open(struct disk *disk, const char *path, int how)
     for (int fd = 3; fd < SIM_FILES_MAX; fd++) {
         if (d->files[fd] == NULL) {
             d->files[fd] = node;
+            d->is_direct[fd] = (how & DISK_DIRECT) != 0;
             return fd;
         }
     }
@@ -203,6 +213,8 @@ static void sim_close(struct disk *disk, int fd)
 static int64_t sim_read(struct disk *disk, int fd, void *to, uint64_t n, uint64_t pos)
 {
     struct sim_node *node = sim_fd_node(of(disk), fd);
+    if (!sim_fd_takes(of(disk), fd, to, n, pos))
+        return E_INVALID;
     if (pos >= node->now.bytes)
         return 0;
     n = min_u64(n, node->now.bytes - pos);
@@ -229,6 +241,8 @@ static int sim_write(struct disk *disk, int fd, const void *from, uint64_t n, ui
 {
     struct sim_disk *d = of(disk);
     struct sim_node *node = sim_fd_node(d, fd);
+    if (!sim_fd_takes(d, fd, from, n, pos))
+        return E_INVALID;
     if (sim_disk_counts(d))
         return fault_error(d);
     sim_node_write(d, node, from, n, pos);
@@ -588,6 +602,11 @@ uint64_t sim_disk_operations(const struct sim_disk *d)
 void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none)
 {
     d->has_no_sync_all = has_none;
+}
+
+void sim_disk_has_no_direct(struct sim_disk *d, bool has_none)
+{
+    d->has_no_direct = has_none;
 }
 
 void sim_disk_plant(struct sim_disk *d, enum sim_plant plant)

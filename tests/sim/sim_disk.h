@@ -17,6 +17,10 @@
  * IO_SYNC makes durable what had completed before it was submitted, and nothing else (a stricter
  * rule than ext4's: code that relies on more fails here).
  *
+ * A descriptor opened with DISK_DIRECT takes transfers of whole blocks of 4 KiB from aligned memory
+ * only, and what it wrote is pending like any other write: past the page cache is not yet on the
+ * platter.
+ *
  * Faults: after sim_disk_fail_at(n) the n-th operation from then on fails (EIO, ENOSPC or a short
  * transfer).
  */
@@ -66,6 +70,8 @@ void sim_disk_die_at(struct sim_disk *d, uint64_t n);
 bool sim_disk_is_dead(const struct sim_disk *d);
 /* As on a file system where one call cannot stand for all files. */
 void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none);
+/* As on a file system without O_DIRECT. */
+void sim_disk_has_no_direct(struct sim_disk *d, bool has_none);
 /* Planted bugs: what the checks must find. Those of the disk report success and do not do it; the
  * last two are the broker's, made by sim.c between turns. */
 #define SIM_PLANTS(PLANT)                                                                         \

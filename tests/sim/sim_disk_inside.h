@@ -9,7 +9,7 @@
 
 #include "sim_disk.h"
 
-enum { SIM_FILES_MAX = 4096, SIM_SECTOR = 512 };
+enum { SIM_FILES_MAX = 4096, SIM_SECTOR = 512, SIM_BLOCK = 4096 };
 
 struct sim_content {
     uint8_t *ptr;
@@ -61,9 +61,13 @@ struct sim_disk {
     enum sim_plant plant;
     bool has_no_sync_all;
     struct sim_node *files[SIM_FILES_MAX];
+    bool is_direct[SIM_FILES_MAX]; /* O_DIRECT */
+    bool has_no_direct;
 };
 
 struct sim_node *sim_fd_node(struct sim_disk *d, int fd);
+/* With O_DIRECT everything is aligned to blocks, or the transfer is refused (EINVAL). */
+bool sim_fd_takes(const struct sim_disk *d, int fd, const void *memory, uint64_t n, uint64_t pos);
 void sim_node_write(struct sim_disk *d, struct sim_node *node, const void *from, uint64_t n,
                     uint64_t pos);
 /* Makes durable the pending changes with a number <= up_to. */

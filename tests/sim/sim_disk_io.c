@@ -20,6 +20,8 @@ struct sim_op {
     struct sim_node *node;
     uint64_t due_ns;
     uint64_t number; /* IO_SYNC: changes up to here are covered */
+    bool is_direct;  /* short transfers end at a sector */
+    bool is_refused; /* with O_DIRECT and not aligned */
 };
 
 struct sim_io {
@@ -50,6 +52,10 @@ static void sim_submit(struct io *io, struct io_op *op)
     so->op = op;
     so->node = sim_fd_node(s->disk, op->fd);
     so->number = s->disk->changes_n;
+    so->is_direct = s->disk->is_direct[op->fd];
+    for (uint32_t i = 0; op->kind == IO_READ || op->kind == IO_WRITE ? i < op->iov_n : false; i++)
+        so->is_refused |= !sim_fd_takes(s->disk, op->fd, op->iov[i].iov_base, op->iov[i].iov_len,
+                                        i == 0 ? op->pos : 0);
     so->due_ns = s->disk->now_ns + latency(s->disk);
     if (op->kind == IO_CLOSE)
         s->disk->files[op->fd] = NULL;
@@ -119,6 +125,8 @@ static int32_t perform(struct sim_disk *d, struct sim_op *so)
             transfer(d, so, prng_below(&d->prng, n + 1));
         return -EIO;
     }
+    if (so->is_refused)
+        return -EINVAL;
     if (fails && (d->fault != SIM_FAULT_SHORT || op->kind == IO_SYNC))
         return d->fault == SIM_FAULT_ENOSPC && op->kind == IO_WRITE ? -ENOSPC : -EIO;
     if (op->kind == IO_SYNC)
@@ -129,7 +137,10 @@ static int32_t perform(struct sim_disk *d, struct sim_op *so)
     if (!fails && perform_planted(d, so, &planted))
         return planted;
     bool is_short = op->kind == IO_WRITE && n > 1 && (fails || prng_below(&d->prng, 50) == 0);
-    return transfer(d, so, is_short ? 1 + prng_below(&d->prng, n - 1) : UINT64_MAX);
+    uint64_t part = is_short ? 1 + prng_below(&d->prng, n - 1) : UINT64_MAX;
+    if (so->is_direct && is_short)
+        part = max_u64(align_down(part, SIM_SECTOR), SIM_SECTOR);
+    return transfer(d, so, part);
 }
 
 /* The operation of `s` that is due first; NULL when none is due. */
@@ -205,6 +216,8 @@ static void crash_op(struct sim_disk *d, struct sim_op *so)
 {
     if (so->op->kind == IO_WRITE) {
         uint64_t n = prng_below(&d->prng, wanted(so->op) + 1);
+        if (so->is_direct)
+            n = align_down(n, SIM_SECTOR);
         if (prng_chance(&d->prng, 50) && n > 0)
             transfer(d, so, n);
     } else if (so->op->kind == IO_SYNC && prng_chance(&d->prng, 50)) {

@@ -1,5 +1,6 @@
 """The broker starts, says what it does, stops cleanly, and refuses what it cannot do with a sentence that helps."""
 import os
+import signal
 import socket
 import stat
 import time
@@ -125,6 +126,67 @@ def test_stop_with_connections(t):
         s.close()
 
 
+def test_second_signal(t):
+    """A second signal while a request is under way ends it at once; the next start recovers."""
+    broker = t.broker()
+    wire.create_topic(broker.bootstrap, 'parked')
+    with wire.Conn(broker.bootstrap) as c:
+        wire.produce(c, 'parked', wire.batch([(b'k', b'v')]))
+        c.send(wire.frame('Fetch', 12, 1, max_wait_ms=60000, min_bytes=1, max_bytes=4096, topics=[
+            dict(topic='parked', partitions=[dict(partition=0, fetch_offset=1, partition_max_bytes=4096)])]))
+        lib.wait_until(lambda: broker.metric('millrace_fetches_parked') >= 1, 30, 'the fetch is parked')
+        broker.process.send_signal(signal.SIGSTOP)  # so that both are there before it looks
+        broker.process.send_signal(signal.SIGTERM)
+        broker.process.send_signal(signal.SIGINT)
+        broker.process.send_signal(signal.SIGCONT)
+        lib.equal(broker.wait_end(), 1, 'status after two signals')
+    lib.check('second signal' in broker.log(), 'it says nothing of the second signal')
+    lib.check(not os.path.exists(os.path.join(broker.data, '.kafka_cleanshutdown')), 'it looks like a clean stop')
+    broker.start()
+    with wire.Conn(broker.bootstrap) as c:
+        lib.equal(wire.end_offset(c, 'parked'), 1, 'the end after the next start')
+    broker.stop()
+
+
+def closed_by_broker(s, what, limit=30):
+    s.settimeout(limit)
+    try:
+        lib.equal(s.recv(1), b'', what)
+    except ConnectionResetError:
+        pass
+
+
+def test_limits(t):
+    """max.connections.per.ip, max.connections and connections.max.idle.ms; who is in is not harmed."""
+    for key in ('max.connections.per.ip', 'max.connections'):
+        broker = t.broker(settings={key: 20})
+        lib.wait_until(lambda: broker.metric('millrace_connections') == 0, 30, 'those that waited for the start are gone')
+        kept = [wire.Conn(broker.bootstrap) for _ in range(20)]
+        for c in kept:
+            c.call('ApiVersions', 0)
+        for _ in range(3):
+            with socket.create_connection(('127.0.0.1', broker.port)) as s:
+                closed_by_broker(s, 'one more than ' + key)
+        for c in kept:
+            c.call('ApiVersions', 0)
+        kept.pop().close()
+
+        def answers():
+            try:
+                with wire.Conn(broker.bootstrap) as c:
+                    return c.call('ApiVersions', 0)['error_code'] == 0
+            except OSError:
+                return False
+        lib.wait_until(answers, 30, 'the place of one that went is given again')
+        for c in kept:
+            c.close()
+        broker.stop()
+    broker = t.broker(settings={'connections.max.idle.ms': 500})
+    with socket.create_connection(('127.0.0.1', broker.port)) as s:
+        closed_by_broker(s, 'an idle connection')
+    broker.stop()
+
+
 def test(t):
     lib.own_broker_only()
     lib.need('kcat')
@@ -134,6 +196,8 @@ def test(t):
     test_life(t, workers=3)
     test_refusals(t, running)
     test_stop_with_connections(t)
+    test_second_signal(t)
+    test_limits(t)
     test_workers(t, 1)
     test_workers(t, 3)
 

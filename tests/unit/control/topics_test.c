@@ -197,20 +197,38 @@ static void create_judges_settings(void **state)
     }
 }
 
-static void create_with_a_codec_of_the_broker_is_refused(void **state)
+static void codec_of_a_topic_and_its_level_reach_the_log(void **state)
 {
+    static const struct {
+        const char *name, *codec, *key, *level;
+        uint8_t is_codec;
+        int32_t is_level;
+    } rows[] = {
+        {"a", "producer", "compression.lz4.level", "3", CODEC_PRODUCER, COMPRESS_LEVEL_DEFAULT},
+        {"b", "uncompressed", "compression.lz4.level", "3", CODEC_NONE, COMPRESS_LEVEL_DEFAULT},
+        {"c", "snappy", "compression.lz4.level", "3", CODEC_SNAPPY, COMPRESS_LEVEL_DEFAULT},
+        {"d", "gzip", "compression.gzip.level", "-1", CODEC_GZIP, COMPRESS_LEVEL_DEFAULT},
+        {"e", "gzip", "compression.gzip.level", "9", CODEC_GZIP, 9},
+        {"f", "lz4", "compression.lz4.level", "9", CODEC_LZ4, COMPRESS_LEVEL_DEFAULT},
+        {"g", "lz4", "compression.lz4.level", "17", CODEC_LZ4, 17},
+        {"h", "zstd", "compression.lz4.level", "3", CODEC_ZSTD, 3},
+        {"i", "zstd", "compression.zstd.level", "-131072", CODEC_ZSTD, -131072},
+    };
     (void)state;
-    struct create_topics_request_topics_configs config = {bytes_of_string("compression.type"),
-                                                          bytes_of_string("lz4")};
-    struct create_topics_request_topics topic = rig_topic("t", 1, 1);
-    topic.configs = &config;
-    topic.configs_n = 1;
-    assert_int_equal(rig_create_topic(&rig, &topic, text), 40);
-    assert_string_equal(text,
-                        "Invalid value lz4 for configuration compression.type: not served here. "
-                        "Record batches stay as their producer compressed them, and are not "
-                        "compressed anew: leave it at producer, and choose the codec in the "
-                        "producer (its compression.type).");
+    for (size_t i = 0; i < array_n(rows); i++) {
+        struct create_topics_request_topics_configs configs[] = {
+            {bytes_of_string("compression.type"), bytes_of_string(rows[i].codec)},
+            {bytes_of_string(rows[i].key), bytes_of_string(rows[i].level)},
+        };
+        struct create_topics_request_topics topic = rig_topic(rows[i].name, 1, 1);
+        topic.configs = configs;
+        topic.configs_n = array_n(configs);
+        assert_int_equal(rig_create_topic(&rig, &topic, text), 0);
+        const struct log_config *c =
+            &view_topic_by_name(rig_view(&rig), bytes_of_string(rows[i].name))->config;
+        assert_int_equal(c->codec, rows[i].is_codec);
+        assert_int_equal(c->codec_level, rows[i].is_level);
+    }
 }
 
 static void create_judges_settings_together(void **state)
@@ -598,7 +616,7 @@ int main(void)
         RIG_TEST(create_judges_the_latency_class),
         RIG_TEST(create_judges_settings),
         RIG_TEST(create_judges_settings_together),
-        RIG_TEST(create_with_a_codec_of_the_broker_is_refused),
+        RIG_TEST(codec_of_a_topic_and_its_level_reach_the_log),
         RIG_TEST(create_applies_settings_to_the_log),
         RIG_TEST(create_with_a_setting_of_one_mebibyte_is_refused),
         RIG_TEST(create_judges_assignments),

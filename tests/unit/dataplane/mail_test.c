@@ -146,6 +146,7 @@ static void thread_sleep(struct post *post, uint64_t *sleeps)
      */
     if (poll(&p, 1, 10000) == 0)
         abort();
+    mail_event_clear(post);
     mail_sleep_end(post);
 }
 

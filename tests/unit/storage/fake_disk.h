@@ -19,6 +19,7 @@ struct fake_disk {
     uint64_t opens_n, closes_n;
     uint64_t syncs_n, sync_alls_n;
     bool has_no_sync_all;
+    bool has_no_direct; /* as on a file system without O_DIRECT */
 };
 
 static inline struct fake_disk *fake_disk_of(struct disk *d)
@@ -40,7 +41,9 @@ static inline int fake_disk_open(struct disk *d, const char *path, int how)
     struct fake_disk *f = fake_disk_of(d);
     if ((how & DISK_CREATE) && fake_disk_fails(d))
         return f->fail_error;
-    int fd = disk_open(f->real, path, how);
+    if ((how & DISK_DIRECT) && f->has_no_direct)
+        return E_INVALID;
+    int fd = disk_open(f->real, path, how & ~DISK_DIRECT); /* memory has no such thing everywhere */
     f->opens_n += fd >= 0;
     return fd;
 }

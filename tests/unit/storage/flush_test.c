@@ -475,10 +475,42 @@ static void dirty_log_of_the_class_critical_is_written_first(void **state)
     rig_fini(&rig);
 }
 
+/* A file system that keeps everything: the run is written again without the wish, nothing fails. */
+static void run_that_need_not_be_kept_is_repeated_where_it_is_refused(void **state)
+{
+    (void)state;
+    warm_and_hold();
+    rig_append(&rig, 1, 100000, 'a');
+    assert_int_equal(store_flush(rig.store, rig.now), 1);
+    assert_true(fake_io_first(&rig.io)->is_once);
+    rig.io.fail_at = rig.io.done_n + 1;
+    rig.io.fail_errno = EOPNOTSUPP;
+    fake_io_complete(&rig.io, 0);
+    rig_turn(&rig);
+    assert_int_equal(queued(), IO_WRITE);
+    assert_false(fake_io_first(&rig.io)->is_once);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    assert_int_equal(rig_offsets(rig.log).durable, 2);
+}
+
+static void short_run_stays_in_the_page_cache(void **state)
+{
+    (void)state;
+    warm_and_hold();
+    rig_append(&rig, 1, 1000, 'a');
+    assert_int_equal(store_flush(rig.store, rig.now), 1);
+    assert_false(fake_io_first(&rig.io)->is_once);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+}
+
 int main(void)
 {
 #define WITH_LOG(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        WITH_LOG(run_that_need_not_be_kept_is_repeated_where_it_is_refused),
+        WITH_LOG(short_run_stays_in_the_page_cache),
         WITH_LOG(group_append_is_written_then_flushed_then_visible),
         WITH_LOG(group_appends_of_a_turn_are_one_write),
         WITH_LOG(group_appends_during_a_flush_share_the_next_round),

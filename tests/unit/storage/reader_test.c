@@ -495,6 +495,47 @@ static void read_with_few_descriptors_opens_and_closes(void **state)
     assert_true(rig.io.kinds_n[IO_CLOSE] > LOGS_N);
 }
 
+static void flush_that_takes_too_long_is_counted(void **state)
+{
+    (void)state;
+    rig.store->config.stall_ns = 50 * NS_PER_MS;
+    rig_append(&rig, 1, 100, 'a');
+    rig_settle(&rig);
+    assert_int_equal(store_stats(rig.store)->stalls, 0);
+    rig_append(&rig, 1, 100, 'b');
+    for (int i = 0; i < 20 && store_stats(rig.store)->flush_rounds < 2; i++)
+        rig_turn(&rig);
+    rig.now.ns += 70 * NS_PER_MS; /* the device thinks */
+    rig_settle(&rig);
+    assert_int_equal(store_stats(rig.store)->stalls, 1);
+    assert_true(store_stats(rig.store)->stall_ns >= 70 * NS_PER_MS);
+}
+
+static void files_of_logs_that_rest_are_closed(void **state)
+{
+    struct append out;
+    (void)state;
+    rig.store->config.open_idle_ns = NS_PER_S;
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(rig_append_to(&rig, rig_log_new(&rig, i + 1), 1, 100, 'a', &out), 0);
+    rig_settle(&rig);
+    assert_int_equal(store_stats(rig.store)->files_open_n, 20);
+    rig_wait_ms(&rig, 900);
+    assert_int_equal(store_stats(rig.store)->files_open_n, 20);
+    struct plog *busy = store_log_find(rig.store, &rig_topic_id, 3);
+    assert_int_equal(rig_append_to(&rig, busy, 1, 100, 'b', &out), 0);
+    rig_settle(&rig);
+    rig_wait_ms(&rig, 200);
+    assert_int_equal(store_stats(rig.store)->files_open_n, 1);
+    rig_forget_pages(&rig);
+    for (int i = 0; i < 20; i++) {
+        struct plog *log = store_log_find(rig.store, &rig_topic_id, i + 1);
+        assert_int_equal(rig_read_all(&rig, log, 0, 1000), i + 1 == 3 ? 2 : 1);
+    }
+    rig_wait_ms(&rig, 1100);
+    assert_int_equal(store_stats(rig.store)->files_open_n, 0);
+}
+
 int main(void)
 {
 #define WITH_LOG(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -522,6 +563,8 @@ int main(void)
         WITH_LOG(read_of_sealed_segments_loads_their_indexes_within_a_budget),
         WITH_LOG(read_with_a_lost_or_damaged_index_scans),
         WITH_LOG(read_with_few_descriptors_opens_and_closes),
+        WITH_LOG(files_of_logs_that_rest_are_closed),
+        WITH_LOG(flush_that_takes_too_long_is_counted),
     };
     return TESTS_RUN(tests);
 }

@@ -47,6 +47,15 @@ static struct verdict walk(struct bytes records, int32_t records_n, bool need_ke
     return v;
 }
 
+static bool is_good(struct bytes records, int32_t records_n, bool need_keys)
+{
+    struct batch b = {
+        .base_timestamp = NOW_MS, .records_n = records_n, .bytes = records.n + BATCH_HEADER};
+    struct log_config strict = config;
+    strict.is_compacted = need_keys;
+    return record_walk_is_good(&b, &strict, NOW_MS, records.ptr);
+}
+
 static struct verdict walk_all_splits(struct bytes records, int32_t records_n, bool need_keys)
 {
     struct prng prng;
@@ -60,6 +69,7 @@ static struct verdict walk_all_splits(struct bytes records, int32_t records_n, b
         assert_int_equal(split.max_timestamp, whole.max_timestamp);
         assert_string_equal(split.reason, whole.reason);
     }
+    assert_true(whole.error == 0 || !is_good(records, records_n, need_keys));
     return whole;
 }
 
@@ -89,6 +99,29 @@ static void good_records_pass_and_give_the_largest_time(void **state)
     assert_int_equal(v.records_n, 4);
     assert_int_equal(v.max_timestamp, NOW_MS + 500);
     assert_string_equal(v.reason, "");
+}
+
+static void usual_records_are_good_at_a_glance(void **state)
+{
+    static const uint32_t sizes[] = {0, 1, 60, 100, 8000, 9000};
+    (void)state;
+    for (size_t i = 0; i < array_n(sizes); i++) {
+        struct batch_builder b;
+        batch_begin(&b, memory, sizeof memory);
+        for (int32_t n = 0; n < 5; n++)
+            assert_int_equal(batch_add(&b, NOW_MS + n * 100,
+                                       n == 2 ? (struct bytes){NULL, 0} : bytes_of_string("key"),
+                                       bytes_of(sample_plain, sizes[i] % sizeof sample_plain)),
+                             0);
+        struct bytes records = bytes_of(memory + BATCH_HEADER, batch_end(&b, 0, -1) - BATCH_HEADER);
+        assert_true(is_good(records, 5, false));
+        assert_false(is_good(records, 5, true)); /* one has no key */
+        assert_false(is_good(records, 4, false));
+        assert_false(is_good(records, 6, false));
+        assert_false(is_good(bytes_of(records.ptr, 0), -5, false)); /* none, or fewer */
+        assert_false(is_good(bytes_of(records.ptr, records.n - 1), 5, false));
+    }
+    assert_false(is_good(three(0, 501, 0, true), 4, false)); /* beyond its time, and headers */
 }
 
 static void null_key_is_refused_only_when_keys_are_needed(void **state)
@@ -248,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(good_records_pass_and_give_the_largest_time),
+        TEST(usual_records_are_good_at_a_glance),
         TEST(null_key_is_refused_only_when_keys_are_needed),
         TEST(time_outside_the_range_is_refused),
         TEST(absent_time_passes),

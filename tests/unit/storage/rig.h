@@ -36,6 +36,7 @@ struct rig {
     struct store_config config;
     struct log_config log_config;
     struct store *store;
+    struct store *beside; /* turned along, when there is one */
     struct plog *log;
     struct now now;
     uint8_t mail_at;
@@ -178,6 +179,8 @@ static inline int rig_turn(struct rig *r)
     n += rig_mail(r);
     r->now.ns += 10000;
     n += store_flush(r->store, r->now);
+    if (r->beside != NULL)
+        n += store_flush(r->beside, r->now);
     n += mail_flush(&r->posts[RIG_STORE]);
     if (r->log != NULL)
         plog_invariants(r->log);

@@ -29,8 +29,13 @@ struct plog {
     struct uuid id;
     int32_t partition, epoch;
     uint8_t durability;
-    bool has_room; /* also while the store is full: of a higher class */
+    bool has_room;  /* also while the store is full: of a higher class */
+    bool is_packed; /* its batches go by bulk */
     struct plog_offsets o;
+    uint64_t written_ns;
+    uint8_t move_dir; /* with move_bytes > 0: it is being moved */
+    uint64_t move_bytes;
+    int64_t move_lag;
     uint64_t visible_bytes;
     struct fake_batch batches[256];
     uint32_t batches_n;
@@ -42,6 +47,13 @@ struct plog {
     struct aborted aborted[4];
     uint32_t aborted_n;
     uint32_t producers_n;
+};
+
+/* A batch with bulk; a test lets it come back. */
+struct repack {
+    bool is_used, is_done;
+    int error;
+    const struct slices *from;
 };
 
 struct store {
@@ -63,6 +75,7 @@ struct store {
     uint64_t flush_began_ns;
     uint32_t lent_n, appends_n;
     int64_t duplicate_base; /* >= 0: the next append is a duplicate of the batch that began here */
+    struct repack repacks[4];
 };
 
 static struct store *fake_store_new(void)
@@ -162,6 +175,7 @@ static void fake_visible(struct plog *log)
 static void fake_written(struct plog *log, struct now now)
 {
     log->o.written = log->o.end;
+    log->written_ns = now.ns;
     if (log->durability == STORE_RELAXED)
         log->o.high = log->o.stable = log->o.end;
     fake_visible(log);
@@ -202,14 +216,10 @@ void plog_offsets(const struct plog *log, struct plog_offsets *out)
 {
     *out = log->o;
 }
-uint64_t store_flush_began_ns(const struct store *s)
+struct plog_times plog_times(const struct plog *log)
 {
-    return s->flush_began_ns;
-}
-
-uint8_t plog_durability(const struct plog *log)
-{
-    return log->durability;
+    return (struct plog_times){log->written_ns, log->store->flush_began_ns,
+                               log->durability == STORE_GROUP};
 }
 int32_t plog_epoch(const struct plog *log)
 {
@@ -263,6 +273,14 @@ uint32_t plog_producers(const struct plog *log, struct producer_state *to, uint3
     return log->producers_n;
 }
 
+bool plog_moves_to(const struct plog *log, uint8_t *dir, uint64_t *bytes, int64_t *lag)
+{
+    *dir = log->move_dir;
+    *bytes = log->move_bytes;
+    *lag = log->move_lag;
+    return log->move_bytes > 0;
+}
+
 uint64_t plog_bytes(const struct plog *log)
 {
     uint64_t bytes = 0;
@@ -307,11 +325,69 @@ static int fake_judge(struct store *s, struct append *a, uint8_t *header, struct
     return b->bytes == a->bytes ? 0 : E_INVALID_RECORD;
 }
 
+bool repack_is_done(const struct repack *repack)
+{
+    return repack->is_done;
+}
+
+void repack_end(struct repack *repack)
+{
+    check(repack->is_used && repack->is_done);
+    *repack = (struct repack){.is_used = false};
+}
+
+/* Bulk is done with what it has, with `error`. Returns how many that were. */
+static uint32_t fake_repacked(struct store *s, int error)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < array_n(s->repacks); i++) {
+        struct repack *r = &s->repacks[i];
+        if (!r->is_used || r->is_done)
+            continue;
+        r->is_done = true;
+        r->error = error;
+        n++;
+    }
+    return n;
+}
+
+/* E_AGAIN while the batch is with bulk, or has to go there. */
+static int fake_repack(struct plog *log, struct append *a)
+{
+    struct repack *r = a->repack;
+    a->wants_bulk = true;
+    if (r == NULL) {
+        for (size_t i = 0; i < array_n(log->store->repacks) && a->repack == NULL; i++)
+            if (!log->store->repacks[i].is_used)
+                a->repack = &log->store->repacks[i];
+        if (a->repack != NULL)
+            *a->repack = (struct repack){.is_used = true, .from = a->from};
+        return E_AGAIN;
+    }
+    check(r->is_used && r->from == a->from);
+    if (!r->is_done || a->is_ahead)
+        return E_AGAIN;
+    int error = r->error;
+    repack_end(r);
+    a->repack = NULL;
+    a->wants_bulk = false;
+    return error;
+}
+
 int plog_append(struct plog *log, struct append *a, struct now now)
 {
     struct store *s = log->store;
     struct batch b;
     uint8_t header[BATCH_HEADER];
+    a->base_offset = a->last_offset = a->log_append_ms = a->start_offset = -1;
+    a->is_duplicate = false;
+    a->bad_record_at = -1;
+    a->reason[0] = '\0';
+    if (unlikely(log->is_packed || a->is_ahead)) {
+        int packed = log->is_packed ? fake_repack(log, a) : 0;
+        if (packed != 0 || a->is_ahead)
+            return packed;
+    }
     if (s->is_full && !log->has_room)
         return E_AGAIN;
     int rc = fake_judge(s, a, header, &b);

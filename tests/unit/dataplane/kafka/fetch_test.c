@@ -528,6 +528,66 @@ static void closing_at_any_turn_releases_everything(void **state)
     }
 }
 
+enum { MANY = 3 * BEGIN_UNITS_TURN };
+
+/* Planned, made room for and read over several turns; all is answered, and others are meanwhile. */
+static void fetch_of_many_partitions_takes_turns(void **state)
+{
+    (void)state;
+    for (uint8_t workers_n = 1; workers_n <= 3; workers_n += 2) {
+        struct bed *bed = bed_new(workers_n);
+        struct view_topic *t = bed_topic(bed, "t", 2);
+        struct client c = client_connect(bed), other = client_connect(bed);
+        struct kafka *k = bed->workers[0].kafka;
+        struct fetch_request *q = fetch_of(bed, t, MANY, 0);
+        for (int32_t i = 0; i < MANY; i++) /* the same two logs again and again */
+            q->topics->partitions[i].partition = i % 2;
+        bed_fill(bed, t, 1);
+        int32_t id = client_send(&c, FETCH, 12, q);
+        for (int i = 0; i < 20 && k->states_n[REQUEST_WAITING] == 0; i++)
+            bed_turn(bed);
+        assert_int_equal(k->states_n[REQUEST_WAITING], 1);
+        client_ask(&other, FETCH, 12, fetch_of(bed, t, 1, 0));
+        assert_false(client_has_answer(&c));
+        const struct fetch_response *p = client_answer(&c, FETCH, 12, id);
+        uint32_t with = 0;
+        for (int32_t i = 0; i < MANY; i++) {
+            assert_int_equal(fetched(p, i)->partition_index, i % 2);
+            assert_int_equal(fetched(p, i)->error_code, 0);
+            assert_int_equal(fetched(p, i)->high_watermark, 1);
+            with += fetched(p, i)->records.bytes > 0;
+        }
+        assert_true(with >= 2);
+        client_close(&c);
+        client_close(&other);
+        bed_free(bed);
+    }
+}
+
+static void closing_while_a_fetch_takes_turns_releases_everything(void **state)
+{
+    (void)state;
+    for (uint8_t workers_n = 1; workers_n <= 3; workers_n += 2) {
+        for (uint32_t turns = 0; turns < 20; turns++) {
+            struct bed *bed = bed_new(workers_n);
+            struct view_topic *t = bed_topic(bed, "t", 2);
+            struct client c = client_connect(bed);
+            struct fetch_request *q = fetch_of(bed, t, MANY, 0);
+            for (int32_t i = 0; i < MANY; i++)
+                q->topics->partitions[i].partition = i % 2;
+            bed_fill(bed, t, 1);
+            client_send(&c, FETCH, 12, q);
+            bed_turns(bed, turns);
+            bed_reset_conns(bed, 0);
+            bed_turns(bed, 20);
+            for (uint8_t i = 0; i < workers_n; i++)
+                assert_true(kafka_is_quiet(bed->workers[i].kafka));
+            client_close(&c);
+            bed_free(bed);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -548,6 +608,8 @@ int main(void)
         TEST(answer_budget_makes_fetches_wait_in_order),
         TEST(log_dropped_while_parked_ends_the_fetch),
         TEST(closing_at_any_turn_releases_everything),
+        TEST(fetch_of_many_partitions_takes_turns),
+        TEST(closing_while_a_fetch_takes_turns_releases_everything),
     };
     bed_unused();
     return TESTS_RUN(tests);

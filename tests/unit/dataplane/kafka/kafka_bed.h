@@ -105,8 +105,10 @@ static struct view_topic *bed_topic(struct bed *bed, const char *name, int32_t n
     t->partitions_n = n;
     t->replicas_n = 1;
     for (int32_t i = 0; i < n; i++) {
-        t->partitions[i] = (struct view_partition){
-            .leader = 1, .leader_epoch = 4, .home = (uint8_t)(i % bed->workers_n)};
+        t->partitions[i] = (struct view_partition){.leader = 1,
+                                                   .leader_epoch = 4,
+                                                   .future_dir = 255,
+                                                   .home = (uint8_t)(i % bed->workers_n)};
         struct plog *log = fake_log_new(bed->workers[i % bed->workers_n].store, &t->id, i);
 #ifndef KAFKA_BED_REAL
         log->epoch = 4;
@@ -655,7 +657,7 @@ static inline void bed_unused(void)
     (void)bed_reset_conns, (void)client_connect_to, (void)bed_free, (void)bed_stat, (void)bed_new;
     (void)bed_log, (void)batch_of, (void)bed_turns;
 #ifndef KAFKA_BED_REAL
-    (void)fake_written, (void)fake_durable_all;
+    (void)fake_written, (void)fake_durable_all, (void)fake_repacked;
 #endif
 }
 
