@@ -160,7 +160,7 @@ unit: $(UNIT) $(REPLAY) ## run the unit tests and the saved fuzz inputs (T=name:
 
 test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, budgets, simulator, real clients
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
-	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS) --canary") $(if $(NETSIM),"$(NETSIM) --seeds 2000" "$(NETSIM) --systematic") --stage system $(SYSTEM)
+	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS) --canary" "$(SIM) --admin --canary") $(if $(NETSIM),"$(NETSIM) --seeds 2000" "$(NETSIM) --systematic") --stage system $(SYSTEM)
 
 DIFFERENTIAL := c_admin c_errors c_groups c_migration c_next_groups c_versions
 test-kafka: ## the differential scripts against a live Apache Kafka: golden/ is what it answers (CAPTURE=1: write it anew)

@@ -37,7 +37,8 @@ struct queued {
     uint32_t tombstones; /* a bit per record */
     int64_t ms;
     uint32_t bytes;
-    uint64_t order; /* of birth: batches of a partition are sent in this order */
+    uint64_t order;        /* of birth: batches of a partition are sent in this order */
+    bool may_be_forgotten; /* it was under way when a broker died */
     uint8_t data[SIM_BATCH_BYTES];
 };
 
@@ -68,6 +69,7 @@ struct sim_client {
                        */
     uint64_t next_number[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
     uint64_t order;
+    uint16_t life; /* how many connections the broker has ended */
     struct queued queue[SIM_QUEUE];
     int64_t position[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
     int64_t high[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
@@ -146,6 +148,9 @@ static void flight_lost(struct sim_client *c)
 void client_broker_gone(struct sim_client *c)
 {
     wire_gone(&c->wire);
+    for (int i = 0; i < SIM_QUEUE; i++) /* also what an ended connection has left to be repeated */
+        c->queue[i].may_be_forgotten |=
+            c->queue[i].state == BATCH_UNDER_WAY || c->queue[i].state == BATCH_FAILED;
     flight_lost(c);
 }
 
@@ -221,7 +226,7 @@ static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
             VALUE_HEADER + (uint32_t)prng_below(&s->prng, prng_chance(&s->prng, 10) ? 2000 : 100);
         store_u32(value, c->number);
         store_u32(value + 4, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition);
-        store_u64(value + 8, q->first_number + i);
+        store_u64(value + 8, (uint64_t)c->life << SIM_LIFE_SHIFT | (q->first_number + i));
         memset(value + VALUE_HEADER, (int)(q->first_number + i), bytes - VALUE_HEADER);
         bool is_compacted = s->topics[q->topic].is_compacted;
         int error = is_compacted
@@ -323,6 +328,23 @@ static void client_produce(struct sim *s, struct sim_client *c)
     arena_fini(&arena);
 }
 
+/* Behind a restart a log knows of each producer only its last batch, when the ones before it stood
+ * in a segment that was rolled (that is all a snapshot of Apache Kafka's form holds) or that was
+ * compacted: an earlier one that was appended, but never answered, is then no duplicate but out of
+ * sequence, for ever. It is given up when it is the first of its partition; that it was appended is
+ * seen in the log: no number may be missing. */
+static bool is_forgotten(const struct sim_client *c, const struct queued *q, int16_t error)
+{
+    enum { OUT_OF_ORDER_SEQUENCE_NUMBER = 45 };
+    for (int i = 0; i < SIM_QUEUE; i++) {
+        const struct queued *o = &c->queue[i];
+        if (o->state != BATCH_FREE && o->topic == q->topic && o->partition == q->partition &&
+            o->order < q->order)
+            return false;
+    }
+    return error == OUT_OF_ORDER_SEQUENCE_NUMBER && q->may_be_forgotten;
+}
+
 static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sent,
                            struct proto_in *in)
 {
@@ -346,7 +368,8 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
                                 c->number);
             answered++;
             if (a->error_code != 0) {
-                bool is_again = c->role == SIM_IDEMPOTENT_PRODUCER;
+                bool is_again =
+                    c->role == SIM_IDEMPOTENT_PRODUCER && !is_forgotten(c, q, a->error_code);
                 if (s->options.is_verbose)
                     fprintf(stderr, "  client %u: produce error %d at %s-%d\n", c->number,
                             a->error_code, s->topics[q->topic].name, q->partition);
@@ -359,6 +382,7 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
                                             .partition = q->topic * SIM_PARTITIONS_MAX +
                                                          (uint32_t)q->partition,
                                             .number = q->first_number + i,
+                                            .life = c->life,
                                             .is_tombstone = (q->tombstones & 1u << i) != 0,
                                             .ms = q->ms};
                 if (!model_acked(s, q->topic, q->partition, a->base_offset + i, &record,
@@ -536,7 +560,8 @@ static bool consume_records(struct sim *s, struct sim_client *c, uint32_t topic,
                             b->base_offset);
         struct sim_record r = {.producer = load_u32(said.ptr),
                                .partition = load_u32(said.ptr + 4),
-                               .number = load_u64(said.ptr + 8),
+                               .number = load_u64(said.ptr + 8) & ((1ull << SIM_LIFE_SHIFT) - 1),
+                               .life = (uint16_t)(load_u64(said.ptr + 8) >> SIM_LIFE_SHIFT),
                                .is_tombstone = record.value.ptr == NULL,
                                .ms = b->base_timestamp + record.timestamp_delta};
         if (b->base_offset + record.offset_delta < c->position[topic][partition])
@@ -726,6 +751,19 @@ static bool client_frame(struct sim *s, void *context, const uint8_t *frame, uin
     return client_answer(s, context, frame, n);
 }
 
+/* The broker ended the connection, as it does after an error when acks=0. What it had taken from it
+ * may still be appended, behind what comes by the next one: order holds per connection, so what a
+ * plain producer has not sent yet goes, too, and the next batches are of another life. */
+static void connection_ended(struct sim_client *c)
+{
+    flight_lost(c);
+    if (c->role != SIM_PRODUCER)
+        return;
+    c->life++;
+    for (int i = 0; i < SIM_QUEUE; i++)
+        c->queue[i].state = BATCH_FREE;
+}
+
 bool client_turn(struct sim *s, struct sim_client *c)
 {
     if (!wire_is_connected(&c->wire) && !wire_connect(s, &c->wire))
@@ -738,6 +776,6 @@ bool client_turn(struct sim *s, struct sim_client *c)
     client_ask(s, c);
     enum wire_end end = wire_pump(s, &c->wire, client_frame, c);
     if (end == WIRE_ENDED)
-        flight_lost(c);
+        connection_ended(c);
     return end != WIRE_FAILED;
 }

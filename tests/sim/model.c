@@ -146,7 +146,10 @@ void model_rewind(struct sim *s)
 /* Rule 4 over the whole partition. */
 static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
 {
-    uint64_t next[SIM_CLIENTS_MAX] = {0};
+    struct {
+        uint64_t next;
+        uint16_t life;
+    } lives[SIM_CLIENTS_MAX][SIM_LIVES] = {0};
     struct sim_log *log = &s->topics[topic].logs[partition];
     for (int64_t offset = 0; offset < end; offset++) {
         const struct sim_record *r = &log->v[offset].record;
@@ -158,12 +161,17 @@ static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_
                             partition, offset, r->producer);
         is_strict = client_role(s->clients[r->producer]) == SIM_IDEMPOTENT_PRODUCER &&
                     !s->topics[topic].is_compacted;
-        if (is_strict ? r->number != next[r->producer] : r->number < next[r->producer])
+        uint32_t slot = is_strict ? 0 : r->life % SIM_LIVES;
+        uint64_t *next = &lives[r->producer][slot].next;
+        if (!is_strict && lives[r->producer][slot].life != r->life)
+            *next = 0;
+        lives[r->producer][slot].life = r->life;
+        if (is_strict ? r->number != *next : r->number < *next)
             return sim_fail(
                 s, "%s-%d at %" PRId64 ": producer %u number %" PRIu64 " after %" PRIu64 " (%s)",
-                s->topics[topic].name, partition, offset, r->producer, r->number, next[r->producer],
+                s->topics[topic].name, partition, offset, r->producer, r->number, *next,
                 is_strict ? "idempotent" : "plain");
-        next[r->producer] = r->number + 1;
+        *next = r->number + 1;
     }
     return true;
 }

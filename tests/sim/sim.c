@@ -2,7 +2,8 @@
  * sim.c - runs the broker from a seed: time, turns, crashes, and the verdict.
  *
  *   sim [--seeds N] [--seed S] [--workers N] [--relaxed] [--faults] [--group] [--net] [--compact]
- *       [--pack] [--no-journal] [--plant NAME] [--canary] [--verbose]
+ *       [--pack] [--no-journal] [--plant NAME] [--canary] [--run-ms MS] [--verbose]
+ *   sim --admin[=NAME] [--seed S] [--at N] [--cut kill|power]      (admin.c)
  *
  * Owner: one thread. Every choice comes from the seed; a failing seed prints the line that replays
  * it.
@@ -100,7 +101,7 @@ static void sim_fault_arm(struct sim *s)
                                             SIM_FAULT_SHORT};
     enum sim_fault fault = faults[prng_below(&s->prng, array_n(faults))];
     s->is_fault_armed = true;
-    s->faults_n++;
+    s->counts.faults++;
     sim_disk_fail_at(s->disk, 1 + prng_below(&s->prng, 30), fault);
     if (s->options.is_verbose)
         fprintf(stderr, "  %8.3f s: a disk operation will fail: %s\n", (double)s->now.ns / NS_PER_S,
@@ -117,7 +118,7 @@ static void sim_fault_disarm(struct sim *s)
 
 /* ── starting, stopping, crashing ── */
 
-static bool sim_start(struct sim *s)
+bool sim_start(struct sim *s)
 {
     struct broker_seams seams = {
         .disk = sim_disk_disk(s->disk),
@@ -158,13 +159,18 @@ static void sim_count(struct sim *s)
         const struct worker *w = s->broker->workers[i];
         for (uint8_t d = 0; d < w->stores_n; d++)
             if (w->stores[d] != NULL) {
-                s->compactions_n += store_stats(w->stores[d])->compactions;
-                s->moved_n += store_stats(w->stores[d])->moves;
+                const struct store_stats *stats = store_stats(w->stores[d]);
+                s->counts.compactions += stats->compactions;
+                s->counts.rolls += stats->rolls;
+                s->counts.logs_failed += stats->logs_failed_n;
+                s->counts.dirs_failed += i == 0 && w->stores[d]->is_offline;
+                s->moved_n += stats->moves;
             }
     }
+    s->counts.logs_cut += s->broker->recovery.logs_cut_n;
 }
 
-static void sim_down(struct sim *s, enum sim_crash kind)
+void sim_down(struct sim *s, enum sim_crash kind)
 {
     thread_self = NULL;
     sim_count(s);
@@ -188,6 +194,8 @@ static bool sim_crash(struct sim *s)
     bool is_relaxed = s->options.durability == STORE_RELAXED;
     enum sim_crash kind = is_relaxed || prng_chance(&s->prng, 50) ? SIM_KILL : SIM_POWER;
     s->crashes_n++;
+    s->counts.kills += kind == SIM_KILL;
+    s->counts.power_cuts += kind == SIM_POWER;
     if (s->options.is_verbose)
         fprintf(stderr, "  %8.3f s: %s\n", (double)s->now.ns / NS_PER_S,
                 kind == SIM_KILL ? "kill" : "power cut");
@@ -243,7 +251,7 @@ static void sim_plant_step(struct sim *s)
     }
 }
 
-static bool sim_step(struct sim *s)
+bool sim_step(struct sim *s)
 {
     uint8_t threads_n = broker_threads_n(s->broker);
     sim_time(s);
@@ -425,8 +433,9 @@ static void sim_configure(struct sim *s)
         check(config_override(s->config, fixed[i], stderr) == 0);
     sim_configure_net(s);
     check(config_override(s->config,
-                          s->options.seed % 3 == 0 ? "log.dirs=/data,/data2,/data3"
-                                                   : "log.dirs=/data",
+                          s->options.seed % 3 == 0 || s->options.is_admin
+                              ? "log.dirs=/data,/data2,/data3"
+                              : "log.dirs=/data",
                           stderr) == 0);
     bool is_small = s->options.plant == SIM_PLANT_REUSE_EARLY; /* it wraps within a run */
     snprintf(text, sizeof text, "storage.journal.bytes=%u",
@@ -451,7 +460,7 @@ static void sim_configure(struct sim *s)
     check(config_override(s->config, text, stderr) == 0);
 }
 
-static struct sim *sim_new(const struct sim_options *options)
+struct sim *sim_new(const struct sim_options *options)
 {
     static const enum sim_role roles[] = {SIM_IDEMPOTENT_PRODUCER, SIM_CONSUMER, SIM_PRODUCER,
                                           SIM_IDEMPOTENT_PRODUCER, SIM_PRODUCER, SIM_CONSUMER};
@@ -478,11 +487,13 @@ static struct sim *sim_new(const struct sim_options *options)
                                  ? CODEC_PRODUCER
                                  : (uint8_t)((t + options->seed) % 6);
     s->clients_n = 2 + (uint32_t)prng_below(&s->prng, array_n(roles) - 1);
+    s->clients_n = options->is_admin ? 0 : s->clients_n;
     for (uint32_t i = 0; i < s->clients_n; i++)
         s->clients[i] = client_new(s, i, roles[i]);
     s->members_n =
         options->has_group ? SIM_MEMBERS_MAX : (uint32_t)prng_below(&s->prng, SIM_MEMBERS_MAX + 1);
-    if (options->has_net) /* their sessions are shorter than a few retransmission timeouts */
+    if (options->has_net ||
+        options->is_admin) /* their sessions are shorter than a few retransmission timeouts */
         s->members_n = 0;
     s->group_kind = (uint8_t)prng_below(&s->prng, SIM_KINDS_N);
     for (uint32_t i = 0; i < s->members_n; i++)
@@ -492,7 +503,7 @@ static struct sim *sim_new(const struct sim_options *options)
     return s;
 }
 
-static void sim_free(struct sim *s)
+void sim_free(struct sim *s)
 {
     thread_self = NULL;
     if (s->broker != NULL)
@@ -509,7 +520,20 @@ static void sim_free(struct sim *s)
     free(s);
 }
 
-static bool sim_run(const struct sim_options *options, bool expect_failure)
+static void counts_add(struct sim_counts *to, const struct sim_counts *c)
+{
+    to->kills += c->kills;
+    to->power_cuts += c->power_cuts;
+    to->faults += c->faults;
+    to->rolls += c->rolls;
+    to->compactions += c->compactions;
+    to->logs_failed += c->logs_failed;
+    to->dirs_failed += c->dirs_failed;
+    to->logs_cut += c->logs_cut;
+}
+
+static bool sim_run(const struct sim_options *options, bool expect_failure,
+                    struct sim_counts *counts)
 {
     struct sim *s = sim_new(options);
     bool ok = sim_script(s) && s->why[0] == 0;
@@ -530,9 +554,10 @@ static bool sim_run(const struct sim_options *options, bool expect_failure)
                " acknowledged, %" PRIu64 " read, %" PRIu64 " compactions, %" PRIu64 " of %" PRIu64
                " moves, %u members of kind %u made %" PRIu64 " commits, %" PRIu64
                " frames, %" PRIu64 " lost%s%s\n",
-               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n, s->compactions_n,
-               s->moved_n, s->moves_n, s->members_n, s->group_kind, s->group_commits_n, frames_n,
-               lost_n, ok ? "" : ": ", s->why);
+               options->seed, s->turns_n, s->crashes_n, s->acked_n, s->seen_n,
+               s->counts.compactions, s->moved_n, s->moves_n, s->members_n, s->group_kind,
+               s->group_commits_n, frames_n, lost_n, ok ? "" : ": ", s->why);
+    counts_add(counts, &s->counts);
     sim_free(s);
     return ok;
 }
@@ -546,6 +571,7 @@ static const char *const plant_names[] = {
 /* The checks must be able to fail: some seed of these has to find each planted bug. */
 static bool sim_canary(struct sim_options options, enum sim_plant plant)
 {
+    struct sim_counts counts = {0};
     options.plant = plant;
     options.durability = STORE_GROUP;
     options.has_no_journal = options.has_faults = false;
@@ -556,7 +582,7 @@ static bool sim_canary(struct sim_options options, enum sim_plant plant)
     for (uint64_t seed = 1; seed <= CANARY_SEEDS; seed++) {
         options.seed = seed;
         options.workers_n = seed % 2 == 0 ? 3 : 1;
-        if (!sim_run(&options, true)) {
+        if (!sim_run(&options, true, &counts)) {
             if (options.is_verbose)
                 printf("canary %s: found by seed %" PRIu64 "\n", plant_names[plant], seed);
             return true;
@@ -595,6 +621,10 @@ static int usage(void)
         "  --plant NAME   a planted bug (sim_disk.h): no-flush, ring-flush, tail-early ..\n"
         "  --canary       whether each planted bug is found, and by which seed\n"
         "  --no-journal   storage.journal.bytes=0: each file is flushed\n"
+        "  --run-ms MS    virtual time of load\n"
+        "  --admin[=NAME] each request that changes something (or this one), cut off by a kill and "
+        "by\n"
+        "                 a power cut at each disk operation; --at N, --cut kill|power: this one\n"
         "  --verbose      say what happens\n");
     return 2;
 }
@@ -604,6 +634,8 @@ struct asked {
     struct sim_options options;
     uint64_t seeds, seed; /* seed 0: all from 1 to seeds */
     bool is_canary;
+    const char *admin_name; /* --admin: this request only; NULL: all */
+    uint64_t run_ns;        /* 0: what the seed says */
 };
 
 /* Seed `i` of a run over many: every mixture comes up. */
@@ -618,8 +650,12 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
         o.has_no_journal = i % 6 == 5;
         o.has_net |= !o.has_group && (i % 8 == 1 || i % 8 == 4);
         o.has_group = !o.has_net && (o.has_group || i % 3 == 1);
-        o.is_compacting = i % 3 == 0 && !o.has_net;
+        o.is_compacting = i % 3 == 0;
         o.is_packing |= i % 4 >= 2 && i % 5 < 3; /* of those with faults, too */
+    }
+    if (asked->run_ns != 0) {
+        o.run_ns = asked->run_ns;
+        return o;
     }
     o.run_ns = !o.is_compacting ? SIM_RUN_NS : o.has_faults ? SIM_RUN_NS * 2 : SIM_COMPACT_RUN_NS;
     return o;
@@ -628,13 +664,12 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
 static bool options_parse(int argc, char **argv, struct asked *asked)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},
-        {"workers", 1, NULL, 'w'},    {"relaxed", 0, NULL, 'r'},
-        {"faults", 0, NULL, 'd'},     {"plant", 1, NULL, 'p'},
-        {"canary", 0, NULL, 'y'},     {"verbose", 0, NULL, 'v'},
-        {"group", 0, NULL, 'g'},      {"net", 0, NULL, 't'},
-        {"compact", 0, NULL, 'c'},    {"pack", 0, NULL, 'k'},
-        {"no-journal", 0, NULL, 'j'}, {0},
+        {"seeds", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},    {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'},    {"faults", 0, NULL, 'd'},  {"plant", 1, NULL, 'p'},
+        {"canary", 0, NULL, 'y'},     {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},
+        {"net", 0, NULL, 't'},        {"compact", 0, NULL, 'c'}, {"pack", 0, NULL, 'k'},
+        {"no-journal", 0, NULL, 'j'}, {"admin", 2, NULL, 'a'},   {"at", 1, NULL, 'o'},
+        {"cut", 1, NULL, 'q'},        {"run-ms", 1, NULL, 'm'},  {0},
     };
     struct sim_options *options = &asked->options;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -651,6 +686,15 @@ static bool options_parse(int argc, char **argv, struct asked *asked)
         case 'j': options->has_no_journal = true; break;
         case 'y': asked->is_canary = true; break;
         case 'v': options->is_verbose = true; break;
+        case 'a':
+            options->is_admin = true;
+            asked->admin_name = optarg;
+            break;
+        case 'o': options->cut_at = strtoull(optarg, NULL, 10); break;
+        case 'q':
+            options->cut_kinds = (uint8_t)(1u << (optarg[0] == 'k' ? SIM_KILL : SIM_POWER));
+            break;
+        case 'm': asked->run_ns = strtoull(optarg, NULL, 10) * NS_PER_MS; break;
         case 'p':
             if (plant_parse(optarg, &options->plant))
                 break;
@@ -661,17 +705,46 @@ static bool options_parse(int argc, char **argv, struct asked *asked)
     return true;
 }
 
+/* --admin: seeds 1 and 2 (1 and 3 workers), then the planted bugs it has to find. */
+static int admin_main(const struct asked *asked)
+{
+    static const enum sim_plant plants[] = {SIM_PLANT_METADATA_FLUSH, SIM_PLANT_DROP_EARLY};
+    uint64_t cuts_n = 0, failed = 0, seeds = asked->seeds == 0 ? 2 : asked->seeds;
+    bool is_one = asked->seed != 0;
+    for (uint64_t i = is_one ? asked->seed : 1; i <= (is_one ? asked->seed : seeds); i++) {
+        struct sim_options o = asked->options;
+        o.seed = i;
+        o.workers_n = is_one ? o.workers_n : i % 2 == 0 ? 3 : 1;
+        failed += !admin_run(&o, asked->admin_name, &cuts_n);
+    }
+    for (size_t i = 0; asked->is_canary && i < array_n(plants); i++) {
+        struct sim_options o = asked->options;
+        uint64_t n = 0;
+        o.seed = 1;
+        o.plant = plants[i];
+        if (admin_run(&o, o.plant == SIM_PLANT_DROP_EARLY ? "delete-written-topics" : NULL, &n)) {
+            printf("canary FAILED: no cut found the planted bug %s\n", plant_names[plants[i]]);
+            failed++;
+        }
+    }
+    printf("%" PRIu64 " cuts of admin requests, %" PRIu64 " failed\n", cuts_n, failed);
+    return failed > 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct asked asked = {.seeds = 20,
-                          .options = {.workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4}};
+    struct asked asked = {.options = {.workers_n = 1, .durability = STORE_GROUP, .crashes_max = 4}};
+    struct sim_counts counts = {0};
     uint64_t passed = 0, failed = 0;
     if (!options_parse(argc, argv, &asked))
         return usage();
+    if (asked.options.is_admin)
+        return admin_main(&asked);
+    asked.seeds = asked.seeds == 0 ? 20 : asked.seeds;
     bool is_one = asked.seed != 0;
     for (uint64_t i = is_one ? asked.seed : 1; i <= (is_one ? asked.seed : asked.seeds); i++) {
         struct sim_options options = options_of_seed(&asked, i);
-        bool ok = sim_run(&options, false);
+        bool ok = sim_run(&options, false, &counts);
         passed += ok;
         failed += !ok;
     }
@@ -679,10 +752,17 @@ int main(int argc, char **argv)
     for (enum sim_plant plant = SIM_PLANT_NO_FLUSH; !is_one && plant <= last; plant++) {
         struct sim_options options = {
             .crashes_max = 4, .run_ns = SIM_RUN_NS, .is_verbose = asked.options.is_verbose};
+        if (plant == SIM_PLANT_DROP_EARLY)
+            continue; /* --admin finds it */
         bool ok = sim_canary(options, plant);
         passed += ok;
         failed += !ok;
     }
+    printf("%" PRIu64 " kills, %" PRIu64 " power cuts, %" PRIu64 " faults, %" PRIu64
+           " rolls, %" PRIu64 " compactions, %" PRIu64 " logs failed, %" PRIu64
+           " directories failed, %" PRIu64 " logs cut at a start\n",
+           counts.kills, counts.power_cuts, counts.faults, counts.rolls, counts.compactions,
+           counts.logs_failed, counts.dirs_failed, counts.logs_cut);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed > 0;
 }

@@ -13,8 +13,8 @@
  *   2. what a consumer saw at an offset is never something else, and never gone
  *   3. offsets are dense: every fetched batch begins where the one before it ended
  *   4. per producer and partition the numbers rise; from an idempotent producer, by one, without
- * gap or repeat (plain producers keep their connection while the broker runs: order holds per
- * connection)
+ * gap or repeat (plain producers keep their connection until the broker ends it, as after an error
+ * with acks=0: order holds per connection)
  *   5. answers come in request order, each with the correlation id of its request
  *   6. a topic whose creation was acknowledged exists after any crash
  *   7. compacted topics: of each key the last record is there, or it is a tombstone older than its
@@ -35,8 +35,10 @@ enum {
     SIM_PARTITIONS_MAX = 4,
     SIM_MEMBERS_MAX = 4,
     SIM_RECORDS_MAX = 200000, /* per partition: bounds the model */
-    SIM_SLOTS = 4,            /* keys of a producer in a partition of a compacted topic */
-    SIM_HORIZON_MS = 300,     /* delete.retention.ms of one */
+    SIM_LIFE_SHIFT = 48,
+    SIM_LIVES = 16,       /* of a producer that may lie side by side in a log */
+    SIM_SLOTS = 4,        /* keys of a producer in a partition of a compacted topic */
+    SIM_HORIZON_MS = 300, /* delete.retention.ms of one */
     SIM_WHY_MAX = 512,
 };
 
@@ -44,7 +46,8 @@ enum {
 struct sim_record {
     uint32_t producer;
     uint32_t partition; /* topic * SIM_PARTITIONS_MAX + partition */
-    uint64_t number;    /* 0, 1, 2 .. per producer and partition   */
+    uint64_t number;    /* 0, 1, 2 .. per producer and partition; in the record 48 bits, above */
+    uint16_t life;      /* ... them how many connections the broker had ended                  */
     /* compacted topics: in the model only */
     bool is_tombstone;
     int64_t ms; /* its timestamp */
@@ -104,6 +107,15 @@ struct sim_options {
     bool has_group; /* three members; one is killed, one added, one stands still */
     uint32_t crashes_max;
     uint64_t run_ns; /* virtual time of load */
+    /* --admin: no clients; three log directories */
+    bool is_admin;
+    uint64_t cut_at;   /* this operation only; 0: all */
+    uint8_t cut_kinds; /* bits by enum sim_crash; 0: both */
+};
+
+/* How often what a run is for did happen: a mode that never comes up is seen in the summary. */
+struct sim_counts {
+    uint64_t kills, power_cuts, faults, rolls, compactions, logs_failed, dirs_failed, logs_cut;
 };
 
 struct sim {
@@ -126,14 +138,28 @@ struct sim {
     struct sim_member *group_owner[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* who works on it */
     uint64_t group_commits_n;
     bool is_fault_armed;
-    uint64_t compactions_n, moves_n, moved_n; /* moves taken; arrived */
-    uint64_t faults_n, turns_n, crashes_n, acked_n, seen_n;
+    struct sim_counts counts;
+    uint64_t moves_n, moved_n; /* moves taken; arrived */
+    uint64_t turns_n, crashes_n, acked_n, seen_n;
     bool is_draining; /* no new records: producers finish what they have */
     char why[SIM_WHY_MAX];
 };
 
 /* Notes the first failure; everything stops then. Always returns false. */
 bool sim_fail(struct sim *s, const char *format, ...) printf_like(2, 3);
+
+/* sim.c: a broker's life, from a seed */
+struct sim *sim_new(const struct sim_options *options);
+void sim_free(struct sim *s);
+/* After a clean stop, a crash, or for the first time. */
+bool sim_start(struct sim *s);
+void sim_down(struct sim *s, enum sim_crash kind);
+/* Time moves, each thread has a turn or none, then each client. */
+bool sim_step(struct sim *s);
+
+/* admin.c: every cut of the request `name` (NULL: of all). False: one failed, or a planted bug was
+ * found. */
+bool admin_run(const struct sim_options *options, const char *name, uint64_t *cuts_n);
 
 /* model.c */
 bool model_acked(struct sim *s, uint32_t topic, int32_t partition, int64_t offset,

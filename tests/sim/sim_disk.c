@@ -142,6 +142,11 @@ static struct sim_disk *of(struct disk *disk)
 bool sim_disk_counts(struct sim_disk *d)
 {
     d->operations_n++;
+    if (d->die_at != 0 && d->operations_n >= d->die_at) {
+        d->is_dead = true;
+        d->fault = SIM_FAULT_EIO;
+        return true;
+    }
     return d->fail_at != 0 && d->operations_n == d->fail_at;
 }
 
@@ -184,6 +189,7 @@ static int sim_open(struct disk *disk, const char *path, int how)
         node = node_new(d, false);
         node->is_ring = strstr(last, ".ring") != NULL;
         node->is_segment = strstr(last, ".log") != NULL && strstr(path, "metadata") == NULL;
+        node->is_metadata = strstr(path, "__cluster_metadata") != NULL;
         directory_change(d, at, last, node, ++d->changes_n);
         node->is_cleaned = strstr(last, ".cleaned") != NULL;
     }
@@ -258,6 +264,7 @@ void sim_node_sync(struct sim_disk *d, struct sim_node *node, uint64_t up_to)
     bool is_ignored = (d->plant == SIM_PLANT_NO_FLUSH && !node->is_directory) ||
                       (d->plant == SIM_PLANT_RING_FLUSH && node->is_ring) ||
                       (d->plant == SIM_PLANT_SEGMENT_FLUSH && node->is_segment) ||
+                      (d->plant == SIM_PLANT_METADATA_FLUSH && node->is_metadata) ||
                       (d->plant == SIM_PLANT_NO_CLEAN_SYNC && node->is_cleaned) ||
                       (d->plant == SIM_PLANT_NAMES && node->is_directory);
     if (is_ignored)
@@ -552,6 +559,8 @@ static void crash_plant(struct sim_disk *d, enum sim_crash kind)
 void sim_disk_crash(struct sim_disk *d, enum sim_crash kind)
 {
     uint64_t oldest, last;
+    d->die_at = 0;
+    d->is_dead = false;
     sim_ios_drop(d);
     memset(d->files, 0, sizeof d->files);
     crash_plant(d, kind);
@@ -573,6 +582,16 @@ void sim_disk_fail_at(struct sim_disk *d, uint64_t n, enum sim_fault fault)
 {
     d->fail_at = n == 0 ? 0 : d->operations_n + n;
     d->fault = fault;
+}
+
+void sim_disk_die_at(struct sim_disk *d, uint64_t n)
+{
+    d->die_at = d->operations_n + n;
+}
+
+bool sim_disk_is_dead(const struct sim_disk *d)
+{
+    return d->is_dead;
 }
 
 uint64_t sim_disk_operations(const struct sim_disk *d)

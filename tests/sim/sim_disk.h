@@ -64,6 +64,10 @@ void sim_disk_print(struct sim_disk *d, FILE *to);
 /* The n-th write, sync or change of the tree from now on fails (n >= 1; 0 = none). */
 void sim_disk_fail_at(struct sim_disk *d, uint64_t n, enum sim_fault fault);
 uint64_t sim_disk_operations(const struct sim_disk *d);
+/* The disk dies with the n-th operation from now on: it happens in part if it is a write, and
+ * nothing does afterwards, until the next crash. */
+void sim_disk_die_at(struct sim_disk *d, uint64_t n);
+bool sim_disk_is_dead(const struct sim_disk *d);
 /* As on a file system where one call cannot stand for all files. */
 void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none);
 /* As on a file system without O_DIRECT. */
@@ -76,6 +80,7 @@ void sim_disk_has_no_direct(struct sim_disk *d, bool has_none);
     PLANT(RING_FLUSH, "ring-flush")         /* journals are not */                                \
     PLANT(SEGMENT_FLUSH, "segment-flush")   /* segments are not: the tail moves too early */      \
     PLANT(NAMES, "names")                   /* directories are not */                             \
+    PLANT(METADATA_FLUSH, "metadata-flush") /* metadata is not: it is answered too early */       \
     PLANT(RING_LOST, "ring-lost")           /* one write of a journal in 30 never happens */      \
     PLANT(RING_SHORT, "ring-short")         /* ... is cut, and called whole */                    \
     PLANT(RING_MISPLACED, "ring-misplaced") /* ... goes to the block behind: writes overlap */    \
@@ -85,7 +90,8 @@ void sim_disk_has_no_direct(struct sim_disk *d, bool has_none);
     PLANT(NO_CLEAN_SYNC, "no-clean-sync")         /* the output of a compaction is not flushed */ \
     PLANT(NO_REPLAY, "no-replay")                 /* a crash takes the journals */                \
     PLANT(TAIL_EARLY, "tail-early")               /* the tail passes what is not written back */  \
-    PLANT(REUSE_EARLY, "reuse-early") /* space is used again before the tail passed it */
+    PLANT(REUSE_EARLY, "reuse-early") /* space is used again before the tail passed it */         \
+    PLANT(DROP_EARLY, "drop-early")   /* --admin: logs go before the topic's record is durable */
 
 enum sim_plant {
 #define PLANT(name, text) SIM_PLANT_##name,

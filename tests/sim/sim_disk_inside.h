@@ -40,7 +40,7 @@ struct sim_pending {
 
 struct sim_node {
     struct list link;
-    bool is_directory, is_ring, is_segment;
+    bool is_directory, is_ring, is_segment, is_metadata;
     bool is_cleaned; /* it was made as the output of a compaction */
     int64_t modified_ms;
     struct sim_content now, kept;
@@ -55,7 +55,8 @@ struct sim_disk {
     int64_t wall_ms;
     struct sim_node *root;
     struct list nodes, ios;
-    uint64_t changes_n, operations_n, fail_at;
+    uint64_t changes_n, operations_n, fail_at, die_at;
+    bool is_dead;
     enum sim_fault fault;
     enum sim_plant plant;
     bool has_no_sync_all;

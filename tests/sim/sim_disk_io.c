@@ -120,6 +120,11 @@ static int32_t perform(struct sim_disk *d, struct sim_op *so)
     struct io_op *op = so->op;
     bool fails = op->kind != IO_READ && op->kind != IO_CLOSE && sim_disk_counts(d);
     uint64_t n = wanted(op);
+    if (fails && d->is_dead) {
+        if (op->kind == IO_WRITE && d->operations_n == d->die_at)
+            transfer(d, so, prng_below(&d->prng, n + 1));
+        return -EIO;
+    }
     if (so->is_refused)
         return -EINVAL;
     if (fails && (d->fault != SIM_FAULT_SHORT || op->kind == IO_SYNC))
