@@ -12,6 +12,8 @@
  *   stages          Produce and Fetch only: the same per stage
  *   settings        one per setting that is set and not honoured
  *   groups          one per row of group_stats.h, and GROUP_PAUSES_N buckets, sum, count
+ *   telemetry       one per row of telemetry_stats.h; what clients push is below
+ * telemetry.series.max
  *   directories     METRICS_DIR_FIGURES_N per log directory
  *   process         a handful
  */
@@ -34,6 +36,7 @@ static inline uint32_t metrics_series_max(uint32_t workers_n)
            + METRICS_APIS_MAX * (METRICS_BUCKETS_N + 2)                 /* requests */
            + 2 * STAGES_N * (METRICS_BUCKETS_N + 2)                     /* stages   */
            + GROUP_STATS_N + GROUP_PAUSES_N + 2                         /* groups   */
+           + TELEMETRY_STATS_N                                          /* telemetry */
            + (NET_STATS_N + PORTS_IN_USE_N + PORTS_MOVED_N) * workers_n /* own TCP */
            + METRICS_DIR_FIGURES_N * LOG_DIRS_MAX                       /* directories */
            + LISTENERS_MAX + METRICS_SETTINGS_MAX + METRICS_PROCESS_MAX;

@@ -380,7 +380,7 @@ int plog_append(struct plog *log, struct append *a, struct now now)
     struct batch b;
     uint8_t header[BATCH_HEADER];
     a->base_offset = a->last_offset = a->log_append_ms = a->start_offset = -1;
-    a->is_duplicate = false;
+    a->is_duplicate = a->wants_bulk = false;
     a->bad_record_at = -1;
     a->reason[0] = '\0';
     if (unlikely(log->is_packed || a->is_ahead)) {
