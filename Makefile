@@ -170,8 +170,13 @@ sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
 
 SOAK_SEEDS ?= 1000000
-soak: $(NETSIM) $(SIM) ## a million seeds of the TCP engine, 10,000 of the broker, half of these over it; 20 minutes on one core
+soak: $(NETSIM) $(SIM) ## a million seeds of the TCP engine, 10,000 of the broker, half of these over it; 20 minutes on one core; then make power
 	@nice $(NETSIM) --systematic && nice $(NETSIM) --seeds $(SOAK_SEEDS) && nice $(SIM) --seeds 5000 --net && nice $(SIM) --seeds 5000
+	@nice $(MAKE) power
+
+CUTS     ?= 200
+power: $(PROGRAMS) ## power cuts of ext4 and XFS in a QEMU guest on a disk of ours (CUTS=200, 8 s each; ARGS=--canary: planted bugs)
+	@tests/power/run --cuts $(CUTS) $(ARGS)
 
 asan: ## unit tests and 20 simulator seeds with AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan unit T='$(T)' && $(if $(SIM),$(MAKE) MODE=asan sim SEEDS=20,true) \
@@ -262,6 +267,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: run-dpdk test-dpdk test-pci all unit tests-build test test-kafka sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: run-dpdk test-dpdk test-pci power all unit tests-build test test-kafka sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:
