@@ -54,7 +54,7 @@ static bool is_known(const struct part *p, const char *name)
     const char *suffix;
     int64_t base_offset;
     if (strcmp(name, "partition.metadata") == 0 || strcmp(name, "leader-epoch-checkpoint") == 0 ||
-        strcmp(name, "log-start-offset") == 0)
+        strcmp(name, "log-start-offset") == 0 || strcmp(name, "compacted-offset") == 0)
         return true;
     if (p->is_metadata && (strcmp(name, "quorum-state") == 0 || ends_with(name, ".checkpoint")))
         return true;
