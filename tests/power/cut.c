@@ -1,16 +1,17 @@
 /* cut.c - a disk that loses power: an nbdkit plugin for tests/power/run.
  *
- * What a guest wrote and did not flush is kept in a list, as in a drive's volatile cache; a flush, or a write with FUA,
- * makes it durable in the file `media`. The cut comes at write number `after` (0: never), or when the plugin is ended:
- * of every write that was not flushed, in their order, the seed decides whether it is lost, kept whole or torn at
- * blocks of `tear` bytes. Then the file `mark` says so and every later request fails. A lost write before a kept one is
- * what reordering leaves.
+ * What a guest wrote and did not flush is kept in a list, as in a drive's volatile cache; a flush
+ * makes it durable in the file `media`. (Of a write with FUA QEMU makes a write and a flush.) The
+ * cut comes at write number `after` (0: never), or when the plugin is ended: of every write that
+ * was not flushed, in their order, the seed decides whether it is lost, kept whole or torn at
+ * blocks of `tear` bytes. Then the file `mark` says so and every later request fails. A lost write
+ * before a kept one is what reordering leaves.
  *
- *   media=FILE seen=COPY mark=FILE [after=N] [seed=N] [fua=0|1] [tear=512|4096] [plant=no-flush|no-fua]
+ *   media=FILE seen=COPY mark=FILE [after=N] [seed=N] [tear=512|4096] [plant=no-flush]
  *
- * `seen` is a copy of `media` at the start: what the guest reads. With fua=0 the drive has no FUA, as virtio-blk; a file
- * system then flushes instead. `plant` is a bug that the checks must find: flushes, or FUA, that are answered and not
- * done. What it does not do: damage at rest, a cache that writes back by itself.
+ * `seen` is a copy of `media` at the start: what the guest reads. `plant` is a bug that the checks
+ * must find: flushes that are answered and not done. What it does not do: damage at rest, a cache
+ * that writes back by itself.
  *
  * Owner: nbdkit's one thread (SERIALIZE_ALL_REQUESTS). Follows nbdkit-plugin(3), API version 2.
  */
@@ -32,13 +33,11 @@
 #define SECTOR_BYTES 512u
 #define BLOCK_BYTES  4096u
 
-/* A write since the last flush. One with FUA is durable already, and stays here because an older one, kept by the cut,
- * must not come to lie over it. */
+/* A write since the last flush. */
 struct pending {
     struct pending *next;
     uint64_t at;
     uint32_t bytes;
-    bool is_durable;
     uint8_t data[];
 };
 
@@ -46,16 +45,15 @@ static struct {
     char *media, *seen, *mark;
     uint64_t after;
     uint64_t random;
-    int has_fua;
     uint32_t tear_bytes;
-    bool ignores_flush, ignores_fua;
+    bool ignores_flush;
 
     int media_fd, seen_fd;
     uint64_t bytes;
     struct pending *first, **end;
-    uint64_t writes_n, flushes_n, fua_n, lost_n, torn_n, kept_n;
+    uint64_t writes_n, flushes_n, lost_n, torn_n, kept_n;
     bool is_cut;
-} drive = {.has_fua = 1, .tear_bytes = SECTOR_BYTES, .media_fd = -1, .seen_fd = -1, .end = &drive.first};
+} drive = {.tear_bytes = SECTOR_BYTES, .media_fd = -1, .seen_fd = -1, .end = &drive.first};
 
 /* splitmix64: the same choices for the same seed. */
 static uint64_t random_next(void)
@@ -85,10 +83,6 @@ static int drive_config(const char *key, const char *value)
         return nbdkit_parse_uint64_t("after", value, &drive.after);
     if (strcmp(key, "seed") == 0)
         return nbdkit_parse_uint64_t("seed", value, &drive.random);
-    if (strcmp(key, "fua") == 0) {
-        drive.has_fua = nbdkit_parse_bool(value);
-        return drive.has_fua >= 0 ? 0 : -1;
-    }
     if (strcmp(key, "tear") == 0) {
         if (nbdkit_parse_uint32_t("tear", value, &drive.tear_bytes) != 0)
             return -1;
@@ -99,7 +93,6 @@ static int drive_config(const char *key, const char *value)
     }
     if (strcmp(key, "plant") == 0) {
         drive.ignores_flush = strcmp(value, "no-flush") == 0;
-        drive.ignores_fua = drive.ignores_flush || strcmp(value, "no-fua") == 0;
         return 0;
     }
     nbdkit_error("unknown parameter %s", key);
@@ -152,10 +145,11 @@ static void list_clear(void)
     drive.end = &drive.first;
 }
 
-/* One in three whole, one in three torn, one in three lost. Errors of the media file leave the rest lost. */
+/* One in three whole, one in three torn, one in three lost. Errors of the media file leave the rest
+ * lost. */
 static void write_survive(const struct pending *p)
 {
-    uint64_t fate = p->is_durable ? 1 : random_next() % 3;
+    uint64_t fate = random_next() % 3;
 
     if (fate == 0) {
         drive.lost_n++;
@@ -188,9 +182,9 @@ static void drive_cut(void)
     mark = fopen(drive.mark, "we");
     if (mark != NULL) {
         fprintf(mark,
-                "writes %" PRIu64 " flushes %" PRIu64 " fua %" PRIu64 " lost %" PRIu64 " torn %" PRIu64
+                "writes %" PRIu64 " flushes %" PRIu64 " lost %" PRIu64 " torn %" PRIu64
                 " kept %" PRIu64 "\n",
-                drive.writes_n, drive.flushes_n, drive.fua_n, drive.lost_n, drive.torn_n, drive.kept_n);
+                drive.writes_n, drive.flushes_n, drive.lost_n, drive.torn_n, drive.kept_n);
         fclose(mark);
     }
 }
@@ -221,12 +215,6 @@ static int drive_can_flush(void *handle)
     return 1;
 }
 
-static int drive_can_fua(void *handle)
-{
-    (void)handle;
-    return drive.has_fua ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
-}
-
 static int drive_pread(void *handle, void *data, uint32_t bytes, uint64_t at, uint32_t flags)
 {
     uint32_t got = 0;
@@ -251,14 +239,13 @@ static int drive_pread(void *handle, void *data, uint32_t bytes, uint64_t at, ui
 
 static int drive_pwrite(void *handle, const void *data, uint32_t bytes, uint64_t at, uint32_t flags)
 {
-    bool is_fua = (flags & NBDKIT_FLAG_FUA) != 0 && !drive.ignores_fua;
     struct pending *p;
 
     (void)handle;
+    (void)flags;
     if (is_off())
         return -1;
     drive.writes_n++;
-    drive.fua_n += (flags & NBDKIT_FLAG_FUA) != 0;
     p = malloc(sizeof *p + bytes);
     if (p == NULL || write_all(drive.seen_fd, data, bytes, at) != 0) {
         free(p);
@@ -273,13 +260,6 @@ static int drive_pwrite(void *handle, const void *data, uint32_t bytes, uint64_t
         drive_cut();
         nbdkit_set_error(EIO);
         return -1;
-    }
-    if (is_fua) {
-        if (write_all(drive.media_fd, data, bytes, at) != 0) {
-            nbdkit_set_error(EIO);
-            return -1;
-        }
-        p->is_durable = true;
     }
     return 0;
 }
@@ -311,7 +291,6 @@ static struct nbdkit_plugin plugin = {
     .open = drive_open,
     .get_size = drive_get_size,
     .can_flush = drive_can_flush,
-    .can_fua = drive_can_fua,
     .pread = drive_pread,
     .pwrite = drive_pwrite,
     .flush = drive_flush,
