@@ -5,9 +5,12 @@ Without java, or when the jars cannot be had, tests that ask with want() skip.
 """
 import fcntl
 import glob
+import json
 import os
+import shutil
 import signal
 import subprocess
+import zlib
 
 import lib
 import wire
@@ -18,12 +21,18 @@ POM = os.path.join(lib.HERE, 'java', 'pom.xml')
 LOG4J = os.path.join(lib.HERE, 'java', 'log4j2.properties')
 
 
+def stamp():
+    """A file that stands in FETCHED when everything that pom.xml names is there."""
+    with open(POM, 'rb') as f:
+        return os.path.join(FETCHED, '.complete-%08x' % zlib.crc32(f.read()))
+
+
 def library():
     """The folder of jars, or None."""
-    for folder in (os.environ.get('KAFKA_LIB'), FETCHED):
-        if folder and glob.glob(os.path.join(folder, 'kafka_2.13-*.jar')):
-            return folder
-    return None
+    given = os.environ.get('KAFKA_LIB')
+    if given and glob.glob(os.path.join(given, 'kafka_2.13-*.jar')):
+        return given
+    return FETCHED if os.path.exists(stamp()) else None
 
 
 def fetch(t):
@@ -43,6 +52,8 @@ def fetch(t):
             lib.skip('mvn did not bring Apache Kafka within 120 s')
         if p.returncode != 0:
             lib.skip('mvn could not bring Apache Kafka: %s' % lib.tail(p.stdout, 2))
+        with open(stamp(), 'w'):
+            pass
 
 
 def want(t):
@@ -61,6 +72,68 @@ def command(main_class, *arguments):
 def tool(main_class, *arguments, **options):
     """Runs a tool's main class -> (status, stdout bytes, stderr text)."""
     return lib.run(*command(main_class, *arguments), **{'timeout': 90, **options})
+
+
+def compiled(t):
+    """The folder of the tests' own classes (java/*.java), compiled once; tests of the same time wait for it."""
+    want(t)
+    if not shutil.which('javac'):
+        lib.skip('no JDK: javac is not installed')
+    sources = sorted(glob.glob(os.path.join(lib.HERE, 'java', '*.java')))
+    key = 0
+    for path in sources:
+        with open(path, 'rb') as f:
+            key = zlib.crc32(f.read(), key)
+    folder = os.path.join(lib.ROOT, 'build', 'kafka-java', 'classes')
+    done = os.path.join(folder, '.done-%08x' % key)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, '.lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(done):
+            lib.run('javac', '-nowarn', '-cp', os.path.join(library(), '*'), '-d', folder, *sources, timeout=120)
+            with open(done, 'w'):
+                pass
+    return folder
+
+
+class Driver:
+    """One JVM in which main classes run, one after the other or beside each other: java/Driver.java."""
+
+    def __init__(self, t, memory='512m'):
+        path = os.path.join(compiled(t), '') + ':' + os.path.join(library(), '*')
+        self.log_path = os.path.join(t.directory, 'driver.log')
+        self.process = t.spawn(
+            'java', '-Xmx' + memory, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto',
+            '-Dlog4j2.configurationFile=file:' + LOG4J, '-cp', path, 'Driver', stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=open(self.log_path, 'wb'))
+
+    def ask(self, **order):
+        """-> (exit status or None while it runs, stdout, stderr)"""
+        try:
+            self.process.stdin.write(json.dumps(order).encode() + b'\n')
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except OSError:
+            line = b''
+        if not line:
+            with open(self.log_path, 'rb') as f:
+                raise lib.Failed('the JVM of the tools is gone: %s' % lib.tail(f.read()))
+        answer = json.loads(line)
+        return answer['status'], answer['out'], answer['err']
+
+    def run(self, main_class, *arguments, stdin='', seconds=60):
+        status, out, err = self.ask(do='run', name='run', args=arguments, stdin=stdin, seconds=seconds, **{'class': main_class})
+        lib.check(status is not None, '%s %s: no end after %d s: %s %s' % (main_class, arguments, seconds, out[-500:], err[-500:]))
+        return status, out, err
+
+    def start(self, name, main_class, *arguments):
+        self.ask(do='start', name=name, args=arguments, **{'class': main_class})
+
+    def read(self, name):
+        return self.ask(do='read', name=name)
+
+    def stop(self, name, seconds=60):
+        return self.ask(do='stop', name=name, seconds=seconds)
 
 
 class Kafka:
