@@ -1,8 +1,12 @@
-"""Apache Kafka 4.3's own clients and tools: topics, configs, console producer and consumer, the perf test."""
+"""Apache Kafka 4.3's own clients and tools: topics, configs, console producer and consumer, every assignor, the perf test."""
 import re
 
 import kafka_java
 import lib
+import wire
+
+ASSIGNORS = {'range': 'RangeAssignor', 'roundrobin': 'RoundRobinAssignor', 'sticky': 'StickyAssignor',
+             'cooperative-sticky': 'CooperativeStickyAssignor'}
 
 
 def topics(broker, *arguments, **options):
@@ -75,6 +79,49 @@ def test_groups(broker, topic):
         lib.check(word in out.decode() and 'g-java' in out.decode(), '%s reads: %s' % (formatter, out[:300]))
 
 
+def shared(broker, group, protocol):
+    """The partitions of each member once two members share the group by that protocol, else nothing."""
+    with wire.Conn(broker.bootstrap) as c:
+        if protocol == 'consumer':
+            g = c.call('ConsumerGroupDescribe', 1, group_ids=[group], include_authorized_operations=False)['groups'][0]
+            is_shared = g['group_state'] == 'Stable' and all(m['assignment'] == m['target_assignment'] for m in g['members'])
+            held = [sum(len(x['partitions']) for x in m['assignment']['topic_partitions']) for m in g['members']]
+        else:
+            g = c.call('DescribeGroups', 5, groups=[group], include_authorized_operations=False)['groups'][0]
+            is_shared = g['group_state'] == 'Stable' and g['protocol_data'] == protocol
+            # version, one topic: its name, its partitions
+            held = [m['member_assignment'].count(b'java') and len(m['member_assignment']) for m in g['members']]
+        return held if is_shared and len(held) == 2 and all(held) else None
+
+
+def committed(broker, group):
+    with wire.Conn(broker.bootstrap) as c:
+        out = c.call('OffsetFetch', 8, groups=[dict(group_id=group, topics=None)], require_stable=False)['groups'][0]
+        return sum(p['committed_offset'] for t in out['topics'] for p in t['partitions'])
+
+
+def test_assignors(t, broker, topic):
+    """Two members with each assignor, and with KIP-848, share the partitions, read every record, commit and leave."""
+    driver = kafka_java.Driver(t)
+    for protocol in [*ASSIGNORS, 'consumer']:
+        group = 'g-' + protocol
+        extra = 'group.protocol=consumer' if protocol == 'consumer' else \
+            'partition.assignment.strategy=org.apache.kafka.clients.consumer.' + ASSIGNORS[protocol]
+        for member in ('one', 'two'):
+            driver.start(protocol + member, 'org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server',
+                         broker.bootstrap, '--topic', topic, '--group', group, '--from-beginning',
+                         '--command-property', extra, '--command-property', 'auto.commit.interval.ms=100')
+        lib.wait_until(lambda: shared(broker, group, protocol), 60, 'two members share %s' % group)
+        lib.wait_until(lambda: committed(broker, group) == 500, 60, '%s has committed everything' % group)
+        got = []
+        for member in ('one', 'two'):
+            status, out, err = driver.stop(protocol + member)
+            lib.equal(status, 0, 'exit status of a member of %s: %s' % (group, err[-500:]))
+            got += out.splitlines()
+        lib.equal(len(set(got)), 500, 'different records that %s has read' % group)
+        t.say('%s: two members, 500 records' % protocol)
+
+
 def test_versions(broker):
     _, out, _ = kafka_java.tool('org.apache.kafka.tools.BrokerApiVersionsCommand', '--bootstrap-server', broker.bootstrap)
     text = out.decode()
@@ -87,6 +134,7 @@ def test(t):
     test_topics(broker, topic)
     test_console(broker, topic)
     test_groups(broker, topic)
+    test_assignors(t, broker, topic)
     test_perf(t, broker, topic)
     test_versions(broker)
     topics(broker, '--delete', '--topic', topic)
