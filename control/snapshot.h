@@ -11,7 +11,33 @@
 
 struct control;
 
-enum snapshot_phase { SNAPSHOT_NONE, SNAPSHOT_WRITING, SNAPSHOT_MOVING, SNAPSHOT_UNLINKING };
+enum { SNAPSHOT_STEPS_PER_TURN = 512 }; /* a record, or a topic or resource passed */
+
+enum snapshot_phase {
+    SNAPSHOT_NONE,
+    SNAPSHOT_BUILDING,
+    SNAPSHOT_WRITING,
+    SNAPSHOT_MOVING,
+    SNAPSHOT_UNLINKING
+};
+
+/* How far a file under construction is. Owner: control. */
+struct snapshot_build {
+    enum snapshot_part {
+        BUILD_FEATURES,
+        BUILD_NODE,
+        BUILD_RESOURCES,
+        BUILD_TOPICS,
+        BUILD_PRODUCER_IDS,
+        BUILD_DONE
+    } part;
+    uint32_t at;       /* of the part: the feature, resource or topic */
+    bool is_within;    /* the topic's own record is written */
+    int32_t partition; /* of the topic, the next */
+    uint32_t setting;  /* of the resource or topic, the next */
+    int64_t offset;    /* of the next batch in the file */
+    int error;
+};
 
 /* Owner: control. */
 struct snapshot {
@@ -25,16 +51,17 @@ struct snapshot {
     int64_t offset;     /* of the newest that is whole; -1: none */
     int64_t offset_new; /* of the one under way */
     char name[64], name_new[64];
+    struct snapshot_build build;
     uint8_t *bytes; /* of the one under way. Heap */
     uint64_t bytes_n, bytes_max;
     struct side_file file;
     struct start_move move;
 };
 
-/* Begins one when it is time and nothing is under way. Returns how much was done. */
+/* Begins one when it is time and nothing is under way, or goes on building. Returns how much was
+ * done. */
 int snapshot_work(struct control *control);
-/* The whole file into snapshot->bytes. E_UNSUPPORTED: the log holds what this program does not
- * keep, so it must stay as it is. */
-nodiscard int snapshot_build(struct control *control);
+/* The state must stand still: no record is appended and no round begins. */
+bool snapshot_is_building(const struct control *control);
 
 #endif
