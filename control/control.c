@@ -93,7 +93,8 @@ void topic_list_add(struct topic_list *list, void *topic)
 
 bool control_may_change(const struct control *c)
 {
-    return c->phase == CONTROL_OPEN && !c->ends_round && !c->is_failed && !snapshot_is_building(c);
+    return c->phase == CONTROL_OPEN && !c->ends_round && !c->is_failed &&
+           !snapshot_is_building(&c->snapshot);
 }
 
 int control_commit(struct control *c)
@@ -343,7 +344,8 @@ int control_turn(struct control *c, struct now now)
     n += reload_work(c);
     n += requests_run(c);
     n += moves_turn(c);
-    if (c->phase == CONTROL_OPEN && (c->is_dirty || c->wants_round) && !snapshot_is_building(c))
+    if (c->phase == CONTROL_OPEN && (c->is_dirty || c->wants_round) &&
+        !snapshot_is_building(&c->snapshot))
         round_flush(c);
     n += snapshot_work(c);
     n += coordinator_turn(c->coordinator);

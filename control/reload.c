@@ -58,7 +58,7 @@ int reload_work(struct control *c)
 {
     /* R1: pairs with the release store of main, which filled `config` before. */
     uint8_t state = atomic_load_explicit(&c->reload.state, memory_order_acquire);
-    if (state != RELOAD_ASKED || c->phase != CONTROL_OPEN || snapshot_is_building(c))
+    if (state != RELOAD_ASKED || c->phase != CONTROL_OPEN || snapshot_is_building(&c->snapshot))
         return 0;
     if (c->is_reloading) {
         c->is_reloading = false;

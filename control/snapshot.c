@@ -312,11 +312,6 @@ static void snapshot_build(struct control *c)
         s->bytes_since = 0;
 }
 
-bool snapshot_is_building(const struct control *c)
-{
-    return c->snapshot.phase == SNAPSHOT_BUILDING;
-}
-
 int snapshot_work(struct control *c)
 {
     struct snapshot *s = &c->snapshot;

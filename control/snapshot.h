@@ -62,6 +62,9 @@ struct snapshot {
  * done. */
 int snapshot_work(struct control *control);
 /* The state must stand still: no record is appended and no round begins. */
-bool snapshot_is_building(const struct control *control);
+static inline bool snapshot_is_building(const struct snapshot *snapshot)
+{
+    return snapshot->phase == SNAPSHOT_BUILDING;
+}
 
 #endif
