@@ -120,7 +120,7 @@ def reserve(t, broker, disk):
     code, message = log.append_until_refused()
     lib.equal(code, STORAGE_ERROR, 'error of an append without the reserve')
     lib.check('storage.min.free.bytes' in message, 'the reason does not say what to do: %r' % message)
-    lib.check(disk.free() > 4 * MIB, 'only %d bytes of the reserve were left' % disk.free())
+    lib.check(disk.free() > MIB, 'only %d bytes of the reserve were left' % disk.free())
     lib.wait_until(lambda: broker.metric('millrace_disk_low') > 0, 30, 'millrace_disk_low is 1')
     wire.create_topic(broker.bootstrap, 'made-meanwhile')
     log.compare()
