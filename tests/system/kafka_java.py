@@ -104,6 +104,7 @@ class Driver:
         self.log_path = os.path.join(t.directory, 'driver.log')
         self.process = t.spawn(
             'java', '-Xmx' + memory, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto',
+            '--add-opens', 'java.base/java.lang=ALL-UNNAMED',
             '-Dlog4j2.configurationFile=file:' + LOG4J, '-cp', path, 'Driver', stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=open(self.log_path, 'wb'))
 

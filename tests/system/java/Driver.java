@@ -9,13 +9,16 @@ import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.OutputStream;
 import java.io.PrintStream;
+import java.lang.reflect.Field;
 import java.lang.reflect.InvocationTargetException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.apache.kafka.common.utils.Exit;
 
@@ -29,14 +32,16 @@ import org.apache.kafka.common.utils.Exit;
  *   {"do": "stop", "name": N, "seconds": S}    runs the shutdown hooks that it registered, and waits for its end
  *
  * Answer: {"status": exit status or null while it runs, "out": TEXT, "err": TEXT}. What a program prints is told apart by
- * the thread that prints: threads inherit the program they belong to. Exits and hooks go through Kafka's Exit: hooks run
- * when main ends, as they would when the JVM does.
+ * the thread that prints: threads inherit the program they belong to. Exits go through Kafka's Exit. Hooks run when main
+ * ends, as they would when the JVM does; a program that runs beside others must give them to Kafka's Exit, as those given
+ * to the JVM belong to whoever ends first.
  */
 public class Driver {
     /** One program. */
     static final class Run {
         final ByteArrayOutputStream out = new ByteArrayOutputStream(), err = new ByteArrayOutputStream();
         final List<Runnable> hooks = new CopyOnWriteArrayList<>();
+        final Set<Thread> othersHooks = new HashSet<>(jvmHooks());
         final InputStream stdin;
         volatile Integer status;
         Thread thread;
@@ -60,6 +65,9 @@ public class Driver {
                     hook.run();
                 }, "hook"));
             }
+            for (Thread hook : jvmHooks())
+                if (!othersHooks.contains(hook) && Runtime.getRuntime().removeShutdownHook(hook))
+                    threads.add(hook);
             for (Thread hook : threads) {
                 hook.setDaemon(true);
                 hook.start();
@@ -77,6 +85,18 @@ public class Driver {
     static final class Ended extends Error {
         Ended() {
             super("the program ends", null, false, false);
+        }
+    }
+
+    /** The hooks that were given to the JVM, not to Kafka's Exit: some tools do that. */
+    @SuppressWarnings("unchecked")
+    static List<Thread> jvmHooks() {
+        try {
+            Field hooks = Class.forName("java.lang.ApplicationShutdownHooks").getDeclaredField("hooks");
+            hooks.setAccessible(true); // with --add-opens java.base/java.lang=ALL-UNNAMED
+            return new ArrayList<>(((Map<Thread, Thread>) hooks.get(null)).keySet());
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(e);
         }
     }
 
