@@ -1,4 +1,4 @@
-"""kafka_java.py - Apache Kafka's own tools, for the tests that want them: fetched once with mvn into build/kafka-java.
+"""kafka_java.py - Apache Kafka's own tools, Streams and Connect, for the tests that want them: fetched once with mvn into build/kafka-java.
 
     KAFKA_LIB=dir   a folder of jars that is there already (an Apache Kafka's libs/)
 Without java, or when the jars cannot be had, tests that ask with want() skip.
@@ -64,6 +64,16 @@ def want(t):
         lib.skip('no Apache Kafka jars in %s' % FETCHED)
 
 
+def has_jar(jar):
+    """A folder of jars that was given (KAFKA_LIB) may lack it."""
+    return bool(glob.glob(os.path.join(library(), jar + '-*.jar')))
+
+
+def want_jar(jar):
+    if not has_jar(jar):
+        lib.skip('no %s in %s' % (jar, library()))
+
+
 def command(main_class, *arguments):
     return ['java', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dlog4j2.configurationFile=file:' + LOG4J,
             '-cp', os.path.join(library(), '*'), main_class, *arguments]
@@ -80,6 +90,8 @@ def compiled(t):
     if not shutil.which('javac'):
         lib.skip('no JDK: javac is not installed')
     sources = sorted(glob.glob(os.path.join(lib.HERE, 'java', '*.java')))
+    if not has_jar('kafka-streams'):
+        sources.remove(os.path.join(lib.HERE, 'java', 'WordCount.java'))
     key = 0
     for path in sources:
         with open(path, 'rb') as f:

@@ -33,8 +33,8 @@ import org.apache.kafka.common.utils.Exit;
  *
  * Answer: {"status": exit status or null while it runs, "out": TEXT, "err": TEXT}. What a program prints is told apart by
  * the thread that prints: threads inherit the program they belong to. Exits go through Kafka's Exit. Hooks run when main
- * ends, as they would when the JVM does; a program that runs beside others must give them to Kafka's Exit, as those given
- * to the JVM belong to whoever ends first.
+ * ends, as they would when the JVM does; of a program that runs beside others only those that it gave to Kafka's Exit:
+ * whose a hook of the JVM is cannot be told (Jetty has one for all servers).
  */
 public class Driver {
     /** One program. */
@@ -43,10 +43,12 @@ public class Driver {
         final List<Runnable> hooks = new CopyOnWriteArrayList<>();
         final Set<Thread> othersHooks = new HashSet<>(jvmHooks());
         final InputStream stdin;
+        final boolean isBeside; // other programs
         volatile Integer status;
         Thread thread;
 
-        Run(String stdin) {
+        Run(String stdin, boolean isBeside) {
+            this.isBeside = isBeside;
             this.stdin = new ByteArrayInputStream(stdin.getBytes(StandardCharsets.UTF_8));
         }
 
@@ -65,7 +67,7 @@ public class Driver {
                     hook.run();
                 }, "hook"));
             }
-            for (Thread hook : jvmHooks())
+            for (Thread hook : isBeside ? List.<Thread>of() : jvmHooks())
                 if (!othersHooks.contains(hook) && Runtime.getRuntime().removeShutdownHook(hook))
                     threads.add(hook);
             for (Thread hook : threads) {
@@ -142,7 +144,7 @@ public class Driver {
     }
 
     static Run start(JsonNode order) {
-        Run run = new Run(order.path("stdin").asText(""));
+        Run run = new Run(order.path("stdin").asText(""), order.get("do").asText().equals("start"));
         String[] arguments = new String[order.get("args").size()];
         for (int i = 0; i < arguments.length; i++)
             arguments[i] = order.get("args").get(i).asText();
