@@ -100,10 +100,10 @@ $(B)/tests/%.o: CFLAGS += -DMILLRACE_SLOW_CHECKS -Wframe-larger-than=65536 $(IQU
 $(B)/bench/%.o: CFLAGS += $(IQUOTES)
 $(B)/tools/%.o: CFLAGS += -iquote storage
 
-# The version is compiled into main.o alone, and again only when it changed.
+# The version is compiled into the two programs' main objects alone, and again only when it changed.
 $(shell echo '$(VERSION)' | cmp -s - $(B)/.version || echo '$(VERSION)' > $(B)/.version)
-$(B)/dataplane/main.o: CFLAGS += -DMILLRACE_VERSION='"$(VERSION)"'
-$(B)/dataplane/main.o: $(B)/.version
+$(B)/dataplane/main.o $(B)/tools/millrace.o: CFLAGS += -DMILLRACE_VERSION='"$(VERSION)"'
+$(B)/dataplane/main.o $(B)/tools/millrace.o: $(B)/.version
 
 $(B)/millraced: $(call obj,$(PROGRAM_C)) $(LIBS)
 	@$(call link,$<) -o $@

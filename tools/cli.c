@@ -15,6 +15,8 @@
 
 #include "parse.h"
 
+enum { CLI_HELP_WORDS_MAX = 4 };
+
 static void print_message(const struct cli *cli, const char *format, va_list arguments)
 {
     fflush(stdout);
@@ -71,6 +73,33 @@ static int take_global(struct cli *cli, int option, const char *value, int *stat
     }
 }
 
+/* The option of the table that is nearest to "--jsno", in `to`; false when none is near. */
+static bool option_nearest(const char *typed, const struct option *options, char *to, size_t to_n)
+{
+    char name[WORDS_MAX];
+    uint32_t best = UINT32_MAX;
+    if (strncmp(typed, "--", 2) != 0)
+        return false;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(typed + 2, "="), typed + 2);
+    for (; options->name != NULL; options++)
+        if (words_near(name, options->name) && words_distance(name, options->name) < best) {
+            best = words_distance(name, options->name);
+            snprintf(to, to_n, "--%s", options->name);
+        }
+    return best != UINT32_MAX;
+}
+
+static int unknown_option(const struct cli *cli, const char *typed, const struct option *options)
+{
+    char near[WORDS_MAX + 8];
+    const char *ours = words_elsewhere(cli->command, typed);
+    if (ours != NULL)
+        return cli_usage(cli, "unknown option %s; here it is: %s", typed, ours);
+    if (option_nearest(typed, options, near, sizeof near))
+        return cli_usage(cli, "unknown option %s; did you mean %s?", typed, near);
+    return cli_usage(cli, "unknown option %s", typed);
+}
+
 int cli_next_option(struct cli *cli, int argc, char **argv, const char *letters,
                     const struct option *options, int *status)
 {
@@ -79,7 +108,7 @@ int cli_next_option(struct cli *cli, int argc, char **argv, const char *letters,
     while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         if (option == '?' || option == ':') {
             const char *which = optind > 0 && optind <= argc ? argv[optind - 1] : "";
-            *status = option == '?' ? cli_usage(cli, "unknown option %s", which)
+            *status = option == '?' ? unknown_option(cli, which, options)
                                     : cli_usage(cli, "%s needs a value", which);
             return CLI_OPTION_END;
         }
@@ -90,17 +119,41 @@ int cli_next_option(struct cli *cli, int argc, char **argv, const char *letters,
     return -1;
 }
 
-int cli_dispatch(struct cli *cli, const struct cli_command *commands, size_t n, const char *help,
-                 int argc, char **argv)
+static int unknown_command(const struct cli *cli, const char *typed,
+                           const struct cli_command *commands, size_t n)
+{
+    const char *ours = words_elsewhere(cli->command, typed), *near = NULL;
+    if (ours != NULL)
+        return cli_usage(cli, "no command '%s'; here it is: %s", typed, ours);
+    for (size_t i = 0; i < n; i++)
+        if (words_near(typed, commands[i].name) &&
+            (near == NULL || words_distance(typed, commands[i].name) < words_distance(typed, near)))
+            near = commands[i].name;
+    return near == NULL ? cli_usage(cli, "no command '%s'", typed)
+                        : cli_usage(cli, "no command '%s'; did you mean '%s'?", typed, near);
+}
+
+int cli_dispatch(struct cli *cli, const struct cli_command *commands, size_t commands_n,
+                 const char *help, int argc, char **argv)
 {
     if (argc < 2)
         return cli_usage(cli, "which of its commands?");
     const char *name = argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+    bool is_help = strcmp(name, "help") == 0;
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (is_help && argc == 2)) {
         fputs(help, stdout);
         return cli_finish(cli);
     }
-    for (size_t i = 0; i < n; i++) {
+    if (is_help) { /* "help topic create" is "topic create --help" */
+        static char long_help[] = "--help";
+        char *asked[CLI_HELP_WORDS_MAX + 2];
+        int n = argc - 1 < CLI_HELP_WORDS_MAX ? argc - 1 : CLI_HELP_WORDS_MAX;
+        memcpy(asked, argv + 1, (size_t)n * sizeof *argv);
+        asked[n] = long_help;
+        asked[n + 1] = NULL;
+        return cli_dispatch(cli, commands, commands_n, help, n + 1, asked);
+    }
+    for (size_t i = 0; i < commands_n; i++) {
         if (strcmp(name, commands[i].name) != 0)
             continue;
         char full[64];
@@ -111,7 +164,7 @@ int cli_dispatch(struct cli *cli, const struct cli_command *commands, size_t n, 
         optind = 0; /* glibc: begin anew, with the order that the command's own letters ask for */
         return commands[i].run(&inner, argc - 1, argv + 1);
     }
-    return cli_usage(cli, "no command '%s'", name);
+    return unknown_command(cli, name, commands, commands_n);
 }
 
 void cli_json(json_t *value)

@@ -1,6 +1,6 @@
 /*
  * cli.h - what every command of `millrace` shares: the global options, exit codes, errors, JSON
- * output.
+ * output, what was meant by a word that is not known.
  *
  * Owner: the process, which has one thread.
  */
@@ -38,6 +38,7 @@ struct cli_command {
 enum { CLI_OPTION_BOOTSTRAP = 300, CLI_OPTION_JSON, CLI_OPTION_TIMEOUT, CLI_OPTION_OWN = 400 };
 #define CLI_OPTIONS                                                      \
     {"bootstrap-server", required_argument, NULL, CLI_OPTION_BOOTSTRAP}, \
+        {"brokers", required_argument, NULL, CLI_OPTION_BOOTSTRAP},      \
         {"json", no_argument, NULL, CLI_OPTION_JSON},                    \
         {"timeout", required_argument, NULL, CLI_OPTION_TIMEOUT},        \
         {"help", no_argument, NULL, 'h'},                                \
@@ -57,6 +58,16 @@ int cli_dispatch(struct cli *cli, const struct cli_command *commands, size_t n, 
 
 /* "millrace topic: ..." on stderr; returns CLI_FAILED. */
 int cli_fail(const struct cli *cli, const char *format, ...) printf_like(2, 3);
+/* What a user of other tools may have meant by a word of `command` that is not known there: the
+ * command or option of ours, or NULL. words.c */
+const char *words_elsewhere(const char *command, const char *word);
+/* How many letters must be put in, left out, changed or swapped with their neighbour to make a of
+ * b; words longer than WORDS_MAX are far from everything. */
+enum { WORDS_MAX = 40 };
+uint32_t words_distance(const char *a, const char *b);
+/* Whether the distance is that of a slip of the finger. */
+bool words_near(const char *typed, const char *known);
+
 /* The same and where the help is; returns CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) printf_like(2, 3);
 /* After everything was printed: CLI_OK, or CLI_FAILED when stdout could not take it (full disk,

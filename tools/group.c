@@ -42,7 +42,11 @@ static const char describe_help[] =
 static const char delete_help[] =
     "millrace group delete NAME...               delete groups without members, and their offsets\n"
     "\n"
-    "  millrace group delete old-billing\n";
+    "  --topic TOPIC[:P]       only what one group has committed for this topic, or one partition\n"
+    "                          of it; again for more. Members may be there that do not read it\n"
+    "\n"
+    "  millrace group delete old-billing\n"
+    "  millrace group delete billing --topic old-orders\n";
 static const char explain_help[] =
     "millrace group explain NAME [options]       why the group rebalanced, and how long it took\n"
     "\n"
@@ -63,7 +67,7 @@ const char group_help[] =
     "  list            the groups and their states\n"
     "  describe NAME   members, their partitions, offsets and lag\n"
     "  reset NAME      move the committed offsets of a group without members\n"
-    "  delete NAME...  delete groups\n"
+    "  delete NAME...  delete groups, or what one has committed for a topic\n"
     "  explain NAME    why the group rebalanced\n"
     "\n"
     "  millrace group describe billing\n"
@@ -458,30 +462,44 @@ static int delete_report(const struct cli *cli, const struct delete_groups_respo
     return status == CLI_OK ? cli_finish(cli) : status;
 }
 
+static int delete_groups(const struct cli *cli, struct client *c, char **group, int n)
+{
+    struct delete_groups_request *q = PROTO_NEW(&c->arena, delete_groups_request, 1);
+    struct bytes *names = arena_array(&c->arena, (uint64_t)n, sizeof *names);
+    const void *answer;
+    if (q == NULL || names == NULL)
+        return cli_fail(cli, "%d groups are too many for one request", n);
+    for (int i = 0; i < n; i++)
+        names[i] = bytes_of_string(group[i]);
+    q->groups_names = names;
+    q->groups_names_n = n;
+    if (client_call(c, API_DELETE_GROUPS, DELETE_V, q, &answer, NULL) != 0)
+        return cli_fail(cli, "%s", c->why);
+    return delete_report(cli, answer);
+}
+
 static int group_delete(struct cli *cli, int argc, char **argv)
 {
-    struct client c;
-    int status;
-    if (!take_names(cli, argc, argv, INT32_MAX, &status))
+    enum { TOPIC = CLI_OPTION_OWN, TOPICS_MAX = 64 };
+    static const struct option options[] = {{"topic", required_argument, NULL, TOPIC}, CLI_OPTIONS};
+    char *topics[TOPICS_MAX];
+    uint32_t topics_n = 0;
+    int option, status = CLI_OK;
+    while ((option = cli_next_option(cli, argc, argv, ":h", options, &status)) >= 0) {
+        if (topics_n == TOPICS_MAX)
+            return cli_usage(cli, "--topic: at most %d of them", TOPICS_MAX);
+        topics[topics_n++] = optarg;
+    }
+    if (option == CLI_OPTION_END)
         return status;
+    int n = argc - optind;
+    if (n < 1 || (topics_n > 0 && n > 1))
+        return cli_usage(cli, n < 1 ? "expected one name or more" : "--topic goes with one group");
+    struct client c;
     if (!group_connect(cli, &c))
         return CLI_FAILED;
-    int n = argc - optind;
-    struct delete_groups_request *q = PROTO_NEW(&c.arena, delete_groups_request, 1);
-    struct bytes *names = arena_array(&c.arena, (uint64_t)n, sizeof *names);
-    const void *answer;
-    for (int i = 0; names != NULL && i < n; i++)
-        names[i] = bytes_of_string(argv[optind + i]);
-    if (q != NULL && names != NULL) {
-        q->groups_names = names;
-        q->groups_names_n = n;
-    }
-    if (q == NULL || names == NULL)
-        status = cli_fail(cli, "%d groups are too many for one request", n);
-    else if (client_call(&c, API_DELETE_GROUPS, DELETE_V, q, &answer, NULL) != 0)
-        status = cli_fail(cli, "%s", c.why);
-    else
-        status = delete_report(cli, answer);
+    status = topics_n > 0 ? group_forget(cli, &c, argv[optind], topics, topics_n)
+                          : delete_groups(cli, &c, argv + optind, n);
     client_close(&c);
     return status;
 }

@@ -35,6 +35,12 @@ nodiscard int group_offsets_ask(struct client *c, const char *group, struct grou
 /* Offsets of partitions by time (TIME_ or ms); `to` gets -1 where there is none. Same result. */
 nodiscard int group_list_offsets(struct client *c, const struct group_offset *v, uint32_t n,
                                  int64_t time, int64_t *to);
+/* "orders:3" -> "orders" and 3; without a number -1. */
+int32_t group_split_partition(char *text);
+/* group_forget.c: deletes what the group has committed for these topics or partitions (TOPIC[:P]),
+ * and says what. */
+int group_forget(const struct cli *cli, struct client *c, const char *group, char **topics,
+                 uint32_t topics_n);
 /* group_reset.c */
 int group_reset(struct cli *cli, int argc, char **argv);
 extern const char group_reset_help[];

@@ -9,6 +9,10 @@
 
 #include "cli.h"
 
+#ifndef MILLRACE_VERSION
+#define MILLRACE_VERSION "unknown"
+#endif
+
 static const char main_help[] =
     "millrace - the command line of the millrace broker; it works with any Kafka broker.\n"
     "\n"
@@ -23,11 +27,12 @@ static const char main_help[] =
     "  millrace bench                load, open loop, with latencies and a report\n"
     "  millrace dump FILE            what stands in a segment, an index, a snapshot or a "
     "checkpoint\n"
-    "  millrace verify DIR            a whole log directory checked, and mended\n"
+    "  millrace verify DIR           a whole log directory checked, and mended\n"
     "  millrace slow                 the slowest requests of a broker, and who is to blame\n"
     "  millrace conn list            connections, with what our own TCP knows of their paths\n"
     "  millrace pcap                 the last packets of a worker, for tcpdump or tshark\n"
     "  millrace COMMAND --help       everything about a command, with examples\n"
+    "  millrace --version            which millrace this is\n"
     "\n"
     "For every command, before or behind its name:\n"
     "  --bootstrap-server HOST:PORT  the broker (default 127.0.0.1:9092, or $MILLRACE_BOOTSTRAP)\n"
@@ -60,7 +65,9 @@ int main(int argc, char **argv)
         {"bench", bench_command, "measure a broker", bench_help},
     };
     /* '+': global options before the command; the command's own parsing begins behind its name. */
-    static const struct option options[] = {CLI_OPTIONS};
+    enum { VERSION_OPTION = CLI_OPTION_OWN };
+    static const struct option options[] = {{"version", no_argument, NULL, VERSION_OPTION},
+                                            CLI_OPTIONS};
     const char *bootstrap = getenv("MILLRACE_BOOTSTRAP");
     struct cli cli = {.command = "",
                       .help = main_help,
@@ -68,7 +75,10 @@ int main(int argc, char **argv)
                       .bootstrap = bootstrap != NULL ? bootstrap : CLI_BOOTSTRAP_DEFAULT};
     int status = CLI_OK, option;
     while ((option = cli_next_option(&cli, argc, argv, "+:h", options, &status)) >= 0)
-        continue;
+        if (option == VERSION_OPTION) {
+            puts("millrace " MILLRACE_VERSION);
+            return cli_finish(&cli);
+        }
     if (option == CLI_OPTION_END)
         return status;
     if (optind == argc) {

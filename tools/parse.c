@@ -49,6 +49,91 @@ bool parse_duration_ms(const char *text, int *out)
     return false;
 }
 
+static const struct {
+    const char *word; /* alone, "7d" */
+    char letter;      /* in ISO 8601 */
+    bool is_time;     /* behind the T */
+    int64_t ms;
+} PERIODS[] = {{"d", 'D', false, 86400000},
+               {"h", 'H', true, 3600000},
+               {"m", 'M', true, 60000},
+               {"s", 'S', true, 1000},
+               {"ms", 0, false, 1}};
+
+/* "1.5" at *p, times unit; *p moves behind the digits. */
+static bool parse_amount(const char **p, int64_t unit_ms, int64_t *ms)
+{
+    int64_t whole = 0, scale = unit_ms;
+    size_t n = strspn(*p, "0123456789");
+    if (n == 0)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (__builtin_mul_overflow(whole, 10, &whole) ||
+            __builtin_add_overflow(whole, (*p)[i] - '0', &whole))
+            return false;
+    *p += n;
+    if (__builtin_mul_overflow(whole, unit_ms, ms))
+        return false;
+    if (**p != '.')
+        return true;
+    n = strspn(++*p, "0123456789");
+    for (size_t i = 0; i < n && scale > 1; i++) {
+        scale /= 10;
+        *ms += ((*p)[i] - '0') * scale;
+    }
+    *p += n;
+    return n > 0;
+}
+
+/* How many bytes of text are one amount: "1.5". */
+static size_t amount_n(const char *text)
+{
+    return strspn(text, "0123456789.");
+}
+
+static bool parse_iso_period_ms(const char *p, int64_t *out)
+{
+    bool is_time = false;
+    size_t unit = 0, parts_n = 0;
+    int64_t ms;
+    *out = 0;
+    for (; *p != 0; p++, parts_n++) {
+        if (*p == 'T' && !is_time) {
+            is_time = true;
+            p++;
+        }
+        char letter = p[amount_n(p)];
+        while (unit < array_n(PERIODS) &&
+               (letter == 0 || PERIODS[unit].letter != letter || PERIODS[unit].is_time != is_time))
+            unit++;
+        if (unit == array_n(PERIODS) || !parse_amount(&p, PERIODS[unit++].ms, &ms) ||
+            *p != letter || __builtin_add_overflow(*out, ms, out))
+            return false;
+    }
+    return parts_n > 0;
+}
+
+bool parse_period_ms(const char *text, int64_t *out)
+{
+    int64_t ms;
+    if (text[0] == 'P') {
+        if (!parse_iso_period_ms(text + 1, &ms))
+            return false;
+        *out = ms;
+        return true;
+    }
+    for (size_t i = 0; i < array_n(PERIODS); i++) {
+        const char *p = text;
+        if (strcmp(text + amount_n(text), PERIODS[i].word) != 0)
+            continue;
+        if (!parse_amount(&p, PERIODS[i].ms, &ms) || strcmp(p, PERIODS[i].word) != 0)
+            return false;
+        *out = ms;
+        return true;
+    }
+    return false;
+}
+
 bool parse_assignment(const char *text, struct bytes *key, struct bytes *value)
 {
     const char *equals = strchr(text, '=');

@@ -14,6 +14,9 @@
 bool parse_number(const char *text, int64_t low, int64_t high, int64_t *out);
 /* "500ms", "10s", "2m", or a number of milliseconds; more than 0, at most a day. */
 bool parse_duration_ms(const char *text, int *out);
+/* A length of time up to some 290,000 years: "90m", "12h", "7d", or ISO 8601 without months and
+ * years: "P7D", "PT1H30M", "P1DT12H", "PT0.5S". */
+bool parse_period_ms(const char *text, int64_t *out);
 /* "a=b" -> key "a" (n bytes of text), value "b"; false without '=' or with an empty key. */
 bool parse_assignment(const char *text, struct bytes *key, struct bytes *value);
 

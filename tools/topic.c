@@ -33,11 +33,11 @@ enum { ERROR_EXISTS = 36, ERROR_UNKNOWN_TOPIC = 3 };
 static const char create_help[] =
     "millrace topic create NAME [options]        make a topic\n"
     "\n"
-    "  --partitions N          how many partitions (default: the broker's num.partitions)\n"
-    "  --replication-factor N  copies of each (default: the broker's; one broker keeps one)\n"
-    "  --config KEY=VALUE      a setting of the topic; again for more\n"
-    "  --if-not-exists         a topic of that name is no error\n"
-    "  --validate              only ask whether it could be made\n"
+    "  -p, --partitions N          how many partitions (default: the broker's num.partitions)\n"
+    "  -r, --replication-factor N  copies of each (default: the broker's; one broker keeps one)\n"
+    "  -c, --config KEY=VALUE      a setting of the topic; again for more\n"
+    "      --if-not-exists         a topic of that name is no error\n"
+    "      --validate              only ask whether it could be made\n"
     "\n"
     "  millrace topic create orders --partitions 12\n"
     "  millrace topic create state --config cleanup.policy=compact --config segment.ms=3600000\n";
@@ -111,7 +111,8 @@ struct create {
 
 static int create_options(struct cli *cli, int argc, char **argv, struct create *o, int *status)
 {
-    enum { PARTITIONS = CLI_OPTION_OWN, FACTOR, CONFIG, IF_NOT_EXISTS, VALIDATE };
+    enum { PARTITIONS = 'p', FACTOR = 'r', CONFIG = 'c' };
+    enum { IF_NOT_EXISTS = CLI_OPTION_OWN, VALIDATE };
     static const struct option options[] = {
         {"partitions", required_argument, NULL, PARTITIONS},
         {"replication-factor", required_argument, NULL, FACTOR},
@@ -122,7 +123,7 @@ static int create_options(struct cli *cli, int argc, char **argv, struct create 
     };
     struct bytes key, value;
     int option;
-    while ((option = cli_next_option(cli, argc, argv, ":h", options, status)) >= 0) {
+    while ((option = cli_next_option(cli, argc, argv, ":hp:r:c:", options, status)) >= 0) {
         if (option == PARTITIONS && !parse_number(optarg, 1, INT32_MAX, &o->partitions_n)) {
             *status = cli_usage(cli, "--partitions %s: expected a number from 1", optarg);
             return CLI_OPTION_END;

@@ -60,7 +60,7 @@ static void progress_tell(void *context, uint64_t done_bytes, uint64_t bytes)
 }
 
 static void sums_print(const struct cli *cli, const struct verify_options *o,
-                       const struct verify_summary *s)
+                       const struct verify_summary *s, bool is_whole)
 {
     if (cli->is_json) {
         cli_json(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "row", "summary",
@@ -75,11 +75,13 @@ static void sums_print(const struct cli *cli, const struct verify_options *o,
     }
     printf("%s: %llu partitions, %llu segments, %llu batches, %llu records, %.1f MiB; %llu "
            "damages, %llu leftovers, %llu notes",
-           verify_left_n(s) == 0 ? "clean" : "FINDINGS", (unsigned long long)s->partitions_n,
-           (unsigned long long)s->segments_n, (unsigned long long)s->batches_n,
-           (unsigned long long)s->records_n, (double)s->bytes / (1 << 20),
-           (unsigned long long)s->damages_n, (unsigned long long)s->leftovers_n,
-           (unsigned long long)s->notes_n);
+           verify_left_n(s) != 0 ? "FINDINGS"
+           : is_whole            ? "clean"
+                                 : "NOT ALL CHECKED",
+           (unsigned long long)s->partitions_n, (unsigned long long)s->segments_n,
+           (unsigned long long)s->batches_n, (unsigned long long)s->records_n,
+           (double)s->bytes / (1 << 20), (unsigned long long)s->damages_n,
+           (unsigned long long)s->leftovers_n, (unsigned long long)s->notes_n);
     if (o->is_repair)
         printf("; %llu repaired, %llu refused, %llu failed", (unsigned long long)s->repaired_n,
                (unsigned long long)s->refused_n, (unsigned long long)s->failed_n);
@@ -102,7 +104,8 @@ static int verify_run(struct cli *cli, const struct verify_options *o, char **pa
             status = VERIFY_NOT_RUN;
         }
     }
-    sums_print(cli, o, &sum);
+    if (status == CLI_OK || n > 1 || cli->is_json)
+        sums_print(cli, o, &sum, status == CLI_OK);
     int finished = cli_finish(cli);
     if (status != CLI_OK)
         return status;

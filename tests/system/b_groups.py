@@ -128,6 +128,42 @@ def test_kcat(t, broker):
     lib.equal(len(set(p.stdout.split())), RECORDS, 'records by kcat -G: %s' % p.stderr[-300:])
 
 
+def test_reset_modes(t, cli, topic):
+    """What kafka-consumer-groups can, by its names and by ours."""
+    def now(*words, group='g-cli'):
+        return [o['now'] for o in sorted(cli('group', 'reset', group, *words), key=lambda o: o['partition'])]
+    each = RECORDS // PARTITIONS
+    whole = [each] * PARTITIONS
+    lib.equal(now('--to-offset', '10', '--execute'), [10] * PARTITIONS, '--to-offset')
+    lib.equal(now('--shift-by', '5', '--execute'), [15] * PARTITIONS, '--shift-by 5')
+    lib.equal(now('--shift-by', '-100000'), [0] * PARTITIONS, '--shift-by to before the beginning')
+    lib.equal(now('--to', 'current'), [15] * PARTITIONS, '--to current')
+    lib.equal(now('--to-current', '--dry-run', '--all-topics'), [15] * PARTITIONS, '--to-current')
+    lib.equal(now('--to-earliest'), [0] * PARTITIONS, '--to-earliest')
+    lib.equal(now('--to-latest'), whole, '--to-latest')
+    lib.equal(now('--by-duration', 'PT24H'), [0] * PARTITIONS, '--by-duration')
+    lib.equal(now('--to-datetime', '2020-01-01T00:00:00.000'), [0] * PARTITIONS, '--to-datetime')
+    lib.equal(now('--to-datetime', '2100-01-01'), whole, '--to-datetime in the future')
+    lib.equal(now('--to-current', '--topic', topic, group='g-new'), whole, '--to-current of what is not committed')
+    plan = t.path('plan.csv')
+    with open(plan, 'w') as f:
+        f.write('%s,0,3\r\n\n%s,1,999999999\n' % (topic, topic))
+    lib.equal(now('--from-file', plan, '--execute'), [3, each], '--from-file')
+    for words, why in ((('--shift-by', '1', '--topic', topic), 'nothing is committed there'), (('--from-file', __file__), 'expected TOPIC'),
+                       (('--to', '1', '--topic', topic + ':77'), 'no such partition'), (('--from-file', plan + '.none'), 'opened'),
+                       (('--to-latest', '--to-earliest'), 'only one of'), (('--by-duration', 'soon'), 'expected a time'),
+                       (('--to-latest', '--export', '--execute'), 'changes nothing')):
+        err = cli('group', 'reset', 'g-new', *words, ok=False)
+        lib.check(why in err, '%r: %s' % (words, err))
+
+
+def test_export(broker, topic):
+    """What --export prints is a plan for --from-file."""
+    out = lib.run(lib.MILLRACE, '--bootstrap-server', broker.bootstrap, 'group', 'reset', 'g-cli', '--to-current', '--export')[1]
+    lines = sorted(line.split(',') for line in out.decode().splitlines())
+    lib.equal([[n, p] for n, p, _ in lines], [[topic, str(p)] for p in range(PARTITIONS)], 'a plan')
+
+
 def test_cli(t, broker):
     topic = t.topic('cli')
     wire.create_topic(broker.bootstrap, topic, PARTITIONS)
@@ -155,6 +191,11 @@ def test_cli(t, broker):
     lib.equal([o['now'] for o in out], [RECORDS // PARTITIONS - 7], 'what a reset would do')
     cli('group', 'reset', 'g-cli', '--to', 'beginning', '--execute')
     lib.equal(sum(o['lag'] for o in cli('group', 'describe', 'g-cli')['offsets']), RECORDS, 'lag after the reset')
+    test_reset_modes(t, cli, topic)
+    test_export(broker, topic)
+    lib.equal(cli('group', 'delete', 'g-cli', '--topic', topic + ':0')['deleted'], [dict(topic=topic, partition=0)], 'one partition')
+    lib.check('nothing is committed' in cli('group', 'delete', 'g-cli', '--topic', topic + ':0', ok=False), 'again')
+    lib.equal(len(cli('group', 'delete', 'g-cli', '--topic', topic)['deleted']), PARTITIONS - 1, 'the topic')
     lib.equal(cli('group', 'delete', 'g-cli'), {'deleted': ['g-cli']}, 'delete')
     lib.check('no such group' in cli('group', 'describe', 'g-cli', ok=False), 'a deleted group')
 

@@ -27,7 +27,9 @@ class Cli:
 
 def test_help(cli):
     for words in ((), ('topic',), ('topic', 'create'), ('topic', 'list'), ('topic', 'describe'), ('topic', 'delete'),
-                  ('produce',), ('consume',), ('cluster',), ('api',), ('dump',), ('slow',), ('config',), ('config', 'describe'),
+                  ('produce',), ('consume',), ('cluster',), ('api',), ('dump',), ('slow',), ('verify',), ('conn',), ('pcap',),
+                  ('bench',), ('group',), ('group', 'list'), ('group', 'describe'), ('group', 'reset'), ('group', 'delete'),
+                  ('group', 'explain'), ('config',), ('config', 'describe'),
                   ('config', 'set'), ('config', 'delete'), ('partition',), ('partition', 'add'), ('partition', 'trim')):
         out, _ = cli.run(*words, '--help')
         lib.check('millrace ' + ' '.join(words) in out and out.count('\n') > 3, 'help of %r: %r' % (words, out))
@@ -46,6 +48,27 @@ def test_usage(cli):
                   ('partition', 'trim', 't', 'x', '--before', '1'), ('partition', 'trim', 't', '0', '--before', '-3')):
         out, err = cli.run(*words, expect=USAGE)
         lib.check('--help' in err and not out, 'usage of %r: stdout %r, stderr %r' % (words, out, err))
+
+
+def test_meant(cli):
+    """A slip of the finger, and words of rpk, kafka-topics and kcat, are answered with what was meant."""
+    for words, meant in ((('topci', 'list'), "did you mean 'topic'?"), (('groups', 'list'), "did you mean 'group'?"),
+                         (('topic', 'lst'), "did you mean 'list'?"), (('topic', 'list', '--jsno'), 'did you mean --json?'),
+                         (('topic', 'create', 'a', '--partitons=3'), 'did you mean --partitions?'),
+                         (('topic', 'ls'), 'millrace topic list'), (('topic', 'add-partitions', 't'), 'millrace partition add'),
+                         (('topic', '--create', '--topic', 't'), 'millrace topic create NAME'),
+                         (('group', 'seek', 'g'), 'millrace group reset'), (('consume', 't', '-o', 'start'), '--from POSITION'),
+                         (('consume', '--topic', 't'), 'the topic stands alone'), (('consume', 't', '--from-beginning'), 'the default'),
+                         (('-b', 'x', 'topic', 'list'), '--bootstrap-server'), (('config', 'get', 'topic', 't'), 'config describe')):
+        out, err = cli.run(*words, expect=USAGE)
+        lib.check(meant in err and not out, '%r: stdout %r, stderr %r' % (words, out, err))
+    _, err = cli.run('utterly-different', expect=USAGE)
+    lib.check('did you mean' not in err and 'here it is' not in err, 'a word like no other: %s' % err)
+    out, _ = cli.run('--version')
+    lib.check(out.startswith('millrace ') and len(out.split()) == 2, '--version prints: %s' % out)
+    lib.equal(cli.run('help', 'topic', 'create'), cli.run('topic', 'create', '--help'), 'help topic create')
+    _, err = cli.run('verify', '/no/such/directory', expect=USAGE)
+    lib.check('/no/such/directory' in err, 'verify of nothing: %s' % err)
 
 
 def test_unreachable():
@@ -97,7 +120,7 @@ def test_topics(cli, topic):
     cli.run('topic', 'create', topic, '--if-not-exists')
     _, err = cli.run('topic', 'create', 'a b', expect=FAILED)
     lib.check('ASCII' in err, 'a bad name: %s' % err)
-    cli.run('topic', 'create', topic + '-2', '--validate')
+    cli.run('topic', 'create', topic + '-2', '-p', '2', '-r', '1', '-c', 'retention.ms=1000', '--validate')
     names = [t['name'] for t in cli.json('topic', 'list')]
     lib.check(topic in names and topic + '-2' not in names and names == sorted(names), 'topics listed: %r' % names)
     out, _ = cli.run('topic', 'list')
@@ -185,6 +208,7 @@ def test(t):
     cli.json_lines = lambda *words: [json.loads(line) for line in cli.run('--json', *words)[0].splitlines()]
     test_help(cli)
     test_usage(cli)
+    test_meant(cli)
     test_unreachable()
     test_topics(cli, topic)
     test_configs(cli, topic + '-configs')

@@ -30,6 +30,64 @@ static void number_wrong_is_refused_and_leaves_the_result(void **state)
     assert_int_equal(n, 77);
 }
 
+static void period_in_words_and_iso_is_milliseconds(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } right[] = {{"90m", 5400000},
+                 {"7d", 604800000},
+                 {"12h", 43200000},
+                 {"3s", 3000},
+                 {"250ms", 250},
+                 {"1.5h", 5400000},
+                 {"P7D", 604800000},
+                 {"PT1H30M", 5400000},
+                 {"P1DT12H", 129600000},
+                 {"PT0.5S", 500},
+                 {"PT0S", 0},
+                 {"PT1H0.25S", 3600250},
+                 {"P20000D", 1728000000000}};
+    int64_t ms;
+    (void)state;
+    for (size_t i = 0; i < array_n(right); i++) {
+        assert_true(parse_period_ms(right[i].text, &ms));
+        assert_true(ms == right[i].ms);
+    }
+}
+
+static void period_wrong_is_refused_and_leaves_the_result(void **state)
+{
+    static const char *const wrong[] = {"",
+                                        "7",
+                                        "d",
+                                        "7x",
+                                        "-7d",
+                                        "P",
+                                        "PT",
+                                        "P7",
+                                        "7D",
+                                        "P1H",
+                                        "PT1D",
+                                        "P1M",
+                                        "P1Y",
+                                        "PT1M1H",
+                                        "PT1H1H",
+                                        "PTT1H",
+                                        "1.d",
+                                        "1..5h",
+                                        "PT.5S",
+                                        "PT1HT1M",
+                                        "9223372036854775807d",
+                                        "P99999999999999999999D"};
+    int64_t ms = 77;
+    (void)state;
+    for (size_t i = 0; i < array_n(wrong); i++)
+        if (parse_period_ms(wrong[i], &ms))
+            fail_msg("\"%s\" is taken", wrong[i]);
+    assert_true(ms == 77);
+}
+
 static void duration_with_each_unit_is_milliseconds(void **state)
 {
     int ms = 0;
@@ -230,6 +288,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(number_whole_within_bounds_is_taken),
         TEST(number_wrong_is_refused_and_leaves_the_result),
+        TEST(period_in_words_and_iso_is_milliseconds),
+        TEST(period_wrong_is_refused_and_leaves_the_result),
         TEST(duration_with_each_unit_is_milliseconds),
         TEST(duration_wrong_is_refused),
         TEST(assignment_is_split_at_the_first_equals),
