@@ -1,6 +1,7 @@
 """The command line `millrace`: every command against a running broker, its JSON, its errors and its exit status."""
 import json
 import os
+import shutil
 
 import lib
 import wire
@@ -69,6 +70,32 @@ def test_meant(cli):
     lib.equal(cli.run('help', 'topic', 'create'), cli.run('topic', 'create', '--help'), 'help topic create')
     _, err = cli.run('verify', '/no/such/directory', expect=USAGE)
     lib.check('/no/such/directory' in err, 'verify of nothing: %s' % err)
+
+
+COMPLETE = """
+COMP_WORDS=(%s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _millrace; echo "${COMPREPLY[@]}"
+"""
+SHELLS = {'bash': 'source %s', 'zsh': 'autoload -U +X compinit bashcompinit; compinit -u -D; bashcompinit; source %s; setopt ksharrays '
+                                      'shwordsplit kshglob'}
+
+
+def test_completion(t, cli, topic):
+    """The words that a shell offers; topics are asked of the broker."""
+    script = os.path.join(lib.ROOT, 'tools', 'millrace.bash-completion')
+    path = '%s:%s' % (os.path.dirname(lib.MILLRACE), os.environ['PATH'])
+    cli.run('topic', 'create', topic)
+    for shell, setup in SHELLS.items():
+        if not shutil.which(shell):
+            t.say('%s is not installed: left out' % shell)
+            continue
+        for words, offered in ((('top',), 'topic'), (('topic', 'cr'), 'create'), (('topic', 'create', 'x', '--if'), '--if-not-exists'),
+                               (('group', 'reset', 'g', '--shi'), '--shift-by'), (('config', 'set', 'cli'), 'client-metrics'),
+                               (('consume', 't', '--from', 'beg'), 'beginning'), (('--json', 'conn', 'li'), 'list'),
+                               (('consume', '--bootstrap-server', cli.bootstrap, topic[:-1]), topic)):
+            code = setup % script + COMPLETE % ' '.join(("millrace",) + words)
+            _, out, err = lib.run(shell, *(('-f',) if shell == 'zsh' else ('--norc',)), '-c', code, env={**os.environ, 'PATH': path})
+            got = out.decode().split()  # zsh chooses among the words by itself
+            lib.check(got == [offered] or shell == 'zsh' and offered in got, '%s: %s: %s %s' % (shell, ' '.join(words), got, err))
 
 
 def test_unreachable():
@@ -209,6 +236,7 @@ def test(t):
     test_help(cli)
     test_usage(cli)
     test_meant(cli)
+    test_completion(t, cli, topic + '-completion')
     test_unreachable()
     test_topics(cli, topic)
     test_configs(cli, topic + '-configs')
