@@ -5,63 +5,67 @@ import kafka_java
 import lib
 import wire
 
+TOOLS = 'org.apache.kafka.tools.'
+SETTINGS = {'group.initial.rebalance.delay.ms': 0, 'group.consumer.min.heartbeat.interval.ms': 500,
+            'group.consumer.heartbeat.interval.ms': 500}
 ASSIGNORS = {'range': 'RangeAssignor', 'roundrobin': 'RoundRobinAssignor', 'sticky': 'StickyAssignor',
              'cooperative-sticky': 'CooperativeStickyAssignor'}
 
 
-def topics(broker, *arguments, **options):
-    return kafka_java.tool('org.apache.kafka.tools.TopicCommand', '--bootstrap-server', broker.bootstrap, *arguments,
-                           **options)
+class Tools:
+    """Main classes in one JVM; each is given the broker's address."""
+
+    def __init__(self, t, broker):
+        self.driver, self.address = kafka_java.Driver(t), ('--bootstrap-server', broker.bootstrap)
+
+    def run(self, name, *words, stdin='', ok=True):
+        """-> what it printed, on stdout and stderr"""
+        status, out, err = self.driver.run(TOOLS + name, *self.address, *words, stdin=stdin, seconds=90)
+        lib.check((status == 0) == ok, '%s %s: status %s: %s %s' % (name, ' '.join(words), status, out[-500:], err[-1000:]))
+        return out + ('' if ok else err)
+
+    def until(self, name, condition, what, *words):
+        """Runs it until what it printed fulfils the condition."""
+        self.driver.start('until', TOOLS + name, *self.address, *words)
+        lib.wait_until(lambda: condition(self.driver.read('until')[1]), 60, what)
+        self.driver.stop('until')
 
 
-def test_topics(broker, topic):
-    topics(broker, '--create', '--topic', topic, '--partitions', '3', '--config', 'retention.ms=7200000')
-    _, out, _ = topics(broker, '--describe', '--topic', topic)
-    text = out.decode()
+def test_topics(tools, topic):
+    tools.run('TopicCommand', '--create', '--topic', topic, '--partitions', '3', '--config', 'retention.ms=7200000')
+    text = tools.run('TopicCommand', '--describe', '--topic', topic)
     lib.check('PartitionCount: 3' in text and 'retention.ms=7200000' in text, 'describe prints: %s' % text)
-    status, out, err = topics(broker, '--create', '--topic', topic, ok=False)
-    lib.check(status != 0 and 'already exists' in out.decode() + err, 'create twice: %s %s' % (out, err))
+    text = tools.run('TopicCommand', '--create', '--topic', topic, ok=False)
+    lib.check('already exists' in text, 'create twice: %s' % text)
 
 
-def test_console(broker, topic):
+def test_console(tools, topic):
     """Every line comes back; the Java producer is idempotent by default."""
-    lines = b''.join(b'key%d:value %d \xc3\xa9\n' % (i, i) for i in range(500))
-    kafka_java.tool('org.apache.kafka.tools.ConsoleProducer', '--bootstrap-server', broker.bootstrap, '--topic', topic,
-                    '--reader-property', 'parse.key=true', '--reader-property', 'key.separator=:',
-                    '--compression-codec', 'zstd', stdin=lines)
-    got = b''
-    for partition in range(3):
-        _, out, _ = kafka_java.tool(
-            'org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server', broker.bootstrap, '--topic', topic,
-            '--partition', str(partition), '--offset', 'earliest', '--timeout-ms', '8000',
-            '--formatter-property', 'print.key=true', '--formatter-property', 'key.separator=:', ok=False)
-        got += out
+    lines = ''.join('key%d:value %d \u00e9\n' % (i, i) for i in range(500))
+    tools.run('ConsoleProducer', '--topic', topic, '--reader-property', 'parse.key=true', '--reader-property',
+              'key.separator=:', '--compression-codec', 'zstd', stdin=lines)
+    got = tools.run('consumer.ConsoleConsumer', '--topic', topic, '--from-beginning', '--max-messages', '500',
+                    '--formatter-property', 'print.key=true', '--formatter-property', 'key.separator=:')
     lib.equal(sorted(got.splitlines()), sorted(lines.splitlines()), 'lines through the console tools')
 
 
-def test_perf(t, broker, topic):
-    _, out, _ = kafka_java.tool(
-        'org.apache.kafka.tools.ProducerPerformance', '--topic', topic, '--num-records', '50000', '--record-size', '1024',
-        '--throughput', '-1', '--producer-props', 'bootstrap.servers=' + broker.bootstrap, 'acks=all')
-    last = out.decode().splitlines()[-1]
+def test_perf(t, tools, topic):
+    out = tools.run('ProducerPerformance', '--topic', topic, '--num-records', '50000', '--record-size', '1024',
+                    '--throughput', '-1', '--command-property', 'acks=all')
+    last = out.splitlines()[-1]
     lib.check(re.match(r'50000 records sent', last), 'the perf test prints: %s' % last)
     t.say(last)
-    _, out, _ = kafka_java.tool('org.apache.kafka.tools.GetOffsetShell', '--bootstrap-server', broker.bootstrap,
-                                '--topic', topic, '--time', 'latest')
-    ends = [int(line.split(b':')[2]) for line in out.split()]
-    lib.equal(sum(ends), 50500, 'end offsets after the perf test')
+    out = tools.run('GetOffsetShell', '--topic', topic, '--time', 'latest')
+    lib.equal(sum(int(line.split(':')[2]) for line in out.split()), 50500, 'end offsets after the perf test')
 
 
-def test_groups(broker, topic):
+def test_groups(tools, topic):
     """The console consumer in a group; the tool lists, describes, moves and deletes it."""
-    _, out, _ = kafka_java.tool('org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server', broker.bootstrap,
-                                '--topic', topic, '--group', 'g-java', '--from-beginning', '--max-messages', '500')
+    out = tools.run('consumer.ConsoleConsumer', '--topic', topic, '--group', 'g-java', '--from-beginning', '--max-messages', '500')
     lib.equal(len(out.splitlines()), 500, 'lines through the console consumer in a group')
 
     def groups(*words):
-        _, out, _ = kafka_java.tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', '--bootstrap-server',
-                                    broker.bootstrap, *words)
-        return out.decode()
+        return tools.run('consumer.group.ConsumerGroupCommand', *words)
     lib.check('g-java' in groups('--list'), 'the group is listed')
 
     def lags():
@@ -72,11 +76,8 @@ def test_groups(broker, topic):
     lib.check('Successful' in groups('--delete-offsets', '--group', 'g-java', '--topic', topic + ':0'), 'offsets are deleted')
     lib.check('was successful' in groups('--delete', '--group', 'g-java'), 'the group is deleted')
     for formatter, word in (('OffsetsMessageFormatter', '"leaderEpoch"'), ('GroupMetadataMessageFormatter', '"protocolType"')):
-        _, out, _ = kafka_java.tool(
-            'org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server', broker.bootstrap, '--topic',
-            '__consumer_offsets', '--from-beginning', '--timeout-ms', '8000', '--formatter',
-            'org.apache.kafka.tools.consumer.' + formatter, ok=False)
-        lib.check(word in out.decode() and 'g-java' in out.decode(), '%s reads: %s' % (formatter, out[:300]))
+        tools.until('consumer.ConsoleConsumer', lambda out: word in out and 'g-java' in out, formatter, '--topic',
+                    '__consumer_offsets', '--from-beginning', '--formatter', TOOLS + 'consumer.' + formatter)
 
 
 def shared(broker, group, protocol):
@@ -100,15 +101,15 @@ def committed(broker, group):
         return sum(p['committed_offset'] for t in out['topics'] for p in t['partitions'])
 
 
-def test_assignors(t, broker, topic):
+def test_assignors(t, broker, tools, topic):
     """Two members with each assignor, and with KIP-848, share the partitions, read every record, commit and leave."""
-    driver = kafka_java.Driver(t)
+    driver = tools.driver
     for protocol in [*ASSIGNORS, 'consumer']:
         group = 'g-' + protocol
         extra = 'group.protocol=consumer' if protocol == 'consumer' else \
             'partition.assignment.strategy=org.apache.kafka.clients.consumer.' + ASSIGNORS[protocol]
         for member in ('one', 'two'):
-            driver.start(protocol + member, 'org.apache.kafka.tools.consumer.ConsoleConsumer', '--bootstrap-server',
+            driver.start(protocol + member, TOOLS + 'consumer.ConsoleConsumer', '--bootstrap-server',
                          broker.bootstrap, '--topic', topic, '--group', group, '--from-beginning',
                          '--command-property', extra, '--command-property', 'auto.commit.interval.ms=100')
         lib.wait_until(lambda: shared(broker, group, protocol), 60, 'two members share %s' % group)
@@ -122,22 +123,22 @@ def test_assignors(t, broker, topic):
         t.say('%s: two members, 500 records' % protocol)
 
 
-def test_versions(broker):
-    _, out, _ = kafka_java.tool('org.apache.kafka.tools.BrokerApiVersionsCommand', '--bootstrap-server', broker.bootstrap)
-    text = out.decode()
+def test_versions(tools):
+    text = tools.run('BrokerApiVersionsCommand')
     lib.check('Produce(0): 0 to 13' in text and 'Fetch(1): 4 to 18' in text, 'api versions: %s' % text)
 
 
 def test(t):
-    kafka_java.want(t)
-    broker, topic = t.broker(workers=3), t.topic('java')
-    test_topics(broker, topic)
-    test_console(broker, topic)
-    test_groups(broker, topic)
-    test_assignors(t, broker, topic)
-    test_perf(t, broker, topic)
-    test_versions(broker)
-    topics(broker, '--delete', '--topic', topic)
+    kafka_java.compiled(t)
+    broker, topic = t.broker(workers=3, settings=SETTINGS), t.topic('java')
+    tools = Tools(t, broker)
+    test_topics(tools, topic)
+    test_console(tools, topic)
+    test_groups(tools, topic)
+    test_assignors(t, broker, tools, topic)
+    test_perf(t, tools, topic)
+    test_versions(tools)
+    tools.run('TopicCommand', '--delete', '--topic', topic)
 
 
 lib.main(test)

@@ -1,4 +1,5 @@
-"""Apache Kafka's own tools, in one JVM: what they print and their exit status, beside what they print at Apache Kafka 4.3.1.
+"""Apache Kafka's own tools, and every call of the Java client's Admin, in one JVM: what they print and their exit status,
+beside what they print at Apache Kafka 4.3.1.
 
 A row is a command line, as a user types it. Its output is freed of what differs from run to run and compared line by line
 (golden.py): golden/c_tools.txt is what Apache Kafka makes them say, differences.md names what ours makes them say otherwise.
@@ -23,18 +24,19 @@ TOOLS = {
     'kafka-producer-perf-test': 'ProducerPerformance', 'kafka-consumer-perf-test': 'ConsumerPerformance',
     'kafka-console-producer': 'ConsoleProducer', 'kafka-console-consumer': 'consumer.ConsoleConsumer',
     'kafka-verifiable-producer': 'VerifiableProducer', 'kafka-verifiable-consumer': 'VerifiableConsumer',
-    'kafka-transactions': 'TransactionsCommand', 'kafka-acls': 'AclCommand',
+    'admin-calls': 'AdminCalls', 'kafka-transactions': 'TransactionsCommand', 'kafka-acls': 'AclCommand',
     'kafka-share-groups': 'consumer.group.ShareGroupCommand',
     'kafka-streams-groups': 'streams.StreamsGroupCommand'}
 SETTINGS = {'group.initial.rebalance.delay.ms': 0, 'offsets.topic.num.partitions': 4, 'auto.create.topics.enable': 'false'}
 LOG_LINE = re.compile(r'the program ends$|Driver\$Ended|(WARN|ERROR|INFO|DEBUG) .*\(\S+\)$|\s+at |\s*\.\.\. \d+ more|\[\d{4}-\d\d-\d\d')
-ID = re.compile(r'(?<![\w./-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{22}(?![\w(-])')
+ID = re.compile(r'(?<![\w./-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{22}(?![\w(:-])')
 MEMBER = re.compile(r'[\w-]+-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}')
 OWN_GROUP = re.compile(r'console-consumer-\d+')
 SETS = re.compile(r'Valid states are|requires one of|takes one of')  # Java prints a set in another order each time
 OWN_GROUP = re.compile(r'console-consumer-\d+')
 # Lists in the order of a hash table.
 UNSORTED = re.compile(r'''Option |Invalid (state|types?) list|.* takes one of|.* requires one of''')
+NOTHING_YET = '"partitions_assigned","partitions":[]'  # KIP-848: whether this comes first is chance
 NUMBER = re.compile(r'\d+(\.\d+)?|NaN')
 DAY = 86400000
 JAN_2020 = 1577836800000
@@ -59,13 +61,13 @@ class Script:
         name, *words = shlex.split(line)
         words = words if '--bare' in words else address(name, words)
         main_class = TOOLS[name]
-        main_class = main_class if main_class.startswith('kafka.') else 'org.apache.kafka.tools.' + main_class
+        main_class = main_class if main_class.startswith('kafka.') or main_class == 'AdminCalls' else 'org.apache.kafka.tools.' + main_class
         return main_class, [w.replace('BROKER', self.bootstrap).replace('DIR', self.directory) for w in words if w != '--bare']
 
     def normal(self, text, numbers):
         lines = collections.Counter()
         for line in text.splitlines():
-            if LOG_LINE.match(line) or not line.strip():
+            if LOG_LINE.match(line) or not line.strip() or NOTHING_YET in line:
                 continue
             line = line.replace(self.directory, 'DIR')
             line = re.sub(r'\b(127\.0\.0\.1\s+)%s\b' % self.bootstrap.split(':')[1], r'\1port', line)
@@ -407,6 +409,11 @@ def part_cluster(s):
         s(line, numbers='describe-producers' in line)
 
 
+def part_admin(s):
+    """Every call of the Java client's Admin, a line each."""
+    s('admin-calls --bare BROKER')
+
+
 def part_delete(s):
     s.file('delete.json', '{"version": 1, "partitions": [{"topic": "t1", "partition": 0, "offset": 2}, '
            '{"topic": "t1", "partition": 1, "offset": -1}, {"topic": "t1", "partition": 2, "offset": 100000}]}')
@@ -423,7 +430,7 @@ def part_delete(s):
     s('kafka-topics --list --exclude-internal')
 
 
-PARTS = (part_topics, part_records, part_offsets, part_groups, part_members, part_configs, part_cluster, part_delete)
+PARTS = (part_topics, part_records, part_offsets, part_groups, part_members, part_configs, part_cluster, part_admin, part_delete)
 
 
 def test(t):
