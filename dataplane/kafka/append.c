@@ -59,9 +59,15 @@ static void append_stamp(struct append_part *part, struct now now)
     op->flushed_ns = max_u64(op->flushed_ns, now.ns);
 }
 
-/* True when the partition is as safe as acks asks; else it waits for that. */
+/* True when the partition is as safe as acks asks, or its log is gone; else it waits for that. */
 static bool append_part_wait(struct append_part *part, struct now now)
 {
+    if (!part->op->knows_logs)
+        part->log = store_log_find(part->op->home->store, &part->topic_id, part->partition);
+    if (unlikely(part->log == NULL)) {
+        part->error = E_NOT_FOUND;
+        return true;
+    }
     part->wait = (struct plog_wait){.mark = part->op->acks == -1 ? PLOG_HIGH : PLOG_WRITTEN,
                                     .offset = part->last_offset + 1,
                                     .wake = append_wake};
@@ -93,6 +99,7 @@ static void append_settle(struct append_op *op, struct now now)
     bool needs_none = op->is_timed_out || op->is_abandoned || op->acks == 0;
     for (; op->at != NULL && !needs_none; op->at = op->at->next) {
         if (home->settle_left-- <= 0) {
+            op->knows_logs = false;
             if (!op->is_settling)
                 list_append(&home->settling, &op->link);
             op->is_settling = true;
@@ -232,6 +239,8 @@ static void append_placed(struct append_op *op, struct now now)
         produce_placed(op, now);
     if (op->wait_came)
         append_wait_begin(op, now);
+    else
+        op->knows_logs = false;
 }
 
 /* Partitions that an operation in front waits for. Owner: one appends_run. */
@@ -345,13 +354,14 @@ enum append_now { APPEND_PLACED, APPEND_NO_ROOM, APPEND_WITH_BULK };
 static enum append_now append_place(struct kafka *k, struct append_op *op, int *done,
                                     struct now now)
 {
-    bool wants_bulk;
+    bool wants_bulk, is_whole = op->at == op->parts;
     for (; op->at != NULL; append_next(k, op), ++*done) {
         if (k->append_bytes >= APPEND_BYTES_TURN)
             return APPEND_NO_ROOM;
         if (append_part_place(k, op->at, &wants_bulk, now) == E_AGAIN)
             return wants_bulk ? APPEND_WITH_BULK : APPEND_NO_ROOM;
     }
+    op->knows_logs = is_whole;
     return APPEND_PLACED;
 }
 

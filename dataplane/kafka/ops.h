@@ -38,7 +38,7 @@ struct append_part {
     int64_t base_offset, last_offset, log_append_ms, start_offset;
     int32_t bad_record_at;
     /* the home's */
-    struct plog *log;
+    struct plog *log;      /* while it is waited for; else look at knows_logs */
     struct repack *repack; /* what bulk makes of the batch */
     struct plog_wait wait;
     bool is_waiting;
@@ -60,6 +60,7 @@ struct append_op {
     bool is_remote;
     bool is_placed, wait_came, is_timed_out;
     bool is_settling;  /* its waits are being registered: `at` is the next part */
+    bool knows_logs;   /* those of its parts were found in this turn: none is gone or has moved */
     bool is_held;      /* in the list of those that bulk works for */
     bool is_abandoned; /* its connection is gone: placed, but not waited for */
     bool is_done;

@@ -164,6 +164,17 @@ static void fake_wake(struct plog *log, int error, struct now now)
     }
 }
 
+/* Its topic is deleted: who waits hears of it. */
+static void fake_log_drop(struct plog *log, struct now now)
+{
+    list_del(&log->link);
+    log->store->found = NULL;
+    fake_wake(log, E_NOT_FOUND, now);
+    for (uint32_t i = 0; i < log->batches_n; i++)
+        free(log->batches[i].data);
+    free(log);
+}
+
 static void fake_visible(struct plog *log)
 {
     log->visible_bytes = 0;

@@ -473,11 +473,7 @@ static void log_dropped_while_parked_ends_the_fetch(void **state)
     q->max_wait_ms = 30000;
     int32_t id = client_send(&c, FETCH, 12, q);
     bed_turns(bed, 5);
-    struct plog *log = bed_log(bed, t, 0);
-    list_del(&log->link);
-    bed->workers[0].store->found = NULL;
-    fake_wake(log, E_NOT_FOUND, bed->now);
-    free(log);
+    fake_log_drop(bed_log(bed, t, 0), bed->now);
     const struct fetch_response *p = client_answer(&c, FETCH, 12, id);
     assert_int_equal(fetched(p, 0)->error_code, 3);
     client_close(&c);

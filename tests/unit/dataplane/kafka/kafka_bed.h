@@ -657,7 +657,7 @@ static inline void bed_unused(void)
     (void)bed_reset_conns, (void)client_connect_to, (void)bed_free, (void)bed_stat, (void)bed_new;
     (void)bed_log, (void)batch_of, (void)bed_turns;
 #ifndef KAFKA_BED_REAL
-    (void)fake_written, (void)fake_durable_all, (void)fake_repacked;
+    (void)fake_written, (void)fake_durable_all, (void)fake_repacked, (void)fake_log_drop;
 #endif
 }
 

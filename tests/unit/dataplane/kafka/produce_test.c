@@ -543,13 +543,10 @@ static void topic_deleted_while_bulk_works_is_unknown(void **state)
     struct view_topic *t;
     struct bed *bed = packing_bed(1, 1, &t);
     struct store *store = bed->workers[0].store;
-    struct plog *log = bed_log(bed, t, 0);
     struct client c = client_connect(bed);
     int32_t id = client_send(&c, PRODUCE, 9, produce_to(bed, t, 0, 1, 1, batch_of(bed, 1, 1)));
     bed_turns(bed, 3);
-    list_del(&log->link);
-    store->found = NULL;
-    free(log);
+    fake_log_drop(bed_log(bed, t, 0), bed->now);
     bed_turns(bed, 5);
     assert_false(client_has_answer(&c));
     assert_int_equal(fake_repacked(store, 0), 1);
@@ -638,11 +635,31 @@ static void topic_deleted_after_the_view_is_unknown(void **state)
     struct bed *bed = bed_new(1);
     struct view_topic *t = bed_topic(bed, "t", 1);
     struct client c = client_connect(bed);
-    struct plog *log = bed_log(bed, t, 0);
-    list_del(&log->link);
-    bed->workers[0].store->found = NULL;
-    free(log);
+    fake_log_drop(bed_log(bed, t, 0), bed->now);
     assert_int_equal(code_of(bed, &c, 9, produce_to(bed, t, 0, 1, -1, batch_of(bed, 1, 1))), 3);
+    client_close(&c);
+    bed_free(bed);
+}
+
+/* The first partition is placed, the second finds no room; meanwhile the first one's log goes. */
+static void topic_deleted_while_the_rest_of_its_request_waits_is_unknown(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", 2);
+    struct store *store = bed->workers[0].store;
+    struct client c = client_connect(bed);
+    bed_log(bed, t, 0)->has_room = true;
+    store->is_full = true;
+    int32_t id = client_send(&c, PRODUCE, 9, produce_to(bed, t, 0, 2, -1, batch_of(bed, 1, 1)));
+    bed_turns(bed, 3);
+    assert_int_equal(bed_log(bed, t, 0)->o.end, 1);
+    assert_int_equal(bed_log(bed, t, 1)->o.end, 0);
+    fake_log_drop(bed_log(bed, t, 0), bed->now);
+    store->is_full = false;
+    const struct produce_response *p = client_answer(&c, PRODUCE, 9, id);
+    assert_int_equal(produced(p, 0)->error_code, 3);
+    assert_int_equal(produced(p, 1)->error_code, 0);
     client_close(&c);
     bed_free(bed);
 }
@@ -737,6 +754,7 @@ int main(void)
         TEST(three_workers_place_at_home_and_answer_together),
         TEST(acks_zero_at_a_remote_home_is_placed_and_released),
         TEST(topic_deleted_after_the_view_is_unknown),
+        TEST(topic_deleted_while_the_rest_of_its_request_waits_is_unknown),
         TEST(closing_at_any_turn_releases_everything),
         TEST(stages_are_counted_per_api),
     };
