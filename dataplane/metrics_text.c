@@ -345,48 +345,45 @@ static void pauses_write(const struct group_stats *s, FILE *to)
             (unsigned long long)n);
 }
 
-static void groups_write(const struct broker *b, FILE *to)
-{
-    static const struct {
-        const char *metric, *type, *labels, *text;
-    } rows[GROUP_STATS_N] = {
+struct table_row {
+    const char *metric, *type, *labels, *text;
+};
 #define STAT(name, metric, type, labels, text) {metric, type, labels, text},
-        GROUP_STATS(STAT)
+static const struct table_row group_rows[GROUP_STATS_N] = {GROUP_STATS(STAT)};
+static const struct table_row telemetry_rows[TELEMETRY_STATS_N] = {TELEMETRY_STATS(STAT)};
 #undef STAT
-    };
-    const struct group_stats *s = b->control == NULL ? NULL : control_group_stats(b->control);
 
-    if (s == NULL) /* the boot is not that far */
-        return;
-    for (uint32_t i = 0; i < GROUP_STATS_N; i++) {
+/* Rows of one metric stand together; the first says what it is. */
+static void table_write(FILE *to, const struct table_row *rows, uint32_t n,
+                        const _Atomic uint64_t *values)
+{
+    for (uint32_t i = 0; i < n; i++) {
         bool has_labels = rows[i].labels[0] != 0;
         if (i == 0 || strcmp(rows[i].metric, rows[i - 1].metric) != 0)
             head_write(to, rows[i].metric, rows[i].type, rows[i].text);
         fprintf(to, "%s%s%s%s %llu\n", rows[i].metric, has_labels ? "{" : "", rows[i].labels,
                 has_labels ? "}" : "",
-                (unsigned long long)group_stats_get(s, (enum group_stat_at)i));
+                (unsigned long long)atomic_load_explicit(&values[i], memory_order_relaxed));
     }
+}
+
+static void groups_write(const struct broker *b, FILE *to)
+{
+    const struct group_stats *s = b->control == NULL ? NULL : control_group_stats(b->control);
+
+    if (s == NULL) /* the boot is not that far */
+        return;
+    table_write(to, group_rows, GROUP_STATS_N, s->v);
     pauses_write(s, to);
 }
 
 static void telemetry_write(const struct broker *b, FILE *to)
 {
-    static const struct {
-        const char *metric, *type, *labels, *text;
-    } rows[TELEMETRY_STATS_N] = {
-#define STAT(name, metric, type, labels, text) {metric, type, labels, text},
-        TELEMETRY_STATS(STAT)
-#undef STAT
-    };
     const struct telemetry_stats *s =
         b->control == NULL ? NULL : control_telemetry_stats(b->control);
 
-    for (uint32_t i = 0; s != NULL && i < TELEMETRY_STATS_N; i++) {
-        if (i == 0 || strcmp(rows[i].metric, rows[i - 1].metric) != 0)
-            head_write(to, rows[i].metric, rows[i].type, rows[i].text);
-        fprintf(to, rows[i].labels[0] != 0 ? "%s{%s} %llu\n" : "%s%s %llu\n", rows[i].metric,
-                rows[i].labels, (unsigned long long)telemetry_stats_get(s, i));
-    }
+    if (s != NULL)
+        table_write(to, telemetry_rows, TELEMETRY_STATS_N, s->v);
 }
 
 void metrics_write(const struct broker *b, const char *version, FILE *to)

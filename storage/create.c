@@ -115,28 +115,14 @@ static int create_make(struct disk *disk, struct job *job)
 
 /* ── making durable ── */
 
-static int sync_name(struct disk *disk, const char *directory, const char *name)
-{
-    char path[DISK_PATH_MAX];
-    int error = path_join(path, directory, name);
-    if (error < 0)
-        return error;
-    int fd = disk_open(disk, path, DISK_WRITE);
-    if (fd < 0)
-        return fd;
-    error = disk_sync(disk, fd);
-    disk_close(disk, fd);
-    return error;
-}
-
 /* One creation by itself: what stands in a directory before the directory, as deep as it goes. */
 static int create_sync(struct disk *disk, const struct job *job)
 {
     int error = 0;
     if (job->is_first)
-        error = sync_name(disk, job->directory, "partition.metadata");
+        error = file_sync(disk, job->directory, "partition.metadata");
     if (error == 0 && job->is_first)
-        error = sync_name(disk, job->directory, "leader-epoch-checkpoint");
+        error = file_sync(disk, job->directory, "leader-epoch-checkpoint");
     return error == 0 ? directory_sync(disk, job->directory) : error;
 }
 

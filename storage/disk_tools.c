@@ -171,6 +171,34 @@ void names_free(struct names *names)
     *names = (struct names){NULL, 0, 0, NULL, 0};
 }
 
+int directory_remove(struct disk *disk, const char *path)
+{
+    struct names names;
+    int error = names_list(disk, path, &names);
+    for (uint32_t i = 0; error == 0 && i < names.n; i++) {
+        char file[DISK_PATH_MAX];
+        error = path_join(file, path, names.v[i]);
+        if (error == 0)
+            error = disk_unlink(disk, file);
+        if (error == E_NOT_FOUND)
+            error = 0;
+    }
+    names_free(&names);
+    return error == 0 ? disk_remove_directory(disk, path) : error;
+}
+
+int file_sync(struct disk *disk, const char *directory, const char *name)
+{
+    char path[DISK_PATH_MAX];
+    int error = path_join(path, directory, name);
+    int fd = error < 0 ? error : disk_open(disk, path, DISK_WRITE);
+    if (fd < 0)
+        return fd;
+    error = disk_sync(disk, fd);
+    disk_close(disk, fd);
+    return error;
+}
+
 /* ── zeros ── */
 
 enum { ZERO_BYTES = 1 << 20, ZERO_ALIGN = 4096 };

@@ -20,6 +20,13 @@ const char *path_name(const char *path);
 /* fsync of a directory: names made, renamed or removed in it are durable afterwards. */
 nodiscard int directory_sync(struct disk *disk, const char *path);
 
+/* fsync of directory/name. */
+nodiscard int file_sync(struct disk *disk, const char *directory, const char *name);
+
+/* Unlinks the files in a directory and removes it; what has directories of its own stays, without
+ * its files. Durable when its parent is flushed. E_NOT_FOUND when it is not there. */
+nodiscard int directory_remove(struct disk *disk, const char *path);
+
 /* directory/name holds `data`, durably: name.tmp, write, fsync, rename, fsync of the directory. On
  * an error the file is the old one or the new one, never a mixture, and name.tmp is gone as far as
  * the disk lets us. */

@@ -144,18 +144,6 @@ static int unlink_below(struct disk *disk, const char *directory, int64_t first_
     return error;
 }
 
-static int sync_file(struct disk *disk, const char *directory, const char *name)
-{
-    char path[DISK_PATH_MAX];
-    int error = path_join(path, directory, name);
-    int fd = error < 0 ? error : disk_open(disk, path, DISK_WRITE);
-    if (fd < 0)
-        return fd;
-    error = disk_sync(disk, fd);
-    disk_close(disk, fd);
-    return error;
-}
-
 /* So that an empty log, too, begins where it ended. */
 static int make_active(struct disk *disk, const struct move_copy *c)
 {
@@ -188,7 +176,7 @@ static int finish(struct disk *disk, struct move_copy *c)
     if (error == 0 && c->start > 0)
         error = file_replace(disk, c->to, "log-start-offset", bytes_of(text, (size_t)n));
     if (error == 0)
-        error = sync_file(disk, c->to, "partition.metadata");
+        error = file_sync(disk, c->to, "partition.metadata");
     if (error == 0)
         error = make_active(disk, c);
     return error == 0 ? directory_sync(disk, c->to) : error;
@@ -216,8 +204,7 @@ static int swap(struct helper *helper, struct move_copy *c)
 static int remove_copy(struct helper *helper, struct move_copy *c)
 {
     struct disk *disk = helper->disk;
-    char parent[DISK_PATH_MAX], path[DISK_PATH_MAX];
-    struct names names;
+    char parent[DISK_PATH_MAX];
     move_copy_release(c, disk);
     path_parent(parent, c->to);
     int error = c->is_renamed ? disk_rename(disk, c->live, c->to) : 0;
@@ -225,16 +212,10 @@ static int remove_copy(struct helper *helper, struct move_copy *c)
         error = directory_sync(disk, parent);
     c->is_renamed = c->is_renamed && error != 0;
     if (error == 0)
-        error = names_list(disk, c->to, &names);
+        error = directory_remove(disk, c->to);
     if (error < 0)
         return error == E_NOT_FOUND ? 0 : error;
-    for (uint32_t i = 0; error == 0 && i < names.n; i++)
-        if ((error = path_join(path, c->to, names.v[i])) == 0)
-            error = disk_unlink(disk, path);
-    names_free(&names);
-    if (error == 0)
-        error = disk_remove_directory(disk, c->to);
-    return error == 0 ? directory_sync(disk, parent) : error;
+    return directory_sync(disk, parent);
 }
 
 int move_copy_run(struct helper *helper, struct move_copy *c)

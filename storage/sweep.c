@@ -258,13 +258,7 @@ struct sweep {
 /* Unlinks the files in it and the directory; what has directories of its own stays. */
 static int remove_directory(struct sweep *s, const char *directory)
 {
-    struct names names;
-    int error = names_list(s->disk, directory, &names);
-    for (uint32_t i = 0; error == 0 && i < names.n; i++)
-        error = unlink_in(s->disk, directory, names.v[i]);
-    names_free(&names);
-    if (error == 0)
-        error = disk_remove_directory(s->disk, directory);
+    int error = directory_remove(s->disk, directory);
     s->removed_n += error == 0;
     return error == E_INVALID || error == E_EXISTS ? 0 : error;
 }

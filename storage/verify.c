@@ -105,17 +105,7 @@ static int leftover_directory_remove(void *context)
 {
     struct verify *v = ((void **)context)[0];
     const char *path = ((void **)context)[1];
-    struct names names;
-    int error = names_list(v->disk, path, &names);
-    for (uint32_t i = 0; error == 0 && i < names.n; i++) {
-        char file[DISK_PATH_MAX];
-        error = path_join(file, path, names.v[i]);
-        if (error == 0)
-            error = disk_unlink(v->disk, file);
-    }
-    names_free(&names);
-    if (error == 0)
-        error = disk_remove_directory(v->disk, path);
+    int error = directory_remove(v->disk, path);
     return error == 0 ? directory_sync(v->disk, v->path) : error;
 }
 

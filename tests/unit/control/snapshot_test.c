@@ -204,6 +204,16 @@ static void building_begins(void)
     assert_int_equal(rig.control->snapshot.phase, SNAPSHOT_BUILDING);
 }
 
+/* One is whole, and the next is being built. */
+static void second_one_begins(void)
+{
+    fill();
+    turns_until_written(1);
+    rig.now.ns += 61 * NS_PER_S;
+    assert_int_equal(rig_create(&rig, "last", 60), 0);
+    building_begins();
+}
+
 /* Changes of every kind, asked for in the middle of a file: it holds the state it began with, and a
  * start from it and the log behind it has them. */
 static void changes_while_one_is_built_wait_and_are_not_lost(void **state)
@@ -218,11 +228,7 @@ static void changes_while_one_is_built_wait_and_are_not_lost(void **state)
         .name = bytes_of_string("many"), .count = 2600, .assignments_n = -1};
     struct create_partitions_request grow = {.topics = &more, .topics_n = 1};
     struct list_config_resources_request list = {0};
-    fill();
-    turns_until_written(1);
-    rig.now.ns += 61 * NS_PER_S;
-    assert_int_equal(rig_create(&rig, "last", 60), 0);
-    building_begins();
+    second_one_begins();
     char *before = state_text(&rig.control->state);
     rig_send(&rig, &made, 19, 7, &create);
     rig_send(&rig, &deleted, 20, 6, &delete);
@@ -302,11 +308,7 @@ static void turns_of_a_large_one_are_bounded(void **state)
 static void partition_of_another_ends_the_building(void **state)
 {
     (void)state;
-    fill();
-    turns_until_written(1);
-    rig.now.ns += 61 * NS_PER_S;
-    assert_int_equal(rig_create(&rig, "last", 60), 0);
-    building_begins();
+    second_one_begins();
     state_topic_by_name(&rig.control->state, bytes_of_string("last"))->partitions[59].leader = 2;
     uint64_t refused_n = rig.control->snapshot.refused_n;
     for (int i = 0; i < 50; i++)
@@ -320,11 +322,7 @@ static void partition_of_another_ends_the_building(void **state)
 static void failed_log_ends_the_building(void **state)
 {
     (void)state;
-    fill();
-    turns_until_written(1);
-    rig.now.ns += 61 * NS_PER_S;
-    assert_int_equal(rig_create(&rig, "last", 60), 0);
-    building_begins();
+    second_one_begins();
     rig.control->is_failed = true;
     rig_turn(&rig);
     assert_int_equal(rig.control->snapshot.phase, SNAPSHOT_NONE);
@@ -335,11 +333,7 @@ static void failed_log_ends_the_building(void **state)
 static void stop_within_the_building_frees_it(void **state)
 {
     (void)state;
-    fill();
-    turns_until_written(1);
-    rig.now.ns += 61 * NS_PER_S;
-    assert_int_equal(rig_create(&rig, "last", 60), 0);
-    building_begins();
+    second_one_begins();
     assert_false(control_is_quiet(rig.control));
 }
 

@@ -98,14 +98,20 @@ static void check_goes_on(int64_t start, int64_t end)
     assert_int_equal(rig_read_all(&rig, rig.log, start, 3000), end + 3);
 }
 
-static void clean_stop_and_start_keeps_everything(void **state)
+/* 80 records over several segments, durable. */
+static void fill_segments(void)
 {
-    (void)state;
     rig.log_config.segment_bytes = 20000;
     plog_configure(rig.log, &rig.log_config);
     for (int i = 0; i < 40; i++)
         rig_append(&rig, 2, 500, (uint8_t)i);
     rig_settle(&rig);
+}
+
+static void clean_stop_and_start_keeps_everything(void **state)
+{
+    (void)state;
+    fill_segments();
     uint32_t segments_n = rig.log->segments_n;
     assert_int_equal(close_and_open(true), 0);
     assert_int_equal(report.scanned_bytes, 0);
@@ -120,11 +126,7 @@ static void clean_stop_and_start_keeps_everything(void **state)
 static void clean_stop_after_a_crash_leaves_all_files(void **state)
 {
     (void)state;
-    rig.log_config.segment_bytes = 20000;
-    plog_configure(rig.log, &rig.log_config);
-    for (int i = 0; i < 40; i++)
-        rig_append(&rig, 2, 500, (uint8_t)i);
-    rig_settle(&rig);
+    fill_segments();
     assert_int_equal(crash_and_recover(), 0);
     int64_t last = plog_active(rig.log)->base_offset;
     assert_int_equal(close_and_open(true), 0);
@@ -181,11 +183,7 @@ static void clean_stop_with_a_torn_end_is_scanned_after_all(void **state)
 static void crash_after_everything_was_flushed_loses_nothing(void **state)
 {
     (void)state;
-    rig.log_config.segment_bytes = 20000;
-    plog_configure(rig.log, &rig.log_config);
-    for (int i = 0; i < 40; i++)
-        rig_append(&rig, 2, 500, (uint8_t)i);
-    rig_settle(&rig);
+    fill_segments();
     assert_int_equal(crash_and_recover(), 0);
     assert_int_equal(report.cut_bytes, 0);
     assert_true(report.scanned_bytes > 40000);
@@ -621,11 +619,7 @@ static void stop_writes_what_the_turns_have_left(void **state)
 static void crash_with_padding_behind_a_segment_keeps_what_follows(void **state)
 {
     (void)state;
-    rig.log_config.segment_bytes = 20000;
-    plog_configure(rig.log, &rig.log_config);
-    for (int i = 0; i < 40; i++)
-        rig_append(&rig, 2, 500, (uint8_t)i);
-    rig_settle(&rig);
+    fill_segments();
     uint32_t segments_n = rig.log->segments_n;
     assert_true(segments_n > 2);
     for (uint32_t i = 0; i < segments_n; i++) {

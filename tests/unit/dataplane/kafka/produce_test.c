@@ -278,6 +278,26 @@ static void acks_zero_then_close_is_still_appended(void **state)
     bed_free(bed);
 }
 
+enum { ORDERED_N = 6 };
+
+/* Batches of 1, 2, 3 .. records, each to three partitions. */
+static void send_ordered(struct bed *bed, struct view_topic *t, struct client *c, int32_t *ids)
+{
+    for (int i = 0; i < ORDERED_N; i++)
+        ids[i] = client_send(c, PRODUCE, 9, produce_to(bed, t, 0, 3, 1, batch_of(bed, 1 + i, 1)));
+}
+
+/* They are answered, and stand one behind the other. */
+static void check_order(struct client *c, const int32_t *ids)
+{
+    int64_t offset = 0;
+    for (int i = 0; i < ORDERED_N; offset += 1 + i, i++) {
+        const struct produce_response *p = client_answer(c, PRODUCE, 9, ids[i]);
+        for (int partition = 0; partition < 3; partition++)
+            assert_int_equal(produced(p, partition)->base_offset, offset);
+    }
+}
+
 /* Two requests of one connection while the store has no room: the log gets them in request order.
  */
 static void order_per_partition_holds_when_the_log_is_full(void **state)
@@ -289,19 +309,12 @@ static void order_per_partition_holds_when_the_log_is_full(void **state)
         struct client c = client_connect(bed);
         for (uint8_t i = 0; i < workers_n; i++)
             bed->workers[i].store->is_full = true;
-        int32_t ids[6];
-        for (int i = 0; i < 6; i++)
-            ids[i] =
-                client_send(&c, PRODUCE, 9, produce_to(bed, t, 0, 3, 1, batch_of(bed, 1 + i, 1)));
+        int32_t ids[ORDERED_N];
+        send_ordered(bed, t, &c, ids);
         bed_turns(bed, 5);
         for (uint8_t i = 0; i < workers_n; i++)
             bed->workers[i].store->is_full = false;
-        int64_t offset = 0;
-        for (int i = 0; i < 6; offset += 1 + i, i++) {
-            const struct produce_response *p = client_answer(&c, PRODUCE, 9, ids[i]);
-            for (int partition = 0; partition < 3; partition++)
-                assert_int_equal(produced(p, partition)->base_offset, offset);
-        }
+        check_order(&c, ids);
         client_close(&c);
         bed_free(bed);
     }
@@ -427,10 +440,8 @@ static void order_per_partition_holds_while_bulk_works(void **state)
         struct bed *bed = packing_bed(workers_n, 3, &t);
         struct store *home = bed_log(bed, t, 0)->store;
         struct client c = client_connect(bed);
-        int32_t ids[6];
-        for (int i = 0; i < 6; i++)
-            ids[i] =
-                client_send(&c, PRODUCE, 9, produce_to(bed, t, 0, 3, 1, batch_of(bed, 1 + i, 1)));
+        int32_t ids[ORDERED_N];
+        send_ordered(bed, t, &c, ids);
         bed_turns(bed, 5);
         assert_false(client_has_answer(&c));
         assert_int_equal(bed_log(bed, t, 0)->o.end, 0);
@@ -438,12 +449,7 @@ static void order_per_partition_holds_while_bulk_works(void **state)
         bed_turns(bed, 5);
         assert_int_equal(bed_log(bed, t, 0)->o.end, 1 + 2 + 3 + 4);
         assert_int_equal(fake_repacked(home, 0), 2);
-        int64_t offset = 0;
-        for (int i = 0; i < 6; offset += 1 + i, i++) {
-            const struct produce_response *p = client_answer(&c, PRODUCE, 9, ids[i]);
-            for (int partition = 0; partition < 3; partition++)
-                assert_int_equal(produced(p, partition)->base_offset, offset);
-        }
+        check_order(&c, ids);
         client_close(&c);
         bed_free(bed);
     }
