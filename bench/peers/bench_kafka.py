@@ -29,15 +29,18 @@ import fairness
 import runs
 from runs import median, run_load, say, short, spread
 
-# rate: records/s, None = max, ('half', row); warmup: factor, where many partitions see their first record
-Row = collections.namedtuple('Row', 'name options rate warmup')
+# rate: records/s, None = max, ('half', row). many: so many partitions that their first records would be what is
+# measured; a topic of its own, in which each has some before the first run, serves all runs of the row
+Row = collections.namedtuple('Row', 'name options rate many')
 
 
-def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=None, warmup=1, more=()):
-    return Row(name, ['--partitions', str(partitions), '--producers', str(producers), '--record-size', str(record),
-                      '--batch-size', str(batch), *more], rate, warmup)
+def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=None, topics=1, more=()):
+    options = ['--partitions', str(partitions), '--producers', str(producers), '--record-size', str(record),
+               '--batch-size', str(batch), '--topics', str(topics), *more]
+    return Row(name, options, rate, partitions * topics if partitions * topics >= MANY else 0)
 
 
+MANY, PRIME_S = 1000, 90  # partitions, seconds at most for each MANY of them
 MAIN = '1-topic-16-partitions-1kb'
 WORKLOADS = [
     workload('1-topic-1-partition-1kb', partitions=1, producers=1),
@@ -45,12 +48,12 @@ WORKLOADS = [
     workload('1-topic-16-partitions-100b', record=100, batch=16384),
     workload('1-topic-16-partitions-64kb', record=65536),
     workload('small-requests', producers=16, record=100, batch=1, more=['--window', '4']),
-    workload('100-topics-1kb', partitions=1, batch=16384, more=['--topics', '100']),
+    workload('100-topics-1kb', partitions=1, batch=16384, topics=100),
     workload('half-rate-end-to-end', batch=16384, rate=('half', MAIN), more=['--consumers', '1']),
     workload('fan-out-4', producers=2, rate=('half', MAIN), more=['--consumers', '1', '--readers', '4']),
-    workload('1000-partitions-1kb', partitions=1000, batch=4096, warmup=4),
+    workload('1000-partitions-1kb', partitions=1000, batch=4096),
 ]
-FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, warmup=20, more=['--topics', '10'])]
+FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, topics=10)]
 CURVE = (0.2, 0.5, 0.8, 0.95)
 RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 12, 3, 8, 12, 3
 SMALLER, BIGGER = 'smaller', 'bigger'
@@ -115,13 +118,25 @@ class Comparison:
         base = next((r for r in self.rows if r['name'] == w.rate[1]), None)
         return 20000 if base is None else median([f['records/s'] for f in base['kafka']]) / 2
 
+    def prime(self, both, w):
+        """Every partition gets records: a run has asked twice as often as there are partitions. -> the topic."""
+        topic = 'bench-' + w.name
+        for broker in both:
+            begin, n = time.time(), 0
+            while n < 2 * w.many and time.time() - begin < PRIME_S * w.many / MANY:
+                n = run_load(broker, w.options, None, 5, 0.5, self.client_cpu, topic)['requests']
+            say('%s has %s records in all %d partitions after %.0f s' % (
+                broker.name, 'its first' if n >= 2 * w.many else 'NOT YET', w.many, time.time() - begin))
+        return topic
+
     def row(self, both, w, directory):
         rate = self.rate_of(w)
-        seconds, warmup = max(2, RUN_S * self.args.scale), w.warmup * max(1, WARMUP_S * self.args.scale)
+        seconds, warmup = max(2, RUN_S * self.args.scale), max(1, WARMUP_S * self.args.scale)
+        topic = self.prime(both, w) if w.many else None
         got = {b.name: [] for b in both}
         for broker in (both[0], both[1], both[1], both[0]) * (2 if self.args.full else 1):
             runs.settle(directory)
-            got[broker.name].append(figures(run_load(broker, w.options, rate, seconds, warmup, self.client_cpu)))
+            got[broker.name].append(figures(run_load(broker, w.options, rate, seconds, warmup, self.client_cpu, topic)))
         self.rows.append({'name': w.name, 'rate': rate, 'options': w.options, 'placement': self.placement,
                           'pair': self.pair, 'seconds': seconds, **got})
         self.print_row(self.rows[-1])
@@ -225,7 +240,8 @@ def estimate_minutes(args, placements, pairs, workloads):
     seconds = 0
     for _ in range(len(placements) * len(pairs)):
         each = max(2, RUN_S * args.scale) + BETWEEN_S
-        seconds += runs_n * sum(each + w.warmup * max(1, WARMUP_S * args.scale) for w in workloads) + 2 * max(6, 60 * args.scale) + 15
+        seconds += runs_n * len(workloads) * (each + max(1, WARMUP_S * args.scale))
+        seconds += sum(w.many for w in workloads) / MANY * PRIME_S + 2 * max(6, 60 * args.scale) + 15
         seconds += 2 * len(CURVE) * (max(2, CURVE_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S)
     return (seconds + 8 * (max(5, PERF_S * args.scale) + BETWEEN_S)) / 60
 
