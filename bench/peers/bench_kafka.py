@@ -17,6 +17,7 @@ generator on core 1), D2/D2, 10,000 partitions, twice the repeats.
 """
 import argparse
 import collections
+import glob
 import json
 import os
 import sys
@@ -40,6 +41,8 @@ def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=No
     return Row(name, options, rate, partitions * topics if partitions * topics >= MANY else 0)
 
 
+CATCH_UP = 'catch-up-read'
+BACKLOG_GB, READ_S = 6, 4  # more than is read in that time, and twelve times what our own cache holds
 MANY, PRIME_S = 1000, 90  # partitions, seconds at most for each MANY of them
 MAIN = '1-topic-16-partitions-1kb'
 WORKLOADS = [
@@ -73,6 +76,15 @@ def figures(r):
             'e2e p50 ms': r['end_to_end_ms']['p50'], 'e2e p99.9 ms': r['end_to_end_ms']['p99.9'],
             'RSS MiB': r['broker_rss_bytes'] / 1048576, 'steal s': r['steal_s'], 'errors': r['errors'],
             'unanswered': r['unanswered'], 'unmatched': r['unmatched'], 'is_behind': r['is_behind']}
+
+
+def read_figures(r):
+    """The same of a run that only reads: per consumed GB, and the rate of the seconds before the backlog's end."""
+    consumed = [s['consumed_bytes'] for s in r['series']]
+    whole = consumed[:consumed.index(0) - 1] if 0 in consumed[1:] else []
+    r = dict(r, bytes=r['consumed_bytes'], mb_per_s=median(whole) / 1e6 if whole else r['consumed_bytes'] / r['seconds'] / 1e6,
+             records_per_s=0, requests=0)
+    return dict(figures(r), **{'us CPU/request': 0})
 
 
 def ratio_of(row, key, direction):
@@ -141,6 +153,23 @@ class Comparison:
                           'pair': self.pair, 'seconds': seconds, **got})
         self.print_row(self.rows[-1])
 
+    def catch_up_row(self, both, directory):
+        """One consumer from the beginning of a backlog that no page cache holds."""
+        topic, got = 'bench-' + CATCH_UP, {b.name: [] for b in both}
+        shape = ['--partitions', '16', '--record-size', '1024', '--batch-size', '65536']
+        for broker in both:
+            have = 0
+            while have < BACKLOG_GB * 1e9:
+                have += run_load(broker, [*shape, '--producers', '4'], None, 4, 0, self.client_cpu, topic)['bytes']
+        for broker in (both[0], both[1], both[1], both[0]) * (2 if self.args.full else 1):
+            runs.settle(directory)
+            runs.forget(glob.glob(os.path.join(broker.directory, '**', topic + '-*', '*.log'), recursive=True))
+            got[broker.name].append(read_figures(run_load(
+                broker, [*shape, '--producers', '0', '--consumers', '1'], None, READ_S, 0, self.client_cpu, topic)))
+        self.rows.append({'name': CATCH_UP, 'rate': None, 'options': shape, 'placement': self.placement,
+                          'pair': self.pair, 'seconds': READ_S, **got})
+        self.print_row(self.rows[-1])
+
     def print_row(self, row):
         say('\n%s  [%s, %s]%s' % (row['name'], row['pair'], row['placement'],
                                   '' if row['rate'] is None else '  at %.0f records/s' % row['rate']))
@@ -186,6 +215,8 @@ class Comparison:
                 self.warm_up(broker)
             for w in chosen:
                 self.row(both, w, directory)
+            if not self.args.only or CATCH_UP in self.args.only.split(','):
+                self.catch_up_row(both, directory)
             if any(w.name == MAIN for w in chosen):
                 self.curve(both, next(w for w in chosen if w.name == MAIN), directory)
             if with_perf and not self.args.no_perf_test:
@@ -243,6 +274,7 @@ def estimate_minutes(args, placements, pairs, workloads):
         seconds += runs_n * len(workloads) * (each + max(1, WARMUP_S * args.scale))
         seconds += sum(w.many for w in workloads) / MANY * PRIME_S + 2 * max(6, 60 * args.scale) + 15
         seconds += 2 * len(CURVE) * (max(2, CURVE_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S)
+        seconds += runs_n * (READ_S + BETWEEN_S) + 30
     return (seconds + 8 * (max(5, PERF_S * args.scale) + BETWEEN_S)) / 60
 
 
@@ -251,8 +283,8 @@ def measure(args):
     pairs = args.pairs.split(',') + (['D2/D2'] if args.full else [])
     workloads = WORKLOADS + (FULL_WORKLOADS if args.full else [])
     chosen = [w for w in workloads if not args.only or w.name in args.only.split(',')]
-    if not chosen:
-        brokers.die('--only names none of: ' + ', '.join(w.name for w in workloads))
+    if not chosen and CATCH_UP not in args.only.split(','):
+        brokers.die('--only names none of: ' + ', '.join([w.name for w in workloads] + [CATCH_UP]))
     brokers.fetch_kafka()
     data = {'host': runs.host(), 'scale': args.scale, 'full': args.full, 'rows': [], 'curves': [], 'perf_test': [],
             'settings': {}}
