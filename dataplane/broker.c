@@ -230,7 +230,8 @@ nodiscard static int boot_control(struct broker *b)
     memcpy(c->store.directory, b->dirs[b->metadata_dir].path, sizeof c->store.directory);
     c->store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
     c->store.open_files_max = 64;
-    c->store.journal_bytes = 0; /* recovered before the journals are */
+    c->store.producers_max = 1000; /* nobody produces to it */
+    c->store.journal_bytes = 0;    /* recovered before the journals are */
     /* Apache Kafka keeps the metadata log out of the checkpoints. */
     c->store.recovery_point_ns = c->store.log_start_ns = c->store.high_ns = 0;
     c->store.is_compacting = false; /* it has snapshots instead */
@@ -699,12 +700,38 @@ void broker_fini(struct broker *b)
     if (b->is_undoing)
         dirs_undo(b);
     dirs_give(b);
+    free(b->ledger.v);
+    b->ledger = (struct ledger){0};
     b->control = NULL;
     b->control_io = NULL;
     b->files = b->bulk = NULL;
 }
 
-void broker_ledger(const struct broker *b, FILE *to)
+static void ledger_pages(struct ledger *l, enum ledger_line line, const struct pages *pages)
 {
-    bounds_print(&b->bounds, to);
+    ledger_add_mapped(l, line, pages->base, pages->bytes);
+    ledger_add(l, LEDGER_PAGE_HEADERS, pages->headers, pages_header_bytes(pages->bytes));
+}
+
+int broker_ledger(struct broker *b)
+{
+    struct ledger *l = &b->ledger;
+
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        const struct worker *w = b->workers[i];
+        ledger_pages(l, LEDGER_LOG_PAGES, &w->log_pages);
+        ledger_pages(l, LEDGER_REQUEST_PAGES, &w->request_pages);
+        conns_ledger(w->conns, l);
+        kafka_ledger(w->kafka, l);
+        for (uint8_t dir = 0; dir < b->dirs_n; dir++)
+            if (w->stores[dir] != NULL)
+                store_ledger(w->stores[dir], l);
+    }
+    ledger_pages(l, LEDGER_CONTROL, &b->control_pages);
+    control_ledger(b->control, l);
+    for (uint8_t to = 0; to < broker_threads_n(b); to++)
+        for (uint8_t from = 0; from < broker_threads_n(b); from++)
+            ledger_add(l, LEDGER_MAIL, broker_post(b, to)->in[from]->slots,
+                       bounds_ring_slots(&b->bounds) * sizeof(void *));
+    return l->is_short ? E_NO_MEMORY : 0;
 }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ledger_lines.h"
 #include "machine.h"
 #include "metrics.h"
 #include "reload.h"
@@ -417,6 +418,10 @@ static int run(const struct options *o, const struct config *config)
     rc = metrics_check(config, b->why, sizeof b->why);
     if (rc == 0)
         rc = broker_boot(b, config, &seams, progress_print);
+    if (rc == 0 && (rc = broker_ledger(b)) != 0) {
+        snprintf(b->why, sizeof b->why, "no memory for the memory ledger");
+        broker_fini(b);
+    }
     if (rc != 0) {
         fprintf(stderr, "millraced: %s\n", b->why);
         free(b);
@@ -424,7 +429,7 @@ static int run(const struct options *o, const struct config *config)
     }
     machine_register(&machine, b);
     machine_devices(b);
-    broker_ledger(b, stdout);
+    ledger_print(b, stdout);
     machine_print(&machine, stdout);
     print_directory(b);
     print_durability(config);

@@ -12,6 +12,7 @@
  */
 #include "metrics.h"
 
+#include "ledger_lines.h"
 #include "proto.h"
 
 enum { API_PRODUCE = 0, API_FETCH = 1 };
@@ -310,15 +311,41 @@ static void process_write(const struct broker *b, const char *version, FILE *to)
     fprintf(to, "\"} 1\n");
     head_write(to, "millrace_workers", "gauge", "Worker threads.");
     fprintf(to, "millrace_workers %u\n", b->workers_n);
-    head_write(to, "millrace_memory_bound_bytes", "gauge", "The sum of the memory ledger.");
-    fprintf(to, "millrace_memory_bound_bytes %llu\n",
-            (unsigned long long)bounds_process_bytes(&b->bounds));
     head_write(to, "millrace_last_stop_clean", "gauge",
                "1 when the stop before this start was clean.");
     fprintf(to, "millrace_last_stop_clean %d\n", b->is_clean);
     head_write(to, "millrace_recovery_cut_bytes", "gauge",
                "Bytes cut from logs by recovery at this start.");
     fprintf(to, "millrace_recovery_cut_bytes %llu\n", (unsigned long long)b->recovery.cut_bytes);
+}
+
+/* ── memory ── */
+
+static void memory_write(const struct broker *b, FILE *to)
+{
+    struct ledger_used used;
+
+    ledger_used(b, &used);
+    head_write(to, "millrace_memory_bound_bytes", "gauge",
+               "The sum of the memory ledger: what its lines with a bound may take at most.");
+    fprintf(to, "millrace_memory_bound_bytes %llu\n", (unsigned long long)ledger_bounds_sum(b));
+    head_write(to, "millrace_memory_limit_bytes", "gauge",
+               "What a line of the memory ledger may take; a line without a bound is not here.");
+    for (int line = 0; line < LEDGER_LINES_N; line++) {
+        uint64_t bytes = ledger_bound(b, (enum ledger_line)line);
+        if (bytes > 0)
+            fprintf(to, "millrace_memory_limit_bytes{what=\"%s\"} %llu\n",
+                    ledger_label((enum ledger_line)line), (unsigned long long)bytes);
+    }
+    head_write(to, "millrace_memory_used_bytes", "gauge",
+               "What is in memory of a line of the memory ledger.");
+    for (int line = 0; line < LEDGER_LINES_N; line++)
+        fprintf(to, "millrace_memory_used_bytes{what=\"%s\"} %llu\n",
+                ledger_label((enum ledger_line)line), (unsigned long long)used.lines[line]);
+    head_write(to, "millrace_memory_resident_bytes", "gauge",
+               "The whole process as the kernel counts it, to be compared with the sum of "
+               "millrace_memory_used_bytes.");
+    fprintf(to, "millrace_memory_resident_bytes %llu\n", (unsigned long long)used.resident);
 }
 
 /* ── groups ── */
@@ -389,6 +416,7 @@ static void telemetry_write(const struct broker *b, FILE *to)
 void metrics_write(const struct broker *b, const char *version, FILE *to)
 {
     process_write(b, version, to);
+    memory_write(b, to);
     settings_write(b, to);
     stats_write(b, to);
     ports_write(b, to);

@@ -21,7 +21,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { THREAD_STACK_BYTES = 1 << 20 };
 #define SLEEP_NS_MAX (100 * NS_PER_MS) /* an upper bound on noticing what nobody woke us for */
 #define TURN_NS_LONG (100 * NS_PER_MS)
 
@@ -128,6 +127,20 @@ static bool thread_obey(struct thread *t, int done)
     return order != THREAD_END;
 }
 
+/* For the memory ledger. */
+static void stack_tell(struct thread *t)
+{
+    pthread_attr_t attr;
+    void *at;
+    size_t bytes;
+
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return; /* its line is a little too small then */
+    if (pthread_attr_getstack(&attr, &at, &bytes) == 0)
+        stats_cell_set(&t->broker->stacks[t->number], (uintptr_t)at);
+    pthread_attr_destroy(&attr);
+}
+
 static void *thread_loop(void *argument)
 {
     struct thread *t = argument;
@@ -135,6 +148,7 @@ static void *thread_loop(void *argument)
     struct now now;
 
     thread_self = broker_self(t->broker, t->number);
+    stack_tell(t);
     now = clock_read();
     wake_begin(t);
     if (t->number < t->broker->workers_n)

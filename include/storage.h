@@ -139,8 +139,8 @@ struct store_config {
     uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
                                log's file is flushed by itself */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
-    uint64_t raw_bytes_min; /* storage.direct.min.bytes: runs as long go past the page cache; 0:
-                               none do */
+    uint64_t raw_bytes_min;  /* storage.direct.min.bytes: runs as long go past the page cache; 0:
+                                none do */
     uint32_t journal_number; /* differs between the stores of a log directory */
     bool is_inflating;       /* storage.validate.compressed: bulk looks into compressed batches */
 };
@@ -202,6 +202,9 @@ void store_tick(struct store *store, struct now now);
 /* Nothing is dirty, under way or waited for: the store may be closed. */
 bool store_is_quiet(const struct store *store);
 const struct store_stats *store_stats(const struct store *store);
+/* Boot, when it is built: enters what memory it has taken (ledger.h). */
+struct ledger;
+void store_ledger(const struct store *store, struct ledger *ledger);
 
 /* ── logs: life ── */
 
