@@ -201,6 +201,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
             positive(config_int(b->config, "replica.high.watermark.checkpoint.interval.ms")) *
             NS_PER_MS,
         .min_free_bytes = positive(config_int(b->config, "storage.min.free.bytes")),
+        .has_reserve = config_int(b->config, "storage.reserve.bytes") > 0,
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
         .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
@@ -211,11 +212,39 @@ static void store_settings(const struct broker *b, struct store_config *s)
     };
 }
 
+/* Directories whose reserve files are kept; the metadata log's own comes last. */
+static uint8_t reserves_n(const struct broker *b)
+{
+    return (uint8_t)max_u64(b->dirs_n, b->metadata_dir + 1u);
+}
+
+/* At the end: what boot has to write comes first on a full disk. Without a reserve a directory is
+ * served all the same, and the start line says so. */
+static void boot_reserves(struct broker *b)
+{
+    uint64_t bytes = positive(config_int(b->config, "storage.reserve.bytes"));
+    uint64_t min_free = positive(config_int(b->config, "storage.min.free.bytes"));
+
+    for (uint8_t i = 0; i < reserves_n(b) && bytes > 0; i++)
+        if (b->dirs[i].is_online)
+            b->dirs[i].reserve = helper_reserve(b->files, b->dirs[i].path, bytes, min_free);
+}
+
+/* A boot and a stop may have to write on a full disk: this is the room that was kept for it. One
+ * that cannot be removed harms nobody, and is found by the next start. */
+static void reserves_remove(struct broker *b)
+{
+    for (uint8_t i = 0; i < reserves_n(b); i++)
+        if (b->dirs[i].is_online)
+            (void)!reserve_remove(b->seams.disk, b->dirs[i].path);
+}
+
 nodiscard static int boot_control(struct broker *b)
 {
     struct control_config *c = calloc(1, sizeof *c); /* too large for a stack frame */
     int rc;
 
+    reserves_remove(b); /* of a crash: there is room for all that boot writes */
     if (c == NULL)
         return E_NO_MEMORY;
     c->config = b->config;
@@ -487,6 +516,7 @@ nodiscard static int boot_steps(struct broker *b, void (*progress)(void *, uint6
         (rc = boot_control(b)) != 0 || (rc = boot_stores(b)) != 0 ||
         (rc = boot_logs(b, progress)) != 0)
         return rc;
+    boot_reserves(b);
     for (uint8_t i = 0; i < b->workers_n; i++) {
         if ((rc = boot_kafka(b, b->workers[i])) != 0)
             return rc;
@@ -630,6 +660,7 @@ int broker_close(struct broker *b)
     int worst = checkpoints == NULL ? E_NO_MEMORY : 0, rc;
 
     thread_self = NULL; /* no thread runs any more: everything is main's */
+    reserves_remove(b);
     for (uint8_t i = 0; i < b->dirs_n && checkpoints != NULL; i++)
         if (b->dirs[i].is_online && (rc = close_dir(b, i)) != 0)
             worst = rc;
@@ -697,8 +728,10 @@ void broker_fini(struct broker *b)
         free(b->workers[i]);
         b->workers[i] = NULL;
     }
-    if (b->is_undoing)
+    if (b->is_undoing) {
+        reserves_remove(b);
         dirs_undo(b);
+    }
     dirs_give(b);
     free(b->ledger.v);
     b->ledger = (struct ledger){0};

@@ -169,7 +169,7 @@ static void stages_write(const struct broker *b, FILE *to)
 
 /* ── log directories ── */
 
-enum dir_figure { DIR_OFFLINE, DIR_LOGS, DIR_FREE };
+enum dir_figure { DIR_OFFLINE, DIR_LOGS, DIR_FREE, DIR_RESERVE };
 
 /* What the workers have of it, together. */
 static uint64_t dir_figure(const struct broker *b, uint8_t dir, enum dir_figure figure)
@@ -182,6 +182,7 @@ static uint64_t dir_figure(const struct broker *b, uint8_t dir, enum dir_figure 
         case DIR_OFFLINE: sum |= stats_cell_get(&d->is_offline); break;
         case DIR_LOGS: sum += stats_cell_get(&d->logs); break;
         case DIR_FREE: sum = max_u64(sum, stats_cell_get(&d->free_bytes)); break;
+        case DIR_RESERVE: sum = max_u64(sum, stats_cell_get(&d->reserve_bytes)); break;
         }
     }
     return sum;
@@ -189,15 +190,16 @@ static uint64_t dir_figure(const struct broker *b, uint8_t dir, enum dir_figure 
 
 static void dirs_write(const struct broker *b, FILE *to)
 {
-    static const char *const names[] = {"offline", "logs", "free_bytes"};
+    static const char *const names[] = {"offline", "logs", "free_bytes", "reserve_bytes"};
     static const char *const texts[] = {
         "1: the log directory could not be used at start, or has failed since; its logs are "
         "offline.",
         "Partition logs in the directory.",
         "Free bytes on its disk; 0 when not looked at.",
+        "Bytes of its reserve file; 0 when it is given up, or there is none.",
     };
 
-    for (uint8_t figure = DIR_OFFLINE; figure <= DIR_FREE; figure++) {
+    for (uint8_t figure = DIR_OFFLINE; figure <= DIR_RESERVE; figure++) {
         char metric[64];
         snprintf(metric, sizeof metric, "millrace_log_directory_%s", names[figure]);
         head_write(to, metric, "gauge", texts[figure]);
