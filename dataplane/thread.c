@@ -25,7 +25,7 @@
 
 #define SLEEP_NS_MAX (100 * NS_PER_MS) /* an upper bound on noticing what nobody woke us for */
 #define TURN_NS_LONG (100 * NS_PER_MS)
-#define SLICE_NS (100 * NS_PER_US) /* the shortest that the kernel takes */
+#define SLICE_NS     (100 * NS_PER_US) /* the shortest that the kernel takes */
 
 /* ── inside a thread ── */
 
