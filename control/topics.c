@@ -103,14 +103,13 @@ static bool check_counts(const struct control *c, struct creation *t)
     if (asked->num_partitions < -1 || asked->num_partitions == 0)
         return fault_set(&t->fault, KAFKA_INVALID_PARTITIONS,
                          "Number of partitions was set to an invalid non-positive value.");
-    if (dirs_are_cordoned(c))
-        return fault_set(&t->fault, KAFKA_INVALID_REPLICATION_FACTOR,
-                         "Unable to replicate the partition %d time(s): All brokers are currently "
-                         "fenced, or have all their log directories cordoned.",
-                         asked->replication_factor == -1 ? atoi(default_replicas)
-                                                         : asked->replication_factor);
     long replicas = asked->replication_factor == -1 ? strtol(default_replicas, NULL, 10)
                                                     : asked->replication_factor;
+    if (dirs_are_cordoned(c))
+        return fault_set(&t->fault, KAFKA_INVALID_REPLICATION_FACTOR,
+                         "Unable to replicate the partition %ld time(s): All brokers are currently "
+                         "fenced, or have all their log directories cordoned.",
+                         replicas);
     if (replicas != 1)
         return fault_set(
             &t->fault, KAFKA_INVALID_REPLICATION_FACTOR,
