@@ -194,6 +194,8 @@ static void grow_done(struct job *job, struct now now)
 void journal_grow(struct store *store)
 {
     struct journal *j = store->journal;
+    if (store->stats.is_low) /* what is left of the disk is not for that */
+        return;
     if (j->is_growing || j->bytes >= j->bytes_max || journal_used(j) < j->bytes / JOURNAL_GROW_PART)
         return;
     struct job *job = store_job_take(store, NULL, JOB_JOURNAL_GROW);
