@@ -35,7 +35,10 @@
 
 #include <errno.h>
 
-enum { ONCE_MIN_BYTES = 64 << 10 }; /* a run as long need not stay in the page cache */
+enum {
+    ONCE_MIN_BYTES = 64 << 10,      /* a run as long need not stay in the page cache */
+    BACK_RUN_BYTES_MAX = 512 << 10, /* of write-back that need not hurry */
+};
 
 /* ── writing ── */
 
@@ -111,16 +114,20 @@ bool plog_write(struct plog *log)
     write->log = log;
     write->segment = segment;
     write->pages_n = 0;
-    write->is_raw = raw_may(segment, log->target_pos) && raw_gather(write, log->target_pos);
+    write->is_back = log->is_logged;
+    write->op.op.is_background = write->is_back && !write_back_hurries(store);
+    uint64_t to = log->target_pos;
+    if (write->op.op.is_background)
+        to = min_u64(to, align_down(segment->written_pos + BACK_RUN_BYTES_MAX, RAW_BLOCK));
+    write->is_raw = raw_may(segment, to) && raw_gather(write, to);
     if (!write->is_raw)
-        write_gather(write, segment->written_pos, log->target_pos);
+        write_gather(write, segment->written_pos, to);
     write->op.op.fd = write->is_raw ? segment->raw_fd : segment->fd;
     write->op.op.pos = write->begin;
     write->op.op.iov = write->iov;
     write->op.op.is_once =
         !write->is_raw && write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
     log->write = write;
-    write->is_back = log->is_logged;
     if (write->is_back)
         store->journal->writing_bytes += write->bytes;
     segment->io_n++;

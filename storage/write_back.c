@@ -12,8 +12,8 @@
  * is writeback_ns old, the ring or the tail budget is a quarter full, a record found no room, or
  * somebody waits for the files (time_query.c).
  *
- * At most WRITING_BYTES_MAX are under way: a flush of the journal waits for the writes in front of
- * it, and with 32 MiB of them it took 20 ms.
+ * Until it has to hurry it goes one run at a time, in the background of the device's queue: a
+ * record and its flush wait for the writes in front of them. 4 MiB of those cost up to 10 ms.
  *
  * One call syncs all files where the file system allows that and there are more than a few (rule
  * 10); its bytes and sizes are the file system's to order. Else each file is flushed in the rounds
@@ -30,7 +30,7 @@ enum {
     SYNC_ALL_MIN = 4, /* files */
     FILL_PART = 4,    /* of the ring, of the tail budget: a round begins */
     HURRY_PART = 2,   /* ... and it hurries */
-    WRITING_BYTES_MAX = 4 << 20,
+    WRITING_BYTES_MAX = 512 << 10,
     FULL_RETRY_NS = NS_PER_S,
 };
 
@@ -100,14 +100,18 @@ static void round_pin(struct store *store)
 
 enum round_step { STEP_WAITS, STEP_DONE, STEP_PINS, STEP_STARVED };
 
+bool write_back_hurries(const struct store *store)
+{
+    const struct journal *j = store->journal;
+    return j->is_full || journal_used(j) > j->bytes / HURRY_PART ||
+           store->tail_bytes > store->config.tail_bytes_max / HURRY_PART;
+}
+
 /* The journal's next flush waits for what the device was given before it: little at a time, unless
  * the room runs out. */
 static bool may_write(const struct store *store)
 {
-    const struct journal *j = store->journal;
-    bool is_hurried = j->is_full || journal_used(j) > j->bytes / HURRY_PART ||
-                      store->tail_bytes > store->config.tail_bytes_max / HURRY_PART;
-    return is_hurried || j->writing_bytes < WRITING_BYTES_MAX;
+    return write_back_hurries(store) || store->journal->writing_bytes < WRITING_BYTES_MAX;
 }
 
 static enum round_step write_step(struct journal *j, struct plog *log, bool is_retry)
