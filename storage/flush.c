@@ -111,9 +111,11 @@ bool plog_write(struct plog *log)
     write->log = log;
     write->segment = segment;
     write->pages_n = 0;
-    write->is_raw = raw_may(segment, log->target_pos) && raw_gather(write, log->target_pos);
+    uint64_t to = min_u64(log->target_pos,
+                          align_down(segment->written_pos, RAW_BLOCK) + WRITE_BYTES_MAX);
+    write->is_raw = raw_may(segment, to) && raw_gather(write, to);
     if (!write->is_raw)
-        write_gather(write, segment->written_pos, log->target_pos);
+        write_gather(write, segment->written_pos, to);
     write->op.op.fd = write->is_raw ? segment->raw_fd : segment->fd;
     write->op.op.pos = write->begin;
     write->op.op.iov = write->iov;

@@ -12,8 +12,10 @@
  * is writeback_ns old, the ring or the tail budget is a quarter full, a record found no room, or
  * somebody waits for the files (time_query.c).
  *
- * At most WRITING_BYTES_MAX are under way: a flush of the journal waits for the writes in front of
- * it, and with 32 MiB of them it took 20 ms.
+ * A record of the journal waits for the writes that the device was given before it, so little is
+ * under way at a time: WRITING_BYTES (with 4 MiB a record took up to 15 ms, with 32 MiB 20), and
+ * twice as much for each sixteenth of the ring, or of the tail budget, in use beyond a half. So
+ * write-back finds the pace of the appends before anybody has to wait for room.
  *
  * One call syncs all files where the file system allows that and there are more than a few (rule
  * 10); its bytes and sizes are the file system's to order. Else each file is flushed in the rounds
@@ -27,10 +29,10 @@
 
 enum {
     LOGS_PER_TURN_MAX = 64,
-    SYNC_ALL_MIN = 4, /* files */
+    SYNC_ALL_MIN = 16, /* files */
     FILL_PART = 4,    /* of the ring, of the tail budget: a round begins */
-    HURRY_PART = 2,   /* ... and it hurries */
-    WRITING_BYTES_MAX = 4 << 20,
+    PARTS = 16,       /* in which the room is counted */
+    WRITING_BYTES = 1 << 20,
     FULL_RETRY_NS = NS_PER_S,
 };
 
@@ -100,14 +102,19 @@ static void round_pin(struct store *store)
 
 enum round_step { STEP_WAITS, STEP_DONE, STEP_PINS, STEP_STARVED };
 
-/* The journal's next flush waits for what the device was given before it: little at a time, unless
- * the room runs out. */
+static uint64_t parts_used(uint64_t used, uint64_t all)
+{
+    return min_u64(used * PARTS / max_u64(all, 1), PARTS);
+}
+
+/* Of the bytes that may be under way, are there some left? */
 static bool may_write(const struct store *store)
 {
     const struct journal *j = store->journal;
-    bool is_hurried = j->is_full || journal_used(j) > j->bytes / HURRY_PART ||
-                      store->tail_bytes > store->config.tail_bytes_max / HURRY_PART;
-    return is_hurried || j->writing_bytes < WRITING_BYTES_MAX;
+    uint64_t parts = max_u64(parts_used(journal_used(j), j->bytes),
+                             parts_used(store->tail_bytes, store->config.tail_bytes_max));
+    uint64_t beyond = parts > PARTS / 2 ? parts - PARTS / 2 : 0;
+    return j->is_full || j->writing_bytes < (uint64_t)WRITING_BYTES << beyond;
 }
 
 static enum round_step write_step(struct journal *j, struct plog *log, bool is_retry)
