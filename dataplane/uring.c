@@ -44,6 +44,8 @@
 /* RWF_DONTCACHE of Linux 6.14: the pages of a buffered read go when it is over. Earlier kernels and
  * some file systems refuse it with EOPNOTSUPP. */
 #define RWF_ONCE 0x80
+/* Class idle (3) of ioprio_set(2), which needs no privilege. 0 is the thread's own priority. */
+#define IOPRIO_BACKGROUND (3 << 13)
 
 enum {
     MAGIC = 0x75726e67, /* "urng" */
@@ -498,6 +500,7 @@ static bool entry_prepare(struct uring *u, struct io_op *op)
     case IO_WRITE:
         prepare_transfer(u, sqe, op);
         sqe->rw_flags = op->is_once ? RWF_ONCE : 0;
+        sqe->ioprio = op->is_background ? IOPRIO_BACKGROUND : 0;
         break;
     case IO_SYNC: io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC); break;
     case IO_ACCEPT: io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC); break;

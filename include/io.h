@@ -49,6 +49,8 @@ struct io_op {
     bool is_last; /* result: no further done of this op will come              */
     bool is_once; /* IO_READ, IO_WRITE: nobody reads it again soon, the kernel need not keep
                      it; may be refused with -EOPNOTSUPP                          */
+    bool is_background; /* IO_READ, IO_WRITE: the device's queue may let others pass it (ioprio
+                           class idle); only some I/O schedulers look at it: mq-deadline, bfq */
     int fd;
     uint64_t pos;      /* byte position in the file                                 */
     struct iovec *iov; /* stays the subject's until done                            */

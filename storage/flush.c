@@ -35,7 +35,11 @@
 
 #include <errno.h>
 
-enum { ONCE_MIN_BYTES = 64 << 10 }; /* a run as long need not stay in the page cache */
+enum {
+    ONCE_MIN_BYTES = 64 << 10,      /* a run as long need not stay in the page cache */
+    BACK_RUN_BYTES_MAX = 512 << 10, /* of write-back that need not hurry ... */
+    BACK_RUN_HURRIED_BYTES_MAX = 1 << 20,
+};
 
 /* ── writing ── */
 
@@ -111,8 +115,13 @@ bool plog_write(struct plog *log)
     write->log = log;
     write->segment = segment;
     write->pages_n = 0;
-    uint64_t to = min_u64(log->target_pos,
-                          align_down(segment->written_pos, RAW_BLOCK) + WRITE_BYTES_MAX);
+    write->is_back = log->is_logged;
+    write->op.op.is_background = write->is_back && !write_back_hurries(store);
+    uint64_t to = log->target_pos, run = BACK_RUN_HURRIED_BYTES_MAX;
+    if (write->op.op.is_background)
+        run = BACK_RUN_BYTES_MAX;
+    if (write->is_back)
+        to = min_u64(to, align_down(segment->written_pos + run, RAW_BLOCK));
     write->is_raw = raw_may(segment, to) && raw_gather(write, to);
     if (!write->is_raw)
         write_gather(write, segment->written_pos, to);
@@ -122,7 +131,6 @@ bool plog_write(struct plog *log)
     write->op.op.is_once =
         !write->is_raw && write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
     log->write = write;
-    write->is_back = log->is_logged;
     if (write->is_back)
         store->journal->writing_bytes += write->bytes;
     segment->io_n++;

@@ -178,6 +178,8 @@ void gather_failed(struct store *store, struct now now);
 /* ── write_back.c ── */
 
 int write_back_run(struct store *store, struct now now);
+/* The ring or the tail budget is half full: its writes no longer give way to others. */
+bool write_back_hurries(const struct store *store);
 /* The log is dropped: metadata forgot it, so nobody asks for its entries. */
 void write_back_forget(struct plog *log);
 

@@ -37,8 +37,7 @@ enum {
     STORE_MAGIC = 0x53544f52,
     JOBS_MAX = 64,                /* of one store with the helpers at once */
     WRITES_MAX = 256,             /* write operations under way at once */
-    WRITE_IOV_MAX = 32,           /* pages of one write ... */
-    WRITE_BYTES_MAX = 1 << 20,    /* ... and its bytes: what is sent behind it waits for it */
+    WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
     RAW_BLOCK = 4096,             /* what O_DIRECT wants positions, lengths, memory aligned to */
     SYNCS_MAX = 64,               /* flushes under way at once */
     REPACKS_MAX = 16,             /* batches with bulk, or back from it, at once (repack.h) */

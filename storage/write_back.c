@@ -12,10 +12,11 @@
  * is writeback_ns old, the ring or the tail budget is a quarter full, a record found no room, or
  * somebody waits for the files (time_query.c).
  *
- * A record of the journal waits for the writes that the device was given before it, so little is
- * under way at a time: WRITING_BYTES (with 4 MiB a record took up to 15 ms, with 32 MiB 20), and
- * twice as much for each sixteenth of the ring, or of the tail budget, in use beyond a half. So
- * write-back finds the pace of the appends before anybody has to wait for room.
+ * Until it has to hurry it goes one run at a time, in the background of the device's queue: a
+ * record and its flush wait for the writes in front of them. 4 MiB of those cost up to 10 ms. From
+ * half of the room on WRITING_HURRIED_BYTES may be under way, and twice as much for each sixteenth
+ * more: so under a load that never ends write-back finds the pace of the appends, instead of going
+ * from too little to everything at once.
  *
  * One call syncs all files where the file system allows that and there are more than a few (rule
  * 10); its bytes and sizes are the file system's to order. Else each file is flushed in the rounds
@@ -29,10 +30,12 @@
 
 enum {
     LOGS_PER_TURN_MAX = 64,
-    SYNC_ALL_MIN = 16, /* files */
+    SYNC_ALL_MIN = 4, /* files */
     FILL_PART = 4,    /* of the ring, of the tail budget: a round begins */
+    HURRY_PART = 2,   /* ... and it hurries */
     PARTS = 16,       /* in which the room is counted */
-    WRITING_BYTES = 1 << 20,
+    WRITING_BYTES_MAX = 512 << 10,
+    WRITING_HURRIED_BYTES = 1 << 20,
     FULL_RETRY_NS = NS_PER_S,
 };
 
@@ -102,19 +105,27 @@ static void round_pin(struct store *store)
 
 enum round_step { STEP_WAITS, STEP_DONE, STEP_PINS, STEP_STARVED };
 
-static uint64_t parts_used(uint64_t used, uint64_t all)
+/* Sixteenths of the room, ring or tail budget, that are in use. */
+static uint64_t parts_used(const struct store *store)
 {
-    return min_u64(used * PARTS / max_u64(all, 1), PARTS);
+    const struct journal *j = store->journal;
+    uint64_t ring = journal_used(j) * PARTS / j->bytes;
+    uint64_t tail = store->tail_bytes * PARTS / max_u64(store->config.tail_bytes_max, 1);
+    return j->is_full ? PARTS : min_u64(max_u64(ring, tail), PARTS);
+}
+
+bool write_back_hurries(const struct store *store)
+{
+    return parts_used(store) >= PARTS / HURRY_PART;
 }
 
 /* Of the bytes that may be under way, are there some left? */
 static bool may_write(const struct store *store)
 {
-    const struct journal *j = store->journal;
-    uint64_t parts = max_u64(parts_used(journal_used(j), j->bytes),
-                             parts_used(store->tail_bytes, store->config.tail_bytes_max));
-    uint64_t beyond = parts > PARTS / 2 ? parts - PARTS / 2 : 0;
-    return j->is_full || j->writing_bytes < (uint64_t)WRITING_BYTES << beyond;
+    uint64_t parts = parts_used(store), max = WRITING_BYTES_MAX;
+    if (parts >= PARTS / HURRY_PART)
+        max = (uint64_t)WRITING_HURRIED_BYTES << (parts - PARTS / HURRY_PART);
+    return store->journal->writing_bytes < max;
 }
 
 static enum round_step write_step(struct journal *j, struct plog *log, bool is_retry)

@@ -17,6 +17,7 @@ generator on core 1), D2/D2, 10,000 partitions, twice the repeats.
 """
 import argparse
 import collections
+import glob
 import json
 import os
 import sys
@@ -29,15 +30,20 @@ import fairness
 import runs
 from runs import median, run_load, say, short, spread
 
-# rate: records/s, None = max, ('half', row); warmup: factor, where many partitions see their first record
-Row = collections.namedtuple('Row', 'name options rate warmup')
+# rate: records/s, None = max, ('half', row). many: so many partitions that their first records would be what is
+# measured; a topic of its own, in which each has some before the first run, serves all runs of the row
+Row = collections.namedtuple('Row', 'name options rate many')
 
 
-def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=None, warmup=1, more=()):
-    return Row(name, ['--partitions', str(partitions), '--producers', str(producers), '--record-size', str(record),
-                      '--batch-size', str(batch), *more], rate, warmup)
+def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=None, topics=1, more=()):
+    options = ['--partitions', str(partitions), '--producers', str(producers), '--record-size', str(record),
+               '--batch-size', str(batch), '--topics', str(topics), *more]
+    return Row(name, options, rate, partitions * topics if partitions * topics >= MANY else 0)
 
 
+CATCH_UP = 'catch-up-read'
+BACKLOG_GB, READ_S = 6, 4  # more than is read in that time, and twelve times what our own cache holds
+MANY, PRIME_S = 1000, 90  # partitions, seconds at most for each MANY of them
 MAIN = '1-topic-16-partitions-1kb'
 WORKLOADS = [
     workload('1-topic-1-partition-1kb', partitions=1, producers=1),
@@ -45,12 +51,12 @@ WORKLOADS = [
     workload('1-topic-16-partitions-100b', record=100, batch=16384),
     workload('1-topic-16-partitions-64kb', record=65536),
     workload('small-requests', producers=16, record=100, batch=1, more=['--window', '4']),
-    workload('100-topics-1kb', partitions=1, batch=16384, more=['--topics', '100']),
+    workload('100-topics-1kb', partitions=1, batch=16384, topics=100),
     workload('half-rate-end-to-end', batch=16384, rate=('half', MAIN), more=['--consumers', '1']),
     workload('fan-out-4', producers=2, rate=('half', MAIN), more=['--consumers', '1', '--readers', '4']),
-    workload('1000-partitions-1kb', partitions=1000, batch=4096, warmup=4),
+    workload('1000-partitions-1kb', partitions=1000, batch=4096),
 ]
-FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, warmup=20, more=['--topics', '10'])]
+FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, topics=10)]
 CURVE = (0.2, 0.5, 0.8, 0.95)
 RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 12, 3, 8, 12, 3
 SMALLER, BIGGER = 'smaller', 'bigger'
@@ -70,6 +76,15 @@ def figures(r):
             'e2e p50 ms': r['end_to_end_ms']['p50'], 'e2e p99.9 ms': r['end_to_end_ms']['p99.9'],
             'RSS MiB': r['broker_rss_bytes'] / 1048576, 'steal s': r['steal_s'], 'errors': r['errors'],
             'unanswered': r['unanswered'], 'unmatched': r['unmatched'], 'is_behind': r['is_behind']}
+
+
+def read_figures(r):
+    """The same of a run that only reads: per consumed GB, and the rate of the seconds before the backlog's end."""
+    consumed = [s['consumed_bytes'] for s in r['series']]
+    whole = consumed[:consumed.index(0) - 1] if 0 in consumed[1:] else []
+    r = dict(r, bytes=r['consumed_bytes'], mb_per_s=median(whole) / 1e6 if whole else r['consumed_bytes'] / r['seconds'] / 1e6,
+             records_per_s=0, requests=0)
+    return dict(figures(r), **{'us CPU/request': 0})
 
 
 def ratio_of(row, key, direction):
@@ -115,15 +130,44 @@ class Comparison:
         base = next((r for r in self.rows if r['name'] == w.rate[1]), None)
         return 20000 if base is None else median([f['records/s'] for f in base['kafka']]) / 2
 
+    def prime(self, both, w):
+        """Every partition gets records: a run has asked twice as often as there are partitions. -> the topic."""
+        topic = 'bench-' + w.name
+        for broker in both:
+            begin, n = time.time(), 0
+            while n < 2 * w.many and time.time() - begin < PRIME_S * w.many / MANY:
+                n = run_load(broker, w.options, None, 5, 0.5, self.client_cpu, topic)['requests']
+            say('%s has %s records in all %d partitions after %.0f s' % (
+                broker.name, 'its first' if n >= 2 * w.many else 'NOT YET', w.many, time.time() - begin))
+        return topic
+
     def row(self, both, w, directory):
         rate = self.rate_of(w)
-        seconds, warmup = max(2, RUN_S * self.args.scale), w.warmup * max(1, WARMUP_S * self.args.scale)
+        seconds, warmup = max(2, RUN_S * self.args.scale), max(1, WARMUP_S * self.args.scale)
+        topic = self.prime(both, w) if w.many else None
         got = {b.name: [] for b in both}
         for broker in (both[0], both[1], both[1], both[0]) * (2 if self.args.full else 1):
             runs.settle(directory)
-            got[broker.name].append(figures(run_load(broker, w.options, rate, seconds, warmup, self.client_cpu)))
+            got[broker.name].append(figures(run_load(broker, w.options, rate, seconds, warmup, self.client_cpu, topic)))
         self.rows.append({'name': w.name, 'rate': rate, 'options': w.options, 'placement': self.placement,
                           'pair': self.pair, 'seconds': seconds, **got})
+        self.print_row(self.rows[-1])
+
+    def catch_up_row(self, both, directory):
+        """One consumer from the beginning of a backlog that no page cache holds."""
+        topic, got = 'bench-' + CATCH_UP, {b.name: [] for b in both}
+        shape = ['--partitions', '16', '--record-size', '1024', '--batch-size', '65536']
+        for broker in both:
+            have = 0
+            while have < BACKLOG_GB * 1e9:
+                have += run_load(broker, [*shape, '--producers', '4'], None, 4, 0, self.client_cpu, topic)['bytes']
+        for broker in (both[0], both[1], both[1], both[0]) * (2 if self.args.full else 1):
+            runs.settle(directory)
+            runs.forget(glob.glob(os.path.join(broker.directory, '**', topic + '-*', '*.log'), recursive=True))
+            got[broker.name].append(read_figures(run_load(
+                broker, [*shape, '--producers', '0', '--consumers', '1'], None, READ_S, 0, self.client_cpu, topic)))
+        self.rows.append({'name': CATCH_UP, 'rate': None, 'options': shape, 'placement': self.placement,
+                          'pair': self.pair, 'seconds': READ_S, **got})
         self.print_row(self.rows[-1])
 
     def print_row(self, row):
@@ -171,6 +215,8 @@ class Comparison:
                 self.warm_up(broker)
             for w in chosen:
                 self.row(both, w, directory)
+            if not self.args.only or CATCH_UP in self.args.only.split(','):
+                self.catch_up_row(both, directory)
             if any(w.name == MAIN for w in chosen):
                 self.curve(both, next(w for w in chosen if w.name == MAIN), directory)
             if with_perf and not self.args.no_perf_test:
@@ -225,8 +271,10 @@ def estimate_minutes(args, placements, pairs, workloads):
     seconds = 0
     for _ in range(len(placements) * len(pairs)):
         each = max(2, RUN_S * args.scale) + BETWEEN_S
-        seconds += runs_n * sum(each + w.warmup * max(1, WARMUP_S * args.scale) for w in workloads) + 2 * max(6, 60 * args.scale) + 15
+        seconds += runs_n * len(workloads) * (each + max(1, WARMUP_S * args.scale))
+        seconds += sum(w.many for w in workloads) / MANY * PRIME_S + 2 * max(6, 60 * args.scale) + 15
         seconds += 2 * len(CURVE) * (max(2, CURVE_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S)
+        seconds += runs_n * (READ_S + BETWEEN_S) + 30
     return (seconds + 8 * (max(5, PERF_S * args.scale) + BETWEEN_S)) / 60
 
 
@@ -235,8 +283,8 @@ def measure(args):
     pairs = args.pairs.split(',') + (['D2/D2'] if args.full else [])
     workloads = WORKLOADS + (FULL_WORKLOADS if args.full else [])
     chosen = [w for w in workloads if not args.only or w.name in args.only.split(',')]
-    if not chosen:
-        brokers.die('--only names none of: ' + ', '.join(w.name for w in workloads))
+    if not chosen and CATCH_UP not in args.only.split(','):
+        brokers.die('--only names none of: ' + ', '.join([w.name for w in workloads] + [CATCH_UP]))
     brokers.fetch_kafka()
     data = {'host': runs.host(), 'scale': args.scale, 'full': args.full, 'rows': [], 'curves': [], 'perf_test': [],
             'settings': {}}

@@ -408,6 +408,53 @@ static void rule_04_write_back_takes_only_what_a_flushed_record_holds(void **sta
     rig_settle(&rig);
 }
 
+/* The write of write-back that waits for the device; NULL when there is none. */
+static const struct io_op *back_write_begin(void)
+{
+    rig.is_io_held = true;
+    rig.now.ns += 100 * NS_PER_MS;
+    for (int i = 0; i < 10; i++)
+        rig_turn(&rig);
+    list_for_each(l, next, &rig.io.queue) {
+        const struct io_op *op = list_entry(l, struct io_op, link);
+        if (op->kind == IO_WRITE && op->fd != journal()->fd)
+            return op;
+    }
+    return NULL;
+}
+
+static void write_back_lets_records_pass_and_is_cut_short_until_it_hurries(void **state)
+{
+    (void)state;
+    rig_init(&rig);
+    rig.config.journal_bytes = 8 << 20;
+    rig.config.writeback_ns = 50 * NS_PER_MS;
+    rig.store->config = rig.config;
+    assert_int_equal(store_journal_open(rig.store, 7), 0);
+    logs[0] = rig_log_new(&rig, 0);
+    append(0, 1000, 'a');
+    rig_wait_ms(&rig, 100); /* it has a file */
+    for (int is_hurried = 0; is_hurried < 2; is_hurried++) {
+        for (int i = 0; i < 20; i++) {
+            append(0, 60000, 'b'); /* less than goes straight to a segment */
+            rig_turn(&rig);
+            rig_turn(&rig);
+        }
+        if (is_hurried)
+            rig.store->config.tail_bytes_max = 1;
+        const struct io_op *op = back_write_begin();
+        assert_non_null(op);
+        assert_int_equal(op->is_background, !is_hurried);
+        uint64_t bytes = 0;
+        for (uint32_t i = 0; i < op->iov_n; i++)
+            bytes += op->iov[i].iov_len;
+        assert_in_range(bytes, is_hurried ? 1000000 : 500000, is_hurried ? 1 << 21 : 512 << 10);
+        rig.is_io_held = false;
+        rig_settle(&rig);
+    }
+    rig_fini(&rig);
+}
+
 static void rule_05_segment_is_settled_when_the_durable_tail_has_passed_it(void **state)
 {
     (void)state;
@@ -723,6 +770,7 @@ int main(void)
         WITH_LOGS(rule_03_entry_that_does_not_continue_its_log_is_dropped_with_all_later_ones),
         WITH_LOGS(rule_03_large_run_of_a_log_without_a_file_travels_in_the_journal),
         WITH_LOGS(rule_04_write_back_takes_only_what_a_flushed_record_holds),
+        TEST(write_back_lets_records_pass_and_is_cut_short_until_it_hurries),
         WITH_LOGS(rule_05_segment_is_settled_when_the_durable_tail_has_passed_it),
         WITH_LOGS(rule_05_entry_of_a_topic_that_is_gone_is_not_replayed),
         WITH_LOGS(rule_06_space_is_used_again_when_a_flushed_record_has_passed_it),
