@@ -4,6 +4,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -45,7 +46,10 @@ public class Member implements ConsumerRebalanceListener {
                 say("committed", System.nanoTime(), e.getKey().partition(), e.getValue().offset());
         } catch (WakeupException e) {
             consumer.wakeup(); // for the loop
+        } catch (CommitFailedException e) {
+            say("refused", e.getClass().getSimpleName()); // no member any more: others have its partitions
         } catch (KafkaException e) {
+            seen.putAll(offsets); // it still has them (RebalanceInProgressException): with the next commit
             say("refused", e.toString().replace('\n', ' '));
         }
     }
@@ -58,6 +62,7 @@ public class Member implements ConsumerRebalanceListener {
     @Override
     public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
         commit();
+        seen.keySet().removeAll(partitions);
         say("revoked", partitions.size());
     }
 
