@@ -20,21 +20,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, 'peers'))
 import brokers
 import runs
-from runs import median, run_load, say
+from runs import forget, median, run_load, say
 
 TOPIC = 'backlog'
 
 
 def segments(directory):
     return sorted(glob.glob(os.path.join(directory, '**', TOPIC + '-*', '*.log'), recursive=True))
-
-
-def forget(paths):
-    for path in paths:
-        fd = os.open(path, os.O_RDONLY)
-        os.fsync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(fd)
 
 
 def cached_bytes(paths):

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "control.h"
 #include "disk.h"
+#include "ledger.h"
 #include "ports.h"
 #include "worker.h"
 
@@ -38,6 +39,9 @@ struct broker_seams {
     /* Whoever makes the ports of dpdk.ports; asked only when there are some. NULL, or returning
      * NULL: refused, `why` says so. */
     const struct port_driver *(*port_driver)(void *context, char *why, size_t why_n);
+    /* How logs are opened side by side (control.h); NULL: one after the other. */
+    void (*each)(void *context, uint32_t n, void (*part)(void *argument, uint32_t at),
+                 void *argument);
     void *context;
     uint64_t seed;
     uint64_t (*ticks)(void);  /* of turns.h; NULL: turns are not measured */
@@ -75,6 +79,9 @@ struct broker {
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
     struct ports ports;
+    struct ledger ledger; /* dataplane/ledger.c prints it */
+    /* Where the stack of each thread begins, written by itself; 0: it does not run. */
+    struct stats_cell stacks[THREADS_MAX];
     bool is_clean; /* the last stop was orderly, in every directory that is here */
     bool has_posts;
     bool has_open_logs;       /* boot has come to its end */
@@ -127,7 +134,8 @@ bool broker_is_quiet(const struct broker *b);
 nodiscard int broker_close(struct broker *b);
 /* Frees everything, also after a crash in the simulator (nothing is written). */
 void broker_fini(struct broker *b);
-/* The memory ledger, one line per bound with its formula (bounds.h). */
-void broker_ledger(const struct broker *b, FILE *to);
+/* Boot, when everything is built: what memory it has taken is entered into b->ledger.
+ * E_NO_MEMORY. */
+nodiscard int broker_ledger(struct broker *b);
 
 #endif

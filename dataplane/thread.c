@@ -23,10 +23,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { THREAD_STACK_BYTES = 1 << 20 };
 #define SLEEP_NS_MAX (100 * NS_PER_MS) /* an upper bound on noticing what nobody woke us for */
 #define TURN_NS_LONG (100 * NS_PER_MS)
-#define SLICE_NS (100 * NS_PER_US) /* the shortest that the kernel takes */
+#define SLICE_NS     (100 * NS_PER_US) /* the shortest that the kernel takes */
 
 /* ── inside a thread ── */
 
@@ -131,6 +130,20 @@ static bool thread_obey(struct thread *t, int done)
     return order != THREAD_END;
 }
 
+/* For the memory ledger. */
+static void stack_tell(struct thread *t)
+{
+    pthread_attr_t attr;
+    void *at;
+    size_t bytes;
+
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return; /* its line is a little too small then */
+    if (pthread_attr_getstack(&attr, &at, &bytes) == 0)
+        stats_cell_set(&t->broker->stacks[t->number], (uintptr_t)at);
+    pthread_attr_destroy(&attr);
+}
+
 /* Linux 6.12 lets a thread with a shorter slice take the core from one that is not through with its
  * own (3 ms): a worker that shares a core with a busy client answers at once. It costs nobody a
  * share of the core, and needs no privilege; earlier kernels do not look at it. */
@@ -157,6 +170,7 @@ static void *thread_loop(void *argument)
     struct now now;
 
     thread_self = broker_self(t->broker, t->number);
+    stack_tell(t);
     now = clock_read();
     wake_begin(t);
     if (broker_io(t->broker, t->number) != NULL)
@@ -309,4 +323,40 @@ void threads_end(struct threads *threads)
     for (uint8_t i = 0; i < threads->n; i++)
         if (threads->v[i].is_started)
             pthread_join(threads->v[i].id, NULL);
+}
+
+/* ── boot, side by side ── */
+
+struct part {
+    void (*run)(void *argument, uint32_t at);
+    void *argument;
+    uint32_t at;
+    pthread_t thread;
+    bool has_thread;
+};
+
+static void *part_run(void *argument)
+{
+    const struct part *part = argument;
+    part->run(part->argument, part->at);
+    return NULL;
+}
+
+void threads_each(void *context, uint32_t n, void (*run)(void *argument, uint32_t at),
+                  void *argument)
+{
+    struct part parts[BROKER_WORKERS_MAX];
+    (void)context;
+    check(n > 0 && n <= BROKER_WORKERS_MAX);
+    for (uint32_t i = 1; i < n; i++) {
+        parts[i] = (struct part){run, argument, i, 0, false};
+        parts[i].has_thread = pthread_create(&parts[i].thread, NULL, part_run, &parts[i]) == 0;
+    }
+    run(argument, 0);
+    for (uint32_t i = 1; i < n; i++) {
+        if (parts[i].has_thread)
+            pthread_join(parts[i].thread, NULL);
+        else
+            run(argument, i);
+    }
 }

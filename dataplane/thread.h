@@ -22,6 +22,7 @@ enum thread_order {
     THREAD_END,  /* leave the loop                              */
 };
 
+enum { THREAD_STACK_BYTES = 1 << 20 };
 enum { SPIN_TURNS_MIN = 4, SPIN_TURNS_MAX = 64 };
 #define SPIN_WORTH_NS (20 * NS_PER_US)
 
@@ -75,5 +76,11 @@ void threads_stop(struct threads *threads, uint64_t deadline_ns);
 bool threads_are_quiet(struct threads *threads, uint32_t *busy_n);
 /* Ends and joins all. */
 void threads_end(struct threads *threads);
+
+/* Boot: calls run(argument, at) for at = 0 .. n-1, part 0 here, each of the others in a thread of
+ * its own (or here, when there is none to be had); returns when all have ended. n: 1 to
+ * BROKER_WORKERS_MAX. context is not looked at. */
+void threads_each(void *context, uint32_t n, void (*run)(void *argument, uint32_t at),
+                  void *argument);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "hash.h"
 #include "journal.h"
+#include "ledger.h"
 #include "move.h"
 #include "repack.h"
 
@@ -229,12 +230,18 @@ static void store_op_done(struct io_op *op)
     list_append(&store_op->store->completed, &op->link);
 }
 
-void store_op_submit(struct store *store, struct store_op *op,
-                     void (*finish)(struct store_op *, struct now))
+void store_op_ready(struct store *store, struct store_op *op,
+                    void (*finish)(struct store_op *, struct now))
 {
     op->store = store;
     op->finish = finish;
     op->op.done = store_op_done;
+}
+
+void store_op_submit(struct store *store, struct store_op *op,
+                     void (*finish)(struct store_op *, struct now))
+{
+    store_op_ready(store, op, finish);
     io_submit(store->io, &op->op);
 }
 
@@ -468,7 +475,8 @@ bool store_is_quiet(const struct store *store)
     uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
                       store->has_space_job - store->compactor.has_job - moves_jobs_n(store);
     bool has_record = store->journal != NULL && (store->journal->state == JOURNAL_WRITING ||
-                                                 store->journal->state == JOURNAL_FLUSHING);
+                                                 store->journal->state == JOURNAL_FLUSHING ||
+                                                 store->journal->sync.op.is_busy);
     return list_is_empty(&store->dirty) && list_is_empty(&store->unlogged) && !has_record &&
            list_is_empty(&store->unsynced) && list_is_empty(&store->round) &&
            list_is_empty(&store->pending) && list_is_empty(&store->completed) &&
@@ -480,4 +488,20 @@ bool store_is_quiet(const struct store *store)
 const struct store_stats *store_stats(const struct store *store)
 {
     return &store->stats;
+}
+
+void store_ledger(const struct store *store, struct ledger *ledger)
+{
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->writes, WRITES_MAX * sizeof *store->writes);
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->raw_blocks, (uint64_t)WRITES_MAX * RAW_BLOCK);
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->fill_ops,
+               FILLS_MAX * sizeof *store->fill_ops);
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->jobs, JOBS_MAX * sizeof *store->jobs);
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->repacks,
+               REPACKS_MAX * sizeof *store->repacks);
+    ledger_add(ledger, LEDGER_CACHE_TABLE, store->cache.table,
+               (store->cache.mask + 1) * sizeof *store->cache.table);
+    if (store->journal != NULL)
+        ledger_add(ledger, LEDGER_JOURNAL, store->journal->buffer, JOURNAL_RECORD_MAX);
+    producer_pool_ledger(store->producers, ledger);
 }
