@@ -20,6 +20,7 @@
  */
 #include "check.h"
 #include "control_inside.h"
+#include "cordon.h"
 #include "messages.h"
 
 #include <stdlib.h>
@@ -197,6 +198,17 @@ static int32_t online_dirs(const struct control *c, struct uuid *to)
     return n;
 }
 
+/* Those of them that get no new partitions, sorted. */
+static int32_t cordoned_dirs(const struct control *c, uint64_t mask, struct uuid *to)
+{
+    int32_t n = 0;
+    for (uint8_t i = 0; i < c->config.dirs_n; i++)
+        if ((mask >> i & 1) != 0 && dir_is_usable(c, i))
+            to[n++] = c->config.dirs[i].id;
+    qsort(to, (size_t)n, sizeof *to, uuid_compare);
+    return n;
+}
+
 /* As it registers (fenced), or as it is, in a snapshot. */
 static void add_broker(struct control *c, const struct broker *broker, bool is_snapshot)
 {
@@ -223,10 +235,14 @@ static void add_broker(struct control *c, const struct broker *broker, bool is_s
         .rack = bytes_of_string(rack),
         .fenced = broker->is_fenced,
         .in_controlled_shutdown = broker->in_shutdown,
-        .cordoned_log_dirs_n = is_snapshot && broker_version(c) >= 4 ? 0 : -1,
+        .cordoned_log_dirs_n = -1,
     };
     int16_t version = broker_version(c);
-    struct uuid dirs[LOG_DIRS_MAX];
+    struct uuid dirs[LOG_DIRS_MAX], cordoned[LOG_DIRS_MAX];
+    if (is_snapshot && version >= 4) {
+        record.cordoned_log_dirs = cordoned;
+        record.cordoned_log_dirs_n = cordoned_dirs(c, dirs_cordoned(c), cordoned);
+    }
     if (version >= 3) {
         record.log_dirs = dirs;
         record.log_dirs_n = online_dirs(c, dirs);
@@ -258,11 +274,34 @@ static int boot_broker_change(struct boot *b, int16_t version, int8_t fenced)
         .broker_id = c->node_id,
         .broker_epoch = broker->epoch,
         .fenced = fenced,
-        .cordoned_log_dirs_n = version >= 3 ? 0 : -1,
+        .cordoned_log_dirs_n = -1,
     };
+    struct uuid cordoned[LOG_DIRS_MAX];
+    if (version >= 3) {
+        record.cordoned_log_dirs = cordoned;
+        record.cordoned_log_dirs_n = cordoned_dirs(c, dirs_cordoned(c), cordoned);
+    }
     records_begin(&c->records, b->wall_ms);
     records_add(&c->records, &proto_broker_registration_change_record, version, &record);
     return boot_end(b, false);
+}
+
+void bootstrap_add_cordoned(struct control *c, const char *value)
+{
+    const struct broker *broker = state_broker(&c->state, c->node_id);
+    struct uuid cordoned[LOG_DIRS_MAX];
+    if (broker_version(c) < 4)
+        return;
+    if (value == NULL) /* it is taken back: the file's counts */
+        value = config_string(c->config.config, "cordoned.log.dirs");
+    uint64_t mask = cordon_mask(value, c->config.dirs, c->config.dirs_n);
+    struct broker_registration_change_record record = {
+        .broker_id = c->node_id,
+        .broker_epoch = broker->epoch,
+        .cordoned_log_dirs = cordoned,
+        .cordoned_log_dirs_n = cordoned_dirs(c, mask, cordoned),
+    };
+    records_add(&c->records, &proto_broker_registration_change_record, 3, &record);
 }
 
 /* ── partitions ── */

@@ -17,6 +17,7 @@
 
 #include "check.h"
 #include "config.h"
+#include "cordon.h"
 #include "live.h"
 
 static const char *const type_names[] = {"UNKNOWN", "BOOLEAN", "STRING", "INT",   "SHORT",
@@ -317,6 +318,11 @@ static int check_directories(const struct config *config, FILE *report)
                *metadata = config_string(config, "metadata.log.dir");
     if (*directory == 0) {
         fprintf(report, "refused: log.dirs is empty: name one directory or more\n");
+        e = E_INVALID;
+    }
+    char why[1024];
+    if (!cordon_check(config, config_string(config, "cordoned.log.dirs"), why, sizeof why)) {
+        fprintf(report, "refused: %s\n", why);
         e = E_INVALID;
     }
     if (metadata != NULL && (*metadata == 0 || strchr(metadata, ',') != NULL)) {

@@ -149,6 +149,8 @@ static void add_records(struct control *c, const struct alteration *a)
     for (uint32_t i = 0; a->replaces && a->before != NULL && i < a->before->n; i++)
         if (!is_named(a, a->before->v[i].key))
             add_config(c, a, bytes_of_string(a->before->v[i].key), NULL);
+    if (a->type == RESOURCE_BROKER && a->name.n > 0 && is_changed(a, "cordoned.log.dirs"))
+        bootstrap_add_cordoned(c, settings_get(&a->after, "cordoned.log.dirs"));
     if (!has_elr || !is_changed(a, "min.insync.replicas"))
         return;
     struct clear_elr_record clear = {a->type == RESOURCE_TOPIC ? a->name : (struct bytes){NULL, 0}};

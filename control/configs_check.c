@@ -12,6 +12,7 @@
 
 #include "alteration.h"
 #include "check.h"
+#include "cordon.h"
 #include "kafka_codes.h"
 #include "telemetry.h"
 
@@ -344,7 +345,16 @@ static bool is_per_broker(const struct config_row *row)
 /* Honoured, but only at the start. */
 static bool is_fixed_here(const struct config_row *row)
 {
-    return row->dynamic == CONFIG_PER_BROKER && row->status == CONFIG_HONOURED;
+    return row->dynamic == CONFIG_PER_BROKER && row->status == CONFIG_HONOURED &&
+           strcmp(row->key, "cordoned.log.dirs") != 0;
+}
+
+static bool check_cordon(const struct control *c, struct alteration *a)
+{
+    const char *value = settings_get(&a->after, "cordoned.log.dirs");
+    char why[1024];
+    return value == NULL || cordon_check(c->config.config, value, why, sizeof why) ||
+           fault_set(&a->fault, KAFKA_INVALID_REQUEST, "requirement failed: %s", why);
 }
 
 static bool check_refused(struct alteration *a)
@@ -390,7 +400,8 @@ static bool check_broker(const struct control *c, struct alteration *a)
            (a->name.n > 0 || check_none(a, is_per_broker,
                                         "Cannot update these configs at default cluster level, "
                                         "broker id must be specified")) &&
-           check_refused(a) && check_none(a, is_fixed_here, fixed) && check_min_insync(c, a);
+           check_refused(a) && check_none(a, is_fixed_here, fixed) && check_cordon(c, a) &&
+           check_min_insync(c, a);
 }
 
 /* ── groups ── */

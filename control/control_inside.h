@@ -32,9 +32,9 @@ enum {
     CONTROL_REQUESTS_PER_TURN = 64,
     CONTROL_HEARTBEATS_PER_TURN = 512,
     CONTROL_MAIL_PER_TURN = 1024,
-    CONTROL_TIMERS_PER_TURN = 256,
-    CONTROL_LOG_OPS = 256,  /* orders to home workers under way */
-    CONTROL_VIEWS_MAX = 64, /* views not yet retired; more wait for the workers */
+    CONTROL_TIMERS_PER_TURN = 64, /* a member whose session is over is 20,000 instructions */
+    CONTROL_LOG_OPS = 256,        /* orders to home workers under way */
+    CONTROL_VIEWS_MAX = 64,       /* views not yet retired; more wait for the workers */
     PRODUCER_ID_BLOCK = 1000,
 };
 
@@ -196,6 +196,10 @@ uint8_t partition_dir(const struct control *control, struct partition *partition
 bool dir_is_usable(const struct control *control, uint8_t dir);
 /* For one more partition. */
 uint8_t dirs_choose(struct control *control);
+/* cordoned.log.dirs as it is in force: bit 1 << i for directory i. */
+uint64_t dirs_cordoned(const struct control *control);
+/* No directory that can be used is left for new partitions. */
+bool dirs_are_cordoned(const struct control *control);
 /* Boot, after all directories were looked through: decides where each log is, and lets the metadata
  * follow. */
 nodiscard int dirs_place(struct control *control);
@@ -243,6 +247,8 @@ nodiscard int bootstrap_start(struct control *control, struct metadata_log *log,
 /* The records of an orderly stop, through the store. */
 nodiscard int bootstrap_stop(struct control *control, struct now now);
 /* A partition record of this node alone, in the version the log is at. */
+/* cordoned.log.dirs becomes `value`; NULL: the file's. */
+void bootstrap_add_cordoned(struct control *control, const char *value);
 void bootstrap_add_partition(struct control *control, const struct uuid *topic_id,
                              int32_t partition);
 /* The partition is in directory number `dir`. */

@@ -7,7 +7,8 @@
  * it is the place in log.dirs, DIR_NONE when no directory that could be taken has that id.
  *
  * A new partition goes to the directory with the fewest partitions, as in Apache Kafka: free bytes
- * would send every partition of a burst to one disk, because none has written anything yet.
+ * would send every partition of a burst to one disk, because none has written anything yet. One
+ * that is cordoned (cordon.c) gets none, unless all are and the client named the replicas itself.
  *
  * At start the disk is right where it and the metadata differ, because it has the records:
  *
@@ -23,6 +24,7 @@
  */
 #include "check.h"
 #include "control_inside.h"
+#include "cordon.h"
 #include "messages.h"
 
 enum { DIR_RECORDS_N = 1000 };
@@ -93,16 +95,40 @@ static void dirs_count(struct control *c)
     c->has_dirs_counted = true;
 }
 
-uint8_t dirs_choose(struct control *c)
+uint64_t dirs_cordoned(const struct control *c)
+{
+    return cordon_mask(resolve_broker(&c->resolver, "cordoned.log.dirs"), c->config.dirs,
+                       c->config.dirs_n);
+}
+
+bool dirs_are_cordoned(const struct control *c)
+{
+    uint64_t mask = dirs_cordoned(c);
+    for (uint8_t i = 0; mask != 0 && i < c->config.dirs_n; i++)
+        if (dir_is_usable(c, i) && (mask >> i & 1) == 0)
+            return false;
+    return mask != 0;
+}
+
+/* The usable one with the fewest that is not in `without`; DIR_NONE. */
+static uint8_t dirs_emptiest(const struct control *c, uint64_t without)
 {
     uint8_t best = DIR_NONE;
+    for (uint8_t i = 0; i < c->config.dirs_n; i++)
+        if (dir_is_usable(c, i) && (without >> i & 1) == 0 &&
+            (best == DIR_NONE || c->dirs_partitions_n[i] < c->dirs_partitions_n[best]))
+            best = i;
+    return best;
+}
+
+uint8_t dirs_choose(struct control *c)
+{
     if (c->config.dirs_n == 1)
         return 0;
     dirs_count(c);
-    for (uint8_t i = 0; i < c->config.dirs_n; i++)
-        if (dir_is_usable(c, i) &&
-            (best == DIR_NONE || c->dirs_partitions_n[i] < c->dirs_partitions_n[best]))
-            best = i;
+    uint8_t best = dirs_emptiest(c, dirs_cordoned(c));
+    if (best == DIR_NONE)
+        best = dirs_emptiest(c, 0);
     if (best == DIR_NONE)
         best = 0; /* all have failed: it is made there, and is offline like the others */
     c->dirs_partitions_n[best]++;

@@ -40,7 +40,10 @@ static bool check_assignments(const struct control *c, struct growth *g)
 {
     int32_t more_n = g->asked->count - g->topic->partitions_n, n = g->asked->assignments_n;
     if (n < 0) /* null: we place them */
-        return true;
+        return !dirs_are_cordoned(c) ||
+               fault_set(&g->fault, KAFKA_INVALID_REPLICATION_FACTOR,
+                         "All brokers are currently fenced, or have all their log directories "
+                         "cordoned.");
     if (n != more_n)
         return fault_set(&g->fault, KAFKA_INVALID_REPLICA_ASSIGNMENT,
                          "Attempted to add %d additional partition(s), but only %d assignment(s) "

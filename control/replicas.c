@@ -204,6 +204,8 @@ static int16_t move_begin(struct control *c, struct bytes path, struct bytes nam
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     if (!dir_is_usable(c, dir) || p->is_failed)
         return KAFKA_KAFKA_STORAGE_ERROR;
+    if ((dirs_cordoned(c) >> dir & 1) != 0)
+        return KAFKA_INVALID_REPLICA_ASSIGNMENT;
     return move_ask(c, topic, partition, dir) == 0 ? KAFKA_NONE : KAFKA_KAFKA_STORAGE_ERROR;
 }
 

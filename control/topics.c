@@ -105,6 +105,11 @@ static bool check_counts(const struct control *c, struct creation *t)
                          "Number of partitions was set to an invalid non-positive value.");
     long replicas = asked->replication_factor == -1 ? strtol(default_replicas, NULL, 10)
                                                     : asked->replication_factor;
+    if (dirs_are_cordoned(c))
+        return fault_set(&t->fault, KAFKA_INVALID_REPLICATION_FACTOR,
+                         "Unable to replicate the partition %ld time(s): All brokers are currently "
+                         "fenced, or have all their log directories cordoned.",
+                         replicas);
     if (replicas != 1)
         return fault_set(
             &t->fault, KAFKA_INVALID_REPLICATION_FACTOR,

@@ -189,6 +189,7 @@ static void view_fill_node(struct control *c, struct view *view)
     view->dirs_n = c->config.dirs_n;
     for (uint8_t i = 0; i < c->config.dirs_n; i++)
         view->dirs_offline |= dir_is_usable(c, i) ? 0 : 1ull << i;
+    view->dirs_cordoned = dirs_cordoned(c);
 }
 
 int view_publish(struct control *c)

@@ -201,6 +201,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
             positive(config_int(b->config, "replica.high.watermark.checkpoint.interval.ms")) *
             NS_PER_MS,
         .min_free_bytes = positive(config_int(b->config, "storage.min.free.bytes")),
+        .has_reserve = config_int(b->config, "storage.reserve.bytes") > 0,
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
         .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
@@ -211,11 +212,39 @@ static void store_settings(const struct broker *b, struct store_config *s)
     };
 }
 
+/* Directories whose reserve files are kept; the metadata log's own comes last. */
+static uint8_t reserves_n(const struct broker *b)
+{
+    return (uint8_t)max_u64(b->dirs_n, b->metadata_dir + 1u);
+}
+
+/* At the end: what boot has to write comes first on a full disk. Without a reserve a directory is
+ * served all the same, and the start line says so. */
+static void boot_reserves(struct broker *b)
+{
+    uint64_t bytes = positive(config_int(b->config, "storage.reserve.bytes"));
+    uint64_t min_free = positive(config_int(b->config, "storage.min.free.bytes"));
+
+    for (uint8_t i = 0; i < reserves_n(b) && bytes > 0; i++)
+        if (b->dirs[i].is_online)
+            b->dirs[i].reserve = helper_reserve(b->files, b->dirs[i].path, bytes, min_free);
+}
+
+/* A boot and a stop may have to write on a full disk: this is the room that was kept for it. One
+ * that cannot be removed harms nobody, and is found by the next start. */
+static void reserves_remove(struct broker *b)
+{
+    for (uint8_t i = 0; i < reserves_n(b); i++)
+        if (b->dirs[i].is_online)
+            (void)!reserve_remove(b->seams.disk, b->dirs[i].path);
+}
+
 nodiscard static int boot_control(struct broker *b)
 {
     struct control_config *c = calloc(1, sizeof *c); /* too large for a stack frame */
     int rc;
 
+    reserves_remove(b); /* of a crash: there is room for all that boot writes */
     if (c == NULL)
         return E_NO_MEMORY;
     c->config = b->config;
@@ -230,7 +259,8 @@ nodiscard static int boot_control(struct broker *b)
     memcpy(c->store.directory, b->dirs[b->metadata_dir].path, sizeof c->store.directory);
     c->store.tail_bytes_max = BOUNDS_CONTROL_PAGES_BYTES / 2;
     c->store.open_files_max = 64;
-    c->store.journal_bytes = 0; /* recovered before the journals are */
+    c->store.producers_max = 1000; /* nobody produces to it */
+    c->store.journal_bytes = 0;    /* recovered before the journals are */
     /* Apache Kafka keeps the metadata log out of the checkpoints. */
     c->store.recovery_point_ns = c->store.log_start_ns = c->store.high_ns = 0;
     c->store.is_compacting = false; /* it has snapshots instead */
@@ -486,6 +516,7 @@ nodiscard static int boot_steps(struct broker *b, void (*progress)(void *, uint6
         (rc = boot_control(b)) != 0 || (rc = boot_stores(b)) != 0 ||
         (rc = boot_logs(b, progress)) != 0)
         return rc;
+    boot_reserves(b);
     for (uint8_t i = 0; i < b->workers_n; i++) {
         if ((rc = boot_kafka(b, b->workers[i])) != 0)
             return rc;
@@ -629,6 +660,7 @@ int broker_close(struct broker *b)
     int worst = checkpoints == NULL ? E_NO_MEMORY : 0, rc;
 
     thread_self = NULL; /* no thread runs any more: everything is main's */
+    reserves_remove(b);
     for (uint8_t i = 0; i < b->dirs_n && checkpoints != NULL; i++)
         if (b->dirs[i].is_online && (rc = close_dir(b, i)) != 0)
             worst = rc;
@@ -696,15 +728,43 @@ void broker_fini(struct broker *b)
         free(b->workers[i]);
         b->workers[i] = NULL;
     }
-    if (b->is_undoing)
+    if (b->is_undoing) {
+        reserves_remove(b);
         dirs_undo(b);
+    }
     dirs_give(b);
+    free(b->ledger.v);
+    b->ledger = (struct ledger){0};
     b->control = NULL;
     b->control_io = NULL;
     b->files = b->bulk = NULL;
 }
 
-void broker_ledger(const struct broker *b, FILE *to)
+static void ledger_pages(struct ledger *l, enum ledger_line line, const struct pages *pages)
 {
-    bounds_print(&b->bounds, to);
+    ledger_add_mapped(l, line, pages->base, pages->bytes);
+    ledger_add(l, LEDGER_PAGE_HEADERS, pages->headers, pages_header_bytes(pages->bytes));
+}
+
+int broker_ledger(struct broker *b)
+{
+    struct ledger *l = &b->ledger;
+
+    for (uint8_t i = 0; i < b->workers_n; i++) {
+        const struct worker *w = b->workers[i];
+        ledger_pages(l, LEDGER_LOG_PAGES, &w->log_pages);
+        ledger_pages(l, LEDGER_REQUEST_PAGES, &w->request_pages);
+        conns_ledger(w->conns, l);
+        kafka_ledger(w->kafka, l);
+        for (uint8_t dir = 0; dir < b->dirs_n; dir++)
+            if (w->stores[dir] != NULL)
+                store_ledger(w->stores[dir], l);
+    }
+    ledger_pages(l, LEDGER_CONTROL, &b->control_pages);
+    control_ledger(b->control, l);
+    for (uint8_t to = 0; to < broker_threads_n(b); to++)
+        for (uint8_t from = 0; from < broker_threads_n(b); from++)
+            ledger_add(l, LEDGER_MAIL, broker_post(b, to)->in[from]->slots,
+                       bounds_ring_slots(&b->bounds) * sizeof(void *));
+    return l->is_short ? E_NO_MEMORY : 0;
 }

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "control.h"
 #include "disk.h"
+#include "ledger.h"
 #include "ports.h"
 #include "worker.h"
 
@@ -75,6 +76,9 @@ struct broker {
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_n;
     struct ports ports;
+    struct ledger ledger; /* dataplane/ledger.c prints it */
+    /* Where the stack of each thread begins, written by itself; 0: it does not run. */
+    struct stats_cell stacks[THREADS_MAX];
     bool is_clean; /* the last stop was orderly, in every directory that is here */
     bool has_posts;
     bool has_open_logs;       /* boot has come to its end */
@@ -127,7 +131,8 @@ bool broker_is_quiet(const struct broker *b);
 nodiscard int broker_close(struct broker *b);
 /* Frees everything, also after a crash in the simulator (nothing is written). */
 void broker_fini(struct broker *b);
-/* The memory ledger, one line per bound with its formula (bounds.h). */
-void broker_ledger(const struct broker *b, FILE *to);
+/* Boot, when everything is built: what memory it has taken is entered into b->ledger.
+ * E_NO_MEMORY. */
+nodiscard int broker_ledger(struct broker *b);
 
 #endif

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ledger_lines.h"
 #include "machine.h"
 #include "metrics.h"
 #include "reload.h"
@@ -126,6 +127,8 @@ nodiscard static int settings_read(const void *context, struct config **out)
         rc = config_override(c, o->overrides[i], stderr);
     if (rc == 0 && o->is_recovery) /* nothing will be appended */
         rc = config_override(c, "storage.journal.bytes=0", stderr);
+    if (rc == 0 && o->is_recovery)
+        rc = config_override(c, "storage.reserve.bytes=0", stderr);
     if (rc == 0)
         rc = config_check(c, stderr);
     if (rc == 0)
@@ -137,11 +140,21 @@ nodiscard static int settings_read(const void *context, struct config **out)
 
 /* ── start lines ── */
 
+/* Once a second, if it takes as long. */
 static void progress_print(void *context, uint64_t done_n, uint64_t all_n)
 {
-    (void)context;
-    printf("recovery %llu of %llu logs\n", (unsigned long long)done_n, (unsigned long long)all_n);
-    fflush(stdout);
+    struct machine *machine = context;
+    uint64_t ns = clock_read().ns;
+
+    if (machine->recovery_begin_ns == 0)
+        machine->recovery_begin_ns = machine->recovery_told_ns = ns;
+    if (ns - machine->recovery_told_ns < NS_PER_S)
+        return;
+    machine->recovery_told_ns = ns;
+    fprintf(stderr, "recovery %llu of %llu logs, about %.0f s to go\n", (unsigned long long)done_n,
+            (unsigned long long)all_n,
+            (double)(ns - machine->recovery_begin_ns) / 1e9 * (double)(all_n - done_n) /
+                (double)done_n);
 }
 
 static void print_journals(const struct broker *b)
@@ -181,6 +194,23 @@ static void print_writes(const struct broker *b)
                    b->dirs[i].path);
 }
 
+static void print_reserves(const struct broker *b)
+{
+    for (uint8_t i = 0; i <= b->dirs_n; i++) {
+        const struct log_dir *dir = &b->dirs[i];
+        if (!dir->is_online || config_int(b->config, "storage.reserve.bytes") == 0)
+            continue;
+        if (dir->reserve > 0)
+            printf("reserve  %s: %.1f MiB, given up when its disk is full\n", dir->path,
+                   (double)dir->reserve / (double)MIB(1));
+        else
+            printf("reserve  %s: none: %s\n", dir->path,
+                   dir->reserve == 0               ? "there is too little room for now"
+                   : dir->reserve == E_UNSUPPORTED ? "its file system cannot set room aside"
+                                                   : error_text((int)dir->reserve));
+    }
+}
+
 static void print_directory(const struct broker *b)
 {
     const struct recovery_report *r = &b->recovery;
@@ -205,6 +235,7 @@ static void print_directory(const struct broker *b)
            (unsigned long long)r->cut_bytes, (unsigned long long)r->rebuilt_indexes_n);
     print_journals(b);
     print_writes(b);
+    print_reserves(b);
 }
 
 static void print_durability(const struct config *c)
@@ -417,6 +448,10 @@ static int run(const struct options *o, const struct config *config)
     rc = metrics_check(config, b->why, sizeof b->why);
     if (rc == 0)
         rc = broker_boot(b, config, &seams, progress_print);
+    if (rc == 0 && (rc = broker_ledger(b)) != 0) {
+        snprintf(b->why, sizeof b->why, "no memory for the memory ledger");
+        broker_fini(b);
+    }
     if (rc != 0) {
         fprintf(stderr, "millraced: %s\n", b->why);
         free(b);
@@ -424,7 +459,7 @@ static int run(const struct options *o, const struct config *config)
     }
     machine_register(&machine, b);
     machine_devices(b);
-    broker_ledger(b, stdout);
+    ledger_print(b, stdout);
     machine_print(&machine, stdout);
     print_directory(b);
     print_durability(config);

@@ -12,6 +12,7 @@
  */
 #include "metrics.h"
 
+#include "ledger_lines.h"
 #include "proto.h"
 
 enum { API_PRODUCE = 0, API_FETCH = 1 };
@@ -168,7 +169,7 @@ static void stages_write(const struct broker *b, FILE *to)
 
 /* ── log directories ── */
 
-enum dir_figure { DIR_OFFLINE, DIR_LOGS, DIR_FREE };
+enum dir_figure { DIR_OFFLINE, DIR_LOGS, DIR_FREE, DIR_RESERVE };
 
 /* What the workers have of it, together. */
 static uint64_t dir_figure(const struct broker *b, uint8_t dir, enum dir_figure figure)
@@ -181,6 +182,7 @@ static uint64_t dir_figure(const struct broker *b, uint8_t dir, enum dir_figure 
         case DIR_OFFLINE: sum |= stats_cell_get(&d->is_offline); break;
         case DIR_LOGS: sum += stats_cell_get(&d->logs); break;
         case DIR_FREE: sum = max_u64(sum, stats_cell_get(&d->free_bytes)); break;
+        case DIR_RESERVE: sum = max_u64(sum, stats_cell_get(&d->reserve_bytes)); break;
         }
     }
     return sum;
@@ -188,15 +190,16 @@ static uint64_t dir_figure(const struct broker *b, uint8_t dir, enum dir_figure 
 
 static void dirs_write(const struct broker *b, FILE *to)
 {
-    static const char *const names[] = {"offline", "logs", "free_bytes"};
+    static const char *const names[] = {"offline", "logs", "free_bytes", "reserve_bytes"};
     static const char *const texts[] = {
         "1: the log directory could not be used at start, or has failed since; its logs are "
         "offline.",
         "Partition logs in the directory.",
         "Free bytes on its disk; 0 when not looked at.",
+        "Bytes of its reserve file; 0 when it is given up, or there is none.",
     };
 
-    for (uint8_t figure = DIR_OFFLINE; figure <= DIR_FREE; figure++) {
+    for (uint8_t figure = DIR_OFFLINE; figure <= DIR_RESERVE; figure++) {
         char metric[64];
         snprintf(metric, sizeof metric, "millrace_log_directory_%s", names[figure]);
         head_write(to, metric, "gauge", texts[figure]);
@@ -310,15 +313,41 @@ static void process_write(const struct broker *b, const char *version, FILE *to)
     fprintf(to, "\"} 1\n");
     head_write(to, "millrace_workers", "gauge", "Worker threads.");
     fprintf(to, "millrace_workers %u\n", b->workers_n);
-    head_write(to, "millrace_memory_bound_bytes", "gauge", "The sum of the memory ledger.");
-    fprintf(to, "millrace_memory_bound_bytes %llu\n",
-            (unsigned long long)bounds_process_bytes(&b->bounds));
     head_write(to, "millrace_last_stop_clean", "gauge",
                "1 when the stop before this start was clean.");
     fprintf(to, "millrace_last_stop_clean %d\n", b->is_clean);
     head_write(to, "millrace_recovery_cut_bytes", "gauge",
                "Bytes cut from logs by recovery at this start.");
     fprintf(to, "millrace_recovery_cut_bytes %llu\n", (unsigned long long)b->recovery.cut_bytes);
+}
+
+/* ── memory ── */
+
+static void memory_write(const struct broker *b, FILE *to)
+{
+    struct ledger_used used;
+
+    ledger_used(b, &used);
+    head_write(to, "millrace_memory_bound_bytes", "gauge",
+               "The sum of the memory ledger: what its lines with a bound may take at most.");
+    fprintf(to, "millrace_memory_bound_bytes %llu\n", (unsigned long long)ledger_bounds_sum(b));
+    head_write(to, "millrace_memory_limit_bytes", "gauge",
+               "What a line of the memory ledger may take; a line without a bound is not here.");
+    for (int line = 0; line < LEDGER_LINES_N; line++) {
+        uint64_t bytes = ledger_bound(b, (enum ledger_line)line);
+        if (bytes > 0)
+            fprintf(to, "millrace_memory_limit_bytes{what=\"%s\"} %llu\n",
+                    ledger_label((enum ledger_line)line), (unsigned long long)bytes);
+    }
+    head_write(to, "millrace_memory_used_bytes", "gauge",
+               "What is in memory of a line of the memory ledger.");
+    for (int line = 0; line < LEDGER_LINES_N; line++)
+        fprintf(to, "millrace_memory_used_bytes{what=\"%s\"} %llu\n",
+                ledger_label((enum ledger_line)line), (unsigned long long)used.lines[line]);
+    head_write(to, "millrace_memory_resident_bytes", "gauge",
+               "The whole process as the kernel counts it, to be compared with the sum of "
+               "millrace_memory_used_bytes.");
+    fprintf(to, "millrace_memory_resident_bytes %llu\n", (unsigned long long)used.resident);
 }
 
 /* ── groups ── */
@@ -389,6 +418,7 @@ static void telemetry_write(const struct broker *b, FILE *to)
 void metrics_write(const struct broker *b, const char *version, FILE *to)
 {
     process_write(b, version, to);
+    memory_write(b, to);
     settings_write(b, to);
     stats_write(b, to);
     ports_write(b, to);

@@ -23,10 +23,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { THREAD_STACK_BYTES = 1 << 20 };
 #define SLEEP_NS_MAX (100 * NS_PER_MS) /* an upper bound on noticing what nobody woke us for */
 #define TURN_NS_LONG (100 * NS_PER_MS)
-#define SLICE_NS (100 * NS_PER_US) /* the shortest that the kernel takes */
+#define SLICE_NS     (100 * NS_PER_US) /* the shortest that the kernel takes */
 
 /* ── inside a thread ── */
 
@@ -131,6 +130,20 @@ static bool thread_obey(struct thread *t, int done)
     return order != THREAD_END;
 }
 
+/* For the memory ledger. */
+static void stack_tell(struct thread *t)
+{
+    pthread_attr_t attr;
+    void *at;
+    size_t bytes;
+
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return; /* its line is a little too small then */
+    if (pthread_attr_getstack(&attr, &at, &bytes) == 0)
+        stats_cell_set(&t->broker->stacks[t->number], (uintptr_t)at);
+    pthread_attr_destroy(&attr);
+}
+
 /* Linux 6.12 lets a thread with a shorter slice take the core from one that is not through with its
  * own (3 ms): a worker that shares a core with a busy client answers at once. It costs nobody a
  * share of the core, and needs no privilege; earlier kernels do not look at it. */
@@ -157,6 +170,7 @@ static void *thread_loop(void *argument)
     struct now now;
 
     thread_self = broker_self(t->broker, t->number);
+    stack_tell(t);
     now = clock_read();
     wake_begin(t);
     if (broker_io(t->broker, t->number) != NULL)

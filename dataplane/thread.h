@@ -22,6 +22,7 @@ enum thread_order {
     THREAD_END,  /* leave the loop                              */
 };
 
+enum { THREAD_STACK_BYTES = 1 << 20 };
 enum { SPIN_TURNS_MIN = 4, SPIN_TURNS_MAX = 64 };
 #define SPIN_WORTH_NS (20 * NS_PER_US)
 

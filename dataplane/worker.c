@@ -346,6 +346,7 @@ static void worker_show_dir(struct worker *w, uint8_t dir, const struct store_st
     stats_cell_set(&w->dirs[dir].is_offline, w->is_dir_told[dir]);
     stats_cell_set(&w->dirs[dir].logs, s->logs_n);
     stats_cell_set(&w->dirs[dir].free_bytes, s->free_bytes);
+    stats_cell_set(&w->dirs[dir].reserve_bytes, s->reserve_bytes);
 }
 
 /* All directories together, and each by itself. */
@@ -442,6 +443,23 @@ static void worker_report_space(struct worker *w, const struct store_stats *s)
     w->checkpoint_errors_seen = s->checkpoint_errors;
 }
 
+/* Of each directory one worker tells. */
+static void worker_report_reserves(struct worker *w)
+{
+    for (uint8_t i = 0; i < w->stores_n && w->number == 0; i++) {
+        const struct store_stats *s = w->stores[i] == NULL ? NULL : store_stats(w->stores[i]);
+        if (s == NULL || (s->reserve_out > 0) == (w->reserves_out_seen[i] > 0))
+            continue;
+        w->reserves_out_seen[i] = s->reserve_out;
+        if (s->reserve_out > 0)
+            diag_write(&w->diag, w->now, DIAG_RESERVE_RELEASED, store_directory(w->stores[i]),
+                       (int64_t)(s->reserve_out >> 20), (int64_t)(s->free_bytes >> 20));
+        else
+            diag_write(&w->diag, w->now, DIAG_RESERVE_BACK, store_directory(w->stores[i]),
+                       (int64_t)(s->reserve_bytes >> 20), 0);
+    }
+}
+
 /* A compaction that failed, and a helper that does not answer any more. */
 static void worker_report_compaction(struct worker *w, const struct store_stats *s)
 {
@@ -485,6 +503,7 @@ static void worker_report(struct worker *w)
                    (int64_t)(s->logs_failed_n - w->failed_logs_seen), 0);
     w->failed_logs_seen = s->logs_failed_n;
     worker_report_space(w, s);
+    worker_report_reserves(w);
     worker_report_compaction(w, s);
     worker_report_stalls(w);
     for (int i = 1; i < ERRORS_N; i++) {

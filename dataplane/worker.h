@@ -32,7 +32,7 @@ enum {
 
 /* What a log directory is like, as this worker sees it; read by the metrics thread. */
 struct worker_dir {
-    struct stats_cell is_offline, logs, free_bytes;
+    struct stats_cell is_offline, logs, free_bytes, reserve_bytes;
 };
 
 /* Owner: worker. */
@@ -70,6 +70,7 @@ struct worker {
     uint64_t ends_seen[CONN_ENDS_N]; /* of conns_stats, already reported    */
     const struct log_dir *log_dirs;  /* of the broker, by number */
     uint64_t stalls_seen[LOG_DIRS_MAX];
+    uint64_t reserves_out_seen[LOG_DIRS_MAX];
     uint64_t failed_logs_seen;
     uint64_t checkpoint_errors_seen;
     struct dir_op dirs_failed[LOG_DIRS_MAX]; /* told to control */

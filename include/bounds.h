@@ -3,10 +3,10 @@
  *
  * Owner: immutable (pure functions).
  *
- * The same formulas allocate at boot (dataplane/broker.c) and are printed as the memory ledger, so
- * what is printed is what is taken. A bound is a sum, and the sum is the proof that back-pressure
- * works: each holder has its line. Settings that contradict each other are refused at start, with
- * the line that says why.
+ * The same formulas allocate at boot (dataplane/broker.c); what was taken is entered in the memory
+ * ledger (ledger.h) and printed from there. A bound is a sum, and the sum is the proof that
+ * back-pressure works: each holder has its line. Settings that contradict each other are refused at
+ * start, with the line that says why.
  *
  * Memory of one worker:
  *
@@ -239,46 +239,14 @@ nodiscard static inline int bounds_check(const struct bounds *b, char *why, size
     return E_INVALID;
 }
 
-/* ── the ledger ── */
+/* ── the start lines ── */
 
+/* What comes from the heap and goes again, and what is counted in numbers; the rest of the ledger
+ * is printed from what was taken (dataplane/ledger.c). */
 static inline void bounds_print(const struct bounds *b, FILE *to)
 {
     double mib = 1 << 20;
-    fprintf(to, "memory   %9.1f MiB in all, of which for each of %u workers %.1f MiB:\n",
-            (double)bounds_process_bytes(b) / mib, b->workers_n,
-            (double)bounds_worker_bytes(b) / mib);
-    fprintf(to, "         %9.1f MiB log pages      storage.cache.bytes / workers\n",
-            (double)bounds_log_pages_bytes(b) / mib);
-    fprintf(to,
-            "         %9.1f MiB   of them unflushed tail at most   storage.tail.bytes / workers\n",
-            (double)bounds_tail_bytes(b) / mib);
-    fprintf(to, "         %9.1f MiB   of them in answers at most       (log pages - tail) / 2\n",
-            (double)bounds_answer_bytes(b) / mib);
-    fprintf(to,
-            "         %9.1f MiB request pages  max(dataplane.request.bytes / workers, "
-            "socket.request.max.bytes + %llu MiB)\n",
-            (double)bounds_request_pages_bytes(b) / mib,
-            (unsigned long long)(BOUNDS_FRAME_ROOM >> 20));
-    fprintf(to,
-            "         %9.1f MiB   of them in frames at most        queued.max.request.bytes / "
-            "workers, or half\n",
-            (double)bounds_queued_bytes(b) / mib);
-    fprintf(to, "         %9.1f MiB receive        %d buffers of %d bytes\n",
-            (double)bounds_receive_bytes() / mib, BOUNDS_RECV_BUFFERS_N, BOUNDS_RECV_BUFFER_BYTES);
-    fprintf(to, "         %9.1f MiB page headers   64 bytes per 4 KiB\n",
-            (double)bounds_headers_bytes(b) / mib);
-    if (b->journals > 0)
-        fprintf(to, "         %9.1f MiB journal        a record of %llu MiB per log directory\n",
-                (double)bounds_journal_bytes(b) / mib,
-                (unsigned long long)(BOUNDS_JOURNAL_BYTES >> 20));
-    fprintf(to, "         %9.1f MiB control        pages of the metadata log\n",
-            (double)bounds_control_bytes() / mib);
-    fprintf(to, "         %9.1f MiB mail rings     %u x %u threads x %u slots\n",
-            (double)bounds_rings_bytes(b) / mib, bounds_threads(b), bounds_threads(b),
-            bounds_ring_slots(b));
-    fprintf(to, "         %9.1f MiB fetch sessions of %d partitions at most\n",
-            BOUNDS_SESSION_BYTES / mib, BOUNDS_SESSION_PARTS);
-    if (b->compact_bytes > 0) /* comes from the heap and goes again: beside the sum */
+    if (b->compact_bytes > 0)
         fprintf(to, "and up to%9.1f MiB for keys while logs are compacted\n",
                 (double)b->compact_bytes / mib);
     fprintf(to, "and up to%9.1f MiB while batches are inflated or compressed anew\n",

@@ -138,6 +138,9 @@ nodiscard int conns_init(struct conns **out, const struct conns_config *config, 
                          struct pages *pages, struct timers *timers);
 /* Frees everything, whatever is open: the io is gone or will not complete anything any more. */
 void conns_fini(struct conns *conns);
+/* Boot, when it is built: enters what memory it has taken (ledger.h). */
+struct ledger;
+void conns_ledger(const struct conns *conns, struct ledger *ledger);
 
 /* Limits that count from now on. Of connections beyond open_max those that were silent longest are
  * closed, a few in each turn; who has more than per_ip_max keeps them. */

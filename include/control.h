@@ -100,6 +100,9 @@ int control_error(const struct control *control);
 /* Clean stop of the metadata log, after the threads have stopped. */
 nodiscard int control_close(struct control *control, struct checkpoints *checkpoints);
 void control_fini(struct control *control);
+/* Boot, when it is built: enters what memory it has taken (ledger.h). */
+struct ledger;
+void control_ledger(const struct control *control, struct ledger *ledger);
 
 /* control -> home worker. Owner: control. The worker answers when it is done. */
 enum log_order { LOG_OPEN, LOG_DROP, LOG_CONFIGURE };

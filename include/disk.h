@@ -61,6 +61,9 @@ struct disk_functions {
      * failed since `fd` was opened is reported: open it before the first change it has to cover.
      * NULL, or E_UNSUPPORTED: this file system does not promise that; each file must be synced. */
     int (*sync_all)(struct disk *d, int fd);
+    /* Room for the first `bytes` of the file, set aside without writing them; its size grows to
+     * that. NULL, or E_UNSUPPORTED: only writing would do. */
+    int (*allocate)(struct disk *d, int fd, uint64_t bytes);
 };
 
 struct disk {
@@ -128,6 +131,11 @@ nodiscard static inline int disk_space(struct disk *d, const char *path, struct 
 nodiscard static inline int disk_sync_all(struct disk *d, int fd)
 {
     return d->functions->sync_all == NULL ? E_UNSUPPORTED : d->functions->sync_all(d, fd);
+}
+
+nodiscard static inline int disk_allocate(struct disk *d, int fd, uint64_t bytes)
+{
+    return d->functions->allocate == NULL ? E_UNSUPPORTED : d->functions->allocate(d, fd, bytes);
 }
 
 /* The real file system (storage/disk_posix.c); one instance, no state. */

@@ -38,6 +38,9 @@ nodiscard int kafka_init(struct kafka **out, const struct kafka_config *config, 
                          struct store *store, struct pages *pages, struct timers *timers,
                          struct post *post, struct prng *prng, struct stats *stats);
 void kafka_fini(struct kafka *kafka);
+/* Boot, when it is built: enters what memory it has taken (ledger.h). */
+struct ledger;
+void kafka_ledger(const struct kafka *kafka, struct ledger *ledger);
 
 /* "Decide": ready connections -> frames -> requests -> handlers, at most requests_per_turn, and
  * goes on with answers whose encoding was cut off by the turn's budget. Returns how much was done.

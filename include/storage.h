@@ -128,6 +128,7 @@ struct store_config {
     uint64_t recovery_bytes_max; /* written since the recovery point: it is due at once */
     uint64_t min_free_bytes; /* storage.min.free.bytes: with less on the disk clients' appends are
                                 refused; 0: never */
+    bool has_reserve;        /* a reserve file: the disk is looked at all the time */
     uint64_t tail_bytes_max; /* unwritten and unflushed bytes; beyond it appends get E_AGAIN */
     bool is_compacting;      /* log.cleaner.enable */
     uint64_t compact_map_bytes;    /* for the keys of one compaction: log.cleaner.dedupe.buffer.size
@@ -139,8 +140,8 @@ struct store_config {
     uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
                                log's file is flushed by itself */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
-    uint64_t raw_bytes_min; /* storage.direct.min.bytes: runs as long go past the page cache; 0:
-                               none do */
+    uint64_t raw_bytes_min;  /* storage.direct.min.bytes: runs as long go past the page cache; 0:
+                                none do */
     uint32_t journal_number; /* differs between the stores of a log directory */
     bool is_inflating;       /* storage.validate.compressed: bulk looks into compressed batches */
 };
@@ -153,9 +154,10 @@ struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
     uint64_t write_ops, write_bytes, flush_rounds, flush_ops, flush_ns_total, flush_ns_max;
     uint64_t read_hits, read_misses, read_bytes, rolls, logs_n, logs_failed_n, files_open_n;
-    uint64_t logs_full_n; /* that wait for space on the disk */
-    uint64_t free_bytes;  /* on the disk, when it was last looked at */
-    bool is_low;          /* less than min_free_bytes */
+    uint64_t logs_full_n;                /* that wait for space on the disk */
+    uint64_t free_bytes;                 /* on the disk, when it was last looked at */
+    bool is_low;                         /* less than min_free_bytes, and what the reserve lacks */
+    uint64_t reserve_bytes, reserve_out; /* in the reserve file; released from it */
     uint64_t journal_records, journal_bytes, journal_flushes, journal_ns_total, journal_ns_max;
     uint64_t journal_used_bytes;
     uint64_t journal_full_n; /* turns in which a record found no room */
@@ -202,6 +204,9 @@ void store_tick(struct store *store, struct now now);
 /* Nothing is dirty, under way or waited for: the store may be closed. */
 bool store_is_quiet(const struct store *store);
 const struct store_stats *store_stats(const struct store *store);
+/* Boot, when it is built: enters what memory it has taken (ledger.h). */
+struct ledger;
+void store_ledger(const struct store *store, struct ledger *ledger);
 
 /* ── logs: life ── */
 
@@ -511,6 +516,8 @@ struct work_op {
     void (*run)(struct work_op *op);
 };
 
+#define RESERVE_NAME "millrace.reserve" /* in a log directory, while the broker runs */
+
 struct helper;
 /* `stamp` seeds names that must be unique ("<uuid>-delete"). */
 nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *post, uint64_t seed);
@@ -520,6 +527,13 @@ nodiscard int helper_init(struct helper **out, struct disk *disk, struct post *p
  * written. */
 nodiscard int helper_checkpoints(struct helper *helper, const char *directory,
                                  struct checkpoints *checkpoints, bool is_behind);
+/* Boot, files helper: makes the reserve file of a log directory (storage/reserve.c). Its bytes; 0:
+ * there is no room for now. E_UNSUPPORTED: the file system cannot set room aside, and there will be
+ * none; so with another error of the disk. */
+nodiscard int64_t helper_reserve(struct helper *helper, const char *directory, uint64_t bytes,
+                                 uint64_t min_free_bytes);
+/* Boot before anything is written, and a clean stop: the reserve file goes. None is no error. */
+nodiscard int reserve_remove(struct disk *disk, const char *directory);
 /* One turn: takes jobs and does them, at most `budget`. Returns how many. May block on the disk. */
 int helper_turn(struct helper *helper, struct now now, int budget);
 void helper_fini(struct helper *helper);
@@ -544,6 +558,7 @@ struct log_dir {
     bool is_new;     /* it was formatted at this start ... */
     uint8_t made_n;  /* ... which made so many of the last directories of its path */
     char device[32]; /* its block device, as the kernel calls it; "": not known */
+    int64_t reserve; /* bytes of its reserve file at start; 0: there was no room; or an error */
 };
 
 /* Takes the directory: creates it when missing, locks `.lock` (E_IN_USE: another broker, ours or

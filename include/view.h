@@ -75,7 +75,8 @@ struct view {
     int32_t leader_epoch;
     const struct log_dir *dirs; /* log.dirs; immutable for the life of the process */
     uint8_t dirs_n;
-    uint64_t dirs_offline; /* bit 1 << i: directory i could not be taken, or failed */
+    uint64_t dirs_offline;  /* bit 1 << i: directory i could not be taken, or failed */
+    uint64_t dirs_cordoned; /* bit 1 << i: directory i gets no new partitions */
     struct live_settings live;
 };
 

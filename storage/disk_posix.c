@@ -221,6 +221,19 @@ static int posix_sync_all(struct disk *d, int fd)
     return syncfs(fd) == 0 ? 0 : E_IO;
 }
 
+static int posix_allocate(struct disk *d, int fd, uint64_t bytes)
+{
+    struct statfs fs;
+    (void)d;
+    if (fstatfs(fd, &fs) < 0)
+        return error_from_errno(errno);
+    if (fs.f_type == TMPFS_MAGIC) /* room there is memory, and setting it aside is writing it */
+        return E_UNSUPPORTED;
+    if (fallocate(fd, 0, 0, (off_t)bytes) == 0)
+        return 0;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? E_UNSUPPORTED : error_from_errno(errno);
+}
+
 struct disk *disk_posix(void)
 {
     static const struct disk_functions functions = {
@@ -239,6 +252,7 @@ struct disk *disk_posix(void)
         .lock = posix_lock,
         .space = posix_space,
         .sync_all = posix_sync_all,
+        .allocate = posix_allocate,
     };
     static const struct disk disk = {&functions};
     return (struct disk *)&disk; /* never written: there is no state */

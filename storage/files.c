@@ -227,12 +227,40 @@ static int file_unlink(struct disk *disk, const struct job *job)
 
 /* ── JOB_SPACE ── */
 
-static int space_ask(struct disk *disk, struct job *job)
+static struct reserve *reserve_of(struct helper *helper, const char *directory)
+{
+    for (uint32_t i = 0; i < helper->reserves_n; i++)
+        if (strcmp(helper->reserves[i].directory, directory) == 0)
+            return &helper->reserves[i];
+    return NULL;
+}
+
+int64_t helper_reserve(struct helper *helper, const char *directory, uint64_t bytes,
+                       uint64_t min_free_bytes)
+{
+    check(helper->reserves_n < array_n(helper->reserves));
+    struct reserve *r = &helper->reserves[helper->reserves_n];
+    int error = reserve_begin(r, helper->disk, directory, bytes, min_free_bytes);
+    if (error < 0)
+        return error;
+    helper->reserves_n++;
+    return r->is_held ? (int64_t)r->bytes : 0;
+}
+
+/* What the reserve's judging failed with is the disk's trouble, and is tried again. */
+static int space_ask(struct helper *helper, struct job *job)
 {
     struct disk_space space = {0};
-    int error = disk_space(disk, job->directory, &space);
+    struct reserve *r = reserve_of(helper, job->directory);
+    int error = disk_space(helper->disk, job->directory, &space);
+    if (error == 0 && r != NULL &&
+        reserve_judge(r, helper->disk, space.free_bytes, job->how == JOB_SPACE_WAITS,
+                      helper->now_ns) > 0)
+        error = disk_space(helper->disk, job->directory, &space);
     job->bytes = space.total_bytes;
     job->index_bytes = space.free_bytes;
+    job->time_index_bytes = r != NULL && r->is_held ? r->bytes : 0;
+    job->base_offset = r != NULL && !r->is_held ? (int64_t)r->bytes : 0;
     return error;
 }
 
@@ -250,7 +278,7 @@ static int job_run(struct helper *helper, struct job *job)
     case JOB_UNLINK_SEGMENT: return segment_unlink(helper->disk, job);
     case JOB_CLOSE: close_all(helper->disk, job); return 0;
     case JOB_UNLINK_FILE: return file_unlink(helper->disk, job);
-    case JOB_SPACE: return space_ask(helper->disk, job);
+    case JOB_SPACE: return space_ask(helper, job);
     case JOB_CHECKPOINT: return checkpoint_job(helper, job);
     case JOB_JOURNAL_GROW: return file_zero(helper->disk, job->fd, job->bytes, job->index_bytes);
     case JOB_SYNC_ALL: return disk_sync_all(helper->disk, job->fd);
@@ -285,8 +313,8 @@ static bool job_take(struct helper *helper, struct job *job)
 
 int helper_turn(struct helper *helper, struct now now, int budget)
 {
-    (void)now;
     own(helper);
+    helper->now_ns = now.ns;
     int done = 0;
     while (done < budget) {
         struct mail *mail = mail_read(helper->post, &helper->from_at);

@@ -16,9 +16,9 @@
  * producer begins with sequence 0, or is told to try again.
  *
  * The space is looked at by the files helper once a second; what a store appended since then counts
- * as gone. With less than min_free_bytes appends
- * of clients are refused in all logs of the store, so that there is room left for what keeps a
- * broker going, and for whoever cleans up.
+ * as gone. With less than min_free_bytes appends of clients are refused in all logs of the store,
+ * so that there is room left for what keeps a broker going, and for whoever cleans up. A log that
+ * is full has the reserve file released (reserve.c); its room is not for clients.
  */
 #include <stdio.h>
 
@@ -33,6 +33,7 @@ void plog_full(struct plog *log)
         return;
     log->is_full = true;
     list_append(&log->store->full, &log->full_link);
+    log->store->space_at_ns = 0; /* looked at with the next tick: the reserve is released */
     log->store->stats.logs_full_n++;
 }
 
@@ -81,16 +82,19 @@ static bool space_is_low(const struct store *store)
 {
     uint64_t since = store->stats.appended_bytes - store->space_appended;
     uint64_t gone = since + store->space_tail;
-    return store->is_space_known && store->config.min_free_bytes > 0 &&
-           store->stats.free_bytes < store->config.min_free_bytes + gone;
+    uint64_t wanted = store->config.min_free_bytes + store->stats.reserve_out;
+    return store->is_space_known && wanted > 0 && store->stats.free_bytes < wanted + gone;
 }
 
 static void space_known(struct job *job, struct now now)
 {
     struct store *store = job->subject;
     (void)now;
-    if (job->error == 0)
+    if (job->error == 0) {
         store->stats.free_bytes = job->index_bytes;
+        store->stats.reserve_bytes = job->time_index_bytes;
+        store->stats.reserve_out = (uint64_t)job->base_offset;
+    }
     store->is_space_known |= job->error == 0;
     store->space_appended = store->space_asked;
     store->space_tail = store->space_tail_asked;
@@ -103,13 +107,15 @@ static void space_known(struct job *job, struct now now)
 void store_space_tick(struct store *store, struct now now)
 {
     store->stats.is_low = space_is_low(store);
-    bool is_wanted = store->config.min_free_bytes > 0 || !list_is_empty(&store->full);
+    bool is_wanted = store->config.min_free_bytes > 0 || store->config.has_reserve ||
+                     !list_is_empty(&store->full);
     if (!is_wanted || store->has_space_job || now.ns < store->space_at_ns)
         return;
     struct job *job = store_job_take(store, NULL, JOB_SPACE);
     if (job == NULL)
         return;
     memcpy(job->directory, store->config.directory, sizeof job->directory);
+    job->how = list_is_empty(&store->full) ? JOB_SPACE_LOOKS : JOB_SPACE_WAITS;
     store->space_at_ns = now.ns + SPACE_NS;
     store->has_space_job = true;
     store->space_asked = store->stats.appended_bytes;
@@ -129,6 +135,11 @@ int plog_space_judge(const struct plog *log, char *reason, size_t reason_n)
     if (log->is_full)
         snprintf(reason, reason_n,
                  "The broker's disk is full. Free some space: appends are then taken again.");
+    else if (is_low && store->stats.reserve_out > 0)
+        snprintf(reason, reason_n,
+                 "The broker's disk is full: it lives on its reserve (storage.reserve.bytes), %llu "
+                 "MiB are left. Free some space: appends are then taken again.",
+                 (unsigned long long)(store->stats.free_bytes >> 20));
     else if (is_low)
         snprintf(reason, reason_n,
                  "The broker's disk has %llu MiB left, less than storage.min.free.bytes (%llu "

@@ -9,6 +9,7 @@
 #include "compress.h"
 #include "jobs.h"
 #include "prng.h"
+#include "reserve.h"
 
 enum { CREATES_MAX = 128 };
 
@@ -32,6 +33,9 @@ struct helper {
     char creates_parent[DISK_PATH_MAX];
     struct kept kept[LOG_DIRS_MAX]; /* files helper only; none before boot has come to its end */
     uint32_t kept_n;
+    struct reserve reserves[LOG_DIRS_MAX + 1]; /* files helper only */
+    uint32_t reserves_n;
+    uint64_t now_ns; /* of this turn */
     /* repack.c, bulk helper only: a batch in one piece, its records, the same built anew */
     struct plain whole, plain, built;
 };

@@ -42,7 +42,10 @@ enum job_kind {
     JOB_CLOSE,
     /* Unlinks directory/name and syncs the directory. No such file is no error. */
     JOB_UNLINK_FILE,
-    /* The room of the disk that holds `directory`. out: bytes (all of it), index_bytes (usable). */
+    /* The room of the disk that holds `directory`; how = JOB_SPACE_WAITS: a log waits for some, so
+     * the reserve file is released. out: bytes (all of it), index_bytes (usable), time_index_bytes
+     * (of the reserve file, when it is there), base_offset (of the reserve file, when it is not).
+     */
     JOB_SPACE,
     /* Offsets of logs for the checkpoint files: `data` is an array of struct checkpoint_row; `how`
      * has bit 1 << kind for each file that is to be written now. */
@@ -66,6 +69,7 @@ enum job_kind {
 };
 
 enum { JOB_UNLINK_RENAME, JOB_UNLINK_FINISH };
+enum { JOB_SPACE_LOOKS, JOB_SPACE_WAITS };
 
 enum { JOB_SEGMENTS_MAX = 64, CHECKPOINT_ROWS_MAX = 256, CHECKPOINT_TOPIC_MAX = 249 };
 

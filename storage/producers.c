@@ -33,6 +33,7 @@
 #include "check.h"
 #include "crc.h"
 #include "hash.h"
+#include "ledger.h"
 #include "list.h"
 
 /* One remembered batch. */
@@ -99,6 +100,13 @@ void producer_pool_fini(struct producer_pool *pool)
     free(pool->entries);
     free(pool->buckets);
     free(pool);
+}
+
+void producer_pool_ledger(const struct producer_pool *pool, struct ledger *ledger)
+{
+    ledger_add(ledger, LEDGER_PRODUCERS, pool->entries, pool->max * sizeof *pool->entries);
+    ledger_add(ledger, LEDGER_PRODUCERS, pool->buckets,
+               (pool->mask + 1ull) * sizeof *pool->buckets);
 }
 
 uint64_t producer_pool_forgotten(const struct producer_pool *pool)

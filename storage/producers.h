@@ -22,6 +22,8 @@ struct producer_pool; /* of a store */
 
 nodiscard int producer_pool_init(struct producer_pool **out, uint32_t producers_max);
 void producer_pool_fini(struct producer_pool *pool);
+struct ledger;
+void producer_pool_ledger(const struct producer_pool *pool, struct ledger *ledger);
 /* Idle ones dropped for want of room. */
 uint64_t producer_pool_forgotten(const struct producer_pool *pool);
 uint32_t producer_pool_used(const struct producer_pool *pool);

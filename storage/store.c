@@ -13,6 +13,7 @@
 
 #include "hash.h"
 #include "journal.h"
+#include "ledger.h"
 #include "move.h"
 #include "repack.h"
 
@@ -487,4 +488,20 @@ bool store_is_quiet(const struct store *store)
 const struct store_stats *store_stats(const struct store *store)
 {
     return &store->stats;
+}
+
+void store_ledger(const struct store *store, struct ledger *ledger)
+{
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->writes, WRITES_MAX * sizeof *store->writes);
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->raw_blocks, (uint64_t)WRITES_MAX * RAW_BLOCK);
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->fill_ops,
+               FILLS_MAX * sizeof *store->fill_ops);
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->jobs, JOBS_MAX * sizeof *store->jobs);
+    ledger_add(ledger, LEDGER_DISK_OPERATIONS, store->repacks,
+               REPACKS_MAX * sizeof *store->repacks);
+    ledger_add(ledger, LEDGER_CACHE_TABLE, store->cache.table,
+               (store->cache.mask + 1) * sizeof *store->cache.table);
+    if (store->journal != NULL)
+        ledger_add(ledger, LEDGER_JOURNAL, store->journal->buffer, JOURNAL_RECORD_MAX);
+    producer_pool_ledger(store->producers, ledger);
 }

@@ -51,6 +51,7 @@ int store_space(struct store *store, struct space_query *query)
         return 0;
     snprintf(job->directory, sizeof job->directory, "%s", store->config.directory);
     job->store = store;
+    job->how = JOB_SPACE_LOOKS;
     store_job_send(store, job, space_done, query);
     return E_AGAIN;
 }

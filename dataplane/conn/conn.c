@@ -24,6 +24,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "ledger.h"
+
 enum {
     CONNS_N_MAX = 1 << 20,      /* of one worker: descriptors end long before */
     ATTEND_ROUNDS_MAX = 4,      /* in a turn, for connections marked while others are looked at */
@@ -112,6 +114,18 @@ void conns_fini(struct conns *conns)
     munmap(conns->pool, pool_bytes(conns));
     conns->magic = 0;
     free(conns);
+}
+
+void conns_ledger(const struct conns *conns, struct ledger *ledger)
+{
+    const struct io *io = conns->io;
+    ledger_add_mapped(ledger, LEDGER_CONNECTIONS, conns->pool, pool_bytes(conns));
+    ledger_add_mapped(ledger, LEDGER_CONNECTIONS, conns->peers.v,
+                      (conns->peers.mask + 1ull) * sizeof *conns->peers.v);
+    ledger_add(ledger, LEDGER_CONNECTIONS, conns->buffers,
+               conns->config.recv_buffers_n * sizeof *conns->buffers);
+    ledger_add_mapped(ledger, LEDGER_RECEIVE, io->buffers,
+                      (uint64_t)io->buffers_n * io->buffer_bytes);
 }
 
 uint32_t conns_count(const struct conns *conns)

@@ -217,6 +217,7 @@ static bool dirs_result(struct request *r, struct queries *s, const struct view 
     int32_t n = is_all ? (int32_t)view->topics_n : q->topics_n;
     to->log_dir = bytes_of_string(view->dirs[dir].path);
     to->total_bytes = to->usable_bytes = -1;
+    to->is_cordoned = (view->dirs_cordoned & ~view->dirs_offline) >> dir & 1;
     if (view->dirs_offline >> dir & 1) {
         to->error_code = KAFKA_KAFKA_STORAGE_ERROR;
         return true;

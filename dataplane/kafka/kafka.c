@@ -7,6 +7,7 @@
  * again what those finished at once - so a request that needs nobody else is answered in the turn
  * its frame came whole.
  */
+#include "ledger.h"
 #include "ops.h"
 #include "session.h"
 
@@ -114,6 +115,16 @@ void kafka_fini(struct kafka *k)
     free((void *)k->buckets);
     free(k->slow);
     free(k);
+}
+
+void kafka_ledger(const struct kafka *k, struct ledger *ledger)
+{
+    uint64_t cells_n = (uint64_t)apis_n * (STAGES_N + 1) * HISTOGRAM_BUCKETS(HISTOGRAM_COARSE_BITS);
+    ledger_add(ledger, LEDGER_REQUESTS, k->requests, k->config.requests_max * sizeof *k->requests);
+    ledger_add(ledger, LEDGER_REQUESTS, k->times, apis_n * sizeof *k->times);
+    ledger_add(ledger, LEDGER_REQUESTS, (const void *)k->buckets, cells_n * sizeof *k->buckets);
+    ledger_add(ledger, LEDGER_REQUESTS, k->slow, (apis_n + 1u) * sizeof *k->slow);
+    sessions_ledger(k->sessions, ledger);
 }
 
 bool kafka_is_quiet(const struct kafka *k)

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
+#include "ledger.h"
 
 enum { TOPICS_PER_PARTS = 4, TOPICS_MIN = 64 };
 
@@ -51,6 +52,19 @@ int sessions_init(struct sessions *s, uint32_t sessions_max, uint32_t parts_max,
     if (!is_whole)
         sessions_fini(s);
     return is_whole ? 0 : E_NO_MEMORY;
+}
+
+void sessions_ledger(const struct sessions *s, struct ledger *ledger)
+{
+    if (s->max == 0)
+        return;
+    ledger_add(ledger, LEDGER_SESSIONS, s->v, s->max * sizeof *s->v);
+    ledger_add(ledger, LEDGER_SESSIONS, s->parts, s->parts_max * sizeof *s->parts);
+    ledger_add(ledger, LEDGER_SESSIONS, s->topics, s->topics_max * sizeof *s->topics);
+    ledger_add(ledger, LEDGER_SESSIONS, s->part_table,
+               (s->part_mask + 1ull) * sizeof *s->part_table);
+    ledger_add(ledger, LEDGER_SESSIONS, s->topic_table,
+               (s->topic_mask + 1ull) * sizeof *s->topic_table);
 }
 
 void sessions_fini(struct sessions *s)

@@ -79,6 +79,7 @@ struct sessions {
 nodiscard int sessions_init(struct sessions *sessions, uint32_t sessions_max, uint32_t parts_max,
                             struct prng *prng);
 void sessions_fini(struct sessions *sessions);
+void sessions_ledger(const struct sessions *sessions, struct ledger *ledger);
 
 /* What the request says about its session. 0 with *session NULL: none, and *wants_one when it asks
  * for a new one; 0 with *session: it is updated, busy, and its partitions are what is fetched. Or

@@ -1,5 +1,6 @@
 """A full disk is a state that ends by itself: clients are refused with a reason, reads and other requests go on, nothing
-acknowledged is lost, and appends are taken again when there is space, without a restart.
+acknowledged is lost, and appends are taken again when there is space, without a restart. With not a byte left the reserve
+file is given up: offsets are committed, topics made, and a stop is clean.
 
 The data directory is a file system of its own: tmpfs, and ext4 on a loop device where the machine has that. The image
 behind the loop device lies in memory, so that what is tested does not depend on the machine's disk. Mounting needs root:
@@ -132,8 +133,71 @@ def reserve(t, broker, disk):
     return log
 
 
+def reserve_file(t, broker, disk):
+    """Somebody else takes the disk to its last byte: what is ours is still written, from the room of the reserve file."""
+    path = os.path.join(broker.data, 'millrace.reserve')
+    held = os.stat(path).st_blocks * 512
+    lib.check(held >= MIB, 'the reserve file holds %d bytes' % held)
+    lib.equal(broker.metric('millrace_log_directory_reserve_bytes'), held, 'the metric of the reserve')
+    log = Log(broker, 'last-byte')
+    wire.create_topic(broker.bootstrap, 'last-byte')
+    lib.equal(log.append()[0], 0, 'the first append')
+    disk.fill(0)
+    lib.wait_until(lambda: not os.path.exists(path), 30, 'the reserve file is given up')
+    lib.wait_until(lambda: broker.metric('millrace_log_directory_reserve_bytes') == 0, 30, 'the metric says so')
+    lib.wait_until(lambda: 'was given up' in broker.log(), 30, 'a log line of it')
+    code, message = log.append_until_refused()
+    lib.equal(code, STORAGE_ERROR, 'error of an append beside a reserve that is given up')
+    lib.check('storage.reserve.bytes' in message and 'Free some space' in message, 'the reason: %r' % message)
+    # What must go on does: offsets, metadata, reads.
+    for n in range(20):
+        commit(broker, 'last-byte', n)
+    wire.create_topic(broker.bootstrap, 'made-on-a-full-disk')
+    log.compare()
+    lib.check(log.append(timeout=3.0)[0] == STORAGE_ERROR, 'a client got room of the reserve')
+    # So does a stop, which is clean; and the next start on the full disk.
+    broker.stop()
+    lib.check(os.path.exists(os.path.join(broker.data, '.kafka_cleanshutdown')), 'the stop on a full disk was not clean')
+    broker.start()
+    lib.equal(committed(broker, 'last-byte'), 19, 'the offset committed on the full disk')
+    log.compare()
+    commit(broker, 'last-byte', 20)
+    disk.give_back()
+    t.say('reserve file: given up with %d MiB, taken again %.1f s after space came' %
+          (held // MIB, log.append_until_taken()))
+    lib.wait_until(lambda: os.path.exists(path) and os.stat(path).st_blocks * 512 >= held, 60, 'the reserve file is back')
+    lib.wait_until(lambda: broker.metric('millrace_disk_low') == 0, 30, 'millrace_disk_low is 0 again')
+    return log
+
+
+def commit(broker, group, offset):
+    with wire.Conn(broker.bootstrap, timeout=40) as c:
+        end = time.monotonic() + 40
+        while True:
+            c.call('FindCoordinator', 3, key=group, key_type=0)  # makes __consumer_offsets, as clients do
+            out = c.call('OffsetCommit', 8, group_id=group, generation_id_or_member_epoch=-1, member_id='', group_instance_id=None,
+                         topics=[dict(name='last-byte', partitions=[dict(
+                             partition_index=0, committed_offset=offset, committed_leader_epoch=-1, committed_metadata='')])])
+            code = out['topics'][0]['partitions'][0]['error_code']
+            if code not in (14, 15, 16) or time.monotonic() > end:  # the coordinator is being found, or loads
+                break
+            time.sleep(0.1)
+    lib.equal(code, 0, 'OffsetCommit on a full disk')
+
+
+def committed(broker, group):
+    with wire.Conn(broker.bootstrap, timeout=40) as c:
+        end = time.monotonic() + 40
+        while True:
+            out = c.call('OffsetFetch', 7, group_id=group, require_stable=False,
+                         topics=[dict(name='last-byte', partition_indexes=[0])])
+            if out['error_code'] not in (14, 15, 16) or time.monotonic() > end:
+                return out['topics'][0]['partitions'][0]['committed_offset']
+            time.sleep(0.1)
+
+
 def full(t, broker, disk):
-    """No reserve: the file system itself says no."""
+    """Neither min.free nor a reserve: the file system itself says no."""
     log = Log(broker, 'full')
     wire.create_topic(broker.bootstrap, 'full')
     lib.equal(log.append()[0], 0, 'the first append')
@@ -163,8 +227,11 @@ def one_disk(t, kind):
     try:
         broker.start()
         logs = [reserve(t, broker, disk)]
+        if kind != 'tmpfs':  # there room is memory, and none is set aside
+            logs.append(reserve_file(t, broker, disk))
         broker.stop()
         broker.settings['storage.min.free.bytes'] = 0
+        broker.settings['storage.reserve.bytes'] = 0
         broker.start()
         logs.append(full(t, broker, disk))
         broker.kill()

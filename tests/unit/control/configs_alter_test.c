@@ -107,8 +107,11 @@ static const struct {
     {4, 0, "", "cordoned.log.dirs", "x", 42,
      "Cannot update these configs at default cluster level, broker id must be specified: "
      "[cordoned.log.dirs]"},
-    {4, 0, "1", "cordoned.log.dirs", "x", 40,
-     "cordoned.log.dirs: No log directory can be closed to new partitions yet: unset it."},
+    {4, 0, "1", "cordoned.log.dirs", "x", 42,
+     "requirement failed: All entries in cordoned.log.dirs must be present in log.dirs or "
+     "log.dir. Missing entries : x"},
+    {4, 0, "1", "cordoned.log.dirs", "x,*", 42,
+     "requirement failed: When cordoned.log.dirs is set to *, it must not contain other values"},
     {4, 0, "1", "listeners", "x", 42, "Cannot update these configs dynamically: [listeners]"},
     {4, 0, "1", "ssl.keystore.location", "x", 42,
      "These security configs can be dynamically updated only per-listener using the listener "

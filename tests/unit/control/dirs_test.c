@@ -24,6 +24,7 @@ static int setup(void **state)
     dir_set(2, "c", 6);
     rig.dirs = dirs;
     rig.dirs_n = DIRS;
+    rig_override(&rig, "log.dirs=data,b,c");
     assert_int_equal(rig_start(&rig), 0);
     return 0;
 }
@@ -77,6 +78,53 @@ static void new_partitions_go_where_the_fewest_are(void **state)
     assert_int_equal(rig_delete(&rig, "a"), 0); /* two of those were in the first */
     assert_int_equal(rig_create(&rig, "c", 1), 0);
     assert_int_equal(rig.orders[rig.orders_n - 1].dir, 0);
+}
+
+static int16_t cordon(const char *value)
+{
+    struct control_op op;
+    struct incremental_alter_configs_request_resources_configs item = {
+        bytes_of_string("cordoned.log.dirs"), value == NULL ? 1 : 0, bytes_of_string(value)};
+    struct incremental_alter_configs_request_resources resource = {4, bytes_of_string("1"), &item,
+                                                                   1};
+    struct incremental_alter_configs_request request = {&resource, 1, false};
+    struct incremental_alter_configs_response *r = rig_ask(&rig, &op, 44, 1, &request);
+    assert_non_null(r);
+    int16_t code = r->responses[0].error_code;
+    arena_fini(&op.arena);
+    return code;
+}
+
+static void cordoned_directories_get_no_new_partitions(void **state)
+{
+    (void)state;
+    assert_int_equal(cordon("data, c"), 0);
+    assert_int_equal(rig_view(&rig)->dirs_cordoned, 5);
+    assert_int_equal(rig_create(&rig, "a", 4), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(topic_a()->partitions[i].dir, 1);
+    restart(NULL); /* it is in the metadata, and what is placed stays */
+    assert_int_equal(rig_view(&rig)->dirs_cordoned, 5);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(topic_a()->partitions[i].dir, 1);
+    assert_int_equal(cordon("*"), 0);
+    assert_int_equal(rig_view(&rig)->dirs_cordoned, 7);
+    assert_int_equal(rig_create(&rig, "b", 1), 38); /* INVALID_REPLICATION_FACTOR */
+    assert_int_equal(cordon(NULL), 0);
+    assert_int_equal(rig_view(&rig)->dirs_cordoned, 0);
+    assert_int_equal(rig_create(&rig, "b", 2), 0);
+    assert_int_equal(cordon("elsewhere"), 42); /* INVALID_REQUEST */
+}
+
+/* Two healthy ones are cordoned, the third has failed: nothing is left to choose from. */
+static void cordoned_and_failed_together_leave_no_place(void **state)
+{
+    (void)state;
+    rig.control->dirs_failed[1] = true;
+    assert_int_equal(cordon("data,c"), 0);
+    assert_int_equal(rig_create(&rig, "a", 1), 38);
+    rig.control->dirs_failed[1] = false;
+    assert_int_equal(rig_create(&rig, "a", 1), 0);
 }
 
 static void directory_of_a_partition_survives_a_start(void **state)
@@ -182,6 +230,10 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(new_partitions_go_where_the_fewest_are, setup, teardown),
+        cmocka_unit_test_setup_teardown(cordoned_directories_get_no_new_partitions, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(cordoned_and_failed_together_leave_no_place, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(directory_of_a_partition_survives_a_start, setup, teardown),
         cmocka_unit_test_setup_teardown(metadata_follows_where_files_were_found, setup, teardown),
         cmocka_unit_test_setup_teardown(log_found_twice_is_where_the_metadata_says, setup,

@@ -206,9 +206,9 @@ static inline int mem_space(struct disk *d, const char *path, struct disk_space 
 static inline void mem_disk_init(struct mem_disk *m)
 {
     static const struct disk_functions functions = {
-        mem_open,     mem_close, mem_read,           mem_write,  mem_sync,
-        mem_truncate, mem_stat,  mem_make_directory, mem_unlink, mem_unlink,
-        mem_rename,   mem_list,  mem_lock,           mem_space,  NULL,
+        mem_open, mem_close,          mem_read,   mem_write,  mem_sync,   mem_truncate,
+        mem_stat, mem_make_directory, mem_unlink, mem_unlink, mem_rename, mem_list,
+        mem_lock, mem_space,          NULL,       NULL,
     };
     memset(m, 0, sizeof *m);
     m->disk.functions = &functions;

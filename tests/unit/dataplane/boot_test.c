@@ -209,9 +209,29 @@ static void later_start_that_fails_keeps_everything(void **state)
     }
 }
 
+/* What bounds.h lets the settings ask for is on the ledger, and the ledger is not much more. */
+static void boot_memory_ledger_holds_what_bounds_say(void **state)
+{
+    struct broker *b;
+    uint64_t bytes = 0, producers = 0;
+    (void)state;
+    assert_int_equal(start(&b), 0);
+    assert_int_equal(broker_ledger(b), 0);
+    for (uint32_t i = 0; i < b->ledger.n; i++) {
+        bytes += b->ledger.v[i].bytes;
+        producers += b->ledger.v[i].line == LEDGER_PRODUCERS ? b->ledger.v[i].bytes : 0;
+    }
+    /* This io has no receive buffers. */
+    uint64_t expected = bounds_process_bytes(&b->bounds) - bounds_receive_bytes();
+    assert_true(bytes > expected / 10 * 9);
+    assert_true(bytes - producers < expected + MIB(48)); /* requests, connections, operations */
+    stop(b);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(boot_memory_ledger_holds_what_bounds_say, setup, teardown),
         cmocka_unit_test_setup_teardown(first_start_that_fails_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(first_start_on_a_dying_disk_is_resumed, setup, teardown),
         cmocka_unit_test_setup_teardown(later_start_that_fails_keeps_everything, setup, teardown),

@@ -113,6 +113,26 @@ static void metrics_setting_without_effect_is_shown(void **state)
     config_free(c);
 }
 
+static void metrics_memory_has_a_gauge_for_each_line(void **state)
+{
+    static uint8_t some[1];
+    struct config *c = config_with(NULL, 0);
+    struct broker *b = broker_new(c);
+    (void)state;
+    ledger_add(&b->ledger, LEDGER_JOURNAL, some, MIB(8));
+    char *text = text_of(b, "x");
+    assert_non_null(strstr(text, "\nmillrace_memory_limit_bytes{what=\"journal\"} 8388608\n"));
+    assert_null(strstr(text, "millrace_memory_limit_bytes{what=\"heap\"}"));
+#define LEDGER(name, label, words) \
+    assert_non_null(strstr(text, "\nmillrace_memory_used_bytes{what=\"" label "\"} "));
+#include "ledger.def"
+#undef LEDGER
+    free(b->ledger.v);
+    free(text);
+    broker_free(b);
+    config_free(c);
+}
+
 static void metrics_version_with_quotes_is_escaped(void **state)
 {
     struct config *c = config_with(NULL, 0);
@@ -131,6 +151,7 @@ int main(void)
         TEST(metrics_counters_carry_their_thread),
         TEST(metrics_series_stay_below_their_bound),
         TEST(metrics_setting_without_effect_is_shown),
+        TEST(metrics_memory_has_a_gauge_for_each_line),
         TEST(metrics_version_with_quotes_is_escaped),
     };
     return TESTS_RUN(tests);

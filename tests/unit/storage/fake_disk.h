@@ -125,14 +125,20 @@ static inline int fake_disk_sync_all(struct disk *d, int fd)
     return FAKE_DISK_CALL(d, disk_sync_all(fake_disk_of(d)->real, fd));
 }
 
+static inline int fake_disk_allocate(struct disk *d, int fd, uint64_t bytes)
+{
+    return FAKE_DISK_CALL(d, disk_allocate(fake_disk_of(d)->real, fd, bytes));
+}
+
 static inline void fake_disk_init(struct fake_disk *f, struct disk *real)
 {
     static const struct disk_functions functions = {
-        fake_disk_open,   fake_disk_close,          fake_disk_read,
-        fake_disk_write,  fake_disk_sync,           fake_disk_truncate,
-        fake_disk_stat,   fake_disk_make_directory, fake_disk_remove_directory,
-        fake_disk_unlink, fake_disk_rename,         fake_disk_list,
-        fake_disk_lock,   fake_disk_space,          fake_disk_sync_all,
+        fake_disk_open,     fake_disk_close,          fake_disk_read,
+        fake_disk_write,    fake_disk_sync,           fake_disk_truncate,
+        fake_disk_stat,     fake_disk_make_directory, fake_disk_remove_directory,
+        fake_disk_unlink,   fake_disk_rename,         fake_disk_list,
+        fake_disk_lock,     fake_disk_space,          fake_disk_sync_all,
+        fake_disk_allocate,
     };
     *f = (struct fake_disk){.disk = {.functions = &functions}, .real = real, .fail_error = E_IO};
 }

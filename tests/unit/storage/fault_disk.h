@@ -146,6 +146,12 @@ static inline int fault_space(struct disk *d, const char *path, struct disk_spac
     return error < 0 ? error : disk_space(fault_of(d)->inner, path, out);
 }
 
+static inline int fault_allocate(struct disk *d, int fd, uint64_t bytes)
+{
+    int error = fault_next(fault_of(d));
+    return error < 0 ? error : disk_allocate(fault_of(d)->inner, fd, bytes);
+}
+
 static inline int fault_sync_all(struct disk *d, int fd)
 {
     struct fault_disk *f = fault_of(d);
@@ -173,6 +179,7 @@ static inline void fault_disk_init(struct fault_disk *f, struct disk *inner)
         .lock = fault_lock,
         .space = fault_space,
         .sync_all = fault_sync_all,
+        .allocate = fault_allocate,
     };
     *f = (struct fault_disk){.disk = {&functions}, .inner = inner};
 }
