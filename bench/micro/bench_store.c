@@ -34,7 +34,8 @@ enum {
     BATCH_BYTES = 64 << 10,
     RECORD_BYTES = 1024,
     WARM_BYTES = 512 << 20, /* four rings */
-    SEGMENT_BYTES = 8 << 20,
+    SEGMENT_BYTES = 16 << 20,
+    TURN_APPENDS = 16, /* about what a worker's turn takes from its connections */
     TICK_NS = 100 * NS_PER_MS,
     WAIT_NS = NS_PER_MS / 4,
     TRICKLE_N = 16,
@@ -223,7 +224,7 @@ static int bulk(uint8_t durability, const char *name, const char *directory, uin
                 uint64_t bytes)
 {
     batch_make(BATCH_BYTES, RECORD_BYTES);
-    load.appends_max = logs_n;
+    load.appends_max = TURN_APPENDS;
     load_open(directory, 128 << 20, logs_n, durability);
     for (uint32_t i = 0; i < logs_n; i++)
         list_append(&load.ready, &load.producers[i].link);
