@@ -14,7 +14,7 @@
  *   segment synced  settled   segments' durable_pos     the journal's tail may pass
  *
  * A run is everything a log appended since its last one, whole: so a record never ends inside a
- * batch, and `durable` needs no more than the newest run. A run of JOURNAL_DIRECT_MIN or more, or
+ * batch, and `durable` needs no more than the newest run. A run of journal.run_max or more, or
  * one that no record can take, goes straight to its segment: the log stops using the journal and is
  * written and flushed as in flush.c, everything from written_pos on, so that no hole is left before
  * it. It may only change while none of its bytes are in a record under way or in a round of
@@ -61,7 +61,7 @@ static uint64_t run_bytes(const struct plog *log)
 /* The file is there: its bytes need nothing but a flush of it. */
 static bool goes_direct(const struct plog *log)
 {
-    return run_bytes(log) >= JOURNAL_DIRECT_MIN && plog_active(log)->state == SEGMENT_LIVE &&
+    return run_bytes(log) >= log->store->journal->run_max && plog_active(log)->state == SEGMENT_LIVE &&
            (log->is_direct || log->store->journal->direct_n < JOURNAL_DIRECT_LOGS);
 }
 

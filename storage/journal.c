@@ -357,6 +357,9 @@ int store_journal_open(struct store *store, uint64_t seed)
     store->journal = j;
     j->fd = -1;
     j->second_min = JOURNAL_SECOND_MIN;
+    j->run_max = store->config.journal_run_max;
+    if (j->run_max == 0)
+        j->run_max = JOURNAL_RUN_MAX;
     list_init(&j->under_way);
     list_init(&j->behind);
     list_init(&j->to_write);

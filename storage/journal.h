@@ -55,8 +55,8 @@ enum {
     JOURNAL_SECOND_MIN = 256 << 10,   /* ... and begins when so much was appended behind the first */
     JOURNAL_RUNS = 4,              /* a run may fill this part of the ring ...                  */
     JOURNAL_DISK_PART = 16,        /* ... and the ring this part of the disk                     */
-    JOURNAL_DIRECT_MIN = 64 << 10, /* a run as long goes straight to its segment ... */
-    JOURNAL_DIRECT_LOGS = 64,      /* ... of so many logs at once */
+    JOURNAL_RUN_MAX = 64 << 10, /* a run as long goes straight to its segment ... */
+    JOURNAL_DIRECT_LOGS = 64,   /* ... of so many logs at once */
     JOURNAL_RECORD_HEAD = 64,
     JOURNAL_ENTRY_HEAD = 56,
     JOURNAL_RING_HEAD = 64,
@@ -148,6 +148,7 @@ struct journal {
     struct journal_record records[JOURNAL_RECORDS];
     struct list under_way;   /* records sent and not yet flushed, in their order */
     uint64_t gathered_bytes; /* store.stats.appended_bytes when the newest was gathered */
+    uint32_t run_max;
     uint32_t second_min;     /* JOURNAL_SECOND_MIN; less where tests want many of them  */
     struct list behind;      /* logs with entries that no round of write-back covers yet */
     /* write_back.c */

@@ -104,8 +104,8 @@ int main(int argc, char **argv)
     check(batch_add(&b, clock_read().wall_ms, bytes_of("k", 1), bytes_of(value, sizeof value)) ==
           0);
     uint32_t bytes = batch_end(&b, 0, -1);
-    ground_open(&with, parent, 128 << 20);
-    ground_open(&without, parent, 0);
+    ground_open(&with, parent, 128 << 20, 0);
+    ground_open(&without, parent, 0, 0);
     ground_logs(&with, LOGS_MAX, STORE_GROUP, 1 << 30);
     ground_logs(&without, LOGS_MAX, STORE_GROUP, 1 << 30);
     uint64_t room = align_up((uint64_t)LOGS_MAX * bytes, JOURNAL_BLOCK);

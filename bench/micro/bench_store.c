@@ -2,7 +2,7 @@
  * bench_store.c - the storage engine alone: what it appends, and what that costs, without a
  * network.
  *
- *   bench_store bulk group|relaxed <directory> [logs 64] [MiB 1536]
+ *   bench_store bulk group|relaxed <directory> [logs 64] [MiB 1536] [run max, KiB]
  *   bench_store trickle <directory> [logs 1000] [MiB 24]
  *   bench_store floor new|again <directory> [MiB 1536]
  *
@@ -64,6 +64,7 @@ struct load {
     struct list ready;
     const uint8_t *batch;
     uint32_t batch_bytes, appends_max; /* in a turn */
+    uint32_t run_max;                  /* 0: the default */
     uint64_t acked, acked_bytes;
 };
 
@@ -213,7 +214,7 @@ static void batch_make(uint32_t bytes_max, uint32_t record_bytes)
 static void load_open(const char *directory, uint64_t journal_bytes, uint32_t logs_n,
                       uint8_t durability)
 {
-    ground_open(&load.ground, directory, journal_bytes);
+    ground_open(&load.ground, directory, journal_bytes, load.run_max);
     ground_logs(&load.ground, logs_n, durability, SEGMENT_BYTES);
     list_init(&load.ready);
     for (uint32_t i = 0; i < logs_n; i++)
@@ -320,7 +321,7 @@ static int bare(bool is_again, const char *directory, uint64_t bytes)
 
 static int usage(void)
 {
-    fprintf(stderr, "bench_store bulk group|relaxed <directory> [logs] [MiB]\n"
+    fprintf(stderr, "bench_store bulk group|relaxed <directory> [logs] [MiB] [run max, KiB]\n"
                     "bench_store trickle <directory> [logs] [MiB]\n"
                     "bench_store floor new|again <directory> [MiB]\n");
     return 2;
@@ -340,6 +341,7 @@ int main(int argc, char **argv)
                        number(argc, argv, 4, 24) << 20);
     if (argc < 4)
         return usage();
+    load.run_max = (uint32_t)number(argc, argv, 6, 0) << 10;
     bool is_second = strcmp(argv[2], "relaxed") == 0 || strcmp(argv[2], "again") == 0;
     if (strcmp(argv[1], "bulk") == 0)
         return bulk(is_second ? STORE_RELAXED : STORE_GROUP,

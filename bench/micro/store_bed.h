@@ -56,8 +56,10 @@ static inline void ground_memory(struct ground *g)
     pages_init(&g->pages, memory, BED_PAGES_BYTES, calloc(1, pages_header_bytes(BED_PAGES_BYTES)));
 }
 
-/* A new directory below `parent`; the broker's settings, but for the ring's size. */
-static inline void ground_open(struct ground *g, const char *parent, uint64_t journal_bytes)
+/* A new directory below `parent`; the broker's settings, but for the ring's size and the longest
+ * run that goes through it (0: its default). */
+static inline void ground_open(struct ground *g, const char *parent, uint64_t journal_bytes,
+                               uint32_t run_max)
 {
     struct uring_report report;
     struct post *posts[THREADS_N];
@@ -77,6 +79,7 @@ static inline void ground_open(struct ground *g, const char *parent, uint64_t jo
                                   .producers_max = 1000,
                                   .tail_bytes_max = BED_PAGES_BYTES / 2,
                                   .journal_bytes = journal_bytes,
+                                  .journal_run_max = run_max,
                                   .raw_bytes_min = 32 << 10,
                                   .recovery_point_ns = 60 * NS_PER_S,
                                   .recovery_bytes_max = 256 << 20,
