@@ -139,6 +139,8 @@ struct store_config {
     int32_t leader_epoch;          /* stamped into batches */
     uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
                                log's file is flushed by itself */
+    uint32_t journal_run_max; /* storage.journal.run.max.bytes: as much of a log in a turn goes
+                                 straight to its segment; 0: 64 KiB */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
     uint64_t raw_bytes_min;  /* storage.direct.min.bytes: runs as long go past the page cache; 0:
                                 none do */
