@@ -9,6 +9,7 @@ and shown with its spread; --record appends one line to bench/results.jsonl, whi
 What a part needs and the machine has not (fio, valgrind, room on the disk) is left out with a line that says so.
 """
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -352,24 +353,34 @@ def half_sent(port, stop):
 
 
 def hostile(card):
-    """The p99 of a small steady client while others send malformed and slow frames, or begin huge ones."""
-    b = card.broker()
+    """The p99 of a small steady client while others send malformed, slow or huge frames; floor: to another broker."""
+    b, other = card.broker(), card.broker('other')
     b.start()
+    other.start()
     probe = ['--partitions', '1', '--producers', '1', '--record-size', '100', '--batch-size', '1']
     try:
         for kind, name in ((attack, 'malformed and slow clients attack'), (half_sent, '64 frames of 100 MiB are half-sent')):
-            before = [run_load(b, probe, 200, card.seconds(4), 0.5)['produce_ms']['p99'] for _ in range(REPEATS)]
-            stop = threading.Event()
-            thread = threading.Thread(target=kind, args=(b.port, stop))
-            thread.start()
-            try:
-                during = [run_load(b, probe, 200, card.seconds(4), 0.5)['produce_ms']['p99'] for _ in range(REPEATS)]
-            finally:
-                stop.set()
-                thread.join()
-            card.add('probe p99 while ' + name, during, 'ms', median(before), 'without them')
+            got = {b.port: [], other.port: []}
+            for target in (b, other, other, b) * 2:
+                with attacked(kind, target.port):
+                    r = run_load(b, probe, 200, card.seconds(4), 0.5)
+                got[target.port].append(r['produce_ms']['p99'])
+            card.add('probe p99 while ' + name, got[b.port], 'ms', median(got[other.port]), 'another broker attacked')
     finally:
         b.wipe()
+        other.wipe()
+
+
+@contextlib.contextmanager
+def attacked(kind, port):
+    stop = threading.Event()
+    thread = threading.Thread(target=kind, args=(port, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def instructions(card):
