@@ -97,7 +97,7 @@ static void flush_finish(struct store_op *op, struct now now)
     }
     store->journal_tail_seq = j->record_tail_seq;
     j->tail_safe = j->record_tail;
-    store_note_stall(store, ns);
+    store_note_stall(store, j->begun_ns, now.ns);
     store->stats.journal_flushes++;
     store->stats.journal_ns_total += ns;
     store->stats.journal_ns_max = max_u64(store->stats.journal_ns_max, ns);

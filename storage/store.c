@@ -235,6 +235,7 @@ void store_op_submit(struct store *store, struct store_op *op,
 {
     op->store = store;
     op->finish = finish;
+    op->began_ns = store->is_flushing ? store->now.ns : 0;
     op->op.done = store_op_done;
     io_submit(store->io, &op->op);
 }
