@@ -27,11 +27,26 @@
 
 #include "check.h"
 
-enum { PHASE_KEEP, PHASE_FILL, PHASE_LEVEL, PHASE_RANGE, PHASE_OUT, PHASE_DONE };
+enum {
+    PHASE_COUNT,
+    PHASE_PLACE,
+    PHASE_ORDER,
+    PHASE_KEEP,
+    PHASE_FILL,
+    PHASE_LEVEL,
+    PHASE_RANGE,
+    PHASE_OUT,
+    PHASE_DONE
+};
 
 /* One subscriber of the topic that is being levelled. */
 struct assign_level {
     uint32_t base, member; /* load without this topic */
+};
+
+/* A topic and how many subscribe to it. */
+struct assign_key {
+    uint32_t n, topic;
 };
 
 static const char *const names[ASSIGNORS_N] = {"uniform", "range"};
@@ -59,7 +74,7 @@ static uint32_t *numbers(uint64_t n)
     return calloc(n + 1, sizeof(uint32_t));
 }
 
-/* Who subscribes to which topic: subscribers[subscribers_at[t] ...]. */
+/* Room for who subscribes to which topic: subscribers[subscribers_at[t] ...]. */
 static int subscribers_begin(struct assign *a)
 {
     uint64_t sum = 0;
@@ -70,23 +85,36 @@ static int subscribers_begin(struct assign *a)
     a->subscribers = numbers(sum);
     a->subscribers_at = numbers(a->topics_n + 1ull);
     a->order = numbers(a->topics_n);
-    if (a->subscribers == NULL || a->subscribers_at == NULL || a->order == NULL)
+    a->keys = calloc(a->topics_n + 1ull, sizeof *a->keys);
+    if (a->subscribers == NULL || a->subscribers_at == NULL || a->order == NULL || a->keys == NULL)
         return E_NO_MEMORY;
-    for (uint32_t m = 0; m < a->members_n; m++)
-        for (uint32_t i = 0; i < a->members[m].topics_n; i++) {
-            check(a->members[m].topics[i] < a->topics_n);
-            a->subscribers_at[a->members[m].topics[i] + 1]++;
-        }
-    for (uint32_t t = 0; t < a->topics_n; t++) {
-        a->order[t] = a->subscribers_at[t];
-        a->subscribers_at[t + 1] += a->subscribers_at[t];
+    return 0;
+}
+
+/* Topics by how many subscribe to them; order[t] is then where the next one of t stands. */
+static uint64_t count_member(struct assign *a, uint32_t m)
+{
+    for (uint32_t i = 0; i < a->members[m].topics_n; i++) {
+        check(a->members[m].topics[i] < a->topics_n);
+        a->subscribers_at[a->members[m].topics[i] + 1]++;
     }
+    return a->members[m].topics_n / 2;
+}
+
+static uint64_t count_end(struct assign *a)
+{
+    for (uint32_t t = 0; t < a->topics_n; t++)
+        a->subscribers_at[t + 1] += a->subscribers_at[t];
     for (uint32_t t = 0; t < a->topics_n; t++)
         a->order[t] = a->subscribers_at[t];
-    for (uint32_t m = 0; m < a->members_n; m++)
-        for (uint32_t i = 0; i < a->members[m].topics_n; i++)
-            a->subscribers[a->order[a->members[m].topics[i]]++] = m;
-    return 0;
+    return a->topics_n;
+}
+
+static uint64_t place_member(struct assign *a, uint32_t m)
+{
+    for (uint32_t i = 0; i < a->members[m].topics_n; i++)
+        a->subscribers[a->order[a->members[m].topics[i]]++] = m;
+    return a->members[m].topics_n / 2;
 }
 
 static uint32_t subscribers_n(const struct assign *a, uint32_t t)
@@ -94,31 +122,22 @@ static uint32_t subscribers_n(const struct assign *a, uint32_t t)
     return a->subscribers_at[t + 1] - a->subscribers_at[t];
 }
 
-struct order_key {
-    uint32_t n, topic;
-};
-
 static int order_compare(const void *a, const void *b)
 {
-    const struct order_key *x = a, *y = b;
+    const struct assign_key *x = a, *y = b;
     if (x->n != y->n)
         return x->n < y->n ? -1 : 1;
     return x->topic < y->topic ? -1 : x->topic > y->topic;
 }
 
 /* Topics by the number of their subscribers. */
-static int order_begin(struct assign *a)
+static void order_begin(struct assign *a)
 {
-    struct order_key *keys = malloc((a->topics_n + 1ull) * sizeof *keys);
-    if (keys == NULL)
-        return E_NO_MEMORY;
     for (uint32_t t = 0; t < a->topics_n; t++)
-        keys[t] = (struct order_key){subscribers_n(a, t), t};
-    qsort(keys, a->topics_n, sizeof *keys, order_compare);
+        a->keys[t] = (struct assign_key){subscribers_n(a, t), t};
+    qsort(a->keys, a->topics_n, sizeof *a->keys, order_compare);
     for (uint32_t t = 0; t < a->topics_n; t++)
-        a->order[t] = keys[t].topic;
-    free(keys);
-    return 0;
+        a->order[t] = a->keys[t].topic;
 }
 
 /* Every member subscribes to every topic. */
@@ -148,18 +167,13 @@ int assign_begin(struct assign *a)
                     a->count != NULL && a->levels != NULL
                 ? subscribers_begin(a)
                 : E_NO_MEMORY;
-    if (e == 0)
-        e = order_begin(a);
     if (e < 0) {
         assign_fini(a);
         return e;
     }
     memset(a->owner, 0xff, (n + 1ull) * sizeof *a->owner);
-    a->is_homogeneous = is_homogeneous(a);
     a->at = a->pass = a->free_n = a->member_at = 0;
-    a->phase = a->members_n == 0             ? PHASE_OUT
-               : a->assignor == ASSIGN_RANGE ? PHASE_RANGE
-                                             : PHASE_KEEP;
+    a->phase = a->members_n == 0 ? PHASE_OUT : PHASE_COUNT;
     a->extra_n = a->members_n == 0 ? 0 : n % a->members_n;
     return 0;
 }
@@ -175,9 +189,11 @@ void assign_fini(struct assign *a)
     free(a->subscribers_at);
     free(a->order);
     free(a->levels);
+    free(a->keys);
     a->owner = a->free_list = a->parts = a->load = a->count = NULL;
     a->subscribers = a->subscribers_at = a->order = NULL;
     a->levels = NULL;
+    a->keys = NULL;
 }
 
 /* ── range ── */
@@ -361,10 +377,37 @@ static void out(struct assign *a)
         }
 }
 
+/* Before anything is assigned: subscribers by topic, topics by their number. */
+static uint64_t step_begin(struct assign *a)
+{
+    switch (a->phase) {
+    case PHASE_COUNT:
+        if (a->at < a->members_n)
+            return count_member(a, a->at++);
+        a->at = 0;
+        a->phase = PHASE_PLACE;
+        return count_end(a);
+    case PHASE_PLACE:
+        if (a->at < a->members_n)
+            return place_member(a, a->at++);
+        a->at = 0;
+        a->phase = PHASE_ORDER;
+        return 1;
+    default:
+        order_begin(a);
+        a->is_homogeneous = is_homogeneous(a);
+        a->phase = a->assignor == ASSIGN_RANGE ? PHASE_RANGE : PHASE_KEEP;
+        return 8ull * a->topics_n;
+    }
+}
+
 /* One step of the phase; how much it cost. */
 static uint64_t step(struct assign *a)
 {
     switch (a->phase) {
+    case PHASE_COUNT:
+    case PHASE_PLACE:
+    case PHASE_ORDER: return step_begin(a);
     case PHASE_RANGE:
         if (a->at < a->topics_n)
             return range_topic(a, a->at++);

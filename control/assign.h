@@ -68,6 +68,7 @@ struct assign {
     uint32_t *free_list;                            /* partitions without owner */
     uint32_t *subscribers, *subscribers_at, *order; /* by topic */
     struct assign_level *levels;
+    struct assign_key *keys; /* by topic */
     uint32_t *parts;
 };
 

@@ -269,7 +269,7 @@ static int requests_run(struct control *c)
     n = 0;
     list_for_each(link, next, &c->waiting) {
         struct control_op *op = op_of(link);
-        if (n == CONTROL_REQUESTS_PER_TURN)
+        if (n == CONTROL_REQUESTS_PER_TURN || (n > 0 && coordinator_is_tired(c->coordinator)))
             break;
         if (row_find(op->api_key)->changes && !control_may_change(c) && !c->is_failed)
             continue;

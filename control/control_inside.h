@@ -32,9 +32,9 @@ enum {
     CONTROL_REQUESTS_PER_TURN = 64,
     CONTROL_HEARTBEATS_PER_TURN = 512,
     CONTROL_MAIL_PER_TURN = 1024,
-    CONTROL_TIMERS_PER_TURN = 256,
-    CONTROL_LOG_OPS = 256,  /* orders to home workers under way */
-    CONTROL_VIEWS_MAX = 64, /* views not yet retired; more wait for the workers */
+    CONTROL_TIMERS_PER_TURN = 64, /* a member whose session is over is 20,000 instructions */
+    CONTROL_LOG_OPS = 256,        /* orders to home workers under way */
+    CONTROL_VIEWS_MAX = 64,       /* views not yet retired; more wait for the workers */
     PRODUCER_ID_BLOCK = 1000,
 };
 

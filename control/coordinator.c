@@ -512,7 +512,8 @@ bool coordinator_is_tired(const struct coordinator *co)
 
 bool coordinator_is_quiet(const struct coordinator *co)
 {
-    return co->away_n == 0 && co->writes_n == 0 && list_is_empty(&co->listing);
+    return co->away_n == 0 && co->writes_n == 0 && list_is_empty(&co->listing) &&
+           list_is_empty(&co->nexts.jobs);
 }
 
 /* ── begin and end ── */

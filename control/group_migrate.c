@@ -134,6 +134,11 @@ static int member_up(struct coordinator *co, struct group_next *g, const struct 
     return e;
 }
 
+static void target_record(struct group_records *records, const struct next_member *m)
+{
+    next_records_target(records, m, &m->target);
+}
+
 /* Kafka's order: members, epoch, targets, their epoch, what each has. */
 static void records_up(struct group_records *records, const struct group_next *g)
 {
@@ -142,7 +147,7 @@ static void records_up(struct group_records *records, const struct group_next *g
         next_records_member(records, list_entry(l, struct next_member, link));
     next_records_epoch(records, g);
     list_for_each(l2, next2, members)
-        next_records_target(records, list_entry(l2, struct next_member, link));
+        target_record(records, list_entry(l2, struct next_member, link));
     next_records_target_epoch(records, g);
     list_for_each(l3, next3, members)
         next_records_current(records, list_entry(l3, struct next_member, link));

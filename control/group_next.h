@@ -59,11 +59,18 @@ enum {
     NEXT_EPOCH_JOIN = 0,
     NEXT_EPOCH_LEAVE = -1,
     NEXT_EPOCH_LEAVE_STATIC = -2,
-    NEXT_ASSIGN_BUDGET = 100000, /* units of assign_more in one turn */
-    NEXT_ASSIGN_SMALL =
-        20000, /* topics and partitions of members of a job begun and done at once */
-    NEXT_WORK_PER_TURN = 12000, /* topics and partitions that heartbeats of one turn look at */
+    NEXT_ASSIGN_BUDGET = 40000, /* units of a job in one turn, each 20 to 30 instructions */
+    NEXT_ASSIGN_SMALL = 5000, /* topics and partitions of members of a job begun and done at once */
+    /* What heartbeats of one turn may do, in 256 instructions or so: a partition or topic that is
+     * looked at. */
+    NEXT_WORK_PER_TURN = 10000,
+    NEXT_WORK_HEARTBEAT = 8, /* any heartbeat */
+    NEXT_WORK_EPOCH = 10,    /* a new epoch, besides the topics that are looked at */
+    NEXT_WORK_GONE = 40,     /* a member that goes, besides what it had */
+    NEXT_WORK_STEP = 40u,    /* a step towards the target, besides the partitions */
 };
+
+enum { NEXT_OP_ID = 2 }; /* op->inside of a heartbeat: the id that was made for it; text */
 
 /* Kafka's numbers: they stand in CurrentMemberAssignment records. */
 enum next_member_state {
@@ -169,15 +176,22 @@ struct next_owners {
     uint32_t n, mask; /* mask 0: no table */
 };
 
-/* An assignment being computed. Owner: its group. */
+/* An assignment being computed: members and topics become numbers (FILL), the assignor works
+ * (ASSIGN), its numbers become the members' next targets (TARGETS). Owner: its group. */
+enum next_job_phase { NEXT_JOB_FILL, NEXT_JOB_ASSIGN, NEXT_JOB_TARGETS };
 struct next_job {
     struct list link; /* nexts->jobs */
     struct group_next *group;
+    uint8_t phase; /* enum next_job_phase */
+    uint32_t at;   /* the next member of FILL, TARGETS */
     struct assign assign;
-    struct next_member **members; /* by number; NULL: gone meanwhile */
-    struct uuid *topic_ids;       /* by number, ascending */
-    uint32_t *numbers;            /* memory of the members' topics and held */
-    int32_t epoch;                /* the group's, when it began */
+    struct next_member **members;  /* by number; NULL: gone meanwhile */
+    struct uuid *topic_ids;        /* by number, ascending */
+    uint32_t **numbers;            /* by member: memory of its topics and of what it held */
+    struct next_parts *targets;    /* by member: what it gets ... */
+    struct group_records *records; /* ... and its record, when that is another than it has */
+    int32_t epoch;                 /* the group's, when it began */
+    struct list waiting;           /* heartbeats of a group that has no assignment yet */
 };
 
 /* What a group may set for itself (GROUP resources of IncrementalAlterConfigs). */
@@ -238,6 +252,9 @@ struct next_host {
      * those of next_config. */
     uint64_t (*settings)(void *context, struct bytes id, uint64_t version,
                          struct next_settings *out);
+    /* The request runs again, from its beginning, in a later turn. NULL: no request ever waits for
+     * an assignment; the first one of a group is made at once. */
+    void (*again)(void *context, struct control_op *op);
     /* For the explainer; NULL: nobody listens. */
     void (*told)(void *context, struct group_next *group, enum next_event event);
     void *context;
@@ -390,6 +407,11 @@ nodiscard int next_epoch_update(struct group_next *group, bool must, struct grou
 nodiscard int next_target_update(struct group_next *group, struct group_records *records,
                                  struct now now);
 void next_job_end(struct group_next *group);
+/* The member has another id now: a record made for it is not its own. */
+void next_job_renamed(struct next_member *member);
+/* The group's first assignment is under way and there is nothing to answer with: `op` waits for it
+ * and runs again. */
+bool next_first_wait(struct group_next *group, struct control_op *op);
 void next_member_fence(struct next_member *member, struct group_records *records, struct now now);
 void next_member_drop(struct next_member *member, struct group_records *records);
 void next_fence_and_append(struct next_member *member, struct now now);

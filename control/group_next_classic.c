@@ -387,6 +387,8 @@ void next_classic_join(struct group_next *g, struct control_op *op, struct now n
     char text[UUID_TEXT_MAX];
     struct bytes id = r->member_id;
     int16_t code = 0;
+    if (next_first_wait(g, op))
+        return;
     g->keeps_generation = false;
     if (id.n == 0) {
         prng_uuid(g->nexts->prng, &uuid);

@@ -107,6 +107,7 @@ void next_member_drop(struct next_member *m, struct group_records *records)
 {
     struct group_next *g = m->group;
     struct next_regex *regex = m->regex;
+    g->nexts->work += NEXT_WORK_GONE + m->names.n / 4 + m->assigned.n + m->revoking.n;
     next_records_member_gone(records, g->id, m->id);
     if (regex != NULL && regex->members_n == 1)
         next_records_gone(records, NEXT_RECORD_REGEX, g->id, regex->text);
@@ -237,9 +238,10 @@ bool next_member_replace(struct next_member *m, struct bytes id, struct group_re
     free((void *)(uintptr_t)m->id.ptr);
     m->id = copy;
     next_member_link(m);
+    next_job_renamed(m);
     m->epoch = m->previous_epoch = NEXT_EPOCH_JOIN;
     next_member_note(m);
-    next_records_target(records, m);
+    next_records_target(records, m, &m->target);
     return true;
 }
 
@@ -470,16 +472,20 @@ bool next_size_check(const struct group_next *g, struct bytes member_id, struct 
 }
 
 /* v0 lets the server make the id. */
-static struct bytes id_of(const struct group_next *g, const struct control_op *op,
-                          char text[UUID_TEXT_MAX])
+static struct bytes id_of(const struct group_next *g, struct control_op *op)
 {
     const struct consumer_group_heartbeat_request *r = op->request;
     struct uuid id;
     if (r->member_id.n > 0)
         return r->member_id;
-    prng_uuid(g->nexts->prng, &id);
-    uuid_text(&id, text);
-    return bytes_of(text, UUID_TEXT);
+    if (op->inside[NEXT_OP_ID] == NULL) { /* it may run again: then under the same one */
+        char *text = op->inside[NEXT_OP_ID] = arena_alloc(&op->arena, UUID_TEXT_MAX);
+        if (text == NULL)
+            return (struct bytes){NULL, 0};
+        prng_uuid(g->nexts->prng, &id);
+        uuid_text(&id, text);
+    }
+    return bytes_of(op->inside[NEXT_OP_ID], UUID_TEXT);
 }
 
 /* Steps 2 to 4. */
@@ -534,20 +540,26 @@ void group_next_heartbeat(struct group_next *g, struct control_op *op, struct no
     const struct consumer_group_heartbeat_request *r = op->request;
     struct group_records records = {0};
     struct fault f = {0};
-    char text[UUID_TEXT_MAX];
     g->keeps_generation = false;
+    g->nexts->work += NEXT_WORK_HEARTBEAT;
     next_settings_look(g);
     if (r->member_epoch < NEXT_EPOCH_JOIN) {
         leave(g, op, &records, now);
+    } else if (next_first_wait(g, op)) {
+        return;
     } else {
-        struct bytes id = id_of(g, op, text);
-        bool is_good =
-            next_size_check(g, r->member_id, &f) && regex_check(g, r->subscribed_topic_regex, &f);
+        struct bytes id = id_of(g, op);
+        bool is_good = id.ptr != NULL && next_size_check(g, r->member_id, &f) &&
+                       regex_check(g, r->subscribed_topic_regex, &f);
         struct next_member *m = is_good ? member_of(g, r, id, &records, now, &f) : NULL;
         if (m != NULL && !walk_and_answer(m, op, &records, now))
             no_memory(&f);
+        if (id.ptr == NULL)
+            no_memory(&f);
         if (f.code != 0)
             next_refuse(op, &f);
+        else if (next_first_wait(g, op))
+            op = NULL;
     }
     next_append(g, &records, op);
 }

@@ -181,10 +181,20 @@ void next_host_gone(struct coordinator *co, struct group *group, int16_t error)
 {
     struct group_next *g = group->next;
     group->next = NULL;
+    if (g->job != NULL)
+        list_splice(&g->waiting, &g->job->waiting);
     if (co->groups.is_ending) /* the workers' requests may be gone already: none is touched */
         list_init(&g->waiting);
     waiting_answer(co, g, UINT64_MAX, error);
     group_next_free(g);
+}
+
+/* As if it had just come. */
+static void host_again(void *context, struct control_op *op)
+{
+    struct coordinator *co = context;
+    list_append(op->api_key == 68 ? &co->control->heartbeats : &co->control->waiting,
+                &op->mail.link);
 }
 
 /* ── records ── */
@@ -485,6 +495,7 @@ int next_host_init(struct coordinator *co)
                                    .topic_name = host_topic_name,
                                    .metadata_version = host_metadata_version,
                                    .settings = host_settings,
+                                   .again = host_again,
                                    .told = host_told,
                                    .context = co};
     co->serves_next =

@@ -25,6 +25,7 @@
 /* What the member becomes. */
 struct step {
     struct next_parts kept, revoked;
+    struct next_parts taken; /* kept and free, in order */
     uint32_t free_n, unreleased_n;
     int32_t epoch;
     uint8_t state;
@@ -34,22 +35,17 @@ static void step_fini(struct step *s)
 {
     next_parts_free(&s->kept);
     next_parts_free(&s->revoked);
+    next_parts_free(&s->taken);
 }
 
-static bool is_in(const struct uuid *ids, uint32_t n, const struct uuid *id)
+enum { EPOCH_OF_STEP = INT32_MIN }; /* of a partition that the member gets with this step */
+
+/* For ids that are asked for in ascending order: `at` goes along. */
+static bool is_in(const struct uuid *ids, uint32_t n, uint32_t *at, const struct uuid *id)
 {
-    uint32_t low = 0;
-    while (low < n) {
-        uint32_t mid = low + (n - low) / 2;
-        int c = memcmp(ids[mid].b, id->b, sizeof id->b);
-        if (c == 0)
-            return true;
-        if (c < 0)
-            low = mid + 1;
-        else
-            n = mid;
-    }
-    return false;
+    while (*at < n && memcmp(ids[*at].b, id->b, sizeof id->b) < 0)
+        (*at)++;
+    return *at < n && uuid_equal(&ids[*at], id);
 }
 
 /* The heartbeat names one of these among what the member owns, or does not say what it owns. */
@@ -73,48 +69,50 @@ static bool is_free(const struct next_member *m, const struct next_part *p)
     return owner == NULL || owner == m;
 }
 
-/* kept, revoked and wanted of a merge of assigned and target. */
+/* kept, taken, revoked and wanted of a merge of assigned and target. */
 static int step_merge(const struct next_member *m, const struct uuid *ids, uint32_t ids_n,
                       struct step *s)
 {
-    uint32_t a = 0, t = 0;
-    s->kept.v = calloc((uint64_t)m->assigned.n + m->target.n + 1, sizeof *s->kept.v);
+    uint32_t a = 0, t = 0, at = 0;
+    uint64_t n = (uint64_t)m->assigned.n + m->target.n + 1;
+    s->kept.v = calloc(n, sizeof *s->kept.v);
+    s->taken.v = calloc(n, sizeof *s->taken.v);
     s->revoked.v = calloc(m->assigned.n + 1ull, sizeof *s->revoked.v);
-    if (s->kept.v == NULL || s->revoked.v == NULL)
+    if (s->kept.v == NULL || s->taken.v == NULL || s->revoked.v == NULL)
         return E_NO_MEMORY;
     while (a < m->assigned.n || t < m->target.n) {
         int c = a == m->assigned.n ? 1
                 : t == m->target.n ? -1
                                    : next_part_compare(&m->assigned.v[a], &m->target.v[t]);
         const struct next_part *p = c <= 0 ? &m->assigned.v[a] : &m->target.v[t];
-        bool is_subscribed = is_in(ids, ids_n, &p->topic_id);
+        bool is_subscribed = is_in(ids, ids_n, &at, &p->topic_id);
         a += c <= 0;
         t += c >= 0;
-        if (c == 0 && is_subscribed)
+        if (c == 0 && is_subscribed) {
             s->kept.v[s->kept.n++] = *p;
-        else if (c <= 0)
+            s->taken.v[s->taken.n++] = *p;
+        } else if (c <= 0) {
             s->revoked.v[s->revoked.n++] = *p;
-        else if (is_subscribed && !is_free(m, p))
+        } else if (is_subscribed && !is_free(m, p)) {
             s->unreleased_n++;
-        else if (is_subscribed)
+        } else if (is_subscribed) {
+            s->taken.v[s->taken.n] = *p;
+            s->taken.v[s->taken.n++].epoch = EPOCH_OF_STEP;
             s->free_n++;
+        }
     }
     return 0;
 }
 
 /* The wanted ones that are free join the kept ones. */
-static void step_take(const struct next_member *m, const struct uuid *ids, uint32_t ids_n,
-                      struct step *s)
+static void step_take(struct step *s)
 {
-    for (uint32_t i = 0; i < m->target.n; i++) {
-        struct next_part p = m->target.v[i];
-        if (!is_in(ids, ids_n, &p.topic_id) ||
-            next_parts_find(&m->assigned, &p.topic_id, p.partition) != NULL || !is_free(m, &p))
-            continue;
-        p.epoch = s->epoch;
-        s->kept.v[s->kept.n++] = p;
-    }
-    next_parts_sort(&s->kept);
+    struct next_parts kept = s->kept;
+    for (uint32_t i = 0; i < s->taken.n; i++)
+        if (s->taken.v[i].epoch == EPOCH_OF_STEP)
+            s->taken.v[i].epoch = s->epoch;
+    s->kept = s->taken;
+    s->taken = kept;
 }
 
 static int step_next(const struct next_member *m, const struct consumer_group_heartbeat_request *r,
@@ -132,7 +130,7 @@ static int step_next(const struct next_member *m, const struct consumer_group_he
     s->revoked.n = 0;
     s->epoch = m->group->assignment_epoch;
     s->state = s->unreleased_n > 0 ? NEXT_UNRELEASED : NEXT_STABLE;
-    step_take(m, ids, ids_n, s);
+    step_take(s);
     return 0;
 }
 
@@ -148,9 +146,9 @@ static int step_unsubscribe(const struct next_member *m,
         return E_NO_MEMORY;
     for (uint32_t i = 0; i < m->revoking.n; i++)
         s->revoked.v[s->revoked.n++] = m->revoking.v[i];
-    for (uint32_t i = 0; i < m->assigned.n; i++) {
+    for (uint32_t i = 0, at = 0; i < m->assigned.n; i++) {
         const struct next_part *p = &m->assigned.v[i];
-        struct next_parts *to = is_in(ids, ids_n, &p->topic_id) ? &s->kept : &s->revoked;
+        struct next_parts *to = is_in(ids, ids_n, &at, &p->topic_id) ? &s->kept : &s->revoked;
         to->v[to->n++] = *p;
     }
     next_parts_sort(&s->revoked);
@@ -183,7 +181,8 @@ static int step_do(struct next_member *m, struct step *s, struct group_records *
         next_parts_equal(&s->kept, &m->assigned, true) &&
         next_parts_equal(&s->revoked, &m->revoking, true))
         return 0;
-    int e = next_owners_reserve(m->group, s->kept.n + s->revoked.n);
+    uint32_t had_n = m->assigned.n + m->revoking.n, has_n = s->kept.n + s->revoked.n;
+    int e = next_owners_reserve(m->group, has_n > had_n ? has_n - had_n : 0);
     if (e < 0)
         return e;
     next_owners_remove(m);
@@ -242,7 +241,7 @@ int next_reconcile(struct next_member *m, const struct consumer_group_heartbeat_
     const struct uuid *ids = next_topic_ids(m, &ids_n);
     if (ids == NULL)
         return E_NO_MEMORY;
-    m->group->nexts->work += 20ull + m->target.n + m->assigned.n + m->revoking.n;
+    m->group->nexts->work += NEXT_WORK_STEP + 2ull * m->target.n + m->assigned.n + m->revoking.n;
     int e = step_find(m, r, is_resubscribed, ids, ids_n, &s, &is_one);
     if (e == 0 && is_one)
         e = step_do(m, &s, records, now);

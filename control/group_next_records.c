@@ -132,9 +132,9 @@ static uint32_t topics_n(const struct next_parts *p)
     return n;
 }
 
-void next_records_target(struct group_records *r, const struct next_member *m)
+void next_records_target(struct group_records *r, const struct next_member *m,
+                         const struct next_parts *p)
 {
-    const struct next_parts *p = &m->target;
     struct consumer_group_target_assignment_member_value_topic_partitions *topics =
         calloc(topics_n(p) + 1ull, sizeof *topics);
     int32_t *numbers = calloc(p->n + 1ull, sizeof *numbers);

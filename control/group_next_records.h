@@ -33,7 +33,8 @@ enum next_record_type {
 void next_records_epoch(struct group_records *records, const struct group_next *group);
 void next_records_target_epoch(struct group_records *records, const struct group_next *group);
 void next_records_member(struct group_records *records, const struct next_member *member);
-void next_records_target(struct group_records *records, const struct next_member *member);
+void next_records_target(struct group_records *records, const struct next_member *member,
+                         const struct next_parts *target);
 void next_records_current(struct group_records *records, const struct next_member *member);
 void next_records_regex(struct group_records *records, const struct group_next *group,
                         const struct next_regex *regex);

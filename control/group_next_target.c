@@ -6,7 +6,8 @@
  * A job is an assignment under way: a picture of members and topics in numbers, taken when it
  * began. Members that leave meanwhile are NULL in it, members that come wait for the next one.
  * Small groups are done within the heartbeat that begins the job; large ones go on in later turns,
- * NEXT_ASSIGN_BUDGET units each, while heartbeats are answered with the target there is. Between
+ * NEXT_ASSIGN_BUDGET units each, while heartbeats are answered with the target there is; those of
+ * a group that never had one wait for it, and begin anew then. Between
  * the end of one and the beginning of the next pass group.consumer.assignment.interval.ms, so a
  * thousand members that join at once cost one assignment a second.
  */
@@ -46,6 +47,7 @@ int next_epoch_update(struct group_next *g, bool must, struct group_records *rec
         return 0;
     }
     int64_t hash = next_topics_hash(g);
+    g->nexts->work += NEXT_WORK_EPOCH + g->topics_n / 4;
     if (!must && hash == g->hash)
         return 0;
     if (g->epoch == INT32_MAX)
@@ -174,48 +176,70 @@ static uint32_t *member_held(const struct next_job *job, const struct next_membe
 
 static void job_free(struct next_job *job)
 {
+    uint32_t n = job->assign.members_n;
     assign_fini(&job->assign);
+    for (uint32_t i = 0; job->numbers != NULL && i < n; i++)
+        free(job->numbers[i]);
+    for (uint32_t i = 0; job->targets != NULL && i < n; i++)
+        next_parts_free(&job->targets[i]);
+    for (uint32_t i = 0; job->records != NULL && i < n; i++)
+        group_records_fini(&job->records[i]);
     free(job->assign.topics);
     free(job->assign.members);
     free(job->members);
     free(job->topic_ids);
     free(job->numbers);
+    free(job->targets);
+    free(job->records);
     free(job);
 }
 
-static int job_fill(struct next_job *job)
+/* The picture's frame: who is in it, and the topics. */
+static int job_frame(struct next_job *job)
 {
     struct group_next *g = job->group;
     struct assign *a = &job->assign;
-    uint64_t numbers_n = 0;
-    list_for_each(l, next, &g->members) {
-        struct next_member *m = list_entry(l, struct next_member, link);
-        numbers_n += next_topics_max(m) + m->target.n;
-        if (job->members != NULL)
-            job->members[a->members_n++] = m;
-    }
+    uint64_t n = g->members_n + 1ull;
+    job->members = calloc(n, sizeof *job->members);
+    job->numbers = calloc(n, sizeof *job->numbers);
+    job->targets = calloc(n, sizeof *job->targets);
+    job->records = calloc(n, sizeof *job->records);
+    a->members = calloc(n, sizeof *a->members);
     a->topics = calloc(g->topics_n + 1ull, sizeof *a->topics);
-    a->members = calloc(g->members_n + 1ull, sizeof *a->members);
     job->topic_ids = calloc(g->topics_n + 1ull, sizeof *job->topic_ids);
-    job->numbers = calloc(numbers_n + 1, sizeof *job->numbers);
-    if (job->members == NULL || a->topics == NULL || a->members == NULL || job->topic_ids == NULL ||
-        job->numbers == NULL)
+    if (job->members == NULL || job->numbers == NULL || job->targets == NULL ||
+        job->records == NULL || a->members == NULL || a->topics == NULL || job->topic_ids == NULL)
         return E_NO_MEMORY;
     int e = job_topics(job);
     if (e < 0)
         return e;
-    uint32_t *at = job->numbers;
+    list_for_each(l, next, &g->members)
+        job->members[a->members_n++] = list_entry(l, struct next_member, link);
     qsort(job->members, a->members_n, sizeof *job->members, member_compare);
-    for (uint32_t i = 0; i < a->members_n; i++) {
-        if (i > 0 && is_alike(job->members[i - 1], job->members[i])) {
-            a->members[i].topics = a->members[i - 1].topics; /* most subscribe to the same */
-            a->members[i].topics_n = a->members[i - 1].topics_n;
-        } else {
-            at = member_topics(job->members[i], &a->members[i], at);
-        }
-        at = member_held(job, job->members[i], &a->members[i], at);
+    return 0;
+}
+
+/* What member `i` subscribes to and has, in numbers; adds what it cost. */
+static int job_fill(struct next_job *job, uint32_t i, uint64_t *cost)
+{
+    const struct next_member *m = job->members[i], *before = i == 0 ? NULL : job->members[i - 1];
+    struct assign_member *to = &job->assign.members[i];
+    if (m == NULL)
+        return 0;
+    uint32_t *at = job->numbers[i] = calloc(next_topics_max(m) + m->target.n + 1ull, sizeof *at);
+    if (at == NULL)
+        return E_NO_MEMORY;
+    if (before != NULL && is_alike(before, m)) {
+        to->topics = to[-1].topics; /* most subscribe to the same */
+        to->topics_n = to[-1].topics_n;
+        *cost += 10 + to->topics_n / 4;
+    } else {
+        at = member_topics(m, to, at);
+        *cost += 10 + to->topics_n * 8ull;
     }
-    return assign_begin(a);
+    (void)member_held(job, m, to, at);
+    *cost += to->held_n;
+    return 0;
 }
 
 /* The one most members ask for; uniform when nobody does. */
@@ -240,9 +264,9 @@ static int job_begin(struct group_next *g)
     job->group = g;
     job->epoch = g->epoch;
     job->assign.assignor = g->assignor = assignor_choose(g);
-    job->members = calloc(g->members_n + 1ull, sizeof *job->members);
     list_init(&job->link);
-    int e = job_fill(job);
+    list_init(&job->waiting);
+    int e = job_frame(job);
     if (e < 0) {
         job_free(job);
         return e;
@@ -251,6 +275,11 @@ static int job_begin(struct group_next *g)
         job->members[i]->job_at = i;
     g->job = job;
     return 0;
+}
+
+static struct control_op *op_of(struct list *link)
+{
+    return container_of(list_entry(link, struct mail, link), struct control_op, mail);
 }
 
 void next_job_end(struct group_next *g)
@@ -263,60 +292,144 @@ void next_job_end(struct group_next *g)
             job->members[i]->job_at = UINT32_MAX;
     list_del(&job->link);
     g->job = NULL;
+    for (struct list *l; (l = list_pop(&job->waiting)) != NULL;)
+        g->nexts->host.again(g->nexts->host.context, op_of(l));
     job_free(job);
+}
+
+void next_job_renamed(struct next_member *m)
+{
+    if (m->job_at != UINT32_MAX)
+        group_records_fini(&m->group->job->records[m->job_at]);
+}
+
+static bool is_first(const struct group_next *g)
+{
+    return g->assignment_epoch == 0 && g->nexts->host.again != NULL;
+}
+
+bool next_first_wait(struct group_next *g, struct control_op *op)
+{
+    if (g->job == NULL || !is_first(g))
+        return false;
+    list_append(&g->job->waiting, &op->mail.link);
+    return true;
 }
 
 /* ── end ── */
 
-static int target_set(const struct next_job *job, uint32_t who, struct group_records *records)
+/* The assignor's numbers as partitions; adds what it cost. */
+static int target_make(struct next_job *job, uint32_t who, uint64_t *cost)
 {
     const struct assign *a = &job->assign;
     const struct assign_member *from = &a->members[who];
-    struct next_member *m = job->members[who];
-    struct next_parts new = {calloc(from->parts_n + 1ull, sizeof *new.v), from->parts_n};
+    const struct next_member *m = job->members[who];
+    struct next_parts *to = &job->targets[who];
     uint32_t t = 0;
-    if (new.v == NULL)
-        return E_NO_MEMORY;
-    for (uint32_t i = 0; i < from->parts_n; i++) {
-        while (from->parts[i] >= a->topics[t].first + a->topics[t].partitions_n)
-            t++;
-        new.v[i] = (struct next_part){job->topic_ids[t],
-                                      (int32_t)(from->parts[i] - a->topics[t].first), 0};
-    }
-    if (next_parts_equal(&new, &m->target, false)) {
-        next_parts_free(&new);
+    *cost += 10 + from->parts_n + a->topics_n / 8;
+    if (m == NULL)
         return 0;
+    to->v = calloc(from->parts_n + 1ull, sizeof *to->v);
+    if (to->v == NULL)
+        return E_NO_MEMORY;
+    for (to->n = 0; to->n < from->parts_n; to->n++) {
+        uint32_t p = from->parts[to->n];
+        while (p >= a->topics[t].first + a->topics[t].partitions_n)
+            t++;
+        to->v[to->n] = (struct next_part){job->topic_ids[t], (int32_t)(p - a->topics[t].first), 0};
     }
-    next_parts_free(&m->target);
-    m->target = new;
+    if (next_parts_equal(to, &m->target, false))
+        return 0;
+    next_records_target(&job->records[who], m, to);
+    *cost += 40 + job->records[who].n / 2;
+    return job->records[who].error;
+}
+
+static void target_set(struct next_job *job, uint32_t who, struct group_records *records)
+{
+    struct next_member *m = job->members[who];
+    struct next_parts old = m->target;
+    if (next_parts_equal(&job->targets[who], &old, false))
+        return;
+    m->target = job->targets[who];
+    job->targets[who] = old; /* freed with the job */
     next_member_count(m);
-    next_records_target(records, m);
+    if (job->records[who].records_n > 0)
+        group_records_join(records, &job->records[who]);
+    else
+        next_records_target(records, m, &m->target);
+}
+
+/* All targets change at once, with the epoch they are of. */
+static void job_finish(struct next_job *job, struct group_records *records, struct now now)
+{
+    struct group_next *g = job->group;
+    for (uint32_t i = 0; i < job->assign.members_n; i++)
+        if (job->members[i] != NULL)
+            target_set(job, i, records);
+    check(job->epoch > g->assignment_epoch && job->epoch <= g->epoch);
+    g->assignment_epoch = job->epoch;
+    g->assigned_ms = now.wall_ms;
+    list_for_each(l, next, &g->members)
+        next_member_note(list_entry(l, struct next_member, link));
+    if (g->nexts->host.told != NULL)
+        g->nexts->host.told(g->nexts->host.context, g, NEXT_ASSIGNED);
+    next_records_target_epoch(records, g);
+}
+
+/* Members one by one; 0 when there is none left. */
+static int job_each(struct next_job *job, int (*one)(struct next_job *, uint32_t, uint64_t *),
+                    uint64_t *cost, uint64_t budget)
+{
+    for (; job->at < job->assign.members_n; job->at++) {
+        if (*cost >= budget)
+            return E_AGAIN;
+        int e = one(job, job->at, cost);
+        if (e < 0)
+            return e;
+    }
+    job->at = 0;
     return 0;
 }
 
-static int job_more(struct group_next *g, struct group_records *records, struct now now)
+/* 0 when the targets are made. */
+static int job_step(struct next_job *job, uint64_t budget)
+{
+    uint64_t cost = 0;
+    int e = 0;
+    if (job->phase == NEXT_JOB_FILL) {
+        e = job_each(job, job_fill, &cost, budget);
+        if (e == 0)
+            e = assign_begin(&job->assign);
+        if (e < 0)
+            return e;
+        job->phase = NEXT_JOB_ASSIGN;
+    }
+    if (job->phase == NEXT_JOB_ASSIGN) {
+        if (cost >= budget)
+            return E_AGAIN;
+        e = assign_more(&job->assign, budget - cost);
+        if (e < 0)
+            return e;
+        job->phase = NEXT_JOB_TARGETS;
+        if (budget != UINT64_MAX)
+            return E_AGAIN;
+    }
+    return job_each(job, target_make, &cost, budget);
+}
+
+static int job_more(struct group_next *g, uint64_t budget, struct group_records *records,
+                    struct now now)
 {
     struct next_job *job = g->job;
-    bool is_first = g->assignment_epoch == 0; /* no member can be told an epoch before */
-    int e = assign_more(&job->assign, is_first ? UINT64_MAX : NEXT_ASSIGN_BUDGET);
+    int e = job_step(job, budget);
     if (e == E_AGAIN) {
         if (!list_is_linked(&job->link))
             list_append(&g->nexts->jobs, &job->link);
         return 0;
     }
-    for (uint32_t i = 0; e == 0 && i < job->assign.members_n; i++)
-        if (job->members[i] != NULL)
-            e = target_set(job, i, records);
-    if (e == 0) {
-        check(job->epoch > g->assignment_epoch && job->epoch <= g->epoch);
-        g->assignment_epoch = job->epoch;
-        g->assigned_ms = now.wall_ms;
-        list_for_each(l, next, &g->members)
-            next_member_note(list_entry(l, struct next_member, link));
-        if (g->nexts->host.told != NULL)
-            g->nexts->host.told(g->nexts->host.context, g, NEXT_ASSIGNED);
-        next_records_target_epoch(records, g);
-    }
+    if (e == 0)
+        job_finish(job, records, now);
     next_job_end(g);
     return e;
 }
@@ -329,9 +442,12 @@ static bool is_due(const struct group_next *g, struct now now)
 
 static bool job_is_large(const struct next_job *job)
 {
-    uint64_t n = job->assign.members_n;
-    for (uint32_t i = 0; i < job->assign.members_n && n <= NEXT_ASSIGN_SMALL; i++)
-        n += job->assign.members[i].topics_n + job->assign.members[i].held_n;
+    const struct assign *a = &job->assign;
+    uint64_t n = a->members_n;
+    for (uint32_t t = 0; t < a->topics_n; t++)
+        n += a->topics[t].partitions_n;
+    for (uint32_t i = 0; i < a->members_n && n <= NEXT_ASSIGN_SMALL; i++)
+        n += next_topics_max(job->members[i]) + job->members[i]->target.n;
     return n > NEXT_ASSIGN_SMALL;
 }
 
@@ -346,11 +462,12 @@ int next_target_update(struct group_next *g, struct group_records *records, stru
     if (e < 0)
         return e;
     g->nexts->work += NEXT_WORK_PER_TURN / 4;
-    if (g->assignment_epoch > 0 && job_is_large(g->job)) {
+    bool may_wait = g->assignment_epoch > 0 || is_first(g);
+    if (may_wait && job_is_large(g->job)) {
         list_append(&g->nexts->jobs, &g->job->link); /* nexts_turn goes on with it */
         return 0;
     }
-    return job_more(g, records, now);
+    return job_more(g, UINT64_MAX, records, now);
 }
 
 int nexts_turn(struct nexts *nexts, struct now now)
@@ -367,7 +484,8 @@ int nexts_turn(struct nexts *nexts, struct now now)
             list_append(&nexts->jobs, l);
             continue;
         }
-        (void)job_more(g, &records, now); /* without memory the next heartbeat begins it anew */
+        (void)job_more(g, NEXT_ASSIGN_BUDGET, &records,
+                       now); /* without memory the next heartbeat begins it anew */
         next_append(g, &records, NULL);
     }
     return n;

@@ -45,10 +45,12 @@ static void topic_look(struct group_next *g, struct next_topic *t)
         t->partitions_n = 0;
 }
 
-static struct next_topic *topic_get(struct group_next *g, struct bytes name)
+/* `hint` is where it may stand: behind the one before, for names that ascend. */
+static struct next_topic *topic_get(struct group_next *g, struct bytes name, uint32_t *hint)
 {
-    bool is_there;
-    uint32_t at = topic_place(g, name, &is_there);
+    bool is_there = *hint < g->topics_n && bytes_equal(g->topics[*hint]->name, name);
+    uint32_t at = is_there ? *hint : topic_place(g, name, &is_there);
+    *hint = at + 1;
     if (is_there) {
         g->topics[at]->refs++;
         return g->topics[at];
@@ -112,16 +114,20 @@ int next_topics_set(struct group_next *g, struct next_topics *to, const struct b
     struct next_topics new = {calloc((uint32_t)n + 1u, sizeof *new.v), 0};
     if (new.v == NULL)
         return E_NO_MEMORY;
-    g->nexts->work += (uint32_t)n * 4u; /* each is searched for and sorted */
+    bool ascends = true;
+    uint32_t hint = 0;
     for (int32_t i = 0; i < n; i++) {
-        struct next_topic *t = topic_get(g, names[i]);
+        struct next_topic *t = topic_get(g, names[i], &hint);
         if (t == NULL) {
             next_topics_clear(g, &new);
             return E_NO_MEMORY;
         }
+        ascends = ascends && (i == 0 || name_compare(new.v[i - 1]->name, t->name) < 0);
         new.v[new.n++] = t;
     }
-    qsort(new.v, new.n, sizeof *new.v, topic_compare);
+    g->nexts->work += (uint32_t)n * (ascends ? 1u : 4u); /* searched for and sorted */
+    if (!ascends)
+        qsort(new.v, new.n, sizeof *new.v, topic_compare);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < new.n; i++) {
         if (kept > 0 && new.v[kept - 1] == new.v[i])

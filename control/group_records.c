@@ -72,6 +72,17 @@ void group_records_put(struct group_records *r, int16_t type, const struct proto
     r->error = proto_encode_flat(message, version, value, at + 6, (uint64_t)n);
 }
 
+void group_records_join(struct group_records *r, const struct group_records *from)
+{
+    uint8_t *at = from->error < 0 || from->n == 0 ? NULL : room(r, from->n);
+    if (from->error < 0 && r->error == 0)
+        r->error = from->error;
+    if (at == NULL)
+        return;
+    memcpy(at, from->v, from->n);
+    r->records_n += from->records_n;
+}
+
 void group_records_put_null(struct group_records *r)
 {
     uint8_t *at = room(r, 4);

@@ -21,6 +21,8 @@ struct group_records {
     int error; /* sticky: E_NO_MEMORY, E_TOO_LARGE */
 };
 void group_records_fini(struct group_records *records);
+/* All of `from` behind what is there. */
+void group_records_join(struct group_records *records, const struct group_records *from);
 void group_records_offset(struct group_records *records, struct bytes group,
                           const struct offset *offset);
 void group_records_offset_gone(struct group_records *records, struct bytes group,

@@ -490,7 +490,7 @@ static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, struct io_op
 }
 
 /* False when the submission queue has no place. */
-static bool op_prepare(struct uring *u, struct io_op *op)
+static bool entry_prepare(struct uring *u, struct io_op *op)
 {
     struct io_uring_sqe *sqe = entry_take(u);
     if (sqe == NULL)
@@ -514,7 +514,28 @@ static bool op_prepare(struct uring *u, struct io_op *op)
     case IO_CLOSE: io_uring_prep_close(sqe, op->fd); break;
     }
     io_uring_sqe_set_data(sqe, op);
+    if (op->then != NULL)
+        io_uring_sqe_set_flags(sqe, IOSQE_IO_LINK);
     return true;
+}
+
+/* The two of a chain reach the kernel in one call, or it would be none. */
+static bool op_prepare(struct uring *u, struct io_op *op)
+{
+    if (likely(op->then == NULL))
+        return entry_prepare(u, op);
+    check(op->kind == IO_WRITE && op->then->kind == IO_SYNC && op->then->then == NULL);
+    if (io_uring_sq_space_left(&u->ring) < 2) {
+        if (!u->is_enabled)
+            return false;
+        u->stats.queue_full_n++;
+        u->stats.enters_n++;
+        if (io_uring_submit(&u->ring) < 0)
+            u->stats.refused_n++;
+        if (io_uring_sq_space_left(&u->ring) < 2)
+            return false;
+    }
+    return entry_prepare(u, op) && entry_prepare(u, op->then);
 }
 
 static void uring_submit(struct io *io, struct io_op *op)
@@ -522,7 +543,7 @@ static void uring_submit(struct io *io, struct io_op *op)
     struct uring *u = uring_from(io);
     check(op->done != NULL);
     check(!list_is_linked(&op->link));
-    io->under_way++;
+    io->under_way += op->then == NULL ? 1 : 2;
     if (unlikely(!list_is_empty(&u->backlog) || !op_prepare(u, op)))
         list_append(&u->backlog, &op->link);
 }

@@ -10,6 +10,8 @@
  * 0) or a negative errno; the callee turns that into an error of ours on the spot
  * (error_from_errno).
  *
+ * An op with a `then` is two operations: both are under way, each has its own done, in this order.
+ *
  * Short transfers: IO_READ, IO_WRITE and IO_SEND may complete with fewer bytes than asked; the
  * subject goes on. A failed IO_SYNC is never repeated by anyone: the log it stands for fails.
  *
@@ -56,6 +58,9 @@ struct io_op {
     int32_t result;
     uint32_t buffer_at; /* result of IO_RECV: index of the provided buffer           */
     struct io_op *target;
+    struct io_op *then; /* IO_WRITE: begins when this one has written all its bytes, without a turn
+                           of ours between; completes with -ECANCELED when it has not. Filled in,
+                           never submitted; both are of one io                          */
     void (*done)(struct io_op *op);
 };
 
@@ -94,6 +99,8 @@ static inline void io_op_init(struct io_op *op, uint8_t kind, void (*done)(struc
 static inline void io_submit(struct io *io, struct io_op *op)
 {
     op->is_busy = true;
+    if (op->then != NULL)
+        op->then->is_busy = true;
     io->functions->submit(io, op);
 }
 

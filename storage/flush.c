@@ -37,7 +37,8 @@
 
 enum {
     ONCE_MIN_BYTES = 64 << 10,      /* a run as long need not stay in the page cache */
-    BACK_RUN_BYTES_MAX = 512 << 10, /* of write-back that need not hurry */
+    BACK_RUN_BYTES_MAX = 512 << 10, /* of write-back that need not hurry ... */
+    BACK_RUN_HURRIED_BYTES_MAX = 1 << 20,
 };
 
 /* ── writing ── */
@@ -116,9 +117,11 @@ bool plog_write(struct plog *log)
     write->pages_n = 0;
     write->is_back = log->is_logged;
     write->op.op.is_background = write->is_back && !write_back_hurries(store);
-    uint64_t to = log->target_pos;
+    uint64_t to = log->target_pos, run = BACK_RUN_HURRIED_BYTES_MAX;
     if (write->op.op.is_background)
-        to = min_u64(to, align_down(segment->written_pos + BACK_RUN_BYTES_MAX, RAW_BLOCK));
+        run = BACK_RUN_BYTES_MAX;
+    if (write->is_back)
+        to = min_u64(to, align_down(segment->written_pos + run, RAW_BLOCK));
     write->is_raw = raw_may(segment, to) && raw_gather(write, to);
     if (!write->is_raw)
         write_gather(write, segment->written_pos, to);

@@ -131,7 +131,7 @@ struct journal {
     uint32_t used, entries_n, record_bytes, written_bytes, shorts_n;
     uint64_t record_at, record_tail_seq, begun_ns;
     struct ring_place record_tail;
-    struct store_op op;
+    struct store_op op, sync; /* its write, and the flush that the kernel begins behind it */
     struct iovec iov;
     struct list logs;   /* with entries in it */
     struct list behind; /* logs with entries that no round of write-back covers yet */

@@ -396,6 +396,9 @@ struct store {
 };
 
 /* store.c */
+/* Fills in what store_op_submit does: for an operation that another one begins (io_op.then). */
+void store_op_ready(struct store *store, struct store_op *op,
+                    void (*finish)(struct store_op *, struct now));
 void store_op_submit(struct store *store, struct store_op *op,
                      void (*finish)(struct store_op *, struct now));
 static inline void store_op_init(struct store_op *op, uint8_t kind)

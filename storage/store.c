@@ -230,13 +230,19 @@ static void store_op_done(struct io_op *op)
     list_append(&store_op->store->completed, &op->link);
 }
 
-void store_op_submit(struct store *store, struct store_op *op,
-                     void (*finish)(struct store_op *, struct now))
+void store_op_ready(struct store *store, struct store_op *op,
+                    void (*finish)(struct store_op *, struct now))
 {
     op->store = store;
     op->finish = finish;
     op->began_ns = store->is_flushing ? store->now.ns : 0;
     op->op.done = store_op_done;
+}
+
+void store_op_submit(struct store *store, struct store_op *op,
+                     void (*finish)(struct store_op *, struct now))
+{
+    store_op_ready(store, op, finish);
     io_submit(store->io, &op->op);
 }
 
@@ -470,7 +476,8 @@ bool store_is_quiet(const struct store *store)
     uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
                       store->has_space_job - store->compactor.has_job - moves_jobs_n(store);
     bool has_record = store->journal != NULL && (store->journal->state == JOURNAL_WRITING ||
-                                                 store->journal->state == JOURNAL_FLUSHING);
+                                                 store->journal->state == JOURNAL_FLUSHING ||
+                                                 store->journal->sync.op.is_busy);
     return list_is_empty(&store->dirty) && list_is_empty(&store->unlogged) && !has_record &&
            list_is_empty(&store->unsynced) && list_is_empty(&store->round) &&
            list_is_empty(&store->pending) && list_is_empty(&store->completed) &&

@@ -13,7 +13,10 @@
  * somebody waits for the files (time_query.c).
  *
  * Until it has to hurry it goes one run at a time, in the background of the device's queue: a
- * record and its flush wait for the writes in front of them. 4 MiB of those cost up to 10 ms.
+ * record and its flush wait for the writes in front of them. 4 MiB of those cost up to 10 ms. From
+ * half of the room on WRITING_HURRIED_BYTES may be under way, and twice as much for each sixteenth
+ * more: so under a load that never ends write-back finds the pace of the appends, instead of going
+ * from too little to everything at once.
  *
  * One call syncs all files where the file system allows that and there are more than a few (rule
  * 10); its bytes and sizes are the file system's to order. Else each file is flushed in the rounds
@@ -30,7 +33,9 @@ enum {
     SYNC_ALL_MIN = 4, /* files */
     FILL_PART = 4,    /* of the ring, of the tail budget: a round begins */
     HURRY_PART = 2,   /* ... and it hurries */
+    PARTS = 16,       /* in which the room is counted */
     WRITING_BYTES_MAX = 512 << 10,
+    WRITING_HURRIED_BYTES = 1 << 20,
     FULL_RETRY_NS = NS_PER_S,
 };
 
@@ -100,18 +105,27 @@ static void round_pin(struct store *store)
 
 enum round_step { STEP_WAITS, STEP_DONE, STEP_PINS, STEP_STARVED };
 
-bool write_back_hurries(const struct store *store)
+/* Sixteenths of the room, ring or tail budget, that are in use. */
+static uint64_t parts_used(const struct store *store)
 {
     const struct journal *j = store->journal;
-    return j->is_full || journal_used(j) > j->bytes / HURRY_PART ||
-           store->tail_bytes > store->config.tail_bytes_max / HURRY_PART;
+    uint64_t ring = journal_used(j) * PARTS / j->bytes;
+    uint64_t tail = store->tail_bytes * PARTS / max_u64(store->config.tail_bytes_max, 1);
+    return j->is_full ? PARTS : min_u64(max_u64(ring, tail), PARTS);
 }
 
-/* The journal's next flush waits for what the device was given before it: little at a time, unless
- * the room runs out. */
+bool write_back_hurries(const struct store *store)
+{
+    return parts_used(store) >= PARTS / HURRY_PART;
+}
+
+/* Of the bytes that may be under way, are there some left? */
 static bool may_write(const struct store *store)
 {
-    return write_back_hurries(store) || store->journal->writing_bytes < WRITING_BYTES_MAX;
+    uint64_t parts = parts_used(store), max = WRITING_BYTES_MAX;
+    if (parts >= PARTS / HURRY_PART)
+        max = (uint64_t)WRITING_HURRIED_BYTES << (parts - PARTS / HURRY_PART);
+    return store->journal->writing_bytes < max;
 }
 
 static enum round_step write_step(struct journal *j, struct plog *log, bool is_retry)

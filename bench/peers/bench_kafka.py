@@ -2,13 +2,13 @@
 """bench_kafka.py - millrace and Apache Kafka under the same generator in one run, interleaved A B B A.
 
     bench_kafka.py [--full] [--scale 0.1] [--only NAME,...] [--out FILE.json] [--markdown]
-    bench_kafka.py --from FILE.json --markdown        README's table of an earlier run, no measuring
+    bench_kafka.py --from FILE.json --markdown        README's tables of an earlier run, no measuring
 
 Rows are OpenMessaging's workload shapes, scaled by one printed factor. Classes of durability, never mixed silently:
 
     D0/D0   neither flushes before it answers (millrace: storage.durability=relaxed)
     D2/D0   millrace durable before it answers (its default), Apache Kafka as its users run it (no flush)
-    D2/D2   both durable before they answer (Apache Kafka: log.flush.interval.messages=1); with --full
+    D2/D2   both durable before they answer (Apache Kafka: log.flush.interval.messages=1); one row, all with --full
 
 Figures: the whole machine's busy CPU less the client's, per produced GB; the broker process's own CPU; throughput;
 latency from the intended send time. Each row prints both medians, their ratio (above 1: millrace is better), and the
@@ -19,6 +19,7 @@ import argparse
 import collections
 import glob
 import json
+import math
 import os
 import sys
 import tempfile
@@ -28,7 +29,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import brokers
 import fairness
 import runs
-from runs import median, run_load, say, short, spread
+from runs import MANY, PRIME_S, median, run_load, say, short, spread
+import standing
 
 # rate: records/s, None = max, ('half', row). many: so many partitions that their first records would be what is
 # measured; a topic of its own, in which each has some before the first run, serves all runs of the row
@@ -43,7 +45,6 @@ def workload(name, partitions=16, producers=4, record=1024, batch=65536, rate=No
 
 CATCH_UP = 'catch-up-read'
 BACKLOG_GB, READ_S = 6, 4  # more than is read in that time, and twelve times what our own cache holds
-MANY, PRIME_S = 1000, 90  # partitions, seconds at most for each MANY of them
 MAIN = '1-topic-16-partitions-1kb'
 WORKLOADS = [
     workload('1-topic-1-partition-1kb', partitions=1, producers=1),
@@ -55,10 +56,12 @@ WORKLOADS = [
     workload('half-rate-end-to-end', batch=16384, rate=('half', MAIN), more=['--consumers', '1']),
     workload('fan-out-4', producers=2, rate=('half', MAIN), more=['--consumers', '1', '--readers', '4']),
     workload('1000-partitions-1kb', partitions=1000, batch=4096),
+    workload(CATCH_UP),
 ]
+DURABLE = workload('64-producers-16kb-batches', producers=64, batch=16384)
 FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, topics=10)]
 CURVE = (0.2, 0.5, 0.8, 0.95)
-RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 12, 3, 8, 12, 3
+RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 10, 3, 6, 12, 3
 SMALLER, BIGGER = 'smaller', 'bigger'
 FIGURES = [('MB/s', BIGGER), ('records/s', BIGGER), ('CPU-s/GB', SMALLER), ('broker CPU-s/GB', SMALLER),
            ('us CPU/request', SMALLER), ('p50 ms', SMALLER), ('p99 ms', SMALLER), ('p99.9 ms', SMALLER),
@@ -130,21 +133,12 @@ class Comparison:
         base = next((r for r in self.rows if r['name'] == w.rate[1]), None)
         return 20000 if base is None else median([f['records/s'] for f in base['kafka']]) / 2
 
-    def prime(self, both, w):
-        """Every partition gets records: a run has asked twice as often as there are partitions. -> the topic."""
-        topic = 'bench-' + w.name
-        for broker in both:
-            begin, n = time.time(), 0
-            while n < 2 * w.many and time.time() - begin < PRIME_S * w.many / MANY:
-                n = run_load(broker, w.options, None, 5, 0.5, self.client_cpu, topic)['requests']
-            say('%s has %s records in all %d partitions after %.0f s' % (
-                broker.name, 'its first' if n >= 2 * w.many else 'NOT YET', w.many, time.time() - begin))
-        return topic
-
     def row(self, both, w, directory):
         rate = self.rate_of(w)
         seconds, warmup = max(2, RUN_S * self.args.scale), max(1, WARMUP_S * self.args.scale)
-        topic = self.prime(both, w) if w.many else None
+        topic = 'bench-' + w.name if w.many else None
+        for broker in both if w.many else ():
+            runs.prime(broker, w.options, w.many, self.client_cpu, topic)
         got = {b.name: [] for b in both}
         for broker in (both[0], both[1], both[1], both[0]) * (2 if self.args.full else 1):
             runs.settle(directory)
@@ -153,20 +147,20 @@ class Comparison:
                           'pair': self.pair, 'seconds': seconds, **got})
         self.print_row(self.rows[-1])
 
-    def catch_up_row(self, both, directory):
+    def catch_up_row(self, both, w, directory):
         """One consumer from the beginning of a backlog that no page cache holds."""
-        topic, got = 'bench-' + CATCH_UP, {b.name: [] for b in both}
-        shape = ['--partitions', '16', '--record-size', '1024', '--batch-size', '65536']
+        topic, got = 'bench-' + w.name, {b.name: [] for b in both}
+        reads = [*w.options, '--producers', '0', '--consumers', '1']
         for broker in both:
             have = 0
             while have < BACKLOG_GB * 1e9:
-                have += run_load(broker, [*shape, '--producers', '4'], None, 4, 0, self.client_cpu, topic)['bytes']
+                have += run_load(broker, w.options, None, 4, 0, self.client_cpu, topic)['bytes']
         for broker in (both[0], both[1], both[1], both[0]) * (2 if self.args.full else 1):
             runs.settle(directory)
             runs.forget(glob.glob(os.path.join(broker.directory, '**', topic + '-*', '*.log'), recursive=True))
             got[broker.name].append(read_figures(run_load(
-                broker, [*shape, '--producers', '0', '--consumers', '1'], None, READ_S, 0, self.client_cpu, topic)))
-        self.rows.append({'name': CATCH_UP, 'rate': None, 'options': shape, 'placement': self.placement,
+                broker, reads, None, READ_S, 0, self.client_cpu, topic)))
+        self.rows.append({'name': w.name, 'rate': None, 'options': reads, 'placement': self.placement,
                           'pair': self.pair, 'seconds': READ_S, **got})
         self.print_row(self.rows[-1])
 
@@ -205,7 +199,6 @@ class Comparison:
 
     def run(self, directory, workloads, with_perf):
         both = self.pair_of_brokers(directory)
-        chosen = [w for w in workloads if not self.args.only or w.name in self.args.only.split(',')]
         try:
             for broker in both:
                 took = broker.start(self.broker_cpus)
@@ -213,12 +206,13 @@ class Comparison:
                 say('\n%s (pid %d) is ready after %.2f s; it differs from its defaults in: %s' % (
                     broker.name, broker.pid, took, ', '.join('%s=%s' % x for x in self.settings[broker.name].items())))
                 self.warm_up(broker)
-            for w in chosen:
-                self.row(both, w, directory)
-            if not self.args.only or CATCH_UP in self.args.only.split(','):
-                self.catch_up_row(both, directory)
-            if any(w.name == MAIN for w in chosen):
-                self.curve(both, next(w for w in chosen if w.name == MAIN), directory)
+            for w in workloads:
+                if w.name == CATCH_UP:
+                    self.catch_up_row(both, w, directory)
+                else:
+                    self.row(both, w, directory)
+                if w.name == MAIN:
+                    self.curve(both, w, directory)
             if with_perf and not self.args.no_perf_test:
                 self.perf = fairness.compare(both, 20000, max(5, PERF_S * self.args.scale), self.client_cpu)
         finally:
@@ -226,7 +220,7 @@ class Comparison:
                 broker.wipe()
 
 
-# ── README's table ───────────────────────────────────────────────────────────────────────────────────────────
+# ── README's tables ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def shown_figures(row):
@@ -241,6 +235,46 @@ def value_text(runs_of, key):
     marks = ' (behind)' if any(f['is_behind'] for f in runs_of) else ''
     marks += ' (errors)' if any(f['errors'] for f in runs_of) else ''
     return '%s ± %.0f %%%s' % (short(median(values)), spread(values) / 2, marks)
+
+
+# What performance targets call T1 to T17, the row and figure that stand for each, and the ratio hoped for.
+RATIOS = [('T1', 'CPU per GB in bulk', 'D0/D0', MAIN, 'CPU-s/GB', SMALLER, 3),
+          ('T2', 'CPU per small request', 'D0/D0', 'small-requests', 'us CPU/request', SMALLER, 5),
+          ('T4', 'p99 at half of Apache Kafka\'s rate', 'D0/D0', 'half-rate-end-to-end', 'p99 ms', SMALLER, 5),
+          ('T5', 'end-to-end p99.9 there', 'D0/D0', 'half-rate-end-to-end', 'e2e p99.9 ms', SMALLER, 10),
+          ('T6', 'both durable, 64 producers, 16 KiB', 'D2/D2', DURABLE.name, 'MB/s', BIGGER, 5),
+          ('T10', 'catch-up read', 'D0/D0', CATCH_UP, 'MB/s', BIGGER, 1),
+          ('T14', 'start after a clean stop', None, None, 'clean start s', SMALLER, 10),
+          ('T14', 'start after kill -9', None, None, 'kill start s', SMALLER, 10),
+          ('T15', 'memory per partition', None, None, 'KiB per partition', SMALLER, 10),
+          ('T17', 'idle CPU', None, None, 'idle %', SMALLER, 3)]
+
+
+def ratio_rows(data):
+    """-> [(target, what, figure, ours, theirs, ratio, hoped for)] of what was measured."""
+    rows = []
+    for target, what, pair, name, key, direction, hoped in RATIOS:
+        if name is None:
+            found = [{b: [f] for b, f in data['standing'].items()}] if data.get('standing') else []
+        else:
+            found = [r for r in data['rows'] if r['name'] == name and r['pair'] == pair][:1]
+        for row in found:
+            ratio = ratio_of(row, key, direction)
+            if ratio is not None:
+                ours, theirs = (median([f[key] for f in row[b]]) for b in ('millrace', 'kafka'))
+                rows.append((target, what, key, ours, theirs, ratio, hoped))
+    return rows
+
+
+def ratio_table(data):
+    rows = ratio_rows(data)
+    out = ['| | what | figure | millrace | Apache Kafka | better by | hoped for |', '|---|---|---|---|---|---|---|']
+    out += ['| %s | %s | %s | %s | %s | %s× | %s× |' % (t, what, key, short(a), short(b), short(r), hoped)
+            for t, what, key, a, b, r, hoped in rows]
+    if rows:
+        mean = math.exp(sum(math.log(r[5]) for r in rows) / len(rows))
+        out.append('| | geometric mean | | | | %s× | |' % short(mean))
+    return '\n'.join(out)
 
 
 def markdown(data):
@@ -266,31 +300,35 @@ def markdown(data):
     return '\n'.join(out)
 
 
-def estimate_minutes(args, placements, pairs, workloads):
-    runs_n = 8 if args.full else 4
-    seconds = 0
-    for _ in range(len(placements) * len(pairs)):
-        each = max(2, RUN_S * args.scale) + BETWEEN_S
-        seconds += runs_n * len(workloads) * (each + max(1, WARMUP_S * args.scale))
-        seconds += sum(w.many for w in workloads) / MANY * PRIME_S + 2 * max(6, 60 * args.scale) + 15
-        seconds += 2 * len(CURVE) * (max(2, CURVE_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S)
-        seconds += runs_n * (READ_S + BETWEEN_S) + 30
-    return (seconds + 8 * (max(5, PERF_S * args.scale) + BETWEEN_S)) / 60
+def workloads_of(args, pair):
+    """The rows of one pair of classes."""
+    those = WORKLOADS + [DURABLE] + FULL_WORKLOADS if args.full else [DURABLE] if pair == 'D2/D2' else WORKLOADS
+    return [w for w in those if not args.only or w.name in args.only.split(',')]
+
+
+def estimate_minutes(args, placements, pairs):
+    runs_n, seconds = 8 if args.full else 4, 0
+    each = max(2, RUN_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S
+    at_share = max(2, CURVE_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S
+    for those in [workloads_of(args, pair) for pair in pairs] * len(placements):
+        seconds += bool(those) * (2 * max(6, 60 * args.scale) + 15) + runs_n * len(those) * each
+        seconds += sum(w.many for w in those) / MANY * PRIME_S + any(w.name == MAIN for w in those) * 2 * len(CURVE) * at_share
+    if not args.only:
+        seconds += 8 * (max(5, PERF_S * args.scale) + BETWEEN_S) + 60 + PRIME_S
+    return seconds / 60
 
 
 def measure(args):
     placements = ['shared', 'split'] if args.full else ['shared']
-    pairs = args.pairs.split(',') + (['D2/D2'] if args.full else [])
-    workloads = WORKLOADS + (FULL_WORKLOADS if args.full else [])
-    chosen = [w for w in workloads if not args.only or w.name in args.only.split(',')]
-    if not chosen and CATCH_UP not in args.only.split(','):
-        brokers.die('--only names none of: ' + ', '.join([w.name for w in workloads] + [CATCH_UP]))
+    pairs = [pair for pair in args.pairs.split(',') if workloads_of(args, pair)]
+    if not pairs:
+        brokers.die('--only names none of: ' + ', '.join(w.name for w in WORKLOADS + [DURABLE] + FULL_WORKLOADS))
     brokers.fetch_kafka()
     data = {'host': runs.host(), 'scale': args.scale, 'full': args.full, 'rows': [], 'curves': [], 'perf_test': [],
             'settings': {}}
     say(runs.host_text(data['host']))
     say('scale %g: every run measures %g s; about %.0f minutes; placements: %s' % (
-        args.scale, max(2, RUN_S * args.scale), estimate_minutes(args, placements, pairs, chosen),
+        args.scale, max(2, RUN_S * args.scale), estimate_minutes(args, placements, pairs),
         ', '.join(placements)))
     if data['host']['load_before'] > 1.0:
         say('THE MACHINE IS BUSY (load %.2f): nothing below is a result to quote' % data['host']['load_before'])
@@ -300,8 +338,11 @@ def measure(args):
             for pair in pairs:
                 c = Comparison(args, placement, pair)
                 try:
-                    c.run(os.path.join(directory, placement + '-' + pair.replace('/', '-')), workloads,
-                          with_perf=(placement, pair) == (placements[0], pairs[0]))
+                    is_first = (placement, pair) == (placements[0], pairs[0])
+                    where = os.path.join(directory, placement + '-' + pair.replace('/', '-'))
+                    c.run(where, workloads_of(args, pair), with_perf=is_first)
+                    if is_first and not args.only:
+                        data['standing'] = standing.compare(c.pair_of_brokers(where), c.broker_cpus, c.client_cpu)
                 finally: # what was measured before a failure is kept
                     data['rows'] += c.rows
                     data['curves'] += c.curves
@@ -309,6 +350,7 @@ def measure(args):
                     data['settings']['%s %s' % (placement, pair)] = c.settings
                     with open(args.out, 'w') as f:
                         json.dump(data, f, indent=1)
+    say('\n' + ratio_table(data))
     say('\n%d rows; all figures in %s' % (len(data['rows']), os.path.relpath(args.out)))
     return data
 
@@ -318,7 +360,7 @@ def main():
     p.add_argument('--full', action='store_true', help='both placements, D2/D2, 10,000 partitions, 8 runs per row')
     p.add_argument('--scale', type=float, default=1.0, help='factor on all durations (1: %d s per run)' % RUN_S)
     p.add_argument('--only', default='', help='names of workloads, by comma')
-    p.add_argument('--pairs', default='D0/D0,D2/D0')
+    p.add_argument('--pairs', default='D0/D0,D2/D0,D2/D2')
     p.add_argument('--no-perf-test', action='store_true', help='without kafka-producer-perf-test')
     p.add_argument('--out', default=os.path.join(brokers.ROOT, 'build', 'bench-kafka.json'))
     p.add_argument('--markdown', action='store_true', help='print README\'s table at the end')
@@ -331,7 +373,7 @@ def main():
     except KeyboardInterrupt:
         brokers.die('interrupted; the brokers were stopped and their data removed')
     if args.markdown:
-        print('\n' + markdown(data))
+        print('\n' + ratio_table(data) + '\n\n' + markdown(data))
 
 
 if __name__ == '__main__':

@@ -47,6 +47,18 @@ def run_load(broker, options, rate=None, seconds=10.0, warmup=2.0, cpu=None, top
         return dict(data['results'][-1], host=data['host'])
 
 
+MANY, PRIME_S = 1000, 90  # partitions, seconds at most for each MANY of them
+
+
+def prime(broker, options, partitions, cpu, topic):
+    """Every partition gets records: a run has asked twice as often as there are partitions."""
+    begin, n = time.time(), 0
+    while n < 2 * partitions and time.time() - begin < PRIME_S * partitions / MANY:
+        n = run_load(broker, options, None, 5, 0.5, cpu, topic)['requests']
+    say('%s has %s records in all %d partitions after %.0f s' % (
+        broker.name, 'its first' if n >= 2 * partitions else 'NOT YET', partitions, time.time() - begin))
+
+
 def settle(directory):
     """What the last run left to be written is written before the next one is measured."""
     free = shutil.disk_usage(directory).free

@@ -4,8 +4,9 @@
  *
  * Owner: the simulator. A write changes the file when it completes; a read takes what is there when
  * it completes. IO_SYNC covers what had completed when it was submitted: it remembers the change
- * number of that moment. A descriptor's file stays reachable while operations on it are under way,
- * as in a kernel.
+ * number of that moment. An operation that another one begins is under way from then on; a crash
+ * between the two loses it. A descriptor's file stays reachable while operations on it are under
+ * way, as in a kernel.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -42,9 +43,8 @@ static uint64_t latency(struct sim_disk *d)
     return prng_below(&d->prng, 100) == 0 ? ns * 10 : ns;
 }
 
-static void sim_submit(struct io *io, struct io_op *op)
+static void op_add(struct sim_io *s, struct io_op *op)
 {
-    struct sim_io *s = of(io);
     struct sim_op *so = calloc(1, sizeof *so);
     check(so != NULL);
     check(op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_SYNC ||
@@ -60,7 +60,14 @@ static void sim_submit(struct io *io, struct io_op *op)
     if (op->kind == IO_CLOSE)
         s->disk->files[op->fd] = NULL;
     list_append(&s->ops, &so->link);
-    s->io.under_way++;
+}
+
+static void sim_submit(struct io *io, struct io_op *op)
+{
+    struct sim_io *s = of(io);
+    check(op->then == NULL || (op->kind == IO_WRITE && op->then->then == NULL));
+    op_add(s, op);
+    io->under_way += op->then == NULL ? 1 : 2;
 }
 
 /* A planted bug: this write is not done as it is said to be. True: it is dealt with. */
@@ -155,6 +162,15 @@ static struct sim_op *first_due(struct sim_io *s)
     return first;
 }
 
+static void op_done(struct sim_io *s, struct io_op *op, int32_t result)
+{
+    op->result = result;
+    op->is_last = true;
+    op->is_busy = false;
+    s->io.under_way--;
+    op->done(op);
+}
+
 static int sim_poll(struct io *io)
 {
     struct sim_io *s = of(io);
@@ -162,13 +178,16 @@ static int sim_poll(struct io *io)
     int n = 0;
     for (; (so = first_due(s)) != NULL; n++) {
         struct io_op *op = so->op;
+        struct io_op *then = op->then;
         list_del(&so->link);
-        op->result = perform(s->disk, so);
-        op->is_last = true;
-        op->is_busy = false;
-        s->io.under_way--;
+        int32_t result = perform(s->disk, so);
+        bool is_whole = result >= 0 && (uint64_t)result == wanted(op);
         free(so);
-        op->done(op);
+        if (then != NULL && is_whole)
+            op_add(s, then);
+        op_done(s, op, result);
+        if (then != NULL && !is_whole)
+            op_done(s, then, -ECANCELED);
     }
     return n;
 }

@@ -164,12 +164,9 @@ static inline void rig_worker_log(struct rig *r, uint8_t worker, struct log_op *
     mail_answer(&r->posts[worker], &op->mail);
 }
 
-/* One turn of everybody; answers of requests are marked in their mail. */
-static inline void rig_turn(struct rig *r)
+/* The workers' part of a turn: they read their mail and look at the view. */
+static inline void rig_workers_turn(struct rig *r)
 {
-    r->now.ns += NS_PER_MS;
-    r->now.wall_ms++;
-    control_turn(r->control, r->now);
     for (uint8_t w = 0; w < r->workers_n; w++) {
         struct mail *mail;
         while (!r->is_deaf && (mail = mail_read(&r->posts[w], &r->from_at[w])) != NULL)
@@ -181,6 +178,15 @@ static inline void rig_turn(struct rig *r)
             (void)view_load(&r->views, w);
         mail_flush(&r->posts[w]);
     }
+}
+
+/* One turn of everybody; answers of requests are marked in their mail. */
+static inline void rig_turn(struct rig *r)
+{
+    r->now.ns += NS_PER_MS;
+    r->now.wall_ms++;
+    control_turn(r->control, r->now);
+    rig_workers_turn(r);
 }
 
 static inline void rig_send(struct rig *r, struct control_op *op, int16_t key, int16_t version,

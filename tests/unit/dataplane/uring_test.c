@@ -137,6 +137,52 @@ static void file_written_is_read_back(void **state)
     assert_int_equal(uring_stats(io)->completions_n, 5 + 1); /* and the one of enabling */
 }
 
+static void sync_behind_a_write_comes_after_it_or_is_given_up(void **state)
+{
+    struct heard write, sync;
+    char text[] = "journal";
+    int fd = file_make();
+    for (int i = 0; i < 2 * ENTRIES; i++) { /* in every place of the queue */
+        heard_init(&write, IO_WRITE, i % 3 == 2 ? -1 : fd);
+        heard_piece(&write, text, sizeof text);
+        heard_init(&sync, IO_SYNC, fd);
+        write.op.then = &sync.op;
+        io_submit(io_of(state), &write.op);
+        assert_true(sync.op.is_busy);
+        assert_int_equal(io_of(state)->under_way, 2);
+        until_heard(io_of(state), &sync, 1);
+        assert_int_equal(write.n, 1);
+        assert_int_equal(write.results[0], i % 3 == 2 ? -EBADF : (int)sizeof text);
+        assert_int_equal(sync.results[0], i % 3 == 2 ? -ECANCELED : 0);
+        assert_false(sync.op.is_busy);
+    }
+    close(fd);
+}
+
+static void chains_fill_the_queue_and_stay_whole(void **state)
+{
+    static struct heard write[ENTRIES], sync[ENTRIES];
+    char text[] = "journal";
+    int fd = file_make();
+    for (int i = 0; i < ENTRIES; i++) {
+        heard_init(&write[i], IO_WRITE, fd);
+        heard_piece(&write[i], text, i + 1);
+        heard_init(&sync[i], IO_SYNC, fd);
+        if (i % 3 != 1) /* an odd number of entries in front of the next */
+            write[i].op.then = &sync[i].op;
+        io_submit(io_of(state), &write[i].op);
+    }
+    for (int i = 0; i < ENTRIES; i++) {
+        until_heard(io_of(state), &write[i], 1);
+        assert_int_equal(write[i].results[0], i + 1);
+        if (i % 3 == 1)
+            continue;
+        until_heard(io_of(state), &sync[i], 1);
+        assert_int_equal(sync[i].results[0], 0);
+    }
+    close(fd);
+}
+
 static void errors_arrive_as_negative_errno(void **state)
 {
     struct io *io = io_of(state);
@@ -620,6 +666,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(file_written_is_read_back),
+        CASE(sync_behind_a_write_comes_after_it_or_is_given_up),
+        CASE(chains_fill_the_queue_and_stay_whole),
         CASE(errors_arrive_as_negative_errno),
         CASE(registered_memory_serves_reads_and_writes),
         CASE(more_submits_than_entries_all_complete),

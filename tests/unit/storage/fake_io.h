@@ -35,7 +35,7 @@ static inline void fake_io_submit(struct io *io, struct io_op *op)
     struct fake_io *f = container_of(io, struct fake_io, io);
     list_init(&op->link);
     list_append(&f->queue, &op->link);
-    io->under_way++;
+    io->under_way += op->then == NULL ? 1 : 2;
 }
 
 static inline ssize_t fake_io_transfer(struct fake_io *f, struct io_op *op)
@@ -75,7 +75,24 @@ static inline int32_t fake_io_do(struct fake_io *f, struct io_op *op)
     }
 }
 
-/* Completes the operation at place `at` of the queue. */
+static inline void fake_io_done(struct fake_io *f, struct io_op *op, int32_t result)
+{
+    op->result = result;
+    op->is_busy = false;
+    op->is_last = true;
+    f->io.under_way--;
+    op->done(op);
+}
+
+static inline bool fake_io_is_whole(const struct io_op *op)
+{
+    int64_t wanted = 0;
+    for (uint32_t i = 0; i < op->iov_n; i++)
+        wanted += (int64_t)op->iov[i].iov_len;
+    return op->result == wanted;
+}
+
+/* Completes the operation at place `at` of the queue; what was to begin behind it is queued. */
 static inline void fake_io_complete(struct fake_io *f, uint32_t at)
 {
     struct list *l = f->queue.next;
@@ -83,12 +100,17 @@ static inline void fake_io_complete(struct fake_io *f, uint32_t at)
         l = l->next;
     check(l != &f->queue);
     struct io_op *op = list_entry(l, struct io_op, link);
+    struct io_op *then = op->then;
     list_del(l);
     op->result = fake_io_do(f, op);
-    op->is_busy = false;
-    op->is_last = true;
-    f->io.under_way--;
-    op->done(op);
+    if (then != NULL && fake_io_is_whole(op)) {
+        list_init(&then->link);
+        list_append(&f->queue, &then->link);
+        then = NULL;
+    }
+    fake_io_done(f, op, op->result);
+    if (then != NULL)
+        fake_io_done(f, then, -ECANCELED);
 }
 
 static inline struct io_op *fake_io_first(struct fake_io *f)
@@ -99,10 +121,13 @@ static inline struct io_op *fake_io_first(struct fake_io *f)
 /* Completes what is queued now, in order; returns how many. */
 static inline int fake_io_run(struct fake_io *f)
 {
-    uint32_t n = f->io.under_way;
-    for (uint32_t i = 0; i < n; i++)
+    const struct list *last = f->queue.prev;
+    int n = 0;
+    for (bool is_last = list_is_empty(&f->queue); !is_last; n++) {
+        is_last = f->queue.next == last;
         fake_io_complete(f, 0);
-    return (int)n;
+    }
+    return n;
 }
 
 static inline int fake_io_poll(struct io *io)
