@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,6 +108,7 @@ int endpoints_open(struct endpoint *v, uint32_t n, struct ports_config *config, 
         endpoints_close(v, n);
         return rc;
     }
+    signal(SIGPIPE, SIG_IGN); /* net_virtio_user writes to a socket whose other end may have gone */
     driver->thread();
     return 0;
 }
