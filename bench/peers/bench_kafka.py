@@ -62,6 +62,8 @@ DURABLE = workload('64-producers-16kb-batches', producers=64, batch=16384)
 FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, topics=10)]
 CURVE = (0.2, 0.5, 0.8, 0.95)
 RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 10, 3, 6, 12, 3
+PERF_RATE = 20000
+FAIRNESS = 'fairness'  # a name for --only: kafka-producer-perf-test beside the generator, and nothing else
 SMALLER, BIGGER = 'smaller', 'bigger'
 FIGURES = [('MB/s', BIGGER), ('records/s', BIGGER), ('CPU-s/GB', SMALLER), ('broker CPU-s/GB', SMALLER),
            ('us CPU/request', SMALLER), ('p50 ms', SMALLER), ('p99 ms', SMALLER), ('p99.9 ms', SMALLER),
@@ -315,15 +317,19 @@ def estimate_minutes(args, placements, pairs):
         seconds += bool(those) * (2 * max(6, 60 * args.scale) + 15) + runs_n * len(those) * each
         seconds += sum(w.many for w in those) / MANY * PRIME_S + any(w.name == MAIN for w in those) * 2 * len(CURVE) * at_share
     if not args.only:
-        seconds += 8 * (max(5, PERF_S * args.scale) + BETWEEN_S) + 60 + PRIME_S
+        seconds += 60 + PRIME_S
+    if not args.no_perf_test and args.only in ('', FAIRNESS):
+        seconds += 2 * (2 + len(fairness.ORDER) * (max(5, PERF_S * args.scale) + fairness.START_S + 2))
     return seconds / 60
 
 
 def measure(args):
     placements = ['shared', 'split'] if args.full else ['shared']
     pairs = [pair for pair in args.pairs.split(',') if workloads_of(args, pair)]
+    if args.only == FAIRNESS:
+        pairs = ['D0/D0']
     if not pairs:
-        brokers.die('--only names none of: ' + ', '.join(w.name for w in WORKLOADS + [DURABLE] + FULL_WORKLOADS))
+        brokers.die('--only names none of: ' + ', '.join([w.name for w in WORKLOADS + [DURABLE] + FULL_WORKLOADS] + [FAIRNESS]))
     brokers.fetch_kafka()
     data = {'host': runs.host(), 'scale': args.scale, 'full': args.full, 'rows': [], 'curves': [], 'perf_test': [],
             'settings': {}}
