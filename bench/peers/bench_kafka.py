@@ -61,7 +61,7 @@ WORKLOADS = [
 DURABLE = workload('64-producers-16kb-batches', producers=64, batch=16384)
 FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, topics=10)]
 CURVE = (0.2, 0.5, 0.8, 0.95)
-RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 10, 3, 6, 12, 3
+RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 9, 3, 6, 8, 3
 PERF_RATE = 20000
 FAIRNESS = 'fairness'  # a name for --only: kafka-producer-perf-test beside the generator, and nothing else
 SMALLER, BIGGER = 'smaller', 'bigger'
