@@ -40,6 +40,7 @@ enum {
     WAIT_NS = NS_PER_MS / 4,
     TRICKLE_N = 16,
     PAUSE_US = 500,
+    TRICKLE_WARM_BYTES = 24 << 20, /* the ring has grown, rounds follow each other */
     FLOOR_DEPTH = 8,
     FLOOR_BYTES = 1 << 20,
 };
@@ -65,6 +66,7 @@ struct load {
     const uint8_t *batch;
     uint32_t batch_bytes, appends_max; /* in a turn */
     uint32_t run_max;                  /* 0: the default */
+    bool is_closed;                    /* a producer sends again when it was answered */
     uint64_t acked, acked_bytes;
 };
 
@@ -147,7 +149,8 @@ static void acked(struct plog_wait *wait, int error, struct now now)
     check(error == 0);
     load.acked++;
     load.acked_bytes += load.batch_bytes;
-    list_append(&load.ready, &p->link);
+    if (load.is_closed)
+        list_append(&load.ready, &p->link);
 }
 
 /* False: there is no room now. */
@@ -226,6 +229,7 @@ static int bulk(uint8_t durability, const char *name, const char *directory, uin
 {
     batch_make(BATCH_BYTES, RECORD_BYTES);
     load.appends_max = TURN_APPENDS;
+    load.is_closed = true;
     load_open(directory, 128 << 20, logs_n, durability);
     for (uint32_t i = 0; i < logs_n; i++)
         list_append(&load.ready, &load.producers[i].link);
@@ -257,9 +261,9 @@ static int trickle(const char *directory, uint32_t logs_n, uint64_t bytes)
     batch_make(RECORD_BYTES + 80, RECORD_BYTES - 80);
     load.appends_max = TRICKLE_N;
     load_open(directory, 128 << 20, logs_n, STORE_GROUP);
-    trickle_turns(&prng, logs_n, bytes / 4); /* files are made, rounds follow each other */
+    trickle_turns(&prng, logs_n, TRICKLE_WARM_BYTES);
     struct counters a = counters_read(directory);
-    trickle_turns(&prng, logs_n, bytes / 4 + bytes);
+    trickle_turns(&prng, logs_n, TRICKLE_WARM_BYTES + bytes);
     struct counters b = counters_read(directory);
     report("trickle", &a, &b);
     ground_close(&load.ground);
