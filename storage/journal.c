@@ -124,7 +124,7 @@ static void record_end(struct store *store, struct journal_record *r, struct now
     }
     store->journal_tail_seq = r->tail_seq;
     j->tail_safe = r->tail;
-    store_note_stall(store, ns);
+    store_note_stall(store, r->begun_ns, now.ns);
     store->stats.journal_flushes++;
     store->stats.journal_ns_total += ns;
     store->stats.journal_ns_max = max_u64(store->stats.journal_ns_max, ns);

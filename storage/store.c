@@ -236,6 +236,7 @@ void store_op_ready(struct store *store, struct store_op *op,
 {
     op->store = store;
     op->finish = finish;
+    op->began_ns = store->is_flushing ? store->now.ns : 0;
     op->op.done = store_op_done;
 }
 
