@@ -127,17 +127,18 @@ static void report(const char *name, const struct counters *a, const struct coun
     double bytes = (double)max_u64(b->bytes - a->bytes, 1);
     double batches = (double)max_u64(b->batches - a->batches, 1);
     const struct store_stats *s = store_stats(load.ground.store);
-    printf("%s mb_per_s=%.1f cpu_s_per_gb=%.3f device_bytes_per_byte=%.3f own_bytes_per_byte=%.3f "
-           "flushes_per_batch=%.4f own_flushes_per_batch=%.4f record_ms=%.2f batches=%.0f rolls=%llu "
-           "rounds=%llu records=%llu wraps=%.1f\n",
-           name, bytes * 1000 / (double)(b->ns - a->ns), (double)(b->cpu_us - a->cpu_us) / bytes * 1e3,
-           (double)(b->device_bytes - a->device_bytes) / bytes,
-           (double)(b->own_bytes - a->own_bytes) / bytes, (double)(b->flushes - a->flushes) / batches,
-           (double)(b->own_flushes - a->own_flushes) / batches,
-           (double)(b->record_ns - a->record_ns) / (double)max_u64(b->records - a->records, 1) / 1e6,
-           batches, (unsigned long long)s->rolls, (unsigned long long)s->write_back_rounds,
-           (unsigned long long)s->journal_records,
-           (double)s->journal_bytes / (double)load.ground.store->config.journal_bytes);
+    printf(
+        "%s mb_per_s=%.1f cpu_s_per_gb=%.3f device_bytes_per_byte=%.3f own_bytes_per_byte=%.3f "
+        "flushes_per_batch=%.4f own_flushes_per_batch=%.4f record_ms=%.2f batches=%.0f rolls=%llu "
+        "rounds=%llu records=%llu wraps=%.1f\n",
+        name, bytes * 1000 / (double)(b->ns - a->ns), (double)(b->cpu_us - a->cpu_us) / bytes * 1e3,
+        (double)(b->device_bytes - a->device_bytes) / bytes,
+        (double)(b->own_bytes - a->own_bytes) / bytes, (double)(b->flushes - a->flushes) / batches,
+        (double)(b->own_flushes - a->own_flushes) / batches,
+        (double)(b->record_ns - a->record_ns) / (double)max_u64(b->records - a->records, 1) / 1e6,
+        batches, (unsigned long long)s->rolls, (unsigned long long)s->write_back_rounds,
+        (unsigned long long)s->journal_records,
+        (double)s->journal_bytes / (double)load.ground.store->config.journal_bytes);
 }
 
 /* ── producers ── */
@@ -163,8 +164,8 @@ static bool producer_send(struct producer *p, struct now now)
     if (rc == E_AGAIN)
         return false;
     check(rc == 0);
-    p->wait = (struct plog_wait){
-        .mark = PLOG_HIGH, .offset = append.last_offset + 1, .wake = acked};
+    p->wait =
+        (struct plog_wait){.mark = PLOG_HIGH, .offset = append.last_offset + 1, .wake = acked};
     check(!plog_wait(p->log, &p->wait));
     return true;
 }
