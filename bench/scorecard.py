@@ -193,6 +193,55 @@ def durable(card):
     card.add('T6 durable produce p99', [x['produce_ms']['p99'] for x in r], 'ms')
 
 
+def store_run(card, *arguments):
+    """One run of the storage engine alone, or of its floor (bench/micro/bench_store.c) -> name: figure."""
+    at = [card.directory if a == '.' else str(a) for a in arguments]
+    return {k: float(v) for k, v in re.findall(r'(\w+)=([\d.]+)', micro('bench_store', *at))}
+
+
+def storage(card):
+    """The storage engine alone, no network: 64 producers on 64 logs, 64 KiB batches; what it appends, what that costs.
+    The floor of each round is measured beside it: the same bytes in order past the page cache, into a new file and
+    into one written before (what fio measures when it laid its file out)."""
+    size = max(256, int(1536 * card.args.scale))
+    rounds = []
+    for _ in range(REPEATS):
+        rounds.append({'new': store_run(card, 'floor', 'new', '.', size),
+                       'again': store_run(card, 'floor', 'again', '.', size),
+                       'relaxed': store_run(card, 'bulk', 'relaxed', '.', 64, size),
+                       'group': store_run(card, 'bulk', 'group', '.', 64, size)})
+    for kind, aim, cpu_aim, bytes_aim in (('relaxed', 0.95, 0.15, 1.05), ('group', 0.85, 0.18, 1.2)):
+        runs_of = [r[kind] for r in rounds]
+        name = 'storage alone, %s: ' % kind
+        card.add(name + 'appended', [r['mb_per_s'] for r in runs_of], 'MB/s', median([r['new']['mb_per_s'] for r in rounds]),
+                 'in order, new file', True)
+        for floor, what in (('new', 'a new file'), ('again', 'a file written before')):
+            card.add(name + 'over ' + what, [r[kind]['mb_per_s'] / r[floor]['mb_per_s'] for r in rounds], 'times', bigger=True,
+                     note='aim %.2f' % aim if floor == 'again' else '')
+        card.add(name + 'CPU', [r['cpu_s_per_gb'] for r in runs_of], 'CPU-s/GB',
+                 median([r['new']['cpu_s_per_gb'] for r in rounds]), 'bare writes', note='aim %.2f' % cpu_aim)
+        card.add(name + 'device bytes per byte', [r['device_bytes_per_byte'] for r in runs_of], 'times', 1.0, 'once',
+                 note='aim %.2f; of this process alone %.2f' % (bytes_aim, median([r['own_bytes_per_byte'] for r in runs_of])))
+    card.add('flushes per acknowledged batch, 64 producers', [r['group']['flushes_per_batch'] for r in rounds], '',
+             note='aim %.4f; of rings and logs alone %.4f' % (1 / 16, median([r['group']['own_flushes_per_batch'] for r in rounds])))
+    for kib, what in ((32, 'straight to the files'), (1024, 'all by the journal')):
+        r = store_run(card, 'bulk', 'group', '.', 64, max(256, size // 3), kib)
+        card.add('group, %s: appended' % what, r['mb_per_s'], 'MB/s', bigger=True,
+                 note='%.2f device bytes per byte, %.2f CPU-s/GB' % (r['device_bytes_per_byte'], r['cpu_s_per_gb']))
+    turns(card)
+    r = store_run(card, 'trickle', '.', 1000, max(8, int(32 * card.args.scale)))
+    card.add('trickle of 1 KiB on 1,000 logs: device bytes per byte', r['device_bytes_per_byte'], 'times', 1.0, 'once',
+             note='aim 2.5; of this process alone %.2f; 16 appends per flush' % r['own_bytes_per_byte'])
+
+
+def turns(card):
+    """A turn of durable 4 KiB appends beside a bare write of the same bytes and a flush."""
+    text = micro('bench_journal', card.directory)
+    for logs, ours, bare in re.findall(r'(\d+) logs: journal\s+([\d.]+) us, bare write and flush\s+([\d.]+) us', text):
+        card.add('a turn of durable 4 KiB to %s logs' % logs, float(ours), 'us', float(bare), 'bare write and flush',
+                 note='aim 2')
+
+
 def topics_make(broker, name, topics, partitions):
     run_load(broker, ['--topics', str(topics), '--partitions', str(partitions), '--record-size', '100',
                       '--batch-size', '1', '--producers', '1'], 100, 0.2, 0, topic=name)
@@ -429,7 +478,7 @@ def crc(card):
             break
 
 
-PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'partitions': partitions,
+PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'storage': storage, 'partitions': partitions,
          'connections': connections, 'hostile': hostile, 'heartbeat': heartbeat, 'crc': crc, 'instructions': instructions}
 
 

@@ -137,8 +137,8 @@ struct store_config {
     uint64_t compact_bytes_per_s;  /* log.cleaner.io.max.bytes.per.second / stores; 0: no bound */
     uint64_t compact_backoff_ns;   /* log.cleaner.backoff.ms: when there was nothing to do */
     int32_t leader_epoch;          /* stamped into batches */
-    uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
-                               log's file is flushed by itself */
+    uint64_t journal_bytes;   /* storage.journal.bytes: the ring of this store; 0: no journal, every
+                                 log's file is flushed by itself */
     uint32_t journal_run_max; /* storage.journal.run.max.bytes: as much of a log in a turn goes
                                  straight to its segment; 0: 64 KiB */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */

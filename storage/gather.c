@@ -50,7 +50,8 @@ static bool is_busy(const struct plog *log)
 
 static bool may_leave(const struct plog *log)
 {
-    return !plog_is_in_record(log) && !list_is_linked(&log->round_link) && log->write == NULL && log->syncs_n == 0 && !list_is_linked(&log->sync_link);
+    return !plog_is_in_record(log) && !list_is_linked(&log->round_link) && log->write == NULL &&
+           log->syncs_n == 0 && !list_is_linked(&log->sync_link);
 }
 
 static uint64_t run_bytes(const struct plog *log)
@@ -61,7 +62,8 @@ static uint64_t run_bytes(const struct plog *log)
 /* The file is there: its bytes need nothing but a flush of it. */
 static bool goes_direct(const struct plog *log)
 {
-    return run_bytes(log) >= log->store->journal->run_max && plog_active(log)->state == SEGMENT_LIVE &&
+    return run_bytes(log) >= log->store->journal->run_max &&
+           plog_active(log)->state == SEGMENT_LIVE &&
            (log->is_direct || log->store->journal->direct_n < JOURNAL_DIRECT_LOGS);
 }
 
@@ -223,8 +225,8 @@ int gather_run(struct store *store, struct now now)
     struct journal *j = store->journal;
     if (j == NULL)
         return 0;
-    bool is_tail_due = j->state == JOURNAL_IDLE && j->tail_seq > store->journal_tail_seq &&
-                       !j->is_pinned;
+    bool is_tail_due =
+        j->state == JOURNAL_IDLE && j->tail_seq > store->journal_tail_seq && !j->is_pinned;
     if (list_is_empty(&store->unlogged) && !is_tail_due)
         return 0;
     struct journal_record *r = journal_begin(store);

@@ -8,10 +8,11 @@
  * flush is for many appends. When much comes (JOURNAL_SECOND_MIN), the device need not wait for the
  * worker nor the worker for the device: a second record goes out while the first is under way. It
  * may be on the device before the first one; the logs hear of them in their order, and so does a
- * start after a crash, which stops at the first record that is not whole. The kernel begins the flush when the
- * write has ended, while the worker is still in its turn. (RWF_DSYNC in one operation is no faster
- * where the device has no FUA, and its end waits for a thread of the kernel that has no place on a
- * busy core: 4 ms where a write and a flush took 0.08. Two operations tell acks=1 earlier, too.)
+ * start after a crash, which stops at the first record that is not whole. The kernel begins the
+ * flush when the write has ended, while the worker is still in its turn. (RWF_DSYNC in one
+ * operation is no faster where the device has no FUA, and its end waits for a thread of the kernel
+ * that has no place on a busy core: 4 ms where a write and a flush took 0.08. Two operations tell
+ * acks=1 earlier, too.)
  *
  * Room. `head` is where the next record goes, `tail_safe` where the oldest needed one begins as a
  * flushed record says (rule 6); both count all bytes given out, so their difference is what is in

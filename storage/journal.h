@@ -29,11 +29,12 @@
  *
  * States of a journal:
  *
- *   IDLE <-> BUSY (records are under way)      any -> FAILED: a write or flush failed, never retried
+ *   IDLE <-> BUSY (records are under way)      any -> FAILED: a write or flush failed, never
+ * retried
  *
- * Sizes: per store JOURNAL_RECORD_MAX + JOURNAL_SECOND_MAX of memory (the records under way), storage.journal.bytes of
- * disk, of which JOURNAL_START_BYTES before the port opens and the rest in steps of
- * JOURNAL_GROW_BYTES when an eighth is in use.
+ * Sizes: per store JOURNAL_RECORD_MAX + JOURNAL_SECOND_MAX of memory (the records under way),
+ * storage.journal.bytes of disk, of which JOURNAL_START_BYTES before the port opens and the rest in
+ * steps of JOURNAL_GROW_BYTES when an eighth is in use.
  */
 #ifndef MILLRACE_JOURNAL_H
 #define MILLRACE_JOURNAL_H
@@ -50,13 +51,13 @@ enum {
     JOURNAL_GROW_BYTES = 16 << 20,
     JOURNAL_GROW_PART = 8, /* so much of it in use: it grows, before write-back has to hurry */
     JOURNAL_RECORD_MAX = 8 << 20,
-    JOURNAL_RECORDS = 2,              /* under way at once: the second one ...                     */
-    JOURNAL_SECOND_MAX = 2 << 20,     /* ... holds so much ...                                     */
-    JOURNAL_SECOND_MIN = 256 << 10,   /* ... and begins when so much was appended behind the first */
-    JOURNAL_RUNS = 4,              /* a run may fill this part of the ring ...                  */
-    JOURNAL_DISK_PART = 16,        /* ... and the ring this part of the disk                     */
-    JOURNAL_RUN_MAX = 64 << 10, /* a run as long goes straight to its segment ... */
-    JOURNAL_DIRECT_LOGS = 64,   /* ... of so many logs at once */
+    JOURNAL_RECORDS = 2,            /* under way at once: the second one ...                     */
+    JOURNAL_SECOND_MAX = 2 << 20,   /* ... holds so much ...                                     */
+    JOURNAL_SECOND_MIN = 256 << 10, /* ... and begins when so much was appended behind the first */
+    JOURNAL_RUNS = 4,               /* a run may fill this part of the ring ...                  */
+    JOURNAL_DISK_PART = 16,         /* ... and the ring this part of the disk                     */
+    JOURNAL_RUN_MAX = 64 << 10,     /* a run as long goes straight to its segment ... */
+    JOURNAL_DIRECT_LOGS = 64,       /* ... of so many logs at once */
     JOURNAL_RECORD_HEAD = 64,
     JOURNAL_ENTRY_HEAD = 56,
     JOURNAL_RING_HEAD = 64,
@@ -113,8 +114,8 @@ struct ring_place {
 
 /* Being gathered, or under way. Owner: home. */
 struct journal_record {
-    struct list link; /* journal.under_way */
-    uint8_t number;   /* its place in journal.records */
+    struct list link;                     /* journal.under_way */
+    uint8_t number;                       /* its place in journal.records */
     bool is_written, is_told, is_flushed; /* told: to the logs, in the order of the records */
     uint8_t *buffer;
     uint32_t bytes_max;
@@ -149,8 +150,8 @@ struct journal {
     struct list under_way;   /* records sent and not yet flushed, in their order */
     uint64_t gathered_bytes; /* store.stats.appended_bytes when the newest was gathered */
     uint32_t run_max;
-    uint32_t second_min;     /* JOURNAL_SECOND_MIN; less where tests want many of them  */
-    struct list behind;      /* logs with entries that no round of write-back covers yet */
+    uint32_t second_min; /* JOURNAL_SECOND_MIN; less where tests want many of them  */
+    struct list behind;  /* logs with entries that no round of write-back covers yet */
     /* write_back.c */
     uint8_t write_back; /* enum write_back_state */
     bool has_sync_job, is_synced;

@@ -126,10 +126,10 @@ static void store_logs_fini(struct list *logs)
     struct list *l;
     while ((l = list_pop(logs)) != NULL) {
         struct plog *log = list_entry(l, struct plog, link);
-        struct list *const links[] = {&log->dirty_link,  &log->sync_link,   &log->pending_link,
-                                      &log->epochs_link, &log->moved_link,  &log->full_link,
-                                      &log->record_links[0], &log->record_links[1],
-                                      &log->behind_link, &log->round_link};
+        struct list *const links[] = {
+            &log->dirty_link,  &log->sync_link, &log->pending_link,    &log->epochs_link,
+            &log->moved_link,  &log->full_link, &log->record_links[0], &log->record_links[1],
+            &log->behind_link, &log->round_link};
         for (size_t i = 0; i < array_n(links); i++) {
             if (list_is_linked(links[i]))
                 list_del(links[i]);

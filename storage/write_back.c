@@ -143,8 +143,7 @@ static enum round_step write_step(struct journal *j, struct plog *log, bool is_r
         return STEP_WAITS;
     }
     if (log->home.bytes < log->round_bytes) {
-        bool is_now =
-            log->write == NULL && (!log->is_full || is_retry) && may_write(log->store);
+        bool is_now = log->write == NULL && (!log->is_full || is_retry) && may_write(log->store);
         return !is_now || plog_write(log) ? STEP_WAITS : STEP_STARVED;
     }
     list_del(&log->round_link);

@@ -40,6 +40,7 @@ enum {
     WAIT_NS = NS_PER_MS / 4,
     TRICKLE_N = 16,
     PAUSE_US = 500,
+    TRICKLE_WARM_BYTES = 24 << 20, /* the ring has grown, rounds follow each other */
     FLOOR_DEPTH = 8,
     FLOOR_BYTES = 1 << 20,
 };
@@ -65,6 +66,7 @@ struct load {
     const uint8_t *batch;
     uint32_t batch_bytes, appends_max; /* in a turn */
     uint32_t run_max;                  /* 0: the default */
+    bool is_closed;                    /* a producer sends again when it was answered */
     uint64_t acked, acked_bytes;
 };
 
@@ -125,17 +127,18 @@ static void report(const char *name, const struct counters *a, const struct coun
     double bytes = (double)max_u64(b->bytes - a->bytes, 1);
     double batches = (double)max_u64(b->batches - a->batches, 1);
     const struct store_stats *s = store_stats(load.ground.store);
-    printf("%s mb_per_s=%.1f cpu_s_per_gb=%.3f device_bytes_per_byte=%.3f own_bytes_per_byte=%.3f "
-           "flushes_per_batch=%.4f own_flushes_per_batch=%.4f record_ms=%.2f batches=%.0f rolls=%llu "
-           "rounds=%llu records=%llu wraps=%.1f\n",
-           name, bytes * 1000 / (double)(b->ns - a->ns), (double)(b->cpu_us - a->cpu_us) / bytes * 1e3,
-           (double)(b->device_bytes - a->device_bytes) / bytes,
-           (double)(b->own_bytes - a->own_bytes) / bytes, (double)(b->flushes - a->flushes) / batches,
-           (double)(b->own_flushes - a->own_flushes) / batches,
-           (double)(b->record_ns - a->record_ns) / (double)max_u64(b->records - a->records, 1) / 1e6,
-           batches, (unsigned long long)s->rolls, (unsigned long long)s->write_back_rounds,
-           (unsigned long long)s->journal_records,
-           (double)s->journal_bytes / (double)load.ground.store->config.journal_bytes);
+    printf(
+        "%s mb_per_s=%.1f cpu_s_per_gb=%.3f device_bytes_per_byte=%.3f own_bytes_per_byte=%.3f "
+        "flushes_per_batch=%.4f own_flushes_per_batch=%.4f record_ms=%.2f batches=%.0f rolls=%llu "
+        "rounds=%llu records=%llu wraps=%.1f\n",
+        name, bytes * 1000 / (double)(b->ns - a->ns), (double)(b->cpu_us - a->cpu_us) / bytes * 1e3,
+        (double)(b->device_bytes - a->device_bytes) / bytes,
+        (double)(b->own_bytes - a->own_bytes) / bytes, (double)(b->flushes - a->flushes) / batches,
+        (double)(b->own_flushes - a->own_flushes) / batches,
+        (double)(b->record_ns - a->record_ns) / (double)max_u64(b->records - a->records, 1) / 1e6,
+        batches, (unsigned long long)s->rolls, (unsigned long long)s->write_back_rounds,
+        (unsigned long long)s->journal_records,
+        (double)s->journal_bytes / (double)load.ground.store->config.journal_bytes);
 }
 
 /* ── producers ── */
@@ -147,7 +150,8 @@ static void acked(struct plog_wait *wait, int error, struct now now)
     check(error == 0);
     load.acked++;
     load.acked_bytes += load.batch_bytes;
-    list_append(&load.ready, &p->link);
+    if (load.is_closed)
+        list_append(&load.ready, &p->link);
 }
 
 /* False: there is no room now. */
@@ -160,8 +164,8 @@ static bool producer_send(struct producer *p, struct now now)
     if (rc == E_AGAIN)
         return false;
     check(rc == 0);
-    p->wait = (struct plog_wait){
-        .mark = PLOG_HIGH, .offset = append.last_offset + 1, .wake = acked};
+    p->wait =
+        (struct plog_wait){.mark = PLOG_HIGH, .offset = append.last_offset + 1, .wake = acked};
     check(!plog_wait(p->log, &p->wait));
     return true;
 }
@@ -226,6 +230,7 @@ static int bulk(uint8_t durability, const char *name, const char *directory, uin
 {
     batch_make(BATCH_BYTES, RECORD_BYTES);
     load.appends_max = TURN_APPENDS;
+    load.is_closed = true;
     load_open(directory, 128 << 20, logs_n, durability);
     for (uint32_t i = 0; i < logs_n; i++)
         list_append(&load.ready, &load.producers[i].link);
@@ -257,9 +262,9 @@ static int trickle(const char *directory, uint32_t logs_n, uint64_t bytes)
     batch_make(RECORD_BYTES + 80, RECORD_BYTES - 80);
     load.appends_max = TRICKLE_N;
     load_open(directory, 128 << 20, logs_n, STORE_GROUP);
-    trickle_turns(&prng, logs_n, bytes / 4); /* files are made, rounds follow each other */
+    trickle_turns(&prng, logs_n, TRICKLE_WARM_BYTES);
     struct counters a = counters_read(directory);
-    trickle_turns(&prng, logs_n, bytes / 4 + bytes);
+    trickle_turns(&prng, logs_n, TRICKLE_WARM_BYTES + bytes);
     struct counters b = counters_read(directory);
     report("trickle", &a, &b);
     ground_close(&load.ground);

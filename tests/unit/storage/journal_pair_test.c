@@ -98,11 +98,12 @@ static void second_record_waits_until_enough_is_appended_behind_the_first(void *
 
 int main(void)
 {
+#define WITH_LOGS(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(second_record_on_the_device_first_is_told_behind_the_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(start_ends_at_the_first_record_that_is_not_whole, setup, teardown),
-        cmocka_unit_test_setup_teardown(first_record_fails_and_takes_the_second_with_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(second_record_waits_until_enough_is_appended_behind_the_first, setup, teardown),
+        WITH_LOGS(second_record_on_the_device_first_is_told_behind_the_first),
+        WITH_LOGS(start_ends_at_the_first_record_that_is_not_whole),
+        WITH_LOGS(first_record_fails_and_takes_the_second_with_it),
+        WITH_LOGS(second_record_waits_until_enough_is_appended_behind_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

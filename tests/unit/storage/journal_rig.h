@@ -1,6 +1,6 @@
 /*
- * journal_rig.h - a store with a small journal and four logs, its crash and its next start: what the
- * tests of the journal have in common.
+ * journal_rig.h - a store with a small journal and four logs, its crash and its next start: what
+ * the tests of the journal have in common.
  *
  * Owner: the test.
  */
@@ -18,7 +18,8 @@ static struct plog *logs[LOGS_MAX];
 static struct journal_report replayed;
 static bool is_topic_gone;
 
-static inline bool knows(void *context, struct bytes topic, int32_t partition, const struct uuid *id)
+static inline bool knows(void *context, struct bytes topic, int32_t partition,
+                         const struct uuid *id)
 {
     (void)context;
     return !is_topic_gone && bytes_equal_string(topic, "topic") && partition < LOGS_MAX &&
