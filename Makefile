@@ -173,8 +173,8 @@ sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
 
 SOAK_SEEDS ?= 1000000
-soak: $(NETSIM) $(SIM) ## a million seeds of the TCP engine, 10,000 of the broker, half of these over it; 20 minutes on one core; then make power
-	@nice $(NETSIM) --systematic && nice $(NETSIM) --seeds $(SOAK_SEEDS) && nice $(SIM) --seeds 5000 --net && nice $(SIM) --seeds 5000
+soak: $(NETSIM) $(SIM) ## a million seeds of the TCP engine, 10,000 of the broker in one run, a fourth of these over it, with every planted bug; half an hour on one core; then make power
+	@nice $(NETSIM) --systematic && nice $(NETSIM) --seeds $(SOAK_SEEDS) && nice $(SIM) --seeds 10000 --canary && nice $(SIM) --admin --canary
 	@nice $(MAKE) power
 
 CUTS     ?= 200

@@ -389,6 +389,7 @@ struct store {
     uint64_t checkpoint_at_ns[4], checkpoint_ns, checkpoint_bytes; /* recovery point: last */
     struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
+    int64_t checkpoints_ms;          /* when their file of recovery points was written */
     struct compactor compactor;
     struct repack *repacks;
     struct list repacks_free;
@@ -609,6 +610,7 @@ void store_compact_fini(struct store *store);
 /* compact_swap.c. Boot: below it offsets may be missing; 0 when we never compacted it. E_CORRUPT.
  */
 nodiscard int compact_mark_read(struct disk *disk, const char *directory, int64_t *offset);
+extern const char compact_mark_name[];
 
 /* retention.c */
 void plog_tick(struct plog *log, struct now now);
@@ -619,6 +621,7 @@ bool start_step(struct plog *log);
 void start_moves_end(struct plog *log, int error, struct now now);
 /* Boot: the start that a partition's directory remembers; 0 when it does not. E_CORRUPT. */
 nodiscard int start_read(struct disk *disk, const char *directory, int64_t *start);
+extern const char start_name[];
 
 /* time_query.c */
 void store_answers_run(struct store *store, struct now now); /* queries that needed no search */
