@@ -162,7 +162,7 @@ test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, bu
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
 	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS) --canary" "$(SIM) --admin --canary") $(if $(NETSIM),"$(NETSIM) --seeds 2000" "$(NETSIM) --systematic") --stage system $(SYSTEM)
 
-DIFFERENTIAL := c_admin c_errors c_groups c_migration c_next_groups c_versions
+DIFFERENTIAL := c_admin c_errors c_groups c_migration c_next_groups c_tools c_versions
 test-kafka: ## the differential scripts against a live Apache Kafka: golden/ is what it answers (CAPTURE=1: write it anew)
 	@SYSTEM_KAFKA=1 $(PY) tests/system/run $(DIFFERENTIAL)
 

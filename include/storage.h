@@ -139,6 +139,8 @@ struct store_config {
     int32_t leader_epoch;          /* stamped into batches */
     uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
                                log's file is flushed by itself */
+    uint32_t journal_run_max; /* storage.journal.run.max.bytes: as much of a log in a turn goes
+                                 straight to its segment; 0: 64 KiB */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
     uint64_t raw_bytes_min;  /* storage.direct.min.bytes: runs as long go past the page cache; 0:
                                 none do */
@@ -226,10 +228,21 @@ struct recovery_report {
     uint64_t logs_n, segments_n, scanned_bytes, cut_bytes, rebuilt_indexes_n;
     uint64_t logs_cut_n;
 };
+static inline void recovery_report_add(struct recovery_report *to,
+                                       const struct recovery_report *from)
+{
+    to->logs_n += from->logs_n;
+    to->segments_n += from->segments_n;
+    to->scanned_bytes += from->scanned_bytes;
+    to->cut_bytes += from->cut_bytes;
+    to->rebuilt_indexes_n += from->rebuilt_indexes_n;
+    to->logs_cut_n += from->logs_cut_n;
+}
 
-/* Boot, before the threads run: opens an existing directory, or makes an empty log when there is
- * none. Not clean: scans from the recovery point, cuts at the first batch that is not whole,
- * rebuilds indexes and producer state. Nothing may be served before store_recovered. */
+/* Boot, before the threads run; logs of different stores may be opened side by side. Opens an
+ * existing directory, or makes an empty log when there is none. Not clean: scans from the recovery
+ * point, cuts at the first batch that is not whole, rebuilds indexes and producer state. Nothing
+ * may be served before store_recovered. */
 nodiscard int store_log_recover(struct store *store, const struct log_id *id,
                                 const struct log_config *config, bool is_clean,
                                 struct recovery_report *report, struct plog **out);

@@ -139,7 +139,8 @@ struct plog {
     bool has_epochs_job;
     struct list epochs_link; /* store.epochs_behind */
     struct list moved_link;  /* store.moved */
-    struct list record_link; /* journal.logs */
+    struct list record_links[2]; /* journal_record.logs, by its number ... */
+    struct mark record_marks[2]; /* ... and what it holds of this log */
     struct list behind_link; /* journal.behind */
     struct list round_link;  /* journal.to_write or to_sync */
     uint64_t round_bytes;    /* settled.bytes that this round of write-back wants */
@@ -213,6 +214,7 @@ struct segment {
     uint64_t end_pos; /* bytes appended                                                 */
     uint64_t written_pos, durable_pos, syncing_pos;
     uint64_t logged_pos;     /* in a record of the journal                                     */
+    uint64_t record_pos[2];  /* the newest in the journal's record of that number              */
     uint64_t safe_pos;       /* in a flushed one: may be written back                          */
     uint64_t round_pos;      /* written when a round of write-back asked for its sync          */
     uint64_t logged_seq;     /* the newest journal record that holds bytes of it; 0: none      */
@@ -421,6 +423,11 @@ static inline struct segment *plog_active(const struct plog *log)
 {
     check_slow(log->segments_n > 0);
     return log->segments[log->segments_n - 1];
+}
+
+static inline bool plog_is_in_record(const struct plog *log)
+{
+    return list_is_linked(&log->record_links[0]) || list_is_linked(&log->record_links[1]);
 }
 
 static inline bool plog_is_group(const struct plog *log)
