@@ -26,6 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, 'peers'))
 sys.path.insert(0, HERE)
 import brokers
+import classes
 import heartbeats
 import runs
 from runs import cpu_of, median, rss_of, run_load, say, short, spread
@@ -190,6 +191,14 @@ def durable(card):
         b.wipe()
     card.add('T7 durable produce', [x['mb_per_s'] for x in r], 'MB/s', write, 'fio sequential write', True)
     card.add('T6 durable produce p99', [x['produce_ms']['p99'] for x in r], 'ms')
+
+
+def latency_classes(card):
+    """A critical topic at 1 MB/s beside a full-rate one and a catch-up read: its p99 (bench/classes.py)."""
+    r = classes.measure(card.seconds(4), 2, card.directory)
+    beside, alone, flush = (r[name] for name in ('beside, critical and bulk', 'alone', classes.FLUSH))
+    card.add('critical p99 beside full rate and catch-up', [p99 for _, p99 in beside['all']], 'ms',
+             max(alone['p99_ms'], flush['p99_ms']), 'larger of alone and fio\'s flush p99')
 
 
 def topics_make(broker, name, topics, partitions):
@@ -418,7 +427,7 @@ def crc(card):
             break
 
 
-PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'partitions': partitions,
+PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'classes': latency_classes, 'partitions': partitions,
          'connections': connections, 'hostile': hostile, 'heartbeat': heartbeat, 'crc': crc, 'instructions': instructions}
 
 

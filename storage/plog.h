@@ -137,18 +137,18 @@ struct plog {
     uint32_t syncs_n;    /* flushes of this log's files under way */
     uint32_t jobs_n;     /* jobs under way */
     bool has_epochs_job;
-    struct list epochs_link; /* store.epochs_behind */
-    struct list moved_link;  /* store.moved */
+    struct list epochs_link;     /* store.epochs_behind */
+    struct list moved_link;      /* store.moved */
     struct list record_links[2]; /* journal_record.logs, by its number ... */
     struct mark record_marks[2]; /* ... and what it holds of this log */
-    struct list behind_link; /* journal.behind */
-    struct list round_link;  /* journal.to_write or to_sync */
-    uint64_t round_bytes;    /* settled.bytes that this round of write-back wants */
-    struct mark round_mark;  /* what syncing makes of it */
-    struct list full_link;   /* store.full */
-    uint8_t drop_step;       /* dropped logs: what is done */
-    int64_t start_safe;      /* what log-start-offset holds */
-    int64_t start_writing;   /* what the job under way writes to it */
+    struct list behind_link;     /* journal.behind */
+    struct list round_link;      /* journal.to_write or to_sync */
+    uint64_t round_bytes;        /* settled.bytes that this round of write-back wants */
+    struct mark round_mark;      /* what syncing makes of it */
+    struct list full_link;       /* store.full */
+    uint8_t drop_step;           /* dropped logs: what is done */
+    int64_t start_safe;          /* what log-start-offset holds */
+    int64_t start_writing;       /* what the job under way writes to it */
     bool has_start_job;
     char start_text[32];               /* of that job */
     struct list start_moves;           /* who waits for it */
