@@ -27,6 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, 'peers'))
 sys.path.insert(0, HERE)
 import brokers
+import classes
 import heartbeats
 import runs
 from runs import cpu_of, median, rss_of, run_load, say, short, spread
@@ -240,6 +241,14 @@ def turns(card):
     for logs, ours, bare in re.findall(r'(\d+) logs: journal\s+([\d.]+) us, bare write and flush\s+([\d.]+) us', text):
         card.add('a turn of durable 4 KiB to %s logs' % logs, float(ours), 'us', float(bare), 'bare write and flush',
                  note='aim 2')
+
+
+def latency_classes(card):
+    """A critical topic at 1 MB/s beside a full-rate one and a catch-up read: its p99 (bench/classes.py)."""
+    r = classes.measure(card.seconds(4), 2, card.directory)
+    beside, alone, flush = (r[name] for name in ('beside, critical and bulk', 'alone', classes.FLUSH))
+    card.add('critical p99 beside full rate and catch-up', [p99 for _, p99 in beside['all']], 'ms',
+             max(alone['p99_ms'], flush['p99_ms']), 'larger of alone and fio\'s flush p99')
 
 
 def topics_make(broker, name, topics, partitions):
@@ -479,6 +488,9 @@ def crc(card):
 
 
 PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'storage': storage, 'partitions': partitions,
+
+
+PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'classes': latency_classes, 'partitions': partitions,
          'connections': connections, 'hostile': hostile, 'heartbeat': heartbeat, 'crc': crc, 'instructions': instructions}
 
 

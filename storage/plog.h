@@ -265,6 +265,7 @@ struct fill {
     struct segment *segment;
     struct list reads; /* that wait for it */
     bool is_bulk;
+    bool is_raw; /* past the page cache: whole pages only */
     uint64_t pos, bytes, done_bytes;
     uint32_t pages_n;
     struct page *pages[FILL_PAGES_MAX];
@@ -449,6 +450,8 @@ bool plog_write(struct plog *log);
 /* raw.c: past the page cache. May the run up to `to` go that way? False, too: the descriptor is
  * asked for. */
 bool raw_may(struct segment *segment, uint64_t to);
+/* May whole blocks of what is written be read that way? False, too: the descriptor is asked for. */
+bool raw_may_read(struct segment *segment);
 /* Lists what to write of the run up to `to`. False: nothing, it cannot begin this way. */
 bool raw_gather(struct write_op *write, uint64_t to);
 /* The write ended: up to where the segment is written now. A refusal is taken out of *result. */
