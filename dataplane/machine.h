@@ -17,6 +17,7 @@ struct machine {
     uint32_t rings_n;
     bool has_helper_cpus;
     cpu_set_t helper_cpus; /* where the kernel's io workers run */
+    uint64_t recovery_begin_ns, recovery_told_ns; /* of the progress while logs are opened; 0 */
 };
 
 /* Fills the seams; raises the limit of open files to what the process may have. */

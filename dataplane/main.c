@@ -140,11 +140,21 @@ nodiscard static int settings_read(const void *context, struct config **out)
 
 /* ── start lines ── */
 
+/* Once a second, if it takes as long. */
 static void progress_print(void *context, uint64_t done_n, uint64_t all_n)
 {
-    (void)context;
-    printf("recovery %llu of %llu logs\n", (unsigned long long)done_n, (unsigned long long)all_n);
-    fflush(stdout);
+    struct machine *machine = context;
+    uint64_t ns = clock_read().ns;
+
+    if (machine->recovery_begin_ns == 0)
+        machine->recovery_begin_ns = machine->recovery_told_ns = ns;
+    if (ns - machine->recovery_told_ns < NS_PER_S)
+        return;
+    machine->recovery_told_ns = ns;
+    fprintf(stderr, "recovery %llu of %llu logs, about %.0f s to go\n", (unsigned long long)done_n,
+            (unsigned long long)all_n,
+            (double)(ns - machine->recovery_begin_ns) / 1e9 * (double)(all_n - done_n) /
+                (double)done_n);
 }
 
 static void print_journals(const struct broker *b)

@@ -226,10 +226,21 @@ struct recovery_report {
     uint64_t logs_n, segments_n, scanned_bytes, cut_bytes, rebuilt_indexes_n;
     uint64_t logs_cut_n;
 };
+static inline void recovery_report_add(struct recovery_report *to,
+                                       const struct recovery_report *from)
+{
+    to->logs_n += from->logs_n;
+    to->segments_n += from->segments_n;
+    to->scanned_bytes += from->scanned_bytes;
+    to->cut_bytes += from->cut_bytes;
+    to->rebuilt_indexes_n += from->rebuilt_indexes_n;
+    to->logs_cut_n += from->logs_cut_n;
+}
 
-/* Boot, before the threads run: opens an existing directory, or makes an empty log when there is
- * none. Not clean: scans from the recovery point, cuts at the first batch that is not whole,
- * rebuilds indexes and producer state. Nothing may be served before store_recovered. */
+/* Boot, before the threads run; logs of different stores may be opened side by side. Opens an
+ * existing directory, or makes an empty log when there is none. Not clean: scans from the recovery
+ * point, cuts at the first batch that is not whole, rebuilds indexes and producer state. Nothing
+ * may be served before store_recovered. */
 nodiscard int store_log_recover(struct store *store, const struct log_id *id,
                                 const struct log_config *config, bool is_clean,
                                 struct recovery_report *report, struct plog **out);

@@ -5,19 +5,19 @@
  * Owner: home; main at boot and stop.
  *
  * A record is written, then the file is flushed, then the next one may begin: at most one flush is
- * under way, and what comes meanwhile is the next record. The kernel begins the flush when the write
- * has ended, while the worker is still in its turn. (RWF_DSYNC in one operation is no faster where
- * the device has no FUA, and its end waits for a thread of the kernel that has no place on a busy
- * core: 4 ms where a write and a flush took 0.08. Two operations tell acks=1 earlier, too.)
+ * under way, and what comes meanwhile is the next record. The kernel begins the flush when the
+ * write has ended, while the worker is still in its turn. (RWF_DSYNC in one operation is no faster
+ * where the device has no FUA, and its end waits for a thread of the kernel that has no place on a
+ * busy core: 4 ms where a write and a flush took 0.08. Two operations tell acks=1 earlier, too.)
  *
  * Room. `head` is where the next record goes, `tail_safe` where the oldest needed one begins as a
  * flushed record says (rule 6); both count all bytes given out, so their difference is what is in
  * use, gaps at the file's end included. A record that only moves the tail finds JOURNAL_RESERVE
  * bytes that no other may take, so a full ring empties.
  *
- * A write that ended early goes on at the last whole block, when its flush has been given up. One that failed, or a flush that did,
- * is never repeated (rule 1): the journal takes no further record, and every log of its store
- * refuses appends. What it holds is found by the next start.
+ * A write that ended early goes on at the last whole block, when its flush has been given up. One
+ * that failed, or a flush that did, is never repeated (rule 1): the journal takes no further
+ * record, and every log of its store refuses appends. What it holds is found by the next start.
  */
 #include "journal.h"
 

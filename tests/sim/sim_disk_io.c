@@ -5,8 +5,8 @@
  * Owner: the simulator. A write changes the file when it completes; a read takes what is there when
  * it completes. IO_SYNC covers what had completed when it was submitted: it remembers the change
  * number of that moment. An operation that another one begins is under way from then on; a crash
- * between the two loses it. A descriptor's file stays reachable while operations on it are under way,
- * as in a kernel.
+ * between the two loses it. A descriptor's file stays reachable while operations on it are under
+ * way, as in a kernel.
  */
 #include <errno.h>
 #include <stdlib.h>
