@@ -139,7 +139,7 @@ class Testpmd:
     """testpmd on one port, told by its prompt. Owner: main."""
 
     def __init__(self, vdev, forward, *more):
-        words = ['dpdk-testpmd', '--no-huge', '-m', '512', '--no-pci', '--no-telemetry', '--file-prefix=mrbt%d%s' %
+        words = ['stdbuf', '-oL', 'dpdk-testpmd', '--no-huge', '-m', '512', '--no-pci', '--no-telemetry', '--file-prefix=mrbt%d%s' %
                  (os.getpid(), forward), '--lcores', '0@(0-%d),1@(0-%d)' % (os.cpu_count() - 1, os.cpu_count() - 1),
                  '--vdev=' + vdev, '--', '-i', '--forward-mode=' + forward, '--total-num-mbufs=16384', *more]
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
