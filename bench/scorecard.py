@@ -487,10 +487,8 @@ def crc(card):
             break
 
 
-PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'storage': storage, 'partitions': partitions,
-
-
-PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'classes': latency_classes, 'partitions': partitions,
+PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'storage': storage, 'classes': latency_classes,
+         'partitions': partitions,
          'connections': connections, 'hostile': hostile, 'heartbeat': heartbeat, 'crc': crc, 'instructions': instructions}
 
 
