@@ -4,7 +4,8 @@
 # A folder is an archive; tests link archives, so what must not depend on something does not link with it.
 
 MODE    ?=
-B       := build$(if $(MODE),/$(MODE))
+NEW     := $(if $(filter command%,$(origin B)),$(B),-1) # B= of bench-diff; B is the directory of a mode everywhere else
+override B := build$(if $(MODE),/$(MODE))
 PY      ?= python3
 ifeq ($(MODE),fuzz)
 CC      := clang-14
@@ -164,7 +165,7 @@ test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, bu
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
 	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS) --canary" "$(SIM) --admin --canary") $(if $(NETSIM),"$(NETSIM) --seeds 2000" "$(NETSIM) --systematic") --stage system $(SYSTEM)
 
-DIFFERENTIAL := c_admin c_errors c_groups c_migration c_next_groups c_versions
+DIFFERENTIAL := c_admin c_errors c_groups c_migration c_next_groups c_tools c_versions
 test-kafka: ## the differential scripts against a live Apache Kafka: golden/ is what it answers (CAPTURE=1: write it anew)
 	@SYSTEM_KAFKA=1 $(PY) tests/system/run $(DIFFERENTIAL)
 
@@ -172,8 +173,8 @@ sim: $(SIM) ## whole broker in simulation: SEEDS=n (20), or SEED=n to repeat one
 	@$(if $(SIM),$(SIM_RUN),echo "no simulator here: tests/sim has no .c file"; exit 1)
 
 SOAK_SEEDS ?= 1000000
-soak: $(NETSIM) $(SIM) ## a million seeds of the TCP engine, 10,000 of the broker, half of these over it; 20 minutes on one core; then make power
-	@nice $(NETSIM) --systematic && nice $(NETSIM) --seeds $(SOAK_SEEDS) && nice $(SIM) --seeds 5000 --net && nice $(SIM) --seeds 5000
+soak: $(NETSIM) $(SIM) ## a million seeds of the TCP engine, 10,000 of the broker in one run, a fourth of these over it, with every planted bug; half an hour on one core; then make power
+	@nice $(NETSIM) --systematic && nice $(NETSIM) --seeds $(SOAK_SEEDS) && nice $(SIM) --seeds 10000 --canary && nice $(SIM) --admin --canary
 	@nice $(MAKE) power
 
 CUTS     ?= 200
@@ -200,16 +201,17 @@ SCALE    ?= 1
 FULL     ?=
 bench: $(BENCH) $(PROGRAMS) ## our score card, figures beside their floors (RECORD=1 keeps it, SCALE=0.2 quick)
 	@$(PY) bench/scorecard.py --scale $(SCALE) $(if $(filter 1,$(RECORD)),--record) $(ARGS)
+bench-record: ## the score card, kept in bench/results.jsonl: the next one has something to be compared with
+	@$(MAKE) bench RECORD=1
 bench-micro: $(BENCH) ## nanoseconds per operation of single parts
 	@for b in $(BENCH); do echo "$$b"; $$b || exit 1; done
 bench-kafka: $(PROGRAMS) ## beside Apache Kafka, < 40 min (FULL=1 everything, SCALE=0.1 quick look, ARGS=...)
 	@$(PY) bench/peers/bench_kafka.py --scale $(SCALE) $(if $(filter 1,$(FULL)),--full) $(ARGS)
 bench-tcp: $(B)/bench-tcp/pump $(B)/bench-micro/bench_net $(B)/bench-micro/bench_net_scale $(PROGRAMS) $(PORTS_SO) ## our TCP beside the kernel's and beside testpmd, < 5 min, root (ARGS=--only name)
 	@$(PY) bench/tcp/bench_tcp.py $(ARGS)
-OLD      ?= -2
-NEW      ?= -1
-bench-diff: ## two score cards: OLD=, NEW= a commit, a number of bench/results.jsonl (-1: last) or a JSON file
-	@$(PY) tools/benchdiff.py bench/results.jsonl '$(OLD)' '$(NEW)'
+A        ?= -2
+bench-diff: ## two score cards: A=, B= a commit, a number of bench/results.jsonl (-1: last) or a JSON file
+	@$(PY) tools/benchdiff.py bench/results.jsonl '$(A)' '$(strip $(NEW))'
 
 coverage: ## lines reached by the unit tests, per folder and file (gcov)
 	@$(MAKE) MODE=coverage coverage-run
@@ -269,6 +271,6 @@ help: ## this list
 -include $(shell find $(wildcard $(addprefix $(B)/,dataplane storage control tests tools bench gen headers)) \
                  -name '*.d' 2>/dev/null)
 
-.PHONY: run-dpdk test-dpdk test-pci power all unit tests-build test test-kafka sim soak asan tsan fuzz fuzzers bench bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
+.PHONY: run-dpdk test-dpdk test-pci power all unit tests-build test test-kafka sim soak asan tsan fuzz fuzzers bench bench-record bench-micro bench-tcp bench-kafka bench-diff coverage coverage-run headers lint format schema digests budget check run help
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -46,7 +46,8 @@ def floor_mb_s(paths):
 
 
 def catchup_mb_s(broker, paths):
-    """One consumer from the beginning to the end, the broker's and the kernel's memory empty -> MB/s, bytes cached twice."""
+    """One consumer from the beginning to the end, the broker's and the kernel's memory empty -> MB/s, the broker's CPU-s/GB,
+    bytes cached twice."""
     total = sum(os.path.getsize(path) for path in paths)
     broker.stop()
     forget(paths)
@@ -54,11 +55,12 @@ def catchup_mb_s(broker, paths):
     options = ['--partitions', '1', '--producers', '0', '--consumers', '1']
     r = run_load(broker, options, None, 1 + total / 100e6, 0, topic=TOPIC)
     busy = [s['consumed_bytes'] for s in r['series'] if s['consumed_bytes']]  # a second each, the last one not whole
-    return max(busy[:-1] or busy, default=0) / 1e6, cached_bytes(paths)
+    cpu = r['broker_cpu_s'] / max(r['consumed_bytes'] / 1e9, 1e-9)
+    return max(busy[:-1] or busy, default=0) / 1e6, cpu, cached_bytes(paths)
 
 
 def measure(mb=800, repeats=3, directory=None):
-    """-> {catchup_mb_s, floor_mb_s, ratio, cached_share}: medians."""
+    """-> {catchup_mb_s, floor_mb_s, ratio, cached_share, cpu_s_per_gb}: medians."""
     with tempfile.TemporaryDirectory(prefix='millrace-catchup-', dir=directory) as d:
         b = brokers.Millrace(os.path.join(d, 'data'), 'relaxed', 1)
         b.conditions.update({'storage.cache.bytes': str(256 << 20), 'storage.tail.bytes': str(64 << 20)})
@@ -77,13 +79,13 @@ def measure(mb=800, repeats=3, directory=None):
             rows = []
             for _ in range(repeats):
                 floor = floor_mb_s(paths)
-                got, cached = catchup_mb_s(b, paths)
-                rows.append((got, floor, got / floor, cached / have))
-                say('  catch-up %.0f MB/s  dd %.0f MB/s  %.2f of it  %.0f %% of the log in the page cache after it' % (
-                    got, floor, got / floor, 100 * cached / have))
+                got, cpu, cached = catchup_mb_s(b, paths)
+                rows.append((got, floor, got / floor, cached / have, cpu))
+                say('  catch-up %.0f MB/s  dd %.0f MB/s  %.2f of it  %.2f CPU-s/GB  %.0f %% of the log in the page cache after it' % (
+                    got, floor, got / floor, cpu, 100 * cached / have))
         finally:
             b.wipe()
-    return dict(zip(('catchup_mb_s', 'floor_mb_s', 'ratio', 'cached_share'), (median(list(c)) for c in zip(*rows))), mb=mb)
+    return dict(zip(('catchup_mb_s', 'floor_mb_s', 'ratio', 'cached_share', 'cpu_s_per_gb'), (median(list(c)) for c in zip(*rows))), mb=mb)
 
 
 def main():

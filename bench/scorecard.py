@@ -9,6 +9,7 @@ and shown with its spread; --record appends one line to bench/results.jsonl, whi
 What a part needs and the machine has not (fio, valgrind, room on the disk) is left out with a line that says so.
 """
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -24,7 +25,10 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, 'peers'))
+sys.path.insert(0, HERE)
 import brokers
+import classes
+import heartbeats
 import runs
 from runs import cpu_of, median, rss_of, run_load, say, short, spread
 
@@ -190,6 +194,63 @@ def durable(card):
     card.add('T6 durable produce p99', [x['produce_ms']['p99'] for x in r], 'ms')
 
 
+def store_run(card, *arguments):
+    """One run of the storage engine alone, or of its floor (bench/micro/bench_store.c) -> name: figure."""
+    at = [card.directory if a == '.' else str(a) for a in arguments]
+    return {k: float(v) for k, v in re.findall(r'(\w+)=([\d.]+)', micro('bench_store', *at))}
+
+
+def storage(card):
+    """The storage engine alone, no network: 64 producers on 64 logs, 64 KiB batches; what it appends, what that costs.
+    The floor of each round is measured beside it: the same bytes in order past the page cache, into a new file and
+    into one written before (what fio measures when it laid its file out)."""
+    size = max(256, int(1536 * card.args.scale))
+    rounds = []
+    for _ in range(REPEATS):
+        rounds.append({'new': store_run(card, 'floor', 'new', '.', size),
+                       'again': store_run(card, 'floor', 'again', '.', size),
+                       'relaxed': store_run(card, 'bulk', 'relaxed', '.', 64, size),
+                       'group': store_run(card, 'bulk', 'group', '.', 64, size)})
+    for kind, aim, cpu_aim, bytes_aim in (('relaxed', 0.95, 0.15, 1.05), ('group', 0.85, 0.18, 1.2)):
+        runs_of = [r[kind] for r in rounds]
+        name = 'storage alone, %s: ' % kind
+        card.add(name + 'appended', [r['mb_per_s'] for r in runs_of], 'MB/s', median([r['new']['mb_per_s'] for r in rounds]),
+                 'in order, new file', True)
+        for floor, what in (('new', 'a new file'), ('again', 'a file written before')):
+            card.add(name + 'over ' + what, [r[kind]['mb_per_s'] / r[floor]['mb_per_s'] for r in rounds], 'times', bigger=True,
+                     note='aim %.2f' % aim if floor == 'again' else '')
+        card.add(name + 'CPU', [r['cpu_s_per_gb'] for r in runs_of], 'CPU-s/GB',
+                 median([r['new']['cpu_s_per_gb'] for r in rounds]), 'bare writes', note='aim %.2f' % cpu_aim)
+        card.add(name + 'device bytes per byte', [r['device_bytes_per_byte'] for r in runs_of], 'times', 1.0, 'once',
+                 note='aim %.2f; of this process alone %.2f' % (bytes_aim, median([r['own_bytes_per_byte'] for r in runs_of])))
+    card.add('flushes per acknowledged batch, 64 producers', [r['group']['flushes_per_batch'] for r in rounds], '',
+             note='aim %.4f; of rings and logs alone %.4f' % (1 / 16, median([r['group']['own_flushes_per_batch'] for r in rounds])))
+    for kib, what in ((32, 'straight to the files'), (1024, 'all by the journal')):
+        r = store_run(card, 'bulk', 'group', '.', 64, max(256, size // 3), kib)
+        card.add('group, %s: appended' % what, r['mb_per_s'], 'MB/s', bigger=True,
+                 note='%.2f device bytes per byte, %.2f CPU-s/GB' % (r['device_bytes_per_byte'], r['cpu_s_per_gb']))
+    turns(card)
+    r = store_run(card, 'trickle', '.', 1000, max(8, int(32 * card.args.scale)))
+    card.add('trickle of 1 KiB on 1,000 logs: device bytes per byte', r['device_bytes_per_byte'], 'times', 1.0, 'once',
+             note='aim 2.5; of this process alone %.2f; 16 appends per flush' % r['own_bytes_per_byte'])
+
+
+def turns(card):
+    """A turn of durable 4 KiB appends beside a bare write of the same bytes and a flush."""
+    text = micro('bench_journal', card.directory)
+    for logs, ours, bare in re.findall(r'(\d+) logs: journal\s+([\d.]+) us, bare write and flush\s+([\d.]+) us', text):
+        card.add('a turn of durable 4 KiB to %s logs' % logs, float(ours), 'us', float(bare), 'bare write and flush',
+                 note='aim 2')
+
+
+def latency_classes(card):
+    """A critical topic at 1 MB/s beside a full-rate one and a catch-up read: its p99 (bench/classes.py)."""
+    r = classes.measure(card.seconds(4), 2, card.directory)
+    beside, alone, flush = (r[name] for name in ('beside, critical and bulk', 'alone', classes.FLUSH))
+    card.add('critical p99 beside full rate and catch-up', [p99 for _, p99 in beside['all']], 'ms',
+             max(alone['p99_ms'], flush['p99_ms']), 'larger of alone and fio\'s flush p99')
+
+
 def topics_make(broker, name, topics, partitions):
     run_load(broker, ['--topics', str(topics), '--partitions', str(partitions), '--record-size', '100',
                       '--batch-size', '1', '--producers', '1'], 100, 0.2, 0, topic=name)
@@ -258,6 +319,27 @@ def connections(card):
         for s in sockets:
             s.close()
         b.wipe()
+
+
+def heartbeat(card):
+    """Heartbeats of a small group while 1,000 members of another rebalance over 10,000 partitions."""
+    b = card.broker(durability='group', **{'group.initial.rebalance.delay.ms': '100'})
+    b.start()
+    try:
+        found = heartbeats.measure('127.0.0.1:%d' % b.port, card.seconds(5))
+    finally:
+        b.wipe()
+    idle = found.pop('idle')
+    card.add('heartbeat p99, nothing else', idle['p99'], 'ms')
+    for kind, f in found.items():
+        name = '%s rebalance of 1,000 members' % {'classic': 'classic', 'consumer': 'KIP-848'}[kind]
+        note = '%d rebalances, p50 %s ms' % (f['rebalances'], short(f['p50']))
+        card.add('heartbeat p99, ' + name, f['p99'], 'ms', idle['p99'], 'nothing else', note=note)
+    found = re.findall(r'groups heartbeat (\w+)\s+(\d+) members\s+([\d.]+) ns each', micro('bench_groups', 'heartbeats'))
+    for kind, members, ns in found:
+        name = 'heartbeat at control, %s, %s members' % (kind, members)
+        card.add(name, float(ns) / 1000, 'us', 3.0, 'aim', note='one every 3 s: %.2f %% of a core' % (
+            float(ns) * int(members) / 3e9 * 100))
 
 
 HELLO = b'\0\0\0\x0b\0\x12\0\0\0\0\0\1\0\1x'  # ApiVersions 0
@@ -329,24 +411,34 @@ def half_sent(port, stop):
 
 
 def hostile(card):
-    """The p99 of a small steady client while others send malformed and slow frames, or begin huge ones."""
-    b = card.broker()
+    """The p99 of a small steady client while others send malformed, slow or huge frames; floor: to another broker."""
+    b, other = card.broker(), card.broker('other')
     b.start()
+    other.start()
     probe = ['--partitions', '1', '--producers', '1', '--record-size', '100', '--batch-size', '1']
     try:
         for kind, name in ((attack, 'malformed and slow clients attack'), (half_sent, '64 frames of 100 MiB are half-sent')):
-            before = [run_load(b, probe, 200, card.seconds(4), 0.5)['produce_ms']['p99'] for _ in range(REPEATS)]
-            stop = threading.Event()
-            thread = threading.Thread(target=kind, args=(b.port, stop))
-            thread.start()
-            try:
-                during = [run_load(b, probe, 200, card.seconds(4), 0.5)['produce_ms']['p99'] for _ in range(REPEATS)]
-            finally:
-                stop.set()
-                thread.join()
-            card.add('probe p99 while ' + name, during, 'ms', median(before), 'without them')
+            got = {b.port: [], other.port: []}
+            for target in (b, other, other, b) * 2:
+                with attacked(kind, target.port):
+                    r = run_load(b, probe, 200, card.seconds(4), 0.5)
+                got[target.port].append(r['produce_ms']['p99'])
+            card.add('probe p99 while ' + name, got[b.port], 'ms', median(got[other.port]), 'another broker attacked')
     finally:
         b.wipe()
+        other.wipe()
+
+
+@contextlib.contextmanager
+def attacked(kind, port):
+    stop = threading.Event()
+    thread = threading.Thread(target=kind, args=(port, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def instructions(card):
@@ -395,8 +487,11 @@ def crc(card):
             break
 
 
-PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'partitions': partitions,
-         'connections': connections, 'hostile': hostile, 'crc': crc, 'instructions': instructions}
+PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'storage': storage, 'partitions': partitions,
+
+
+PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'classes': latency_classes, 'partitions': partitions,
+         'connections': connections, 'hostile': hostile, 'heartbeat': heartbeat, 'crc': crc, 'instructions': instructions}
 
 
 def main():

@@ -204,6 +204,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .has_reserve = config_int(b->config, "storage.reserve.bytes") > 0,
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
+        .journal_run_max = (uint32_t)config_int(b->config, "storage.journal.run.max.bytes"),
         .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
         .raw_bytes_min = positive(config_int(b->config, "storage.direct.min.bytes")),
         .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,

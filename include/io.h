@@ -44,11 +44,11 @@ enum io_kind {
 /* Owner: the subject; the io between submit and done. */
 struct io_op {
     struct list link;
-    uint8_t kind; /* enum io_kind                                              */
-    bool is_busy; /* between submit and the last done                          */
-    bool is_last; /* result: no further done of this op will come              */
-    bool is_once; /* IO_READ, IO_WRITE: nobody reads it again soon, the kernel need not keep
-                     it; may be refused with -EOPNOTSUPP                          */
+    uint8_t kind;       /* enum io_kind                                              */
+    bool is_busy;       /* between submit and the last done                          */
+    bool is_last;       /* result: no further done of this op will come              */
+    bool is_once;       /* IO_READ, IO_WRITE: nobody reads it again soon, the kernel need not keep
+                           it; may be refused with -EOPNOTSUPP                          */
     bool is_background; /* IO_READ, IO_WRITE: the device's queue may let others pass it (ioprio
                            class idle); only some I/O schedulers look at it: mq-deadline, bfq */
     int fd;

@@ -28,7 +28,7 @@
 #include "text.h"
 
 enum { MARK_FILE_MAX = 64, SUFFIX_MAX = 32 };
-static const char mark_name[] = "compacted-offset";
+const char compact_mark_name[] = "compacted-offset";
 
 /* The .log is last. */
 static const char *const parts[] = {".index", ".timeindex", ".txnindex", ".log"};
@@ -65,7 +65,7 @@ int compact_mark_write(struct compact *c, struct disk *disk)
     if (c->has_marker)
         return 0;
     int n = snprintf(text, sizeof text, "0\n%" PRId64 "\n", c->map_end);
-    int error = file_replace(disk, c->directory, mark_name, bytes_of(text, (size_t)n));
+    int error = file_replace(disk, c->directory, compact_mark_name, bytes_of(text, (size_t)n));
     c->has_marker = error == 0;
     return error;
 }
@@ -131,7 +131,7 @@ int compact_mark_read(struct disk *disk, const char *directory, int64_t *offset)
     char path[DISK_PATH_MAX];
     struct bytes text;
     *offset = 0;
-    int error = path_join(path, directory, mark_name);
+    int error = path_join(path, directory, compact_mark_name);
     if (error == 0)
         error = file_read(disk, path, MARK_FILE_MAX, &text);
     if (error == E_NOT_FOUND)

@@ -171,6 +171,22 @@ void names_free(struct names *names)
     *names = (struct names){NULL, 0, 0, NULL, 0};
 }
 
+bool names_have(const struct names *names, const char *name)
+{
+    uint32_t low = 0, high = names->n;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = strcmp(names->v[middle], name);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
 int directory_remove(struct disk *disk, const char *path)
 {
     struct names names;

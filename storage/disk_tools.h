@@ -51,5 +51,6 @@ struct names {
 enum { NAMES_BYTES_MAX = 1 << 28 };
 nodiscard int names_list(struct disk *disk, const char *path, struct names *out);
 void names_free(struct names *names);
+bool names_have(const struct names *names, const char *name);
 
 #endif

@@ -5,7 +5,8 @@
  * Owner: home. A fill reads one contiguous run with one operation, whose end wakes all reads that
  * wait for it:
  *
- *   missing slots    up to FILL_PAGES_MAX whole 64 KiB slots, to the end of what is written
+ *   missing slots    up to FILL_PAGES_MAX whole 64 KiB slots, to the end of what is written; those
+ *                    that are written whole past the page cache where the file system can (raw.c)
  *   a partial page   its front, when the log grew into it from the middle; or its back, when it was
  *                    read while the segment was shorter
  *
@@ -62,8 +63,12 @@ static void fill_slots(struct fill *fill, uint64_t slot, uint64_t to)
     struct segment *segment = fill->segment;
     struct cache *cache = &segment->store->cache;
     fill->pos = slot;
+    fill->is_raw = slot + PAGE_LARGE <= segment->written_pos && raw_may_read(segment);
     for (; fill->pages_n < FILL_PAGES_MAX && slot < to; slot += PAGE_LARGE) {
         if (cache_at(cache, segment, slot, PAGE_LARGE) != NULL)
+            return;
+        /* An append may go on behind the bytes of the last page: only they may be written to. */
+        if (fill->is_raw && slot + PAGE_LARGE > segment->written_pos)
             return;
         struct page *page = cache_take(cache, PAGE_LARGE);
         if (page == NULL)
@@ -89,11 +94,11 @@ static void fill_submit(struct fill *fill)
                 (struct iovec){page_data(fill->pages[i]) + from + skipped, bytes - skipped};
     }
     store_op_init(&fill->op, IO_READ);
-    fill->op.op.fd = segment->fd;
+    fill->op.op.fd = fill->is_raw ? segment->raw_fd : segment->fd;
     fill->op.op.pos = fill->pos + fill->done_bytes;
     fill->op.op.iov = fill->iov;
     fill->op.op.iov_n = n;
-    fill->op.op.is_once = !segment->store->has_no_once;
+    fill->op.op.is_once = !fill->is_raw && !segment->store->has_no_once;
     store_op_submit(segment->store, &fill->op, fill_finish);
 }
 
@@ -143,12 +148,19 @@ static void fill_finish(struct store_op *op, struct now now)
         fill_submit(fill);
         return;
     }
+    if (fill->is_raw && op->op.result == -EINVAL) { /* this device wants it otherwise */
+        fill->segment->is_raw_refused = true;
+        fill->is_raw = false;
+        fill_submit(fill);
+        return;
+    }
     if (op->op.result <= 0) { /* 0: the file is shorter than what was written to it */
         fill_end(fill, E_STORAGE, now);
         return;
     }
     fill->done_bytes += (uint64_t)op->op.result;
     check(fill->done_bytes <= fill->bytes);
+    fill->is_raw &= is_aligned(fill->done_bytes, RAW_BLOCK); /* else the rest goes the other way */
     if (fill->done_bytes < fill->bytes)
         fill_submit(fill);
     else
@@ -211,7 +223,19 @@ static struct fill *fill_take(struct store *store, struct segment *segment)
     fill->is_bulk = segment->log != NULL && segment->log->config.latency == LATENCY_BULK;
     fill->bytes = fill->done_bytes = 0;
     fill->pages_n = 0;
+    fill->is_raw = false;
     return fill;
+}
+
+void fills_stamp(struct store *store, struct now now)
+{
+    if (store->config.stall_ns == 0)
+        return;
+    list_for_each(node, next, &store->fills) {
+        struct fill *fill = list_entry(node, struct fill, link);
+        if (fill->op.began_ns == 0)
+            fill->op.began_ns = now.ns;
+    }
 }
 
 uint64_t fill_ahead(struct segment *segment, uint64_t pos, uint64_t to)

@@ -1,5 +1,5 @@
 /*
- * raw.c - long runs of a log go to its segment past the page cache.
+ * raw.c - long runs of a log go to its segment past the page cache, and come back so.
  *
  * Owner: home.
  *
@@ -15,6 +15,9 @@
  * So a file may be longer than its log, by zeros up to the end of a block. It is cut when its
  * segment is sealed or the broker stops; after a crash recovery cuts it, as it cuts anything behind
  * the last whole batch.
+ *
+ * Reads of whole pages of 64 KiB that are written (fill.c) go through the same descriptor, in
+ * sealed segments too: a copy less, and the kernel keeps nothing of what we keep ourselves.
  *
  * What cannot go this way is written as before: a short run, one whose first block is not in memory
  * (its page was given up, or the log was just opened), every run while the descriptor is being
@@ -46,13 +49,19 @@ static void raw_closed(struct job *job, struct now now)
     segment_put(segment);
 }
 
+/* It has a file, under the name that is opened. */
+static bool raw_is_possible(const struct segment *segment)
+{
+    return segment->fd >= 0 && !segment->is_swapping && !segment->is_lost &&
+           (segment->state == SEGMENT_LIVE || segment->state == SEGMENT_SEALED);
+}
+
 static void raw_opened(struct job *job, struct now now)
 {
     struct segment *segment = job->subject;
     struct store *store = segment->store;
     const struct plog *log = segment->log;
-    bool is_wanted = log != NULL && log->state == PLOG_OPEN && segment->state == SEGMENT_LIVE &&
-                     segment->fd >= 0;
+    bool is_wanted = log != NULL && log->state == PLOG_OPEN && raw_is_possible(segment);
     if (job->error == E_UNSUPPORTED || job->error == E_INVALID)
         store->has_no_raw = true;
     segment->is_raw_refused |= job->error != 0;
@@ -71,7 +80,7 @@ static void raw_opened(struct job *job, struct now now)
 static void raw_open(struct segment *segment)
 {
     struct store *store = segment->store;
-    if (segment->is_raw_opening || segment->state != SEGMENT_LIVE)
+    if (segment->is_raw_opening || !raw_is_possible(segment))
         return;
     struct job *job = store_job_take(store, segment->log, JOB_OPEN);
     if (job == NULL)
@@ -100,14 +109,23 @@ bool raw_may(struct segment *segment, uint64_t to)
 {
     const struct store *store = segment->store;
     uint64_t min = store->config.raw_bytes_min;
-    if (min == 0 || to - segment->written_pos < min || store->has_no_raw ||
-        segment->is_raw_refused)
+    if (min == 0 || to - segment->written_pos < min || store->has_no_raw || segment->is_raw_refused)
         return false;
     if (segment->raw_fd < 0) {
         raw_open(segment);
         return false;
     }
     return raw_has_head(segment);
+}
+
+bool raw_may_read(struct segment *segment)
+{
+    const struct store *store = segment->store;
+    if (store->config.raw_bytes_min == 0 || store->has_no_raw || segment->is_raw_refused)
+        return false;
+    if (segment->raw_fd < 0 && segment->log != NULL && segment->log->state == PLOG_OPEN)
+        raw_open(segment);
+    return segment->raw_fd >= 0;
 }
 
 /* The unfinished block. */

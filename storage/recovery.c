@@ -110,9 +110,14 @@ static void segment_remove(struct recovery *r, uint32_t at)
 
 static int store_checkpoints_load(struct store *store)
 {
-    char why[256];
+    char why[256], path[DISK_PATH_MAX];
+    struct disk_stat file;
     if (store->checkpoints != NULL)
         return 0;
+    int rc = path_join(path, store->config.directory, checkpoint_name(CHECKPOINT_RECOVERY_POINT));
+    if (rc == 0)
+        rc = disk_stat(store->disk, path, &file);
+    store->checkpoints_ms = rc == 0 ? file.modified_ms : INT64_MIN;
     store->checkpoints = checkpoints_new();
     if (store->checkpoints == NULL)
         return E_NO_MEMORY;
@@ -124,16 +129,11 @@ static int store_checkpoints_load(struct store *store)
 static bool checkpoint_is_younger(struct recovery *r)
 {
     char path[DISK_PATH_MAX];
-    struct disk_stat file, partition;
-    int rc =
-        path_join(path, r->store->config.directory, checkpoint_name(CHECKPOINT_RECOVERY_POINT));
-    if (rc == 0)
-        rc = disk_stat(r->disk, path, &file);
-    if (rc == 0)
-        rc = path_join(path, r->directory, "partition.metadata");
+    struct disk_stat partition;
+    int rc = path_join(path, r->directory, "partition.metadata");
     if (rc == 0)
         rc = disk_stat(r->disk, path, &partition);
-    return rc == 0 && file.modified_ms > partition.modified_ms;
+    return rc == 0 && r->store->checkpoints_ms > partition.modified_ms;
 }
 
 static void checkpoints_look(struct recovery *r)
@@ -158,8 +158,8 @@ static void checkpoints_look(struct recovery *r)
 /* Records deleted while we ran: that file is newer than the checkpoint of the last stop. */
 static int start_look(struct recovery *r)
 {
-    int64_t start;
-    int rc = start_read(r->disk, r->directory, &start);
+    int64_t start = 0;
+    int rc = names_have(&r->names, start_name) ? start_read(r->disk, r->directory, &start) : 0;
     if (rc == 0) {
         r->log->start_safe = start;
         r->log_start = max_i64(r->log_start, start);
@@ -170,8 +170,10 @@ static int start_look(struct recovery *r)
 /* A compaction that was under way has said how far it may have come. */
 static int compact_look(struct recovery *r)
 {
-    int64_t offset;
-    int rc = compact_mark_read(r->disk, r->directory, &offset);
+    int64_t offset = 0;
+    int rc = names_have(&r->names, compact_mark_name)
+                 ? compact_mark_read(r->disk, r->directory, &offset)
+                 : 0;
     if (rc == 0)
         r->dense_from = max_i64(r->dense_from, offset);
     return rc;

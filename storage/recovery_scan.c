@@ -26,18 +26,7 @@ bool recovery_has_file(const struct recovery *r, int64_t base_offset, const char
 {
     char name[DISK_NAME_MAX + 1];
     snprintf(name, sizeof name, "%020lld%s", (long long)base_offset, suffix);
-    uint32_t low = 0, high = r->names.n; /* they are sorted */
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = strcmp(r->names.v[middle], name);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
+    return names_have(&r->names, name);
 }
 
 static int segment_stat(struct recovery *r, struct segment *segment)

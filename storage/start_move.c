@@ -20,7 +20,7 @@
 #include "plog.h"
 
 enum { START_FILE_MAX = 64 };
-static const char start_name[] = "log-start-offset";
+const char start_name[] = "log-start-offset";
 
 static void start_written(struct job *job, struct now now)
 {

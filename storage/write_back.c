@@ -79,7 +79,8 @@ static void round_leave(struct journal *j, struct plog *log)
 
 void write_back_forget(struct plog *log)
 {
-    struct list *const links[] = {&log->round_link, &log->behind_link, &log->record_link};
+    struct list *const links[] = {&log->round_link, &log->behind_link, &log->record_links[0],
+                                  &log->record_links[1]};
     for (size_t i = 0; i < array_n(links); i++)
         if (list_is_linked(links[i]))
             list_del(links[i]);
@@ -142,8 +143,7 @@ static enum round_step write_step(struct journal *j, struct plog *log, bool is_r
         return STEP_WAITS;
     }
     if (log->home.bytes < log->round_bytes) {
-        bool is_now =
-            log->write == NULL && (!log->is_full || is_retry) && may_write(log->store);
+        bool is_now = log->write == NULL && (!log->is_full || is_retry) && may_write(log->store);
         return !is_now || plog_write(log) ? STEP_WAITS : STEP_STARVED;
     }
     list_del(&log->round_link);

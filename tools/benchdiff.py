@@ -34,7 +34,7 @@ def card(path, which):
         found = [c for c in lines if c['host']['commit'].startswith(which) or which in c['host']['commit']]
         if found:
             return found[-1]
-    sys.exit('benchdiff: no card %s among the %d of %s; `make bench RECORD=1` adds one' % (which, len(lines), path))
+    sys.exit('benchdiff: no card %s among the %d of %s; `make bench-record` adds one' % (which, len(lines), path))
 
 
 def median(values):
@@ -68,6 +68,8 @@ def main(arguments):
         h = c['host']
         print('%s  commit %s, %s, %s, %d cores, Linux %s, load before %.2f, scale %g' % (
             name, h['commit'], h['date'], h['cpu'], h['cores'], h['kernel'], h['load_before'], c['scale']))
+    if max(c['host']['load_before'] for c in (old, new)) > 1:
+        print('A MACHINE WAS BUSY: only what is counted, not timed, can be compared')
     if any(old['host'][k] != new['host'][k] for k in ('cpu', 'cores', 'kernel', 'file_system')):
         print('THE MACHINES DIFFER: only figures beside their own floors can be compared')
     if old['scale'] != new['scale']:

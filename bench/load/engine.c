@@ -116,6 +116,8 @@ static void request_add(struct load *l, struct load_conn *c, struct load_burst *
     }
     c->flight[(c->flight_head + c->flight_n++) % l->o->window] =
         (struct load_flight){intended_ns, partition, c->correlation_id, payload_at};
+    if (l->under_way_n++ == 0)
+        l->answered_ns = l->now_ns;
 }
 
 /* What is not taken is kept, copied, for later. */
@@ -221,6 +223,8 @@ static void frames_take(struct load *l, struct load_conn *c)
             conn_fail(l, c, "an answer that cannot be decoded");
         at += 4 + (uint64_t)n;
     }
+    if (at > 0)
+        l->answered_ns = l->now_ns;
     memmove(c->rx, c->rx + at, c->rx_n - at);
     c->rx_n -= at;
 }
@@ -292,6 +296,18 @@ static void second_end(struct load *l)
     l->second_end_ns += NS_PER_S;
 }
 
+/* A broker that pauses is measured; one that answers nothing at all for so long has stopped, and
+ * what was counted until then is no result. */
+static void stall_check(struct load *l)
+{
+    if (l->under_way_n == 0 || l->now_ns - l->answered_ns < LOAD_STALL_S * NS_PER_S ||
+        l->failed_n > 0)
+        return;
+    l->failed_n++;
+    snprintf(l->why, sizeof l->why, "%s answered nothing for %d s, %u requests wait",
+             l->o->bootstrap, LOAD_STALL_S, l->under_way_n);
+}
+
 static void engine_turn(struct load *l)
 {
     struct wire_event events[EVENTS_MAX];
@@ -311,6 +327,7 @@ static void engine_turn(struct load *l)
         conn_receive(l, events[i].conn->user, events[i].is_ended);
     if (l->is_measuring && l->now_ns >= l->second_end_ns)
         second_end(l);
+    stall_check(l);
 }
 
 /* Requests of one connection that were due in the window and have not been sent. */

@@ -97,6 +97,8 @@ struct load {
     _Atomic uint64_t second_counts[HISTOGRAM_BUCKETS(HISTOGRAM_COARSE_BITS)];
     uint64_t second_records, second_requests, second_bytes, second_consumed, second_stall_ns;
     uint64_t second_end_ns;
+    uint32_t under_way_n;  /* requests of all producers */
+    uint64_t answered_ns;  /* the last answer, or when the first of them was sent */
     uint64_t failed_n;
     char why[256]; /* of the first connection that failed */
     struct load_burst burst;

@@ -151,6 +151,7 @@ int load_answer_produce(struct load *l, struct load_conn *c, const uint8_t *fram
     struct load_flight f = c->flight[c->flight_head];
     c->flight_head = (c->flight_head + 1) % l->o->window;
     c->flight_n--;
+    l->under_way_n--;
     arena_init(&arena, NULL, NULL, ARENA_MAX);
     proto_in_init(&in, &slices, &arena);
     int rc = proto_decode_response_header(&in, 0, (int16_t)l->produce_version, &correlation_id);

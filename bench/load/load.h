@@ -42,6 +42,7 @@ enum {
     LOAD_MATCHES_N = 1 << 20, /* batches between produce and fetch, over all partitions    */
     LOAD_MATCHES_MIN = 64,    /* of one partition                                          */
     LOAD_DRAIN_S = 10,        /* how long answers to what was due are waited for           */
+    LOAD_STALL_S = 10,        /* without any answer: the broker has stopped                */
     LOAD_EXIT_INCOMPLETE = 3, /* a result, but not what was asked for: see load_is_complete */
 };
 

@@ -61,7 +61,9 @@ WORKLOADS = [
 DURABLE = workload('64-producers-16kb-batches', producers=64, batch=16384)
 FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, topics=10)]
 CURVE = (0.2, 0.5, 0.8, 0.95)
-RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 10, 3, 6, 12, 3
+RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 9, 3, 6, 8, 3
+PERF_RATE = 20000
+FAIRNESS = 'fairness'  # a name for --only: kafka-producer-perf-test beside the generator, and nothing else
 SMALLER, BIGGER = 'smaller', 'bigger'
 FIGURES = [('MB/s', BIGGER), ('records/s', BIGGER), ('CPU-s/GB', SMALLER), ('broker CPU-s/GB', SMALLER),
            ('us CPU/request', SMALLER), ('p50 ms', SMALLER), ('p99 ms', SMALLER), ('p99.9 ms', SMALLER),
@@ -214,7 +216,8 @@ class Comparison:
                 if w.name == MAIN:
                     self.curve(both, w, directory)
             if with_perf and not self.args.no_perf_test:
-                self.perf = fairness.compare(both, 20000, max(5, PERF_S * self.args.scale), self.client_cpu)
+                both[0].stop()  # this part starts its own
+                self.perf = fairness.compare(both[1], directory, PERF_RATE, max(5, PERF_S * self.args.scale))
         finally:
             for broker in both:
                 broker.wipe()
@@ -314,15 +317,19 @@ def estimate_minutes(args, placements, pairs):
         seconds += bool(those) * (2 * max(6, 60 * args.scale) + 15) + runs_n * len(those) * each
         seconds += sum(w.many for w in those) / MANY * PRIME_S + any(w.name == MAIN for w in those) * 2 * len(CURVE) * at_share
     if not args.only:
-        seconds += 8 * (max(5, PERF_S * args.scale) + BETWEEN_S) + 60 + PRIME_S
+        seconds += 60 + PRIME_S
+    if not args.no_perf_test and args.only in ('', FAIRNESS):
+        seconds += 2 * (2 + len(fairness.ORDER) * (max(5, PERF_S * args.scale) + fairness.START_S + 2))
     return seconds / 60
 
 
 def measure(args):
     placements = ['shared', 'split'] if args.full else ['shared']
     pairs = [pair for pair in args.pairs.split(',') if workloads_of(args, pair)]
+    if args.only == FAIRNESS:
+        pairs = ['D0/D0']
     if not pairs:
-        brokers.die('--only names none of: ' + ', '.join(w.name for w in WORKLOADS + [DURABLE] + FULL_WORKLOADS))
+        brokers.die('--only names none of: ' + ', '.join([w.name for w in WORKLOADS + [DURABLE] + FULL_WORKLOADS] + [FAIRNESS]))
     brokers.fetch_kafka()
     data = {'host': runs.host(), 'scale': args.scale, 'full': args.full, 'rows': [], 'curves': [], 'perf_test': [],
             'settings': {}}
@@ -359,7 +366,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--full', action='store_true', help='both placements, D2/D2, 10,000 partitions, 8 runs per row')
     p.add_argument('--scale', type=float, default=1.0, help='factor on all durations (1: %d s per run)' % RUN_S)
-    p.add_argument('--only', default='', help='names of workloads, by comma')
+    p.add_argument('--only', default='', help='names of workloads, by comma; or fairness')
     p.add_argument('--pairs', default='D0/D0,D2/D0,D2/D2')
     p.add_argument('--no-perf-test', action='store_true', help='without kafka-producer-perf-test')
     p.add_argument('--out', default=os.path.join(brokers.ROOT, 'build', 'bench-kafka.json'))

@@ -128,11 +128,26 @@ def broker_dies(t):
     lib.check('no result is reported' in err and broker.bootstrap in err, err)
 
 
+def broker_stalls(t):
+    """Stopped in the middle and for good: there is no half of a result."""
+    broker = t.broker()
+    def stall():
+        time.sleep(1.0)
+        broker.process.send_signal(signal.SIGSTOP)
+    status, out, err, data = bench(t, broker, 'stalls', '--rate', '1000', '--producers', '3', '--duration', '40',
+                                   '--warmup', '0', '--keep-topic', meanwhile=stall)
+    broker.process.send_signal(signal.SIGCONT)
+    lib.equal((status, out, data), (1, '', None), 'the broker stalled: ' + err)
+    lib.equal(len(err.strip().splitlines()), 1, 'one line says so: ' + err)
+    lib.check('answered nothing for 10 s' in err and 'no result is reported' in err and broker.bootstrap in err, err)
+
+
 def ceiling(t):
     status, out, err, data = bench(t, None, 'ceiling', '--ceiling', '--duration', '0.5', '--warmup', '0.1',
                                    '--producers', '2', bootstrap='127.0.0.1:1')
     lib.equal(status, 0, 'status of --ceiling: ' + err)
     lib.check(data['results'][0]['requests'] > 100, 'the null server answers')
+    lib.equal('the machine was busy' in out, data['host']['load_before'] > 1, 'a busy machine is said: ' + out)
 
 
 def test(t):
@@ -144,6 +159,7 @@ def test(t):
     wrong_address(t)
     impossible_rate(t, broker)
     broker_dies(t)
+    broker_stalls(t)
     ceiling(t)
 
 

@@ -124,7 +124,7 @@ static void trap_16_broker_lists_every_setting(void **state)
     rig_override(&rig, "log.retention.minutes=10");
     struct describe_configs_response_results *r = describe(4, "1", NULL, -1);
     assert_int_equal(r->error_code, 0);
-    assert_int_equal(r->configs_n, 340 + 23); /* Kafka's that are not hidden, and ours */
+    assert_int_equal(r->configs_n, 340 + 24); /* Kafka's that are not hidden, and ours */
     struct describe_configs_response_results_configs *e = entry(r, "ssl.key.password");
     assert_true(e->is_sensitive);
     assert_null(e->value.ptr);

@@ -420,6 +420,27 @@ static void tidy_completes_a_compaction(void **state)
     }
 }
 
+/* A start looks at each of ten thousand partitions: where nothing is left over, once. */
+static void tidy_partition_is_looked_at_and_left(void **state)
+{
+    struct names names;
+    (void)state;
+    const char *path = make_partition("t-0", live_id);
+    test_file(path, "00000000000000000000.log", "kept", 4);
+    test_file(path, "00000000000000000000.index", "kept", 4);
+    test_file(path, "00000000000000000000.snapshot", "kept", 4);
+    assert_int_equal(partition_tidy(&fault.disk, path), 0);
+    assert_int_equal(names_list(&fault.disk, path, &names), 0);
+    assert_int_equal(names.n, 4);
+    assert_true(names_have(&names, "00000000000000000000.log"));
+    assert_true(names_have(&names, "partition.metadata"));
+    assert_false(names_have(&names, "00000000000000000000.lo"));
+    assert_false(names_have(&names, "log-start-offset"));
+    names_free(&names);
+    assert_false(names_have(&names, "00000000000000000000.log"));
+    test_directory_remove((char *)(uintptr_t)path);
+}
+
 #define FILE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -442,6 +463,7 @@ int main(void)
         FILE_TEST(sweep_that_failed_anywhere_is_completed_by_the_next),
         FILE_TEST(partition_names_are_taken_apart_at_the_last_dash),
         FILE_TEST(tidy_completes_a_compaction),
+        FILE_TEST(tidy_partition_is_looked_at_and_left),
     };
     return TESTS_RUN(tests);
 }

@@ -266,11 +266,145 @@ static void rolled_segment_is_cut_to_its_content(void **state)
     assert_int_equal(file_read_bytes(file), end);
 }
 
+/* ── reading back ── */
+
+/* A log of more than four pages of 64 KiB, nothing of it in memory; io is held. */
+static void fill_and_forget(void)
+{
+    open_and_hold();
+    rig.is_io_held = false;
+    for (int i = 0; i < 3; i++)
+        rig_append(&rig, 1, RUN, 'c');
+    rig_settle(&rig);
+    rig_forget_pages(&rig);
+    rig.is_io_held = true;
+}
+
+static struct rig_read read_begin(uint32_t bytes_max)
+{
+    return (struct rig_read){.read = {
+                                 .offset = 0,
+                                 .bytes_max = bytes_max,
+                                 .at_least_one = true,
+                                 .done = rig_read_done,
+                             }};
+}
+
+static void read_of_whole_pages_goes_past_the_page_cache(void **state)
+{
+    struct rig_read rr = read_begin(3 * PAGE_LARGE);
+    (void)state;
+    fill_and_forget();
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), E_AGAIN);
+    const struct io_op *op = fake_io_first(&rig.io);
+    assert_int_equal(op->kind, IO_READ);
+    assert_true(is_raw());
+    assert_false(op->is_once);
+    assert_true(is_aligned(op->pos, PAGE_LARGE));
+    for (uint32_t i = 0; i < op->iov_n; i++)
+        assert_int_equal(op->iov[i].iov_len, PAGE_LARGE);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    assert_true(rr.is_done);
+    read_release(&rr.read);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, RUN), 5);
+}
+
+/* The last page of the log is read as far as it is written: an append may go on behind that. */
+static void read_of_the_last_page_is_buffered_and_leaves_appends_alone(void **state)
+{
+    struct rig_read rr = read_begin(PAGE_LARGE);
+    (void)state;
+    fill_and_forget();
+    rr.read.offset = 4;
+    uint64_t last = align_down(segment()->written_pos, PAGE_LARGE);
+    assert_true(last < segment()->written_pos);
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), E_AGAIN);
+    list_for_each(node, next, &rig.io.queue) {
+        const struct io_op *op = list_entry(node, struct io_op, link);
+        uint64_t bytes = 0;
+        for (uint32_t i = 0; i < op->iov_n; i++)
+            bytes += op->iov[i].iov_len;
+        if (op->fd == segment()->raw_fd)
+            assert_true(op->pos + bytes <= last);
+        else
+            assert_true(op->pos + bytes <= segment()->written_pos);
+    }
+    rig_append(&rig, 1, 500, 'z'); /* while it is under way */
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    assert_true(rr.is_done);
+    if (rr.error == 0)
+        read_release(&rr.read);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, RUN), 6);
+    rig_forget_pages(&rig);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, RUN), 6);
+    check_file();
+}
+
+static void read_that_the_device_refuses_is_buffered(void **state)
+{
+    struct rig_read rr = read_begin(3 * PAGE_LARGE);
+    (void)state;
+    fill_and_forget();
+    rig.io.fail_at = rig.io.done_n + 1;
+    rig.io.fail_errno = EINVAL;
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), E_AGAIN);
+    assert_true(is_raw());
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    assert_true(rr.is_done);
+    assert_int_equal(rr.error, 0);
+    assert_true(segment()->is_raw_refused);
+    read_release(&rr.read);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, RUN), 5);
+}
+
+/* A device gives what it likes: whole blocks, or parts of one. */
+static void read_that_comes_in_pieces_is_whole_in_the_end(void **state)
+{
+    static const uint32_t pieces[] = {RAW_BLOCK, 3 * RAW_BLOCK, 5000, 70000};
+    (void)state;
+    fill_and_forget();
+    rig.is_io_held = false;
+    for (size_t i = 0; i < array_n(pieces); i++) {
+        rig_forget_pages(&rig);
+        rig.io.short_bytes = pieces[i];
+        assert_int_equal(rig_read_all(&rig, rig.log, 0, RUN), 5);
+        assert_false(segment()->is_raw_refused);
+    }
+    rig.io.short_bytes = 0;
+}
+
+/* Sealed segments have no second descriptor until somebody reads them from the disk. */
+static void sealed_segment_is_read_past_the_page_cache_too(void **state)
+{
+    (void)state;
+    rig.log->config.segment_bytes = 2 * RUN;
+    for (int i = 0; i < 6; i++)
+        rig_append(&rig, 1, RUN, 'c');
+    rig_settle(&rig);
+    struct segment *first = rig.log->segments[0];
+    assert_int_equal(first->state, SEGMENT_SEALED);
+    for (int i = 0; i < 2; i++) { /* the first time the descriptor is asked for */
+        rig_forget_pages(&rig);
+        assert_int_equal(rig_read_all(&rig, rig.log, 0, RUN), 6);
+    }
+    assert_true(first->raw_fd >= 0);
+    rig.store->config.raw_bytes_min = 0; /* storage.direct.min.bytes=0 */
+    assert_false(raw_may_read(first));
+}
+
 int main(void)
 {
 #define WITH_LOG(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH_LOG(long_run_is_whole_blocks_of_aligned_memory),
+        WITH_LOG(read_of_whole_pages_goes_past_the_page_cache),
+        WITH_LOG(read_of_the_last_page_is_buffered_and_leaves_appends_alone),
+        WITH_LOG(read_that_the_device_refuses_is_buffered),
+        WITH_LOG(read_that_comes_in_pieces_is_whole_in_the_end),
+        WITH_LOG(sealed_segment_is_read_past_the_page_cache_too),
         WITH_LOG(run_of_many_small_pages_is_written_in_pieces),
         WITH_LOG(appends_meanwhile_do_not_change_what_is_being_written),
         WITH_LOG(short_run_is_written_as_before),

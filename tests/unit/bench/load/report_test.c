@@ -269,6 +269,19 @@ static void text_of_an_incomplete_result_says_what(void **state)
     free(text);
 }
 
+static void text_of_a_busy_machine_says_so(void **state)
+{
+    struct bed *b = *state;
+    b->host.load_before = 1.0;
+    char *quiet = report_text(b);
+    assert_null(strstr(quiet, "the machine was busy"));
+    free(quiet);
+    b->host.load_before = 1.01;
+    char *busy = report_text(b);
+    assert_non_null(strstr(busy, "the machine was busy before the run (load 1.01)"));
+    free(busy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +292,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(report_to_an_impossible_path_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(text_of_small_times_is_readable, setup, teardown),
         cmocka_unit_test_setup_teardown(text_of_an_incomplete_result_says_what, setup, teardown),
+        cmocka_unit_test_setup_teardown(text_of_a_busy_machine_says_so, setup, teardown),
     };
     return TESTS_RUN(tests);
 }
