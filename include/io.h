@@ -36,7 +36,7 @@ enum io_kind {
     IO_RECV,   /* fd: multishot into the io's provided buffers, buffer_at tells which; or, with
                   iov_n = 1, once into iov[0]                                                     */
     IO_SEND,   /* fd, iov, iov_n <= IOV_MAX: sendmsg, MSG_NOSIGNAL   */
-    IO_POLL,   /* fd: multishot readability (an event descriptor)   */
+    IO_POLL,   /* fd: multishot readability (an event descriptor); is_once: until it is readable */
     IO_CANCEL, /* target: the op to cancel; both ops complete (target with -ECANCELED) */
     IO_CLOSE,  /* fd  */
 };
@@ -44,11 +44,11 @@ enum io_kind {
 /* Owner: the subject; the io between submit and done. */
 struct io_op {
     struct list link;
-    uint8_t kind; /* enum io_kind                                              */
-    bool is_busy; /* between submit and the last done                          */
-    bool is_last; /* result: no further done of this op will come              */
-    bool is_once; /* IO_READ, IO_WRITE: nobody reads it again soon, the kernel need not keep
-                     it; may be refused with -EOPNOTSUPP                          */
+    uint8_t kind;       /* enum io_kind                                              */
+    bool is_busy;       /* between submit and the last done                          */
+    bool is_last;       /* result: no further done of this op will come              */
+    bool is_once;       /* IO_READ, IO_WRITE: nobody reads it again soon, the kernel need not keep
+                           it; may be refused with -EOPNOTSUPP                          */
     bool is_background; /* IO_READ, IO_WRITE: the device's queue may let others pass it (ioprio
                            class idle); only some I/O schedulers look at it: mq-deadline, bfq */
     int fd;
