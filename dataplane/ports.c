@@ -30,6 +30,7 @@ enum {
     TRUE_SIZE_PER_PACKET = 256, /* beside the room */
     SLEEP_NS_MIN = 20000,
     SLEEP_NS_MAX = 1000000,
+    LOOK_NS_MAX = 4000000,
     KEY_N = 32,
 };
 
@@ -384,10 +385,22 @@ static void pcap_paths_make(struct worker *w)
 
 /* ── the turn ── */
 
+static void wait_done(struct io_op *op)
+{
+    (void)op; /* the turn looks at the queue anyway */
+}
+
 void worker_ports_begin(struct worker *w)
 {
     if (w->ports.n > 0) {
         pcap_paths_make(w);
+        for (uint32_t i = 0; i < w->ports.n; i++) {
+            const struct port *port = lane_port(w->ports.lanes[i]);
+            io_op_init(&w->ports.waits[i], IO_POLL, wait_done);
+            w->ports.waits[i].is_once = true;
+            if (w->number < port->facts.queues_n)
+                w->ports.waits[i].fd = port_wait_fd(port, w->number);
+        }
         w->ports.last_words.say = last_words_say;
         check_last_words = &w->ports.last_words;
     }
@@ -421,15 +434,33 @@ int worker_ports_tx(struct worker *w, struct now now)
     return (int)n;
 }
 
-uint64_t worker_ports_sleep_ns(const struct worker *w, struct now now, uint64_t ns_max)
+/* True: a packet will end the worker's sleep. Where it has no queue, those who have one wake it. */
+static bool wait_begin(struct worker *w, uint32_t at)
+{
+    struct io_op *op = &w->ports.waits[at];
+    const struct port *port = lane_port(w->ports.lanes[at]);
+
+    if (w->number >= port->facts.queues_n)
+        return true;
+    if (op->fd < 0 || port->stats[w->number].tx_held_n > 0)
+        return false;
+    if (!op->is_busy)
+        io_submit(w->io, op);
+    return true;
+}
+
+uint64_t worker_ports_sleep_ns(struct worker *w, struct now now, uint64_t ns_max)
 {
     uint64_t idle_ns = now.ns - w->ports.active_ns;
+    uint64_t look_ns = idle_ns > NS_PER_S
+                           ? LOOK_NS_MAX
+                           : min_u64(max_u64(idle_ns / 4, SLEEP_NS_MIN), SLEEP_NS_MAX);
 
-    if (w->ports.n == 0)
-        return ns_max;
-    ns_max = min_u64(ns_max, min_u64(max_u64(idle_ns / 4, SLEEP_NS_MIN), SLEEP_NS_MAX));
-    for (uint32_t i = 0; i < w->ports.n; i++)
+    for (uint32_t i = 0; i < w->ports.n; i++) {
+        if (!wait_begin(w, i))
+            ns_max = min_u64(ns_max, look_ns);
         ns_max = net_sleep_ns(w->ports.nets[i], now, ns_max);
+    }
     return ns_max;
 }
 

@@ -13,6 +13,7 @@
 
 #include "check.h"
 #include "config.h"
+#include "io.h"
 #include "lane.h"
 #include "listener.h"
 #include "stats.h"
@@ -38,14 +39,15 @@ struct ports {
     IN_USE(time_wait)        \
     IN_USE(extents)          \
     IN_USE(records) IN_USE(packets) IN_USE(heads) IN_USE(received_bytes) IN_USE(at_device)
-#define PORTS_MOVED(MOVED)                                                               \
-    MOVED(rx_packets)                                                                    \
-    MOVED(rx_bytes)                                                                      \
-    MOVED(rx_redirected)                                                                 \
-    MOVED(rx_from_others)                                                                \
-    MOVED(rx_ring_full) MOVED(rx_other_vlan) MOVED(tx_packets) MOVED(tx_bytes)           \
-        MOVED(tx_redirected) MOVED(tx_copied) MOVED(tx_referenced) MOVED(tx_device_full) \
-            MOVED(tx_no_buffer) MOVED(arp_copies) MOVED(arp_no_packet)
+#define PORTS_MOVED(MOVED)                                                                       \
+    MOVED(rx_packets)                                                                            \
+    MOVED(rx_bytes)                                                                              \
+    MOVED(rx_redirected)                                                                         \
+    MOVED(rx_from_others)                                                                        \
+    MOVED(rx_ring_full)                                                                          \
+    MOVED(rx_other_vlan) MOVED(tx_packets) MOVED(tx_bytes) MOVED(tx_redirected) MOVED(tx_copied) \
+        MOVED(tx_referenced) MOVED(tx_device_full) MOVED(tx_no_buffer) MOVED(arp_copies)         \
+            MOVED(arp_no_packet)
 
 enum {
 #define IN_USE(name) PORTS_IN_USE_##name,
@@ -68,6 +70,7 @@ struct worker_ports {
     uint32_t n;
     struct net *nets[PORTS_MAX];
     struct lane *lanes[PORTS_MAX];
+    struct io_op waits[PORTS_MAX]; /* until a packet comes; fd -1: the device cannot say */
     const struct port_driver *driver;
     uint64_t active_ns; /* when packets moved last */
     /* After a failed check: where the last packets of each port go. */
@@ -97,9 +100,11 @@ void ports_close(struct broker *b);
 void worker_ports_begin(struct worker *w);
 int worker_ports_rx(struct worker *w, struct now now);
 int worker_ports_tx(struct worker *w, struct now now);
-/* How long the worker may sleep at most. Devices cannot wake it, so this is short while there is
- * traffic and at most a millisecond without. */
-uint64_t worker_ports_sleep_ns(const struct worker *w, struct now now, uint64_t ns_max);
+/* Before the worker sleeps: asks to be woken by packets, where devices can (port_wait_fd), and says
+ * how long it may sleep at most. With a device that cannot, or that has packets of ours still to
+ * give back, this is short while there is traffic, a millisecond soon after and LOOK_NS_MAX when
+ * nothing came for a second: what the first packet then waits at most. */
+uint64_t worker_ports_sleep_ns(struct worker *w, struct now now, uint64_t ns_max);
 bool worker_ports_are_busy(const struct worker *w);
 /* The tick: counters to where others may read them. */
 void worker_ports_show(struct worker *w);

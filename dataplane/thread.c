@@ -60,13 +60,13 @@ static struct stats *thread_stats(struct thread *t)
     return t->number == broker_control_thread(b) ? &b->control_stats : NULL;
 }
 
-/* Packets wake nobody: what came since the turn is looked for before going to sleep. */
+/* Other workers' packets wake it from now on: what came since the turn is looked for. */
 static bool thread_has_packets(const struct thread *t)
 {
     return t->number < t->broker->workers_n && worker_ports_are_busy(t->broker->workers[t->number]);
 }
 
-/* Packets wake nobody: turning is the only way to notice one at once. */
+/* After a sleep it looks at the queues once: packets end its sleep, or it soon looks again. */
 static bool thread_has_ports(const struct thread *t)
 {
     return t->number < t->broker->workers_n && t->broker->workers[t->number]->ports.n > 0;
@@ -189,9 +189,9 @@ static void *thread_loop(void *argument)
             before = now;
             thread_sleep(t, now);
             now = clock_read();
-            if (!thread_has_ports(t))
-                spin_slept(&t->spin, now.ns - before.ns);
-            idle_n = t->spin.turns_max / 2; /* who slept and finds nothing sleeps again sooner */
+            spin_slept(&t->spin, now.ns - before.ns);
+            /* Who slept and finds nothing sleeps again sooner. */
+            idle_n = thread_has_ports(t) ? t->spin.turns_max - 1 : t->spin.turns_max / 2;
         }
     }
 }

@@ -506,7 +506,12 @@ static bool entry_prepare(struct uring *u, struct io_op *op)
     case IO_ACCEPT: io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC); break;
     case IO_RECV: prepare_recv(u, sqe, op); break;
     case IO_SEND: prepare_send(u, sqe, op); break;
-    case IO_POLL: io_uring_prep_poll_multishot(sqe, op->fd, POLLIN); break;
+    case IO_POLL:
+        if (op->is_once)
+            io_uring_prep_poll_add(sqe, op->fd, POLLIN);
+        else
+            io_uring_prep_poll_multishot(sqe, op->fd, POLLIN);
+        break;
     case IO_CANCEL:
         check(op->target != NULL);
         io_uring_prep_cancel64(sqe, (uintptr_t)op->target, 0);

@@ -36,7 +36,7 @@ enum io_kind {
     IO_RECV,   /* fd: multishot into the io's provided buffers, buffer_at tells which; or, with
                   iov_n = 1, once into iov[0]                                                     */
     IO_SEND,   /* fd, iov, iov_n <= IOV_MAX: sendmsg, MSG_NOSIGNAL   */
-    IO_POLL,   /* fd: multishot readability (an event descriptor)   */
+    IO_POLL,   /* fd: multishot readability (an event descriptor); is_once: until it is readable */
     IO_CANCEL, /* target: the op to cancel; both ops complete (target with -ECANCELED) */
     IO_CLOSE,  /* fd  */
 };

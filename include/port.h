@@ -93,6 +93,8 @@ struct port_ops {
     uint32_t (*tx)(struct port *port, uint16_t queue, struct pkt *const *v, uint32_t n);
     void (*reclaim)(struct port *port, uint16_t queue);
     void (*device_stats)(struct port *port, struct port_device_stats *out);
+    /* A descriptor that is readable while packets wait in the queue; -1, or NULL: there is none. */
+    int (*wait_fd)(const struct port *port, uint16_t queue);
 };
 
 /* The head of every port; whoever makes one embeds it. Owner: see above. */
@@ -119,6 +121,12 @@ static inline void port_reclaim(struct port *port, uint16_t queue)
 {
     if (port->ops->reclaim != NULL)
         port->ops->reclaim(port, queue);
+}
+
+/* What the queue's thread may sleep on; -1: it has to look now and then. */
+static inline int port_wait_fd(const struct port *port, uint16_t queue)
+{
+    return port->ops->wait_fd == NULL ? -1 : port->ops->wait_fd(port, queue);
 }
 
 /* ── drivers ── */

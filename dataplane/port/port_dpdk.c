@@ -26,7 +26,8 @@
  * that is nothing, so all payload is copied, and the start lines say so.
  *
  * What it does not do: no scattered receive (a frame larger than its buffer is dropped by the
- * device), no TSO, no interrupts, no VLAN offload (the lane has tags in software).
+ * device), no TSO, no interrupts (port_wait.c has what threads sleep on), no VLAN offload (the lane
+ * has tags in software).
  */
 #define ALLOW_EXPERIMENTAL_API /* rte_dev_dma_map */
 #include "port_inside.h"
@@ -92,6 +93,7 @@ struct device {
     uint16_t id;
     bool is_started, is_physical;
     struct queue queues[PORT_QUEUES_MAX];
+    int wait_fds[PORT_QUEUES_MAX];
     struct range ranges[RANGES_MAX]; /* sorted; of a physical device */
     uint32_t ranges_n;
 };
@@ -356,7 +358,13 @@ static void dpdk_device_stats(struct port *port, struct port_device_stats *out)
                                       s.ierrors,  s.opackets, s.oerrors};
 }
 
-static const struct port_ops dpdk_ops = {dpdk_rx, dpdk_tx, dpdk_reclaim, dpdk_device_stats};
+static int dpdk_wait_fd(const struct port *port, uint16_t queue)
+{
+    return container_of(port, struct device, port)->wait_fds[queue];
+}
+
+static const struct port_ops dpdk_ops = {dpdk_rx, dpdk_tx, dpdk_reclaim, dpdk_device_stats,
+                                         dpdk_wait_fd};
 
 /* ── the start ── */
 
@@ -496,9 +504,10 @@ static void reference_decide(struct device *d, const char *devargs)
         f->offloads |= PORT_TX_REFERENCE;
 }
 
-nodiscard static int queues_setup(struct device *d, const struct ports_config *config, char *why,
-                                  size_t why_n)
+nodiscard static int queues_setup(struct device *d, const struct port_config *p,
+                                  const struct ports_config *config, char *why, size_t why_n)
 {
+    struct port_fds before, after;
     uint16_t rx_n = RX_DESCRIPTORS_N, tx_n = TX_DESCRIPTORS_N;
 
     rte_eth_dev_adjust_nb_rx_tx_desc(d->id, &rx_n, &tx_n);
@@ -509,7 +518,13 @@ nodiscard static int queues_setup(struct device *d, const struct ports_config *c
         int rc = queue_init(q, config, why, why_n);
         if (rc != 0)
             return rc;
+        port_fds_find(&before, d->port.facts.driver, p->devargs);
         rc = rte_eth_rx_queue_setup(d->id, i, rx_n, SOCKET_ID_ANY, NULL, q->rx);
+        port_fds_find(&after, d->port.facts.driver, p->devargs);
+        d->wait_fds[i] = strcmp(d->port.facts.driver, "net_af_packet") != 0
+                             ? port_fds_new(&before, &after)
+                         : i < after.n ? after.v[i]
+                                       : -1;
         if (rc == 0)
             rc = rte_eth_tx_queue_setup(d->id, i, tx_n, SOCKET_ID_ANY, NULL);
         if (rc != 0)
@@ -562,7 +577,7 @@ nodiscard static int device_configure(struct device *d, const struct port_config
                        "queue count: %s cannot have %u queues: %s: dataplane.workers=1, or "
                        "qpairs/queues in dpdk.devargs",
                        f->name, f->queues_n, strerror(-rc));
-    if ((rc = queues_setup(d, config, why, why_n)) != 0)
+    if ((rc = queues_setup(d, p, config, why, why_n)) != 0)
         return rc;
     rc = rte_eth_dev_start(d->id);
     if (rc != 0)
@@ -617,16 +632,17 @@ static void device_print(const struct port *port, const struct port_config *p, b
             f->name, f->driver, p->devargs[0] != 0 ? ", " : "", p->devargs, m[0], m[1], m[2], m[3],
             m[4], m[5], p->ip >> 24, p->ip >> 16 & 255, p->ip >> 8 & 255, p->ip & 255, f->mtu,
             f->queues_n, p->queues_n, use_huge ? "in huge pages" : "without huge pages");
-    fprintf(
-        to,
-        "port     %s: TCP checksum received %s, sent %s; payload sent %s; flows spread %s%s%s\n",
-        f->name, (f->offloads & PORT_RX_SUM) != 0 ? "by the device" : "in software",
-        (f->offloads & PORT_TX_SUM) != 0 ? "by the device" : "in software",
-        (f->offloads & PORT_TX_REFERENCE) != 0 ? "by reference" : "by copy",
-        p->queues_n == 1                ? "not needed"
-        : (f->offloads & PORT_RSS) != 0 ? "by the device, corrected in software"
-                                        : "in software",
-        f->why_not[0] != 0 ? "; " : "", f->why_not);
+    fprintf(to,
+            "port     %s: TCP checksum received %s, sent %s; payload sent %s; flows spread %s; "
+            "idle: %s%s%s\n",
+            f->name, (f->offloads & PORT_RX_SUM) != 0 ? "by the device" : "in software",
+            (f->offloads & PORT_TX_SUM) != 0 ? "by the device" : "in software",
+            (f->offloads & PORT_TX_REFERENCE) != 0 ? "by reference" : "by copy",
+            p->queues_n == 1                ? "not needed"
+            : (f->offloads & PORT_RSS) != 0 ? "by the device, corrected in software"
+                                            : "in software",
+            port_wait_fd(port, 0) >= 0 ? "sleeps until a packet comes" : "looks every 4 ms",
+            f->why_not[0] != 0 ? "; " : "", f->why_not);
 }
 
 static void dpdk_stop(struct port **ports, uint32_t n)

@@ -1,5 +1,6 @@
 /*
- * port_inside.h - what the files of dataplane/port/ share: is the machine ready for these ports.
+ * port_inside.h - what the files of dataplane/port/ share: is the machine ready for these ports;
+ * what a thread may sleep on.
  *
  * Owner: main.
  */
@@ -32,6 +33,16 @@ uint64_t port_huge_free_n(const struct port_machine *m);
  * whether huge pages are to be used. */
 nodiscard int port_check(const struct port_machine *m, const struct ports_config *config,
                          uint64_t memory_bytes, bool *use_huge, char *why, size_t why_n);
+
+/* port_wait.c: descriptors of this process that belong to queues of such a device, by number. */
+enum { PORT_FDS_MAX = 4 * PORT_QUEUES_MAX };
+struct port_fds {
+    uint32_t n;
+    int v[PORT_FDS_MAX];
+};
+void port_fds_find(struct port_fds *fds, const char *driver, const char *devargs);
+/* The lowest of `after` that was not there before; -1. */
+int port_fds_new(const struct port_fds *before, const struct port_fds *after);
 
 /* port_eal.c: starts EAL, once in a process. `why` has its own words on failure. */
 nodiscard int port_eal_start(const struct ports_config *config, uint64_t memory_bytes,

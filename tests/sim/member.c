@@ -433,7 +433,7 @@ static void lease_check(struct sim *s, struct sim_member *m)
 
 static bool accidents(struct sim *s, struct sim_member *m)
 {
-    uint64_t session_ns = SESSION_MS * NS_PER_MS;
+    uint64_t session_ns = s->session_ms * NS_PER_MS;
     if (s->is_draining)
         return false;
     if (prng_below(&s->prng, 3000) == 0) {

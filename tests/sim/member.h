@@ -24,8 +24,8 @@ enum step {
 enum {
     MEMBER_PARTITIONS_MAX = SIM_TOPICS_MAX * SIM_PARTITIONS_MAX,
     MEMBER_ID_MAX = 400,
-    SESSION_MS = 60, /* also in sim_configure */
-    REBALANCE_MS = 100,
+    SESSION_MS = 60,       /* of members that come by a perfect network */
+    SESSION_NET_MS = 1500, /* by one with faults: some retransmissions fit */
     HEARTBEAT_MS = 10,
 };
 

@@ -107,8 +107,8 @@ const void *member_ask_join(struct sim *s, struct sim_member *m, struct arena *a
     if (m->kind != SIM_COOPERATIVE)
         member_lose_all(s, m); /* an eager member stops before it asks */
     r->group_id = text(group_name);
-    r->session_timeout_ms = SESSION_MS;
-    r->rebalance_timeout_ms = REBALANCE_MS;
+    r->session_timeout_ms = s->session_ms;
+    r->rebalance_timeout_ms = (s->session_ms * 2);
     r->member_id = text(m->id);
     r->group_instance_id = instance_of(m, a);
     r->protocol_type = text("consumer");
@@ -263,7 +263,7 @@ bool member_answer_sync(struct sim *s, struct sim_member *m, const void *respons
     }
     arena_fini(&a);
     m->must_join = false;
-    m->lease_ns = m->asked_ns + SESSION_MS * NS_PER_MS;
+    m->lease_ns = m->asked_ns + s->session_ms * NS_PER_MS;
     if (ok && s->now.ns < m->lease_ns) {
         ok = member_take(s, m, parts, n, &lost_n);
         m->step = claims_too_much(m, parts, n) ? STEP_JOIN : member_next_step(m);
@@ -313,7 +313,7 @@ const void *member_ask_beat(struct sim *s, struct sim_member *m, struct arena *a
     r->subscribed_topic_names_n = r->topic_partitions_n = -1;
     r->subscribed_topic_regex = (struct bytes){NULL, 0};
     if (m->generation == 0 || m->says_all) {
-        r->rebalance_timeout_ms = REBALANCE_MS;
+        r->rebalance_timeout_ms = (s->session_ms * 2);
         r->subscribed_topic_names = names_of(s, a);
         r->subscribed_topic_names_n = (int32_t)s->topics_n;
     }
@@ -341,7 +341,7 @@ bool member_answer_beat(struct sim *s, struct sim_member *m, const void *respons
     if (member_error(s, m, r->error_code))
         return true;
     m->says_all = has_lost;
-    m->lease_ns = m->asked_ns + SESSION_MS * NS_PER_MS;
+    m->lease_ns = m->asked_ns + s->session_ms * NS_PER_MS;
     m->heartbeat_ns = s->now.ns + HEARTBEAT_MS * NS_PER_MS;
     m->generation = r->member_epoch;
     if (r->assignment != NULL && s->now.ns >= m->lease_ns)
@@ -378,7 +378,7 @@ bool member_answer_heartbeat(struct sim *s, struct sim_member *m, const void *re
     m->heartbeat_ns = s->now.ns + HEARTBEAT_MS * NS_PER_MS;
     if (member_error(s, m, ((const struct heartbeat_response *)response)->error_code))
         return true;
-    m->lease_ns = m->asked_ns + SESSION_MS * NS_PER_MS;
+    m->lease_ns = m->asked_ns + s->session_ms * NS_PER_MS;
     m->step = m->is_leader && m->dealt_n != topics_n(s) ? STEP_JOIN : member_next_step(m);
     return true;
 }

@@ -27,6 +27,7 @@
 
 #include "check.h"
 #include "journal.h"
+#include "member.h"
 
 enum { SIM_STEPS_MAX = 2000000, CANARY_SEEDS = 120 };
 
@@ -425,8 +426,6 @@ static void sim_configure(struct sim *s)
         "offsets.topic.num.partitions=2",
         "group.min.session.timeout.ms=1",
         "group.initial.rebalance.delay.ms=5",
-        "group.consumer.min.session.timeout.ms=60",
-        "group.consumer.session.timeout.ms=60",
         "group.consumer.min.heartbeat.interval.ms=10",
         "group.consumer.heartbeat.interval.ms=10",
         "group.consumer.assignment.interval.ms=3",
@@ -435,6 +434,11 @@ static void sim_configure(struct sim *s)
     check(config_new(&s->config) == 0);
     for (size_t i = 0; i < array_n(fixed); i++)
         check(config_override(s->config, fixed[i], stderr) == 0);
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "group.consumer.%ssession.timeout.ms=%d", i == 0 ? "min." : "",
+                 s->session_ms);
+        check(config_override(s->config, text, stderr) == 0);
+    }
     sim_configure_net(s);
     check(config_override(s->config,
                           s->options.seed % 3 == 0 || s->options.is_admin
@@ -471,6 +475,7 @@ struct sim *sim_new(const struct sim_options *options)
     struct sim *s = calloc(1, sizeof *s);
     check(s != NULL);
     s->options = *options;
+    s->session_ms = options->has_net ? SESSION_NET_MS : SESSION_MS;
     prng_init(&s->prng, options->seed);
     s->now = (struct now){NS_PER_S, 1700000000000ll};
     s->disk = sim_disk_new(prng_next(&s->prng), 2 * NS_PER_MS);
@@ -496,8 +501,7 @@ struct sim *sim_new(const struct sim_options *options)
         s->clients[i] = client_new(s, i, roles[i]);
     s->members_n =
         options->has_group ? SIM_MEMBERS_MAX : (uint32_t)prng_below(&s->prng, SIM_MEMBERS_MAX + 1);
-    if (options->has_net ||
-        options->is_admin) /* their sessions are shorter than a few retransmission timeouts */
+    if (options->is_admin)
         s->members_n = 0;
     s->group_kind = (uint8_t)prng_below(&s->prng, SIM_KINDS_N);
     for (uint32_t i = 0; i < s->members_n; i++)
@@ -653,7 +657,7 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
         o.has_faults |= i % 4 == 3;
         o.has_no_journal = i % 6 == 5;
         o.has_net |= !o.has_group && (i % 8 == 1 || i % 8 == 4);
-        o.has_group = !o.has_net && (o.has_group || i % 3 == 1);
+        o.has_group |= i % 3 == 1;
         o.is_compacting = i % 3 == 0;
         o.is_packing |= i % 4 >= 2 && i % 5 < 3; /* of those with faults, too */
     }

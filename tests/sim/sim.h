@@ -119,6 +119,7 @@ struct sim_counts {
 };
 
 struct sim {
+    int32_t session_ms; /* of members of groups */
     struct sim_options options;
     struct prng prng;
     struct sim_disk *disk;

@@ -173,7 +173,7 @@ static void device_reclaim(struct port *port, uint16_t queue)
     held_put(net_of(port), false);
 }
 
-static const struct port_ops device_ops = {device_rx, device_tx, device_reclaim, NULL};
+static const struct port_ops device_ops = {device_rx, device_tx, device_reclaim, NULL, NULL};
 
 void sim_net_devargs(const struct sim_net *n, char *to, size_t to_n)
 {

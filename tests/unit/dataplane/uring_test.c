@@ -330,6 +330,26 @@ static void done_may_submit_again(void **state)
 
 /* ── poll, cancel, wait ── */
 
+static void poll_once_tells_of_one_event_and_may_be_asked_again(void **state)
+{
+    struct io *io = io_of(state);
+    struct heard poll;
+    uint64_t one = 1;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert_true(fd >= 0);
+    heard_init(&poll, IO_POLL, fd);
+    poll.op.is_once = true;
+    for (uint32_t i = 1; i <= 2; i++) {
+        io_submit(io, &poll.op);
+        assert_int_equal(write(fd, &one, sizeof one), sizeof one);
+        until_heard(io, &poll, i);
+        assert_true(poll.op.is_last);
+        assert_false(poll.op.is_busy);
+        assert_int_equal(io->under_way, 0);
+    }
+    close(fd);
+}
+
 static void poll_tells_of_every_event_until_cancelled(void **state)
 {
     struct io *io = io_of(state);
@@ -674,6 +694,7 @@ int main(void)
         CASE(full_queue_in_a_turn_is_submitted_at_once),
         CASE(completion_queue_overflow_loses_nothing),
         CASE(done_may_submit_again),
+        CASE(poll_once_tells_of_one_event_and_may_be_asked_again),
         CASE(poll_tells_of_every_event_until_cancelled),
         CASE(cancel_of_what_is_not_there_says_so),
         CASE(wait_ends_at_its_time),
