@@ -35,14 +35,15 @@ struct ports {
     IN_USE(time_wait)        \
     IN_USE(extents)          \
     IN_USE(records) IN_USE(packets) IN_USE(heads) IN_USE(received_bytes) IN_USE(at_device)
-#define PORTS_MOVED(MOVED)                                                               \
-    MOVED(rx_packets)                                                                    \
-    MOVED(rx_bytes)                                                                      \
-    MOVED(rx_redirected)                                                                 \
-    MOVED(rx_from_others)                                                                \
-    MOVED(rx_ring_full) MOVED(rx_other_vlan) MOVED(tx_packets) MOVED(tx_bytes)           \
-        MOVED(tx_redirected) MOVED(tx_copied) MOVED(tx_referenced) MOVED(tx_device_full) \
-            MOVED(tx_no_buffer) MOVED(arp_copies) MOVED(arp_no_packet)
+#define PORTS_MOVED(MOVED)                                                                       \
+    MOVED(rx_packets)                                                                            \
+    MOVED(rx_bytes)                                                                              \
+    MOVED(rx_redirected)                                                                         \
+    MOVED(rx_from_others)                                                                        \
+    MOVED(rx_ring_full)                                                                          \
+    MOVED(rx_other_vlan) MOVED(tx_packets) MOVED(tx_bytes) MOVED(tx_redirected) MOVED(tx_copied) \
+        MOVED(tx_referenced) MOVED(tx_device_full) MOVED(tx_no_buffer) MOVED(tx_large)           \
+            MOVED(tx_refused) MOVED(arp_copies) MOVED(arp_no_packet)
 
 enum {
 #define IN_USE(name) PORTS_IN_USE_##name,

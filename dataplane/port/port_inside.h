@@ -33,6 +33,16 @@ uint64_t port_huge_free_n(const struct port_machine *m);
 nodiscard int port_check(const struct port_machine *m, const struct ports_config *config,
                          uint64_t memory_bytes, bool *use_huge, char *why, size_t why_n);
 
+/* port_facts.c */
+enum { PORT_TX_PARTS_MAX = 64 }; /* buffers of one copied packet */
+struct rte_eth_dev_info;
+struct rte_eth_conf;
+/* Sets f's offloads, and asks for them in conf. */
+void port_offloads_choose(struct port_facts *f, const struct rte_eth_dev_info *info, bool has_tso,
+                          struct rte_eth_conf *conf);
+void port_facts_print(const struct port_facts *f, const struct port_config *p, bool use_huge,
+                      FILE *to);
+
 /* port_eal.c: starts EAL, once in a process. `why` has its own words on failure. */
 nodiscard int port_eal_start(const struct ports_config *config, uint64_t memory_bytes,
                              bool use_huge, char *why, size_t why_n);
