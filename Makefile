@@ -147,6 +147,8 @@ $(B)/bench-micro/%: $(B)/bench/micro/%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -o $@
 $(B)/bench-tcp/pump: $(call obj,$(wildcard bench/tcp/*.c)) $(LIBS)
 	@mkdir -p $(@D) && $(call link,$(call obj,$(wildcard bench/tcp/*.c))) -ldl -o $@
+$(B)/test-dpdk/devices: $(call obj,tests/dpdk/devices.c) $(LIBS)
+	@mkdir -p $(@D) && $(call link,$<) -ldl -o $@
 $(B)/sim: $(call obj,$(SIM_C)) $(LIBS)
 	@$(call link,$(call obj,$(SIM_C))) -o $@
 $(B)/netsim: $(call obj,$(NETSIM_C)) $(LIBS)
@@ -162,7 +164,7 @@ test: $(PROGRAMS) tests-build ## everything that needs no root: unit, replay, bu
 	@$(TESTRUN) --stage unit $(UNIT) --stage replay $(REPLAYS) --stage budget $(BUDGETS) \
 	  --stage sim $(if $(SIM),"$(SIM) --seeds=$(TEST_SEEDS) --canary" "$(SIM) --admin --canary") $(if $(NETSIM),"$(NETSIM) --seeds 2000" "$(NETSIM) --systematic") --stage system $(SYSTEM)
 
-DIFFERENTIAL := c_admin c_errors c_groups c_migration c_next_groups c_versions
+DIFFERENTIAL := c_admin c_errors c_groups c_migration c_next_groups c_tools c_versions
 test-kafka: ## the differential scripts against a live Apache Kafka: golden/ is what it answers (CAPTURE=1: write it anew)
 	@SYSTEM_KAFKA=1 $(PY) tests/system/run $(DIFFERENTIAL)
 
@@ -256,8 +258,8 @@ run: $(B)/millraced ## the broker in the foreground on 127.0.0.1:9092, data in .
 
 run-dpdk: $(B)/millraced $(PORTS_SO) ## root: the broker on its own TCP (veth; KIND=tap, af_xdp; PORT=0000:xx:yy.z ADDRESS=a/n a NIC)
 	@BROKER=$(B)/millraced tools/run_dpdk $(ARGS)
-test-dpdk: $(PROGRAMS) $(PORTS_SO) ## root: real clients over af_packet, tap and af_xdp, also with loss, duplicates and reordering
-	@$(PY) tests/dpdk/run $(T) || [ $$? -eq 77 ]
+test-dpdk: $(PROGRAMS) $(PORTS_SO) $(B)/test-dpdk/devices ## root: real clients over af_packet, tap and af_xdp, also with loss, duplicates and reordering
+	@$(PY) tools/ledger.py && { $(PY) tests/dpdk/run $(T) || [ $$? -eq 77 ]; }
 test-pci: $(PROGRAMS) $(PORTS_SO) ## the broker on e1000e and virtio-net by vfio-pci, log on NVMe, in a QEMU guest; half a minute
 	@tests/pci/run
 

@@ -24,7 +24,9 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, 'peers'))
+sys.path.insert(0, HERE)
 import brokers
+import heartbeats
 import runs
 from runs import cpu_of, median, rss_of, run_load, say, short, spread
 
@@ -260,6 +262,27 @@ def connections(card):
         b.wipe()
 
 
+def heartbeat(card):
+    """Heartbeats of a small group while 1,000 members of another rebalance over 10,000 partitions."""
+    b = card.broker(durability='group', **{'group.initial.rebalance.delay.ms': '100'})
+    b.start()
+    try:
+        found = heartbeats.measure('127.0.0.1:%d' % b.port, card.seconds(5))
+    finally:
+        b.wipe()
+    idle = found.pop('idle')
+    card.add('heartbeat p99, nothing else', idle['p99'], 'ms')
+    for kind, f in found.items():
+        name = '%s rebalance of 1,000 members' % {'classic': 'classic', 'consumer': 'KIP-848'}[kind]
+        note = '%d rebalances, p50 %s ms' % (f['rebalances'], short(f['p50']))
+        card.add('heartbeat p99, ' + name, f['p99'], 'ms', idle['p99'], 'nothing else', note=note)
+    found = re.findall(r'groups heartbeat (\w+)\s+(\d+) members\s+([\d.]+) ns each', micro('bench_groups', 'heartbeats'))
+    for kind, members, ns in found:
+        name = 'heartbeat at control, %s, %s members' % (kind, members)
+        card.add(name, float(ns) / 1000, 'us', 3.0, 'aim', note='one every 3 s: %.2f %% of a core' % (
+            float(ns) * int(members) / 3e9 * 100))
+
+
 HELLO = b'\0\0\0\x0b\0\x12\0\0\0\0\0\1\0\1x'  # ApiVersions 0
 
 
@@ -396,7 +419,7 @@ def crc(card):
 
 
 PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'partitions': partitions,
-         'connections': connections, 'hostile': hostile, 'crc': crc, 'instructions': instructions}
+         'connections': connections, 'hostile': hostile, 'heartbeat': heartbeat, 'crc': crc, 'instructions': instructions}
 
 
 def main():

@@ -47,4 +47,14 @@ static inline struct bytes answer_bytes(struct arena *arena, struct bytes from)
     return copy == NULL ? (struct bytes){NULL, 0} : bytes_of(copy, from.n);
 }
 
+/* An element of answer_array as PROTO_NEW would have made it. */
+#define ANSWER_DEFAULT(to, name) proto_default(&proto_fields_##name, (to))
+
+/* An array of an answer, zeroed, of any length that the answer's bound allows; NULL beyond it. */
+static inline void *answer_array(struct arena *arena, int64_t n, uint64_t size)
+{
+    uint64_t bytes = (uint64_t)(n < 1 ? 1 : n) * size;
+    return bytes > PAGE_LARGE ? arena_alloc_large(arena, bytes) : arena_alloc(arena, bytes);
+}
+
 #endif

@@ -14,6 +14,7 @@
 #include "check.h"
 #include "control_inside.h"
 #include "coordinator.h"
+#include "stats.h"
 #include "telemetry.h"
 
 enum { METADATA_TAIL_BYTES = 8 << 20 };
@@ -197,58 +198,118 @@ bool control_knows_log(void *control, struct bytes topic, int32_t partition, con
            (id == NULL || uuid_equal(id, &found->id));
 }
 
+/* ── opening the logs ── */
+
+/* Owner: the thread of the part; the other parts look at done_n. */
+struct opening_part {
+    struct recovery_report report;
+    struct stats_cell done_n;
+    int error;
+};
+
+/* Owner: main. Each part writes to its own home's stores and partitions. */
+struct opening {
+    struct control *c;
+    struct store *const *stores;
+    const struct opening_seams *seams;
+    struct opening_part *parts;
+};
+
 /* One log, in its directory's store at its home. */
-static int open_log(struct control *c, struct store *const *stores, const struct view_topic *view,
-                    struct topic *topic, int32_t number, struct recovery_report *report)
+static int open_log(struct opening *o, const struct view_topic *view, int32_t number,
+                    struct partition *partition, struct recovery_report *report)
 {
     const struct view_partition *p = &view->partitions[number];
     struct log_id id = {view->id, view->name, number};
-    struct store *store = stores[p->home * c->config.dirs_n + p->dir];
+    struct store *store = o->stores[p->home * o->c->config.dirs_n + p->dir];
     struct plog *log;
     int e = store == NULL ? E_STORAGE
                           : store_log_recover(store, &id, &view->config,
-                                              c->config.dirs[p->dir].is_clean, report, &log);
+                                              o->c->config.dirs[p->dir].is_clean, report, &log);
     if (e == E_NO_MEMORY)
         return e;
-    if (e < 0) { /* this one is left without a leader; the others serve */
-        topic->partitions[number].is_failed = topic->is_changed = true;
-        c->failed_logs_n++;
-    }
+    partition->is_failed |= e < 0; /* this one is left without a leader; the others serve */
     return 0;
+}
+
+static void opening_progress(const struct opening *o)
+{
+    uint64_t done_n = 0;
+    if (o->seams->progress == NULL)
+        return;
+    for (uint32_t i = 0; i < o->c->config.workers_n; i++)
+        done_n += stats_cell_get(&o->parts[i].done_n);
+    o->seams->progress(o->seams->context, done_n, o->c->published->partitions_n);
+}
+
+static void open_part(void *argument, uint32_t at)
+{
+    struct opening *o = argument;
+    struct opening_part *part = &o->parts[at];
+    const struct view *published = o->c->published;
+    for (uint32_t i = 0; i < published->topics_n; i++) {
+        const struct view_topic *view = published->topics[i];
+        for (int32_t p = 0; p < view->partitions_n; p++) {
+            if (view->partitions[p].leader != o->c->node_id || view->partitions[p].home != at)
+                continue;
+            part->error =
+                open_log(o, view, p, &o->c->state.topics[i]->partitions[p], &part->report);
+            if (part->error < 0)
+                return;
+            stats_cell_set(&part->done_n, stats_cell_get(&part->done_n) + 1);
+            if (at == 0)
+                opening_progress(o);
+        }
+    }
+}
+
+static void failures_count(struct control *c)
+{
+    for (uint32_t i = 0; i < c->published->topics_n; i++) {
+        struct topic *topic = c->state.topics[i];
+        check(uuid_equal(&topic->id, &c->published->topics[i]->id));
+        topic->opened_n = c->published->topics[i]->partitions_n;
+        for (int32_t p = 0; p < topic->opened_n; p++) {
+            if (!topic->partitions[p].is_failed)
+                continue;
+            topic->is_changed = true;
+            c->failed_logs_n++;
+        }
+    }
 }
 
 static int open_all(struct control *c, struct store *const *stores, struct recovery_report *report,
-                    void (*progress)(void *context, uint64_t done_n, uint64_t all_n), void *context)
+                    const struct opening_seams *seams)
 {
-    uint64_t done_n = 0;
-    for (uint32_t i = 0; i < c->published->topics_n; i++) {
-        const struct view_topic *view = c->published->topics[i];
-        struct topic *topic = c->state.topics[i];
-        check(uuid_equal(&topic->id, &view->id));
-        topic->opened_n = view->partitions_n;
-        for (int32_t p = 0; p < view->partitions_n; p++, done_n++) {
-            if (view->partitions[p].leader != c->node_id)
-                continue;
-            int e = open_log(c, stores, view, topic, p, report);
-            if (e < 0)
-                return e;
-            if (progress != NULL)
-                progress(context, done_n + 1, c->published->partitions_n);
-        }
+    static const struct opening_seams none;
+    struct opening o = {c, stores, seams != NULL ? seams : &none, NULL};
+    uint32_t n = c->config.workers_n;
+    int e = 0;
+    o.parts = calloc(n, sizeof *o.parts);
+    if (o.parts == NULL)
+        return E_NO_MEMORY;
+    if (o.seams->each != NULL)
+        o.seams->each(o.seams->context, n, open_part, &o);
+    else
+        for (uint32_t i = 0; i < n; i++)
+            open_part(&o, i);
+    for (uint32_t i = 0; i < n; i++) {
+        recovery_report_add(report, &o.parts[i].report);
+        e = e < 0 ? e : o.parts[i].error;
     }
-    return 0;
+    free(o.parts);
+    failures_count(c);
+    return e;
 }
 
 int control_open_logs(struct control *c, struct store *const *stores,
-                      struct recovery_report *report,
-                      void (*progress)(void *context, uint64_t done_n, uint64_t all_n),
-                      void *context)
+                      struct recovery_report *report, const struct opening_seams *seams)
 {
     int e = dirs_place(c);
     if (e == 0)
         e = view_publish(c);
     if (e == 0)
-        e = open_all(c, stores, report, progress, context);
+        e = open_all(c, stores, report, seams);
     for (uint32_t i = 0; e == 0 && i < (uint32_t)c->config.workers_n * c->config.dirs_n; i++)
         if (stores[i] != NULL)
             e = store_recovered(stores[i]);

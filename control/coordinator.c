@@ -90,6 +90,7 @@ struct coordinator_write *coordinator_write_new(struct bytes group, struct contr
     if (w == NULL)
         return NULL;
     list_init(&w->link);
+    list_init(&w->open_link);
     w->op = op;
     w->done = done;
     w->name_n = group.n;
@@ -100,6 +101,7 @@ struct coordinator_write *coordinator_write_new(struct bytes group, struct contr
 
 void coordinator_write_free(struct coordinator_write *w)
 {
+    list_del(&w->open_link);
     group_records_fini(&w->records);
     free(w);
 }
@@ -119,6 +121,12 @@ void coordinator_submit(struct coordinator *co, int32_t partition, struct coordi
     co->writes_n++;
     list_append(&p->writes, &w->link);
     dirty(co, p);
+}
+
+void coordinator_close(struct coordinator *co, int32_t partition, struct coordinator_write *w)
+{
+    list_del(&w->open_link);
+    dirty(co, &co->partitions[partition]);
 }
 
 static void finish(struct coordinator *co, struct coordinator_write *w, int16_t error)
@@ -152,14 +160,16 @@ static int16_t code_of(int error)
 
 /* ── batches out ── */
 
-/* Moves what the next batch takes to `under_way`; returns its records' bytes. */
+/* Moves what the next batch takes to `under_way`; returns its records' bytes. Of those that have
+ * nothing to append at least one ends in a turn, others as far as the turn has room. */
 static uint64_t writes_gather(struct coordinator *co, struct coordinator_partition *p)
 {
     uint64_t bytes = 0;
-    while (!list_is_empty(&p->writes)) {
+    for (int n = 0; !list_is_empty(&p->writes); n++) {
         struct coordinator_write *w = list_first(&p->writes, struct coordinator_write, link);
         bool is_first = list_is_empty(&p->under_way);
-        if (w->begin != NULL && !is_first)
+        if ((w->begin != NULL && !is_first) || list_is_linked(&w->open_link) ||
+            (n > 0 && coordinator_work(co, 0)))
             break;
         if (w->begin != NULL) {
             void (*begin)(struct coordinator *, struct coordinator_write *) = w->begin;
@@ -216,8 +226,12 @@ static void partition_send(struct coordinator *co, struct coordinator_partition 
 {
     check(!p->is_committing && list_is_empty(&p->under_way));
     uint64_t bytes = writes_gather(co, p);
-    if (list_is_empty(&p->under_way))
+    if (list_is_empty(&p->under_way)) {
+        struct coordinator_write *w = list_first(&p->writes, struct coordinator_write, link);
+        if (w != NULL && !list_is_linked(&w->open_link))
+            dirty(co, p); /* the turn had no room */
         return;
+    }
     int e = batch_make(co, p, bytes);
     if (e < 0) {
         under_way_finish(co, p, code_of(e));
@@ -232,38 +246,63 @@ static void partition_send(struct coordinator *co, struct coordinator_partition 
     mail_send(co->control->post, p->home, MAIL_COMMIT, &p->commit.mail);
 }
 
-/* Durable: the offsets in it are what is committed. */
-static int under_way_apply(struct coordinator *co, struct coordinator_partition *p)
+static void apply_end(struct coordinator *co, struct coordinator_partition *p, int error)
+{
+    p->is_committing = false;
+    p->apply = NULL;
+    co->away_n--;
+    under_way_finish(co, p, code_of(error));
+    if (error < 0 && error != E_TOO_LARGE && error != E_NO_MEMORY)
+        coordinator_partition_fail(co, p);
+    dirty(co, p);
+}
+
+static struct coordinator_write *write_after(const struct coordinator_partition *p,
+                                             const struct coordinator_write *w)
+{
+    return w->link.next == &p->under_way ? NULL
+                                         : list_entry(w->link.next, struct coordinator_write, link);
+}
+
+/* Durable: the offsets in it are what is committed. False: the turn has no more room. */
+static bool apply_step(struct coordinator *co, struct coordinator_partition *p)
 {
     struct arena arena;
     struct bytes key, value;
-    int rc = 0;
+    bool is_spent = false;
+    int e = p->state == COORDINATOR_ACTIVE ? 0 : E_CLOSED;
     arena_init(&arena, NULL, NULL, APPLY_ARENA_MAX);
-    list_for_each(l, next, &p->under_way) {
-        const struct coordinator_write *w = list_entry(l, struct coordinator_write, link);
-        uint32_t at = 0;
-        while (rc == 0 && group_records_next(&w->records, &at, &key, &value))
-            rc = coordinator_apply(co, p->number, key, value, &arena, true);
-        arena_fini(&arena);
+    while (e == 0 && p->apply != NULL && !is_spent) {
+        if (group_records_next(&p->apply->records, &p->apply_at, &key, &value)) {
+            e = coordinator_apply(co, p->number, key, value, &arena, true);
+            arena_fini(&arena);
+            is_spent = coordinator_work(co, COORDINATOR_WORK_APPLY);
+        } else {
+            p->apply = write_after(p, p->apply);
+            p->apply_at = 0;
+        }
     }
-    return rc;
+    if (e == 0 && p->apply != NULL)
+        return false;
+    apply_end(co, p, e);
+    return true;
 }
 
 static void commit_back(struct coordinator *co, struct coordinator_partition *p)
 {
     int error = p->commit.error;
-    p->is_committing = false;
-    co->away_n--;
     free((void *)(uintptr_t)p->commit.batch);
     p->commit.batch = NULL;
     if (error == 0)
         p->retry_ms = 0;
-    if (error == 0 && p->state == COORDINATOR_ACTIVE)
-        error = under_way_apply(co, p);
-    under_way_finish(co, p, code_of(error));
-    if (error < 0 && error != E_TOO_LARGE && error != E_NO_MEMORY)
-        coordinator_partition_fail(co, p);
-    dirty(co, p);
+    if (error < 0 || p->state != COORDINATOR_ACTIVE) {
+        apply_end(co, p, error);
+        return;
+    }
+    p->apply = list_first(&p->under_way, struct coordinator_write, link);
+    p->apply_at = 0;
+    if (!apply_step(co, p))
+        list_append(&co->applying, &p->applying_link);
 }
 
 /* The log may be good again: everything is read anew. */
@@ -378,6 +417,7 @@ static void attach(struct coordinator *co, const struct view_topic *topic)
         p->state = topic->partitions[i].leader == co->control->node_id ? COORDINATOR_LOADING
                                                                        : COORDINATOR_FAILED;
         list_init(&p->dirty_link);
+        list_init(&p->applying_link);
         list_init(&p->writes);
         list_init(&p->under_way);
         list_init(&p->commit.mail.link);
@@ -451,6 +491,54 @@ static int ask_turn(struct coordinator *co)
     return 1;
 }
 
+static bool many_step(struct coordinator *co, struct control_op *op)
+{
+    switch (op->api_key) {
+    case 9: return offset_fetch_step(co, op);
+    case 15: return describe_groups_step(co, op);
+    case 16: return list_groups_step(co, op);
+    case 42: return delete_groups_step(co, op);
+    case 69: return next_describe_step(co, op);
+    default: check(!"a request about many groups"); return true;
+    }
+}
+
+void coordinator_many(struct coordinator *co, struct control_op *op)
+{
+    op->inside[OP_AT] = NULL;
+    if (coordinator_work(co, 0) || !many_step(co, op))
+        list_append(&co->many, &op->mail.link);
+}
+
+/* What goes on over turns: each kind by one step at least, in turn, then as far as there is room.
+ */
+static int pieces_turn(struct coordinator *co)
+{
+    struct list *l;
+    int n = 0;
+    for (bool is_spent = false; !is_spent && (l = list_pop(&co->many)) != NULL; n++) {
+        struct control_op *op =
+            container_of(list_entry(l, struct mail, link), struct control_op, mail);
+        if (!many_step(co, op))
+            list_append(&co->many, l);
+        is_spent = coordinator_work(co, 0);
+    }
+    for (bool is_spent = false; !is_spent && (l = list_pop(&co->applying)) != NULL; n++) {
+        if (!apply_step(co, list_entry(l, struct coordinator_partition, applying_link)))
+            list_append(&co->applying, l);
+        is_spent = coordinator_work(co, 0);
+    }
+    for (bool is_spent = false; !is_spent && (l = list_pop(&co->open)) != NULL; n++) {
+        struct coordinator_write *w = list_entry(l, struct coordinator_write, open_link);
+        if (offset_commit_step(co, w))
+            coordinator_close(co, w->partition, w);
+        else
+            list_append(&co->open, l);
+        is_spent = coordinator_work(co, 0);
+    }
+    return n;
+}
+
 int coordinator_turn(struct coordinator *co)
 {
     struct list now_list, *l;
@@ -461,7 +549,7 @@ int coordinator_turn(struct coordinator *co)
     n += sweep_turn(co);
     co->nexts.work = 0;
     n += nexts_turn(&co->nexts, co->control->now);
-    n += list_groups_turn(co);
+    n += pieces_turn(co);
     list_init(&now_list);
     list_splice(&now_list, &co->dirty);
     for (; (l = list_pop(&now_list)) != NULL; n++) {
@@ -469,6 +557,7 @@ int coordinator_turn(struct coordinator *co)
         p->is_dirty = false;
         partition_send(co, p);
     }
+    co->nexts.work = 0;
     return n + ask_turn(co);
 }
 
@@ -512,7 +601,7 @@ bool coordinator_is_tired(const struct coordinator *co)
 
 bool coordinator_is_quiet(const struct coordinator *co)
 {
-    return co->away_n == 0 && co->writes_n == 0 && list_is_empty(&co->listing) &&
+    return co->away_n == 0 && co->writes_n == 0 && list_is_empty(&co->many) &&
            list_is_empty(&co->nexts.jobs);
 }
 
@@ -554,7 +643,9 @@ int coordinator_init(struct coordinator **out, struct control *c)
     }
     co->groups.stats = &co->stats;
     list_init(&co->dirty);
-    list_init(&co->listing);
+    list_init(&co->many);
+    list_init(&co->open);
+    list_init(&co->applying);
     co->retention_ms = config_int(config, "offsets.retention.minutes") * 60000;
     co->check_interval_ms = config_int(config, "offsets.retention.check.interval.ms");
     co->metadata_max = config_int(config, "offset.metadata.max.bytes");

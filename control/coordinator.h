@@ -52,6 +52,13 @@ enum {
     COORDINATOR_PLAIN_BYTES_MAX = 64 << 20,  /* one compressed batch, inflated */
     COORDINATOR_SWEEP_BUCKETS = 128,         /* buckets of the groups' table looked at per turn */
     COORDINATOR_SWEEP_WRITES_MAX = 64,       /* expiries under way */
+    COORDINATOR_SWEEP_RECORDS_MAX = 1000,    /* tombstones of one of them */
+    COORDINATOR_WORK_PER_TURN = 4000, /* of what goes on over turns; in the units of NEXT_WORK_ */
+    COORDINATOR_WORK_APPLY = 8,       /* a record that is durable */
+    COORDINATOR_WORK_COMMIT = 8,      /* an offset that is made a record of */
+    COORDINATOR_WORK_FETCH = 6,       /* an offset that is asked for */
+    COORDINATOR_WORK_GROUP = 6,       /* a group that is named */
+    COORDINATOR_WORK_MEMBER = 4,      /* a member that is described */
 };
 #define OFFSETS_TOPIC "__consumer_offsets"
 
@@ -62,8 +69,11 @@ struct coordinator;
 /* Owner: the queue of its partition. */
 struct coordinator_write {
     struct list link;
+    struct list open_link; /* coordinator->open: its records are not all made yet, and nothing of
+                              its partition leaves before they are */
     struct control_op *op; /* whom `done` answers; NULL: nobody */
-    int32_t at;            /* done's own: which item of the request */
+    int32_t at, part_at;   /* done's own: which item of the request */
+    int32_t partition;     /* of one that is open */
     uint64_t number;       /* of group.h's append; 0: none */
     struct group_records records;
     void (*begin)(struct coordinator *co,
@@ -82,6 +92,9 @@ struct coordinator_partition {
     bool is_dirty;                  /* in coordinator->dirty */
     struct list dirty_link;
     struct list writes, under_way; /* struct coordinator_write */
+    struct list applying_link;     /* coordinator->applying: under_way is durable ... */
+    struct coordinator_write *apply;
+    uint32_t apply_at; /* ... and in memory up to this place of that write */
     struct commit_op commit;
     struct load_op load;
     struct timer retry; /* of a partition that failed while its topic is there */
@@ -103,8 +116,10 @@ struct coordinator {
     struct coordinator_partition *partitions; /* NULL: the topic is not there */
     bool is_detaching; /* the topic went; what is away must come back first */
     uint32_t away_n, loads_n, writes_n;
-    struct list listing; /* ListGroups under way: struct control_op */
-    struct list dirty;   /* partitions whose writes may leave */
+    struct list many;     /* requests about many groups under way: struct control_op */
+    struct list open;     /* struct coordinator_write */
+    struct list applying; /* struct coordinator_partition */
+    struct list dirty;    /* partitions whose writes may leave */
     int32_t load_at;
     int64_t retention_ms, check_interval_ms, metadata_max;
     struct timer check;               /* expiry */
@@ -141,9 +156,21 @@ int16_t coordinator_code(const struct coordinator *co, struct bytes group, int32
 struct coordinator_write *coordinator_write_new(struct bytes group, struct control_op *op,
                                                 void (*done)(struct coordinator *,
                                                              struct coordinator_write *, int16_t));
-/* Puts it into the queue, which owns it from then on. */
+/* Puts it into the queue, which owns it from then on. With `open_link` in coordinator->open it
+ * leaves when coordinator_close was called. */
 void coordinator_submit(struct coordinator *co, int32_t partition, struct coordinator_write *write);
 void coordinator_write_free(struct coordinator_write *write);
+void coordinator_close(struct coordinator *co, int32_t partition, struct coordinator_write *write);
+/* This turn has done enough of what goes on over turns. */
+static inline bool coordinator_work(struct coordinator *co, uint64_t units)
+{
+    co->nexts.work += units;
+    return co->nexts.work >= COORDINATOR_WORK_PER_TURN;
+}
+/* A request about many groups: `step` is called until it says that all were looked at (it has
+ * answered, or nothing is left to do). inside[OP_AT] counts. */
+enum { OP_AT = 4 };
+void coordinator_many(struct coordinator *co, struct control_op *op);
 static inline struct bytes coordinator_write_name(const struct coordinator_write *write)
 {
     return bytes_of(write->name, write->name_n);
@@ -170,17 +197,25 @@ void offset_commit_run(struct coordinator *co, struct control_op *op);
 void offset_fetch_run(struct coordinator *co, struct control_op *op);
 void offset_delete_run(struct coordinator *co, struct control_op *op);
 void delete_groups_run(struct coordinator *co, struct control_op *op);
+bool offset_fetch_step(struct coordinator *co, struct control_op *op);
+bool delete_groups_step(struct coordinator *co, struct control_op *op);
+/* More records of an OffsetCommit; true: that was all. */
+bool offset_commit_step(struct coordinator *co, struct coordinator_write *w);
 /* Tombstones of all its offsets and of itself. */
 void group_tombstones(struct group_records *records, const struct group *group);
+
+/* ── group_next_describe.c ── */
+bool next_describe_step(struct coordinator *co, struct control_op *op);
 
 /* ── group_expire.c ── */
 int sweep_turn(struct coordinator *co);
 void sweep_begin(struct coordinator *co, bool expires);
 
 /* ── group_describe.c ── */
+bool describe_groups_step(struct coordinator *co, struct control_op *op);
+bool list_groups_step(struct coordinator *co, struct control_op *op);
 void describe_groups_run(struct coordinator *co, struct control_op *op);
 void list_groups_run(struct coordinator *co, struct control_op *op);
-int list_groups_turn(struct coordinator *co);
 /* The rebalances of a group as JSON; heap, NULL: no such group. */
 char *group_explain(struct coordinator *co, struct bytes group);
 

@@ -142,38 +142,53 @@ static int16_t commit_check(struct coordinator *co, const struct control_op *op,
     return code;
 }
 
-static void commit_records(struct coordinator *co, struct coordinator_write *w,
-                           struct control_op *op)
+static void commit_record(struct coordinator *co, struct coordinator_write *w,
+                          const struct topic *topic,
+                          const struct offset_commit_request_topics_partitions *p,
+                          struct offset_commit_response_topics_partitions *to)
 {
-    const struct offset_commit_request *q = op->request;
-    struct offset_commit_response *out = op->response;
+    const struct offset_commit_request *q = w->op->request;
     int64_t wall_ms = co->control->now.wall_ms;
-    for (int32_t i = 0; i < out->topics_n; i++) {
-        const struct offset_commit_request_topics *from = &q->topics[i];
+    if (to->error_code != 0)
+        return;
+    if (p->committed_metadata.n > co->metadata_max) {
+        to->error_code = KAFKA_OFFSET_METADATA_TOO_LARGE;
+        return;
+    }
+    struct offset offset = {
+        .topic = bytes_of(topic->name, topic->name_n),
+        .topic_id = topic->id,
+        .partition = p->partition_index,
+        .offset = p->committed_offset,
+        .leader_epoch = p->committed_leader_epoch,
+        .metadata = p->committed_metadata.ptr == NULL ? bytes_of("", 0) : p->committed_metadata,
+        .commit_ms = wall_ms,
+        .expire_ms = q->retention_time_ms >= 0 ? wall_ms + q->retention_time_ms : -1};
+    group_records_offset(&w->records, q->group_id, &offset);
+}
+
+/* The topics w->at and its partitions from w->part_at on. A topic that was deleted meanwhile has
+ * nothing to commit for. */
+bool offset_commit_step(struct coordinator *co, struct coordinator_write *w)
+{
+    const struct offset_commit_request *q = w->op->request;
+    struct offset_commit_response *out = w->op->response;
+    for (; w->at < out->topics_n; w->at++, w->part_at = 0) {
+        const struct offset_commit_request_topics *from = &q->topics[w->at];
+        struct offset_commit_response_topics *to = &out->topics[w->at];
         int16_t code;
-        const struct topic *topic =
-            topic_of(co, op->api_version >= VERSION_TOPIC_IDS, from->name, &from->topic_id, &code);
-        for (int32_t k = 0; topic != NULL && k < out->topics[i].partitions_n; k++) {
-            const struct offset_commit_request_topics_partitions *p = &from->partitions[k];
-            if (out->topics[i].partitions[k].error_code != 0)
-                continue;
-            if (p->committed_metadata.n > co->metadata_max) {
-                out->topics[i].partitions[k].error_code = KAFKA_OFFSET_METADATA_TOO_LARGE;
-                continue;
-            }
-            struct offset offset = {
-                .topic = bytes_of(topic->name, topic->name_n),
-                .topic_id = topic->id,
-                .partition = p->partition_index,
-                .offset = p->committed_offset,
-                .leader_epoch = p->committed_leader_epoch,
-                .metadata =
-                    p->committed_metadata.ptr == NULL ? bytes_of("", 0) : p->committed_metadata,
-                .commit_ms = wall_ms,
-                .expire_ms = q->retention_time_ms >= 0 ? wall_ms + q->retention_time_ms : -1};
-            group_records_offset(&w->records, q->group_id, &offset);
+        const struct topic *topic = topic_of(co, w->op->api_version >= VERSION_TOPIC_IDS,
+                                             from->name, &from->topic_id, &code);
+        while (w->part_at < to->partitions_n) {
+            int32_t k = w->part_at++;
+            if (topic == NULL && to->partitions[k].error_code == 0)
+                to->partitions[k].error_code = code;
+            commit_record(co, w, topic, &from->partitions[k], &to->partitions[k]);
+            if (coordinator_work(co, COORDINATOR_WORK_COMMIT))
+                return false;
         }
     }
+    return true;
 }
 
 void offset_commit_run(struct coordinator *co, struct control_op *op)
@@ -191,7 +206,11 @@ void offset_commit_run(struct coordinator *co, struct control_op *op)
     struct coordinator_write *w =
         code != 0 ? NULL : coordinator_write_new(q->group_id, op, commit_done);
     if (w != NULL) {
-        commit_records(co, w, op);
+        if (!offset_commit_step(
+                co, w)) { /* its place in the queue is taken, it is made on in later turns */
+            w->partition = partition;
+            list_append(&co->open, &w->open_link);
+        }
         coordinator_submit(co, partition, w);
         return;
     }
@@ -233,7 +252,7 @@ static bool fetch_some(struct coordinator *co, struct control_op *op, const stru
                        struct offset_fetch_response_groups *to)
 {
     bool by_id = op->api_version >= VERSION_TOPIC_IDS;
-    to->topics = PROTO_NEW(&op->arena, offset_fetch_response_groups_topics, asked_n);
+    to->topics = answer_array(&op->arena, asked_n, sizeof *to->topics);
     if (to->topics == NULL)
         return false;
     to->topics_n = asked_n;
@@ -242,6 +261,7 @@ static bool fetch_some(struct coordinator *co, struct control_op *op, const stru
         int16_t code = 0;
         const struct topic *topic =
             by_id ? topic_of(co, true, asked[i].name, &asked[i].id, &code) : NULL;
+        ANSWER_DEFAULT(&to->topics[i], offset_fetch_response_groups_topics);
         to->topics[i].name = answer_bytes(&op->arena, asked[i].name);
         to->topics[i].topic_id = asked[i].id;
         to->topics[i].partitions =
@@ -265,7 +285,7 @@ static bool fetch_all(struct coordinator *co, struct control_op *op, const struc
     const struct offset **all = malloc((n + 1ull) * sizeof *all);
     bool is_good = all != NULL;
     if (is_good && n > 0)
-        offsets_sorted(group->offsets, all);
+        is_good = offsets_sorted(group->offsets, all) == 0;
     for (uint32_t i = 0; is_good && i < n; i++)
         topics_n += i == 0 || !bytes_equal(all[i]->topic, all[i - 1]->topic);
     to->topics = PROTO_NEW(&op->arena, offset_fetch_response_groups_topics, topics_n);
@@ -324,6 +344,7 @@ static bool fetch_fill(struct coordinator *co, struct control_op *op, int32_t at
     int32_t n;
     if (group != NULL && group->next != NULL && op->api_version >= VERSION_MEMBER_EPOCH)
         error = next_fetch_check(group->next, q->groups[at].member_id, q->groups[at].member_epoch);
+    ANSWER_DEFAULT(to, offset_fetch_response_groups);
     to->group_id = answer_bytes(&op->arena, name);
     to->error_code = error;
     if (!fetch_topics_of(op, at, &asked, &n))
@@ -374,7 +395,12 @@ static void fetch_part(struct coordinator *co, struct control_op *op, int32_t at
 {
     struct offset_fetch_response *out = op->inside[2];
     bool is_one = op->api_version < VERSION_GROUPS;
-    if (!fetch_fill(co, op, at, name, error, &out->groups[at]) || (is_one && !fetch_move(op, out)))
+    bool is_good = fetch_fill(co, op, at, name, error, &out->groups[at]);
+    uint64_t work = COORDINATOR_WORK_GROUP;
+    for (int32_t i = 0; is_good && i < out->groups[at].topics_n; i++)
+        work += COORDINATOR_WORK_FETCH * (1 + (uint64_t)out->groups[at].topics[i].partitions_n);
+    (void)coordinator_work(co, work);
+    if (!is_good || (is_one && !fetch_move(op, out)))
         op->response = NULL;
     part_end(co, op);
 }
@@ -409,14 +435,30 @@ static void fetch_one(struct coordinator *co, struct control_op *op, int32_t at,
     coordinator_submit(co, partition, w);
 }
 
+bool offset_fetch_step(struct coordinator *co, struct control_op *op)
+{
+    const struct offset_fetch_request *q = op->request;
+    const struct offset_fetch_response *out = op->inside[2];
+    bool is_one = op->api_version < VERSION_GROUPS;
+    uintptr_t at = (uintptr_t)op->inside[OP_AT], n = is_one ? 1 : (uintptr_t)out->groups_n;
+    for (bool is_spent = false; at < n && !is_spent; at++) {
+        fetch_one(co, op, (int32_t)at, is_one ? q->group_id : q->groups[at].group_id);
+        is_spent = coordinator_work(co, 1);
+    }
+    op->inside[OP_AT] = (void *)at;
+    if (at < n)
+        return false;
+    part_end(co, op);
+    return true;
+}
+
 void offset_fetch_run(struct coordinator *co, struct control_op *op)
 {
     const struct offset_fetch_request *q = op->request;
-    bool is_one = op->api_version < VERSION_GROUPS;
-    int32_t n = is_one ? 1 : q->groups_n < 0 ? 0 : q->groups_n;
+    int32_t n = op->api_version < VERSION_GROUPS ? 1 : q->groups_n < 0 ? 0 : q->groups_n;
     struct offset_fetch_response *out = PROTO_NEW(&op->arena, offset_fetch_response, 1);
     if (out != NULL)
-        out->groups = PROTO_NEW(&op->arena, offset_fetch_response_groups, n);
+        out->groups = answer_array(&op->arena, n, sizeof *out->groups);
     if (out == NULL || out->groups == NULL) {
         give_up(co, op);
         return;
@@ -424,9 +466,7 @@ void offset_fetch_run(struct coordinator *co, struct control_op *op)
     out->groups_n = n;
     op->response = op->inside[2] = out;
     part_begin(op); /* held here until all have begun */
-    for (int32_t i = 0; i < n; i++)
-        fetch_one(co, op, i, is_one ? q->group_id : q->groups[i].group_id);
-    part_end(co, op);
+    coordinator_many(co, op);
 }
 
 /* ── OffsetDelete ── */
@@ -555,12 +595,11 @@ void group_tombstones(struct group_records *records, const struct group *group)
 {
     uint32_t n = group->offsets == NULL ? 0 : offsets_n(group->offsets);
     const struct offset **all = malloc((n + 1ull) * sizeof *all);
-    if (all == NULL) {
+    if (all == NULL || (n > 0 && offsets_sorted(group->offsets, all) < 0)) {
+        free(all);
         records->error = E_NO_MEMORY;
         return;
     }
-    if (n > 0)
-        offsets_sorted(group->offsets, all);
     for (uint32_t i = 0; i < n; i++)
         group_records_offset_gone(records, group->id, all[i]->topic, all[i]->partition);
     if (group->next != NULL)
@@ -578,6 +617,7 @@ static void delete_group(struct coordinator *co, struct control_op *op, int32_t 
     int16_t code = coordinator_code(co, name, &partition);
     struct coordinator_write *w =
         code != 0 ? NULL : coordinator_write_new(name, op, delete_group_done);
+    ANSWER_DEFAULT(&out->results[at], delete_groups_response_results);
     out->results[at].group_id = name;
     if (w == NULL) {
         out->results[at].error_code = code != 0 ? code : KAFKA_UNKNOWN_SERVER_ERROR;
@@ -589,13 +629,29 @@ static void delete_group(struct coordinator *co, struct control_op *op, int32_t 
     coordinator_submit(co, partition, w);
 }
 
+bool delete_groups_step(struct coordinator *co, struct control_op *op)
+{
+    const struct delete_groups_request *q = op->request;
+    const struct delete_groups_response *out = op->inside[2];
+    uintptr_t at = (uintptr_t)op->inside[OP_AT];
+    for (bool is_spent = false; at < (uintptr_t)out->results_n && !is_spent; at++) {
+        delete_group(co, op, (int32_t)at, q->groups_names[at]);
+        is_spent = coordinator_work(co, COORDINATOR_WORK_GROUP);
+    }
+    op->inside[OP_AT] = (void *)at;
+    if (at < (uintptr_t)out->results_n)
+        return false;
+    part_end(co, op);
+    return true;
+}
+
 void delete_groups_run(struct coordinator *co, struct control_op *op)
 {
     const struct delete_groups_request *q = op->request;
     int32_t n = q->groups_names_n < 0 ? 0 : q->groups_names_n;
     struct delete_groups_response *out = PROTO_NEW(&op->arena, delete_groups_response, 1);
     if (out != NULL)
-        out->results = PROTO_NEW(&op->arena, delete_groups_response_results, n);
+        out->results = answer_array(&op->arena, n, sizeof *out->results);
     if (out == NULL || out->results == NULL) {
         give_up(co, op);
         return;
@@ -603,7 +659,5 @@ void delete_groups_run(struct coordinator *co, struct control_op *op)
     out->results_n = n;
     op->response = op->inside[2] = out;
     part_begin(op);
-    for (int32_t i = 0; i < n; i++)
-        delete_group(co, op, i, q->groups_names[i]);
-    part_end(co, op);
+    coordinator_many(co, op);
 }

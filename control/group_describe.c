@@ -40,7 +40,7 @@ static bool describe_members(const struct group *group, struct arena *arena,
                              struct describe_groups_response_groups *to)
 {
     bool is_stable = group->state == GROUP_STABLE;
-    to->members = PROTO_NEW(arena, describe_groups_response_groups_members, group->members_n);
+    to->members = answer_array(arena, group->members_n, sizeof *to->members);
     if (to->members == NULL)
         return false;
     to->members_n = 0;
@@ -78,6 +78,7 @@ static bool describe_one(struct coordinator *co, struct control_op *op, struct b
     const struct describe_groups_request *q = op->request;
     struct bytes empty = bytes_of("", 0);
     int32_t partition = 0;
+    ANSWER_DEFAULT(to, describe_groups_response_groups);
     to->group_id = name;
     to->group_state = to->protocol_type = to->protocol_data = empty;
     to->members_n = 0;
@@ -100,20 +101,42 @@ static bool describe_one(struct coordinator *co, struct control_op *op, struct b
     return true;
 }
 
+bool describe_groups_step(struct coordinator *co, struct control_op *op)
+{
+    const struct describe_groups_request *q = op->request;
+    struct describe_groups_response *out = op->response;
+    uintptr_t at = (uintptr_t)op->inside[OP_AT];
+    bool is_spent = false;
+    for (; at < (uintptr_t)out->groups_n && !is_spent; at++) {
+        if (!describe_one(co, op, q->groups[at], &out->groups[at])) {
+            op->response = NULL;
+            break;
+        }
+        is_spent =
+            coordinator_work(co, COORDINATOR_WORK_GROUP +
+                                     COORDINATOR_WORK_MEMBER * (uint64_t)out->groups[at].members_n);
+    }
+    op->inside[OP_AT] = (void *)at;
+    if (op->response != NULL && at < (uintptr_t)out->groups_n)
+        return false;
+    coordinator_answer(co, op);
+    return true;
+}
+
 void describe_groups_run(struct coordinator *co, struct control_op *op)
 {
     const struct describe_groups_request *q = op->request;
     int32_t n = q->groups_n < 0 ? 0 : q->groups_n;
     struct describe_groups_response *out = PROTO_NEW(&op->arena, describe_groups_response, 1);
     if (out != NULL)
-        out->groups = PROTO_NEW(&op->arena, describe_groups_response_groups, n);
-    bool is_good = out != NULL && out->groups != NULL;
-    if (is_good)
-        out->groups_n = n;
-    for (int32_t i = 0; is_good && i < n; i++)
-        is_good = describe_one(co, op, q->groups[i], &out->groups[i]);
-    op->response = is_good ? out : NULL;
-    coordinator_answer(co, op);
+        out->groups = answer_array(&op->arena, n, sizeof *out->groups);
+    op->response = out == NULL || out->groups == NULL ? NULL : out;
+    if (op->response == NULL) {
+        coordinator_answer(co, op);
+        return;
+    }
+    out->groups_n = n;
+    coordinator_many(co, op);
 }
 
 /* ── ListGroups ── */
@@ -150,21 +173,15 @@ static void list_one(const struct group *group, struct arena *arena,
         .group_type = bytes_of_string(type_of(group))};
 }
 
-/* What stands in op->inside while a ListGroups is under way: the next bucket, and the room of its
- * answer. */
-enum { LIST_AT = 4, LIST_ROOM = 5 };
+/* What stands in op->inside besides the next bucket (OP_AT): the room of the answer. */
+enum { LIST_ROOM = 5 };
 
-/* One step of the oldest ListGroups: some buckets of the table, at most LIST_GROUPS_TURN groups or
- * so. */
-int list_groups_turn(struct coordinator *co)
+/* Some buckets of the table, at most LIST_GROUPS_TURN groups or so. */
+bool list_groups_step(struct coordinator *co, struct control_op *op)
 {
-    struct mail *mail = list_first(&co->listing, struct mail, link);
-    if (mail == NULL)
-        return 0;
-    struct control_op *op = container_of(mail, struct control_op, mail);
     const struct list_groups_request *q = op->request;
     struct list_groups_response *out = op->response;
-    uintptr_t at = (uintptr_t)op->inside[LIST_AT], room = (uintptr_t)op->inside[LIST_ROOM];
+    uintptr_t at = (uintptr_t)op->inside[OP_AT], room = (uintptr_t)op->inside[LIST_ROOM];
     uint32_t seen_n = 0;
     for (; at < GROUP_BUCKETS && seen_n < LIST_GROUPS_TURN; at++) {
         seen_n++;
@@ -177,12 +194,12 @@ int list_groups_turn(struct coordinator *co)
                 list_one(group, &op->arena, &out->groups[out->groups_n++]);
         }
     }
-    op->inside[LIST_AT] = (void *)at;
+    op->inside[OP_AT] = (void *)at;
+    (void)coordinator_work(co, seen_n / 2);
     if (at < GROUP_BUCKETS)
-        return 1;
-    list_del(&mail->link);
+        return false;
     coordinator_answer(co, op);
-    return 1;
+    return true;
 }
 
 static bool any_loading(const struct coordinator *co)
@@ -206,9 +223,8 @@ void list_groups_run(struct coordinator *co, struct control_op *op)
     } else if (out != NULL) {
         out->groups = arena_alloc_large(&op->arena, (room + 1ull) * sizeof *out->groups);
         if (out->groups != NULL && room > 0) {
-            op->inside[LIST_AT] = NULL;
             op->inside[LIST_ROOM] = (void *)(uintptr_t)room;
-            list_append(&co->listing, &op->mail.link);
+            coordinator_many(co, op);
             return;
         }
         op->response = out->groups == NULL ? NULL : out;

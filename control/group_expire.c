@@ -68,9 +68,14 @@ static void expire_begin(struct coordinator *co, struct coordinator_write *w)
     struct group *group = group_find(&co->groups, coordinator_write_name(w));
     const struct offset *o;
     uint32_t at = 0, left_n = 0;
+    w->at = 0;
     if (group == NULL)
         return;
     while (group->offsets != NULL && (o = offsets_next(group->offsets, &at)) != NULL) {
+        if (w->records.records_n == COORDINATOR_SWEEP_RECORDS_MAX) {
+            w->at = 1; /* the rest in another write */
+            return;
+        }
         if (is_over(co, group, o))
             group_records_offset_gone(&w->records, group->id, o->topic, o->partition);
         else
@@ -86,10 +91,25 @@ static void expire_begin(struct coordinator *co, struct coordinator_write *w)
         group_free(group, KAFKA_GROUP_ID_NOT_FOUND);
 }
 
+static void expire_done(struct coordinator *co, struct coordinator_write *w, int16_t error);
+
+static void expire_submit(struct coordinator *co, struct bytes group, int32_t partition)
+{
+    struct coordinator_write *w = coordinator_write_new(group, NULL, expire_done);
+    if (w == NULL)
+        return;
+    w->begin = expire_begin;
+    w->partition = partition;
+    co->sweep_writes_n++;
+    coordinator_submit(co, partition, w);
+}
+
+/* What could not be appended is found again by the next sweep. */
 static void expire_done(struct coordinator *co, struct coordinator_write *w, int16_t error)
 {
-    (void)w, (void)error; /* what could not be appended is found again by the next sweep */
     co->sweep_writes_n--;
+    if (w->at != 0 && error == 0 && co->partitions[w->partition].state == COORDINATOR_ACTIVE)
+        expire_submit(co, coordinator_write_name(w), w->partition);
 }
 
 void sweep_begin(struct coordinator *co, bool expires)
@@ -100,15 +120,9 @@ void sweep_begin(struct coordinator *co, bool expires)
 
 static void look_at(struct coordinator *co, struct group *group)
 {
-    struct coordinator_partition *p = &co->partitions[group->partition];
-    if (p->state != COORDINATOR_ACTIVE || !wants_write(co, group))
-        return;
-    struct coordinator_write *w = coordinator_write_new(group->id, NULL, expire_done);
-    if (w == NULL)
-        return;
-    w->begin = expire_begin;
-    co->sweep_writes_n++;
-    coordinator_submit(co, p->number, w);
+    const struct coordinator_partition *p = &co->partitions[group->partition];
+    if (p->state == COORDINATOR_ACTIVE && wants_write(co, group))
+        expire_submit(co, group->id, p->number);
 }
 
 int sweep_turn(struct coordinator *co)

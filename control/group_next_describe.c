@@ -66,6 +66,7 @@ static bool put_member(const struct coordinator *co, struct arena *arena,
         return false;
     for (uint32_t i = 0; i < m->names.n; i++)
         names[i] = answer_bytes(arena, m->names.v[i]->name);
+    ANSWER_DEFAULT(to, consumer_group_describe_response_groups_members);
     to->member_id = answer_bytes(arena, m->id);
     to->instance_id = answer_bytes(arena, m->instance_id);
     to->rack_id = answer_bytes(arena, m->rack_id);
@@ -99,6 +100,7 @@ static bool describe_one(struct coordinator *co, struct control_op *op, struct b
 {
     const struct consumer_group_describe_request *q = op->request;
     int32_t partition = 0;
+    ANSWER_DEFAULT(to, consumer_group_describe_response_groups);
     to->group_id = name;
     to->group_state = to->assignor_name = bytes_of("", 0);
     to->members_n = 0;
@@ -117,14 +119,43 @@ static bool describe_one(struct coordinator *co, struct control_op *op, struct b
     to->assignor_name = bytes_of_string(assignor_name(g->assignor));
     if (q->include_authorized_operations)
         to->authorized_operations = GROUP_OPERATIONS;
-    to->members =
-        PROTO_NEW(&op->arena, consumer_group_describe_response_groups_members, g->members_n);
+    to->members = answer_array(&op->arena, g->members_n, sizeof *to->members);
     if (to->members == NULL)
         return false;
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members)
         if (!put_member(co, &op->arena, list_entry(l, struct next_member, link),
                         &to->members[to->members_n++]))
             return false;
+    return true;
+}
+
+/* What describing it took, in COORDINATOR_WORK_ units. */
+static uint64_t work_of(const struct consumer_group_describe_response_groups *g)
+{
+    uint64_t n = COORDINATOR_WORK_GROUP;
+    for (int32_t i = 0; i < g->members_n; i++)
+        n += 2ull * COORDINATOR_WORK_MEMBER + (uint64_t)g->members[i].subscribed_topic_names_n +
+             4ull * (uint64_t)g->members[i].assignment.topic_partitions_n;
+    return n;
+}
+
+bool next_describe_step(struct coordinator *co, struct control_op *op)
+{
+    const struct consumer_group_describe_request *q = op->request;
+    struct consumer_group_describe_response *out = op->response;
+    uintptr_t at = (uintptr_t)op->inside[OP_AT];
+    bool is_spent = false;
+    for (; at < (uintptr_t)out->groups_n && !is_spent; at++) {
+        if (!describe_one(co, op, q->group_ids[at], &out->groups[at])) {
+            op->response = NULL;
+            break;
+        }
+        is_spent = coordinator_work(co, work_of(&out->groups[at]));
+    }
+    op->inside[OP_AT] = (void *)at;
+    if (op->response != NULL && at < (uintptr_t)out->groups_n)
+        return false;
+    coordinator_answer(co, op);
     return true;
 }
 
@@ -135,12 +166,12 @@ void next_describe_run(struct coordinator *co, struct control_op *op)
     struct consumer_group_describe_response *out =
         PROTO_NEW(&op->arena, consumer_group_describe_response, 1);
     if (out != NULL)
-        out->groups = PROTO_NEW(&op->arena, consumer_group_describe_response_groups, n);
-    bool is_good = out != NULL && out->groups != NULL;
-    if (is_good)
-        out->groups_n = n;
-    for (int32_t i = 0; is_good && i < n; i++)
-        is_good = describe_one(co, op, q->group_ids[i], &out->groups[i]);
-    op->response = is_good ? out : NULL;
-    coordinator_answer(co, op);
+        out->groups = answer_array(&op->arena, n, sizeof *out->groups);
+    op->response = out == NULL || out->groups == NULL ? NULL : out;
+    if (op->response == NULL) {
+        coordinator_answer(co, op);
+        return;
+    }
+    out->groups_n = n;
+    coordinator_many(co, op);
 }

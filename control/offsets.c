@@ -168,24 +168,96 @@ const struct offset *offsets_next(const struct offsets *o, uint32_t *at)
     return NULL;
 }
 
-static int compare(const void *a, const void *b)
+/* The offsets of one topic, while they are sorted. */
+struct run {
+    const struct offset *first;
+    uint32_t n, at;
+};
+
+static int run_compare(const void *a, const void *b)
+{
+    struct bytes x = ((const struct run *)a)->first->topic,
+                 y = ((const struct run *)b)->first->topic;
+    int order = x.n == 0 || y.n == 0 ? 0 : memcmp(x.ptr, y.ptr, x.n < y.n ? x.n : y.n);
+    return order != 0 ? order : (x.n > y.n) - (x.n < y.n);
+}
+
+static int partition_compare(const void *a, const void *b)
 {
     const struct offset *x = *(const struct offset *const *)a,
                         *y = *(const struct offset *const *)b;
-    uint32_t n = x->topic.n < y->topic.n ? x->topic.n : y->topic.n;
-    int order = n > 0 ? memcmp(x->topic.ptr, y->topic.ptr, n) : 0;
-    if (order == 0 && x->topic.n != y->topic.n)
-        order = x->topic.n < y->topic.n ? -1 : 1;
-    return order != 0 ? order : (x->partition > y->partition) - (x->partition < y->partition);
+    return (x->partition > y->partition) - (x->partition < y->partition);
 }
 
-void offsets_sorted(const struct offsets *o, const struct offset **to)
+/* By number: in a table where the numbers are dense, as a topic's are. */
+static void partitions_sort(const struct offset **v, uint32_t n)
 {
-    uint32_t n = 0;
+    int32_t max = 0;
+    bool is_dense = true;
+    for (uint32_t i = 0; i < n; i++) {
+        max = v[i]->partition > max ? v[i]->partition : max;
+        is_dense = is_dense && v[i]->partition >= 0;
+    }
+    is_dense = is_dense && (uint32_t)max / 8 <= n;
+    const struct offset **by = n < 8 || !is_dense ? NULL : calloc((uint32_t)max + 1, sizeof *by);
+    if (by == NULL) {
+        qsort(v, n, sizeof *v, partition_compare);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        by[v[i]->partition] = v[i];
+    n = 0;
+    for (int32_t k = 0; k <= max; k++)
+        if (by[k] != NULL)
+            v[n++] = by[k];
+    free(by);
+}
+
+static uint32_t run_slot(const uint32_t *slots, uint32_t mask, const struct run *runs,
+                         const struct offset *of)
+{
+    uint32_t at = (uint32_t)hash_bytes(of->topic.ptr, of->topic.n, 0) & mask;
+    while (slots[at] != 0 && !bytes_equal(runs[slots[at] - 1].first->topic, of->topic))
+        at = (at + 1) & mask;
+    return at;
+}
+
+/* Sorting 10,000 by name and number is ten million instructions; most groups have few topics, so
+ * these are told apart by a hash and sorted alone, and their partitions by number. */
+int offsets_sorted(const struct offsets *o, const struct offset **to)
+{
+    uint32_t mask = o->mask, runs_n = 0, n = 0; /* as many places as the table has: half are free */
+    uint32_t *slots = calloc(mask + 1ull, sizeof *slots);
+    struct run *runs = calloc(o->n + 1ull, sizeof *runs);
+    if (slots == NULL || runs == NULL) {
+        free(slots);
+        free(runs);
+        return E_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i <= o->mask; i++) {
+        const struct offset *of = o->table[i];
+        uint32_t at = of == NULL ? 0 : run_slot(slots, mask, runs, of);
+        if (of == NULL)
+            continue;
+        if (slots[at] == 0) {
+            runs[runs_n].first = of;
+            slots[at] = ++runs_n;
+        }
+        runs[slots[at] - 1].n++;
+    }
+    qsort(runs, runs_n, sizeof *runs, run_compare);
+    memset(slots, 0, (mask + 1ull) * sizeof *slots);
+    for (uint32_t i = 0; i < runs_n; n += runs[i++].n) {
+        runs[i].at = n;
+        slots[run_slot(slots, mask, runs, runs[i].first)] = i + 1;
+    }
+    check(n == o->n);
     for (uint32_t i = 0; i <= o->mask; i++)
         if (o->table[i] != NULL)
-            to[n++] = o->table[i];
-    check(n == o->n);
-    if (n > 0)
-        qsort(to, n, sizeof *to, compare);
+            to[runs[slots[run_slot(slots, mask, runs, o->table[i])] - 1].at++] = o->table[i];
+    for (uint32_t i = 0; i < runs_n; i++)
+        partitions_sort(to + runs[i].at - runs[i].n, runs[i].n);
+    free(slots);
+    free(runs);
+    return 0;
 }

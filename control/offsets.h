@@ -34,7 +34,7 @@ bool offsets_remove(struct offsets *offsets, struct bytes topic, int32_t partiti
 /* The next one from place `*at` (0 at first), in no order; NULL at the end. Nothing may change
  * meanwhile. */
 const struct offset *offsets_next(const struct offsets *offsets, uint32_t *at);
-/* All, by topic and partition; `to` has offsets_n places. */
-void offsets_sorted(const struct offsets *offsets, const struct offset **to);
+/* All, by topic and partition; `to` has offsets_n places. E_NO_MEMORY. */
+nodiscard int offsets_sorted(const struct offsets *offsets, const struct offset **to);
 
 #endif

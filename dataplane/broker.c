@@ -204,6 +204,7 @@ static void store_settings(const struct broker *b, struct store_config *s)
         .has_reserve = config_int(b->config, "storage.reserve.bytes") > 0,
         .recovery_bytes_max = RECOVERY_BYTES_MAX,
         .journal_bytes = positive(config_int(b->config, "storage.journal.bytes")),
+        .journal_run_max = (uint32_t)config_int(b->config, "storage.journal.run.max.bytes"),
         .writeback_ns = positive(config_int(b->config, "storage.writeback.ms")) * NS_PER_MS,
         .raw_bytes_min = positive(config_int(b->config, "storage.direct.min.bytes")),
         .tail_bytes_max = bounds_tail_bytes(&b->bounds) / b->dirs_n,
@@ -440,6 +441,7 @@ nodiscard static int boot_journals(struct broker *b, uint8_t dir)
 nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64_t, uint64_t))
 {
     struct store **stores = calloc((size_t)b->workers_n * b->dirs_n, sizeof(struct store *));
+    const struct opening_seams seams = {b->seams.each, progress, b->seams.context};
     int rc = stores == NULL ? E_NO_MEMORY : boot_sweep(b);
 
     if (rc == 0)
@@ -449,7 +451,7 @@ nodiscard static int boot_logs(struct broker *b, void (*progress)(void *, uint64
         memcpy(stores + (size_t)i * b->dirs_n, b->workers[i]->stores,
                b->dirs_n * sizeof(struct store *));
     if (rc == 0) {
-        rc = control_open_logs(b->control, stores, &b->recovery, progress, b->seams.context);
+        rc = control_open_logs(b->control, stores, &b->recovery, &seams);
         if (rc != 0)
             rc = refuse(b, rc, "the partition logs cannot be opened: %s", error_text(rc));
     }

@@ -39,6 +39,9 @@ struct broker_seams {
     /* Whoever makes the ports of dpdk.ports; asked only when there are some. NULL, or returning
      * NULL: refused, `why` says so. */
     const struct port_driver *(*port_driver)(void *context, char *why, size_t why_n);
+    /* How logs are opened side by side (control.h); NULL: one after the other. */
+    void (*each)(void *context, uint32_t n, void (*part)(void *argument, uint32_t at),
+                 void *argument);
     void *context;
     uint64_t seed;
     uint64_t (*ticks)(void);  /* of turns.h; NULL: turns are not measured */

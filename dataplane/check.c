@@ -1,5 +1,6 @@
 /*
- * check.c - what happens when check() fails: one report on stderr, then abort.
+ * check.c - what happens when check() fails: one report on stderr, the thread's last words (what
+ * its core saw last, ports.c), then abort.
  *
  * Owner: any thread. Nothing here allocates or takes a lock, because the heap may be what is
  * broken: the report is formatted into a local buffer, and the backtrace goes straight to the
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 _Thread_local const void *thread_self;
+_Thread_local const struct check_last_words *check_last_words;
 
 enum { FRAMES_MAX = 64, REPORT_BYTES = 1024 };
 
@@ -33,5 +35,9 @@ _Noreturn void check_failed(const char *file, int line, const char *function, co
     if (n > 0 && write(STDERR_FILENO, report, (size_t)n) < 0)
         abort();
     backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), STDERR_FILENO);
+    const struct check_last_words *words = check_last_words;
+    check_last_words = NULL; /* not again, should a check fail in them */
+    if (words != NULL)
+        words->say(words);
     abort();
 }

@@ -3,9 +3,9 @@
  *
  * Owner: main.
  *
- * Memory is reserved at boot and touched when it is used, so a broker with little to do is small.
- * With dataplane.poll=always (a machine of its own) it is touched at boot, in huge pages where the
- * kernel has them, and registered with io_uring: no page fault and no pinning on the data path.
+ * Memory is reserved at boot and touched when it is used, in huge pages where the kernel has them,
+ * so a broker with little to do is small. With dataplane.poll=always (a machine of its own) it is
+ * touched at boot and registered with io_uring: no page fault and no pinning on the data path.
  */
 #include "machine.h"
 
@@ -20,6 +20,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "thread.h"
 
 enum { RING_ENTRIES = 2048 };
 
@@ -243,6 +245,7 @@ void machine_seams(struct machine *m, struct broker_seams *seams)
         .memory_put = memory_put,
         .listeners_check = listeners_check,
         .port_driver = port_driver_find,
+        .each = threads_each,
         .context = m,
         .seed = seed_read(),
         .ticks = clock_read_ticks,

@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -477,6 +478,9 @@ int main(int argc, char **argv)
     struct config *config = NULL;
     int rc;
 
+    /* Without it some free() gathers all small blocks that were freed since, milliseconds at once.
+     */
+    (void)mallopt(M_MXFAST, 0);
     setvbuf(stdout, NULL, _IOLBF, 0);
     options_parse(&options, argc, argv);
     if (settings_read(&options, &config) != 0) {

@@ -11,6 +11,7 @@
 #ifndef MILLRACE_PORTS_H
 #define MILLRACE_PORTS_H
 
+#include "check.h"
 #include "config.h"
 #include "lane.h"
 #include "listener.h"
@@ -18,6 +19,8 @@
 
 struct broker;
 struct worker;
+
+enum { PORTS_PCAP_PATH_MAX = 512 };
 
 /* Owner: main. */
 struct ports {
@@ -68,6 +71,9 @@ struct worker_ports {
     struct lane *lanes[PORTS_MAX];
     const struct port_driver *driver;
     uint64_t active_ns; /* when packets moved last */
+    /* After a failed check: where the last packets of each port go. */
+    struct check_last_words last_words;
+    char pcap_paths[PORTS_MAX][PORTS_PCAP_PATH_MAX];
 };
 
 /* ── boot and stop ── */
@@ -87,7 +93,9 @@ void ports_close(struct broker *b);
 
 /* ── in a worker's turn ── */
 
-void worker_ports_begin(struct worker *w); /* on its own thread, once */
+/* On its own thread, once. From then on a check that fails on it leaves the last packets of its
+ * lanes in pcap_paths. */
+void worker_ports_begin(struct worker *w);
 int worker_ports_rx(struct worker *w, struct now now);
 int worker_ports_tx(struct worker *w, struct now now);
 /* How long the worker may sleep at most. Devices cannot wake it, so this is short while there is

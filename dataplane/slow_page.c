@@ -8,6 +8,7 @@
  *
  *   REQUEST {"api","ranked_by":"total"|"own","total_ns","culprit","why","culprit_ns","version",
  *            "worker","peer","has_left","sent_ms","frame_bytes","answer_bytes","overrun":{...},
+ *            "stall":{"device","directory","ns","took_ns"} (when a disk stood still meanwhile),
  *            "stages":[{"stage","text","ns","overrun_ns","culprit"}...]}
  *   TURN    {"worker","took_ns","began_ms","cause","why","steps":[{"step","ns"}...]}
  *
@@ -62,7 +63,32 @@ static void stages_write(const struct slow *s, FILE *to)
     fprintf(to, "]");
 }
 
-static void request_write(const struct slow *s, bool is_own, FILE *to)
+/* A path may have what JSON does not take as it is. */
+static void path_write(const char *path, FILE *to)
+{
+    for (; *path != 0; path++)
+        if (*path == '"' || *path == '\\')
+            fprintf(to, "\\%c", *path);
+        else if ((unsigned char)*path < 0x20)
+            fprintf(to, "\\u%04x", (unsigned char)*path);
+        else
+            fputc(*path, to);
+}
+
+static void stall_write(const struct broker *b, const struct slow *s, FILE *to)
+{
+    const struct log_dir *dir = &b->dirs[s->stall_dir];
+    if (s->stall_ns == 0)
+        return;
+    fprintf(to, "\"stall\":{\"device\":\"");
+    path_write(dir->device[0] != 0 ? dir->device : "unknown", to);
+    fprintf(to, "\",\"directory\":\"");
+    path_write(dir->path, to);
+    fprintf(to, "\",\"ns\":%llu,\"took_ns\":%llu},", (unsigned long long)s->stall_ns,
+            (unsigned long long)s->stall_took_ns);
+}
+
+static void request_write(const struct broker *b, const struct slow *s, bool is_own, FILE *to)
 {
     uint64_t culprit_ns;
     enum culprit culprit = slow_culprit(s, &culprit_ns);
@@ -79,6 +105,7 @@ static void request_write(const struct slow *s, bool is_own, FILE *to)
                 "\"overrun\":{\"turn_ns\":%llu,\"step\":\"%s\",\"why\":\"%s\",\"step_ns\":%llu},",
                 (unsigned long long)s->overrun_turn_ns, step_rows[s->overrun_step].name,
                 step_rows[s->overrun_step].text, (unsigned long long)s->overrun_step_ns);
+    stall_write(b, s, to);
     stages_write(s, to);
     fprintf(to, "}");
 }
@@ -88,7 +115,7 @@ static bool slow_of(const struct top_item *item, struct slow *s)
 {
     memcpy(s, item->w, sizeof *s);
     s->peer[sizeof s->peer - 1] = '\0';
-    return s->overrun_step < TURN_STEPS_N;
+    return s->overrun_step < TURN_STEPS_N && s->stall_dir <= LOG_DIRS_MAX;
 }
 
 static void requests_write(const struct broker *b, enum top_window window, uint64_t now_ns,
@@ -108,7 +135,7 @@ static void requests_write(const struct broker *b, enum top_window window, uint6
             if (!slow_of(&items[i], &s))
                 continue;
             fprintf(to, "%s\n", comma);
-            request_write(&s, is_own, to);
+            request_write(b, &s, is_own, to);
             comma = ",";
         }
     }

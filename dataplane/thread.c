@@ -324,3 +324,39 @@ void threads_end(struct threads *threads)
         if (threads->v[i].is_started)
             pthread_join(threads->v[i].id, NULL);
 }
+
+/* ── boot, side by side ── */
+
+struct part {
+    void (*run)(void *argument, uint32_t at);
+    void *argument;
+    uint32_t at;
+    pthread_t thread;
+    bool has_thread;
+};
+
+static void *part_run(void *argument)
+{
+    const struct part *part = argument;
+    part->run(part->argument, part->at);
+    return NULL;
+}
+
+void threads_each(void *context, uint32_t n, void (*run)(void *argument, uint32_t at),
+                  void *argument)
+{
+    struct part parts[BROKER_WORKERS_MAX];
+    (void)context;
+    check(n > 0 && n <= BROKER_WORKERS_MAX);
+    for (uint32_t i = 1; i < n; i++) {
+        parts[i] = (struct part){run, argument, i, 0, false};
+        parts[i].has_thread = pthread_create(&parts[i].thread, NULL, part_run, &parts[i]) == 0;
+    }
+    run(argument, 0);
+    for (uint32_t i = 1; i < n; i++) {
+        if (parts[i].has_thread)
+            pthread_join(parts[i].thread, NULL);
+        else
+            run(argument, i);
+    }
+}

@@ -77,4 +77,10 @@ bool threads_are_quiet(struct threads *threads, uint32_t *busy_n);
 /* Ends and joins all. */
 void threads_end(struct threads *threads);
 
+/* Boot: calls run(argument, at) for at = 0 .. n-1, part 0 here, each of the others in a thread of
+ * its own (or here, when there is none to be had); returns when all have ended. n: 1 to
+ * BROKER_WORKERS_MAX. context is not looked at. */
+void threads_each(void *context, uint32_t n, void (*run)(void *argument, uint32_t at),
+                  void *argument);
+
 #endif

@@ -43,7 +43,7 @@ enum {
     BOUNDS_WORKERS_MAX = 120,         /* with control, files and bulk below THREADS_MAX */
 };
 #define BOUNDS_FRAME_ROOM          MIB(16) /* beside the largest frame: the small ones go on */
-#define BOUNDS_JOURNAL_BYTES       MIB(8)  /* JOURNAL_RECORD_MAX                             */
+#define BOUNDS_JOURNAL_BYTES       MIB(10) /* JOURNAL_RECORD_MAX + JOURNAL_SECOND_MAX        */
 #define BOUNDS_REPACK_BYTES        MIB(16) /* REPACK_BYTES_MAX                               */
 #define BOUNDS_INFLATED_BYTES      MIB(64) /* REPACK_PLAIN_BYTES_MAX                         */
 #define BOUNDS_CONTROL_PAGES_BYTES MIB(32) /* tail and cache of the metadata log             */
@@ -132,7 +132,7 @@ static inline uint64_t bounds_headers_bytes(const struct bounds *b)
            pages_header_bytes(bounds_request_pages_bytes(b));
 }
 
-/* The record under way of each log directory's journal. */
+/* The records under way of each log directory's journal. */
 static inline uint64_t bounds_journal_bytes(const struct bounds *b)
 {
     return b->journals * BOUNDS_JOURNAL_BYTES;

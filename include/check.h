@@ -17,9 +17,18 @@
 #include "base.h"
 
 /* The thread struct the running thread stands for; NULL at boot. In the simulator, which runs every
- * thread's turns in one thread, it is set before each turn. The only thread-local of the program.
- */
+ * thread's turns in one thread, it is set before each turn. */
 extern _Thread_local const void *thread_self;
+
+/* What a thread still writes down when a check of its fails, after the report: it may open and
+ * write files, and nothing else, for the heap or a lock may be what is broken. A check that fails
+ * meanwhile ends the process at once. Owner: the thread. */
+struct check_last_words {
+    void (*say)(const struct check_last_words *words);
+};
+
+/* NULL: nothing. Beside thread_self the only thread-local of the program. */
+extern _Thread_local const struct check_last_words *check_last_words;
 
 /* Prints file, line, function and the condition, then aborts. Never returns. */
 _Noreturn void check_failed(const char *file, int line, const char *function,

@@ -81,12 +81,21 @@ bool control_places_log(struct control *control, struct bytes topic, int32_t par
  * did not come to its end. True: the copy is not needed, the move begins anew. */
 bool control_finds_future(struct control *control, struct bytes topic, int32_t partition,
                           const struct uuid *id, uint8_t dir);
+/* How logs are opened at boot, each home's by itself. Owner: main. */
+struct opening_seams {
+    /* Calls part(argument, at) for at = 0 .. n-1, side by side; part 0 by the calling thread. NULL:
+     * one after the other. Returns when all have. */
+    void (*each)(void *context, uint32_t n, void (*part)(void *argument, uint32_t at),
+                 void *argument);
+    /* By the calling thread, after each log of part 0; may be NULL. */
+    void (*progress)(void *context, uint64_t done_n, uint64_t all_n);
+    void *context;
+};
 /* Boot, after control_finds_log: opens (recovers) every log of the current view. `stores` has that
- * of home h and directory d at [h * dirs_n + d]; NULL: the directory could not be taken. */
+ * of home h and directory d at [h * dirs_n + d]; NULL: the directory could not be taken. `seams`
+ * may be NULL. */
 nodiscard int control_open_logs(struct control *control, struct store *const *stores,
-                                struct recovery_report *report,
-                                void (*progress)(void *context, uint64_t done_n, uint64_t all_n),
-                                void *context);
+                                struct recovery_report *report, const struct opening_seams *seams);
 /* Partitions that are offline because their directory is not here. */
 uint64_t control_lost_logs(const struct control *control);
 

@@ -67,9 +67,9 @@ uint8_t lane_owner(const struct lane *lane, uint32_t peer_ip, uint16_t peer_port
 const struct lane_stats *lane_stats(const struct lane *lane);
 const struct port *lane_port(const struct lane *lane);
 
-/* ── the last packets, for `millrace pcap` ── */
+/* ── the last packets, for `millrace pcap` and after a failed check ── */
 
-enum { LANE_CAPTURE_SNAP = 128 };
+enum { LANE_CAPTURE_SNAP = 128, LANE_CAPTURE_PART = 16 + LANE_CAPTURE_SNAP };
 
 /* Boot: keeps the first bytes of the last `packets_n` packets of the lane, both ways. 0: none. */
 nodiscard int lane_capture_open(struct lane *lane, uint32_t packets_n);
@@ -77,5 +77,9 @@ nodiscard int lane_capture_open(struct lane *lane, uint32_t packets_n);
  * Times are monotonic plus `wall_ns`, so that the file shows the wall clock. */
 uint64_t lane_capture_write(const struct lane *lane, uint8_t *to, uint64_t to_n, uint64_t wall_ns);
 uint64_t lane_capture_bytes_max(const struct lane *lane);
+/* The same file in parts, for whom has no memory for it: part 0 is its head, the packets follow.
+ * The bytes of part `at`; 0: there are no more. Trusts no number of the lane's. */
+uint32_t lane_capture_part(const struct lane *lane, uint32_t at, uint8_t to[LANE_CAPTURE_PART],
+                           uint64_t wall_ns);
 
 #endif

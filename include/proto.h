@@ -62,7 +62,9 @@ const struct proto_message *const *proto_all(uint32_t *n);
 void *proto_new(const struct proto_struct *type, struct arena *arena, uint32_t n);
 #define PROTO_NEW(arena, name, n) \
     ((struct name *)proto_new(&proto_fields_##name, arena, (uint32_t)(n)))
-/* The same for one that is there, as stores: only for messages that have a straight-line codec. */
+/* The same for one that is there. */
+void proto_default(const struct proto_struct *type, void *to);
+/* The same, as stores: only for messages that have a straight-line codec. */
 #define PROTO_INIT(to, name) (*(to) = (struct name)DEFAULTS_##name)
 
 /* ── decoding ──

@@ -48,6 +48,7 @@
     CULPRIT(ANSWER, "answer", "making the answer")                                                 \
     CULPRIT(ORDER, "order", "encoding, or it waited behind earlier answers of its connection")     \
     CULPRIT(CLIENT_READING, "client_reading", "the client did not read its answer")                \
+    CULPRIT(STALL, "disk_stall", "it was the disk: its device stood still (storage.stall.ms)")     \
     CULPRIT(OVERRUN, "turn_overrun", "a turn of the worker took too long")
 
 enum stage {
@@ -74,13 +75,15 @@ struct slow {
     int64_t wall_ms;          /* when it was sent */
     uint64_t overrun_step_ns; /* what the step below took of the worst turn, ... */
     uint64_t overrun_turn_ns; /* ... which took this in all; 0: none overran */
-    uint32_t overrun_us[STAGES_N]; /* of stages_ns: spent in turns that overran */
+    uint64_t stall_ns, stall_took_ns; /* of it while a disk stood still; that stall in all */
+    uint32_t overrun_us[STAGES_N];    /* of stages_ns: spent in turns that overran */
     uint32_t frame_bytes, answer_bytes;
     int16_t api_key, version;
     uint8_t overrun_step; /* enum turn_step */
     bool is_control;      /* answered by the control thread */
     bool has_left;        /* the connection ended before the answer was sent */
     uint8_t worker;
+    uint8_t stall_dir;        /* the number of the log directory that stall was in */
     char peer[SLOW_PEER_MAX]; /* "127.0.0.1:41234", cut; "" when unknown */
 };
 static_assert(sizeof(struct slow) % 8 == 0 && sizeof(struct slow) / 8 <= TOP_WORDS,
@@ -122,6 +125,20 @@ static inline void slow_measure(struct slow *s, const uint64_t *stages, const st
     s->overrun_turn_ns = worst->took_ns;
 }
 
+/* What a disk that stands still makes longer gives the stall its part. */
+static inline void slow_take_stall(const struct slow *s, uint64_t took[CULPRITS_N])
+{
+    static const uint8_t late[] = {CULPRIT_DEVICE_FLUSH, CULPRIT_WRITE, CULPRIT_FLUSH_WAIT,
+                                   CULPRIT_READING, CULPRIT_PLACING};
+    uint64_t left_ns = s->stall_ns;
+    for (size_t i = 0; i < array_n(late); i++) {
+        uint64_t part_ns = min_u64(left_ns, took[late[i]]);
+        took[late[i]] -= part_ns;
+        took[CULPRIT_STALL] += part_ns;
+        left_ns -= part_ns;
+    }
+}
+
 /* Who took most of the time, and how much of it. */
 static inline enum culprit slow_culprit(const struct slow *s, uint64_t *took_ns)
 {
@@ -132,6 +149,7 @@ static inline enum culprit slow_culprit(const struct slow *s, uint64_t *took_ns)
         took[CULPRIT_OVERRUN] += overrun_ns;
         took[slow_stage_culprit(s, (enum stage)i)] += s->stages_ns[i] - overrun_ns;
     }
+    slow_take_stall(s, took);
     for (int i = 1; i < CULPRITS_N; i++)
         if (took[i] > took[most])
             most = (enum culprit)i;

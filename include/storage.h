@@ -113,7 +113,7 @@ struct store_config {
                               byte */
     uint32_t open_files_max; /* descriptors this store may hold at once; least recently used are
                                 closed */
-    uint64_t stall_ns; /* storage.stall.ms: a flush that takes longer is counted; 0: none is */
+    uint64_t stall_ns; /* storage.stall.ms: a flush, write or read that takes longer; 0: any may */
     uint64_t
         open_idle_ns; /* storage.open.files.idle.ms: unused so long they are closed; 0: never */
     uint32_t producers_max;         /* producer ids remembered over all logs (memory bound) */
@@ -139,6 +139,8 @@ struct store_config {
     int32_t leader_epoch;          /* stamped into batches */
     uint64_t journal_bytes; /* storage.journal.bytes: the ring of this store; 0: no journal, every
                                log's file is flushed by itself */
+    uint32_t journal_run_max; /* storage.journal.run.max.bytes: as much of a log in a turn goes
+                                 straight to its segment; 0: 64 KiB */
     uint64_t writeback_ns; /* storage.writeback.ms: how long bytes may stand in the journal alone */
     uint64_t raw_bytes_min;  /* storage.direct.min.bytes: runs as long go past the page cache; 0:
                                 none do */
@@ -164,8 +166,8 @@ struct store_stats {
     uint64_t journal_failed; /* 1: it takes no further record */
     uint64_t journal_pinned; /* 1: a failed log has bytes in it alone; the others do without it */
     uint64_t write_back_rounds;
-    uint64_t stalls, stall_ns;   /* flushes, with their writes, above config.stall_ns; the newest */
-    uint64_t moves, move_errors; /* of logs from here to a store beside */
+    uint64_t stalls, stall_ns;     /* of the disk, above config.stall_ns; the newest */
+    uint64_t moves, move_errors;   /* of logs from here to a store beside */
     uint64_t moving_n, move_bytes; /* now; copied */
     uint64_t checkpoint_errors;    /* checkpoint files that could not be written */
     uint64_t compactions, compact_errors, compact_read_bytes, compact_written_bytes;
@@ -226,10 +228,21 @@ struct recovery_report {
     uint64_t logs_n, segments_n, scanned_bytes, cut_bytes, rebuilt_indexes_n;
     uint64_t logs_cut_n;
 };
+static inline void recovery_report_add(struct recovery_report *to,
+                                       const struct recovery_report *from)
+{
+    to->logs_n += from->logs_n;
+    to->segments_n += from->segments_n;
+    to->scanned_bytes += from->scanned_bytes;
+    to->cut_bytes += from->cut_bytes;
+    to->rebuilt_indexes_n += from->rebuilt_indexes_n;
+    to->logs_cut_n += from->logs_cut_n;
+}
 
-/* Boot, before the threads run: opens an existing directory, or makes an empty log when there is
- * none. Not clean: scans from the recovery point, cuts at the first batch that is not whole,
- * rebuilds indexes and producer state. Nothing may be served before store_recovered. */
+/* Boot, before the threads run; logs of different stores may be opened side by side. Opens an
+ * existing directory, or makes an empty log when there is none. Not clean: scans from the recovery
+ * point, cuts at the first batch that is not whole, rebuilds indexes and producer state. Nothing
+ * may be served before store_recovered. */
 nodiscard int store_log_recover(struct store *store, const struct log_id *id,
                                 const struct log_config *config, bool is_clean,
                                 struct recovery_report *report, struct plog **out);
@@ -346,6 +359,11 @@ struct plog_times {
     bool is_flushed;
 };
 struct plog_times plog_times(const struct plog *log);
+/* How long of [from_ns, to_ns) a disk of the store, or of one beside it, stood still (longer than
+ * storage.stall.ms): the worst of them, *took_ns its longest stall, *dir its number. 0: none did.
+ */
+uint64_t store_stalled(struct store *store, uint64_t from_ns, uint64_t to_ns, uint64_t *took_ns,
+                       uint8_t *dir);
 /* The high watermark as an input: at most `offset` from now on, what a leader says (INT64_MAX: no
  * limit, this log is the leader's). It never moves back; waits for it are woken as it moves. */
 void plog_high_limit(struct plog *log, int64_t offset, struct now now);

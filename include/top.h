@@ -21,7 +21,7 @@
 #include "check.h"
 #include "clock.h"
 
-enum { TOP_KEEP = 5, TOP_BUCKETS_N = 7, TOP_WORDS = 32, TOP_READ_TRIES = 8 };
+enum { TOP_KEEP = 5, TOP_BUCKETS_N = 7, TOP_WORDS = 36, TOP_READ_TRIES = 8 };
 #define TOP_BUCKET_NS (10 * NS_PER_S)
 #define TOP_WINDOW_NS (60 * NS_PER_S)
 

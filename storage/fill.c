@@ -214,6 +214,17 @@ static struct fill *fill_take(struct store *store, struct segment *segment)
     return fill;
 }
 
+void fills_stamp(struct store *store, struct now now)
+{
+    if (store->config.stall_ns == 0)
+        return;
+    list_for_each(node, next, &store->fills) {
+        struct fill *fill = list_entry(node, struct fill, link);
+        if (fill->op.began_ns == 0)
+            fill->op.began_ns = now.ns;
+    }
+}
+
 uint64_t fill_ahead(struct segment *segment, uint64_t pos, uint64_t to)
 {
     struct store *store = segment->store;

@@ -128,8 +128,7 @@ bool plog_write(struct plog *log)
     write->op.op.fd = write->is_raw ? segment->raw_fd : segment->fd;
     write->op.op.pos = write->begin;
     write->op.op.iov = write->iov;
-    write->op.op.is_once =
-        !write->is_raw && write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
+    write->op.op.is_once = !write->is_raw && write->bytes >= ONCE_MIN_BYTES && !store->has_no_once;
     log->write = write;
     if (write->is_back)
         store->journal->writing_bytes += write->bytes;
@@ -358,7 +357,7 @@ static void round_end(struct store *store, struct now now)
     uint64_t ns = now.ns - store->round_ns;
     store->is_round_open = false;
     store->is_round_due = !list_is_empty(&store->unsynced);
-    store_note_stall(store, ns);
+    store_note_stall(store, store->round_ns, now.ns);
     store->stats.flush_ns_total += ns;
     store->stats.flush_ns_max = max_u64(store->stats.flush_ns_max, ns);
 }
@@ -402,8 +401,12 @@ int store_flush(struct store *store, struct now now)
     }
     while ((l = list_pop(&store->completed)) != NULL) {
         struct store_op *op = container_of(l, struct store_op, op.link);
+        store_note_stall(store, op->began_ns, now.ns);
         op->finish(op, now);
     }
+    if (store->fills_n > 0)
+        fills_stamp(store, now);
+    store->is_flushing = true;
     list_for_each(node, next, &store->dirty) {
         struct plog *log = list_entry(node, struct plog, dirty_link);
         if (gather_takes(log))
@@ -425,5 +428,7 @@ int store_flush(struct store *store, struct now now)
         store_moves_run(store, now);
     store_answers_run(store, now);
     n += (int)(store->stats.write_ops - writes_before);
-    return n + flush_rounds(store, now);
+    n += flush_rounds(store, now);
+    store->is_flushing = false;
+    return n;
 }

@@ -14,7 +14,7 @@
  *   segment synced  settled   segments' durable_pos     the journal's tail may pass
  *
  * A run is everything a log appended since its last one, whole: so a record never ends inside a
- * batch, and `durable` needs no more than the newest run. A run of JOURNAL_DIRECT_MIN or more, or
+ * batch, and `durable` needs no more than the newest run. A run of journal.run_max or more, or
  * one that no record can take, goes straight to its segment: the log stops using the journal and is
  * written and flushed as in flush.c, everything from written_pos on, so that no hole is left before
  * it. It may only change while none of its bytes are in a record under way or in a round of
@@ -50,8 +50,7 @@ static bool is_busy(const struct plog *log)
 
 static bool may_leave(const struct plog *log)
 {
-    return !list_is_linked(&log->record_link) && !list_is_linked(&log->round_link) &&
-           log->write == NULL && log->syncs_n == 0 && !list_is_linked(&log->sync_link);
+    return !plog_is_in_record(log) && !list_is_linked(&log->round_link) && log->write == NULL && log->syncs_n == 0 && !list_is_linked(&log->sync_link);
 }
 
 static uint64_t run_bytes(const struct plog *log)
@@ -62,7 +61,7 @@ static uint64_t run_bytes(const struct plog *log)
 /* The file is there: its bytes need nothing but a flush of it. */
 static bool goes_direct(const struct plog *log)
 {
-    return run_bytes(log) >= JOURNAL_DIRECT_MIN && plog_active(log)->state == SEGMENT_LIVE &&
+    return run_bytes(log) >= log->store->journal->run_max && plog_active(log)->state == SEGMENT_LIVE &&
            (log->is_direct || log->store->journal->direct_n < JOURNAL_DIRECT_LOGS);
 }
 
@@ -117,10 +116,10 @@ bool gather_takes(struct plog *log)
 
 /* ── into the record ── */
 
-static void put_bytes(struct journal *j, struct segment *segment)
+static void put_bytes(struct journal_record *r, struct segment *segment)
 {
     struct cache *cache = &segment->store->cache;
-    uint8_t *to = j->buffer + j->used;
+    uint8_t *to = r->buffer + r->used;
     for (uint64_t pos = segment->logged_pos; pos < segment->end_pos;) {
         struct page *page = cache_find(cache, segment, pos);
         check(page != NULL);
@@ -132,7 +131,7 @@ static void put_bytes(struct journal *j, struct segment *segment)
     }
 }
 
-static void put_segment(struct journal *j, struct plog *log, struct segment *segment)
+static void put_segment(struct journal_record *r, struct plog *log, struct segment *segment)
 {
     struct journal_entry entry = {
         .topic_id = log->id.topic_id,
@@ -144,15 +143,16 @@ static void put_segment(struct journal *j, struct plog *log, struct segment *seg
         .topic = log->id.topic,
         .data = {NULL, (uint32_t)(segment->end_pos - segment->logged_pos)},
     };
-    uint8_t *data = journal_entry_put(j->buffer + j->used, &entry);
+    uint8_t *data = journal_entry_put(r->buffer + r->used, &entry);
     uint32_t bytes = journal_entry_bytes((uint32_t)entry.topic.n, (uint32_t)entry.data.n);
-    uint32_t begin = j->used;
-    j->used = (uint32_t)(data - j->buffer);
-    put_bytes(j, segment);
-    j->used = begin + bytes;
-    j->entries_n++;
+    uint32_t begin = r->used;
+    r->used = (uint32_t)(data - r->buffer);
+    put_bytes(r, segment);
+    r->used = begin + bytes;
+    r->entries_n++;
     segment->logged_pos = segment->end_pos;
-    segment->logged_seq = j->seq;
+    segment->record_pos[r->number] = segment->end_pos;
+    segment->logged_seq = segment->store->journal->seq;
 }
 
 /* What the log's run takes in a record. */
@@ -170,13 +170,14 @@ static uint64_t run_room(const struct plog *log)
     return bytes;
 }
 
-static void put_log(struct journal *j, struct plog *log)
+static void put_log(struct journal_record *r, struct plog *log)
 {
+    struct journal *j = log->store->journal;
     for (uint32_t i = log->sealed_n; i < log->segments_n; i++)
         if (log->segments[i]->logged_pos < log->segments[i]->end_pos)
-            put_segment(j, log, log->segments[i]);
-    log->logged = log->end;
-    list_append(&j->logs, &log->record_link);
+            put_segment(r, log, log->segments[i]);
+    log->logged = log->record_marks[r->number] = log->end;
+    list_append(&r->logs, &log->record_links[r->number]);
     if (!list_is_linked(&log->behind_link))
         list_append(&j->behind, &log->behind_link);
 }
@@ -191,8 +192,9 @@ static void go_direct(struct plog *log)
         plog_mark_dirty(log);
 }
 
-static enum gathered gather_log(struct journal *j, struct plog *log, uint32_t room)
+static enum gathered gather_log(struct journal_record *r, struct plog *log, uint32_t room)
 {
+    const struct journal *j = log->store->journal;
     uint64_t run = run_bytes(log);
     uint64_t bytes = run_room(log);
     bool is_large = bytes > (j->bytes - JOURNAL_BLOCK) / JOURNAL_RUNS ||
@@ -209,64 +211,69 @@ static enum gathered gather_log(struct journal *j, struct plog *log, uint32_t ro
         if (!is_fit(log) || is_large)
             return GATHER_WAITS;
     }
-    if (j->used + bytes > room)
+    if (r->used + bytes > room)
         return GATHER_IS_FULL;
     list_del(&log->dirty_link);
-    put_log(j, log);
+    put_log(r, log);
     return GATHERED;
 }
 
 int gather_run(struct store *store, struct now now)
 {
     struct journal *j = store->journal;
-    if (j == NULL || j->state != JOURNAL_IDLE)
+    if (j == NULL)
         return 0;
-    bool is_tail_due = j->tail_seq > store->journal_tail_seq && !j->is_pinned;
+    bool is_tail_due = j->state == JOURNAL_IDLE && j->tail_seq > store->journal_tail_seq &&
+                       !j->is_pinned;
     if (list_is_empty(&store->unlogged) && !is_tail_due)
         return 0;
-    uint32_t room = journal_room(j, false);
+    struct journal_record *r = journal_begin(store);
+    if (r == NULL)
+        return 0;
+    uint32_t ring = journal_room(j, false), room = min_u32(ring, r->bytes_max);
     j->is_full = false;
-    journal_begin(j);
     list_for_each(node, next, &store->unlogged) {
         struct plog *log = list_entry(node, struct plog, dirty_link);
-        enum gathered gathered = gather_log(j, log, room);
+        enum gathered gathered = gather_log(r, log, room);
         if (gathered == GATHER_IS_FULL) {
-            j->is_full |= room < JOURNAL_RECORD_MAX;
+            j->is_full |= ring < r->bytes_max;
             break;
         }
     }
     store->stats.journal_full_n += j->is_full;
-    if (j->entries_n == 0 && !(is_tail_due && journal_room(j, true) > 0))
+    if (r->entries_n == 0 && !(is_tail_due && journal_room(j, true) > 0))
         return 0;
-    journal_send(store, now);
+    journal_send(store, r, now);
     journal_grow(store);
     return 1;
 }
 
 /* ── its end ── */
 
-void gather_written(struct store *store, struct now now)
+void gather_written(struct journal_record *r, struct now now)
 {
-    list_for_each(node, next, &store->journal->logs) {
-        struct plog *log = list_entry(node, struct plog, record_link);
+    list_for_each(node, next, &r->logs) {
+        struct plog *log = list_entry(node, struct plog, record_links[r->number]);
         if (log->state != PLOG_OPEN)
             continue;
-        log->written = log->logged;
+        log->written = log->record_marks[r->number];
         log->written_ns = now.ns;
         plog_marks_moved(log, now);
     }
 }
 
-void gather_flushed(struct store *store, struct now now)
+void gather_flushed(struct journal_record *r, struct now now)
 {
     struct list *l;
-    while ((l = list_pop(&store->journal->logs)) != NULL) {
-        struct plog *log = list_entry(l, struct plog, record_link);
+    while ((l = list_pop(&r->logs)) != NULL) {
+        struct plog *log = list_entry(l, struct plog, record_links[r->number]);
         if (log->state != PLOG_OPEN)
             continue;
-        for (uint32_t i = log->sealed_n; i < log->segments_n; i++)
-            log->segments[i]->safe_pos = log->segments[i]->logged_pos;
-        log->durable = log->logged;
+        for (uint32_t i = log->sealed_n; i < log->segments_n; i++) {
+            struct segment *s = log->segments[i];
+            s->safe_pos = max_u64(s->safe_pos, s->record_pos[r->number]);
+        }
+        log->durable = log->record_marks[r->number];
         plog_marks_moved(log, now);
     }
 }
@@ -274,9 +281,9 @@ void gather_flushed(struct store *store, struct now now)
 /* Every log of the store: nobody knows what the device still keeps. */
 void gather_failed(struct store *store, struct now now)
 {
-    struct list *l;
-    while ((l = list_pop(&store->journal->logs)) != NULL)
-        continue;
+    for (uint32_t i = 0; i < JOURNAL_RECORDS; i++)
+        while (list_pop(&store->journal->records[i].logs) != NULL)
+            continue;
     list_for_each(node, next, &store->logs)
         plog_fail(list_entry(node, struct plog, link), now);
 }

@@ -4,8 +4,11 @@
  *
  * Owner: home; main at boot and stop.
  *
- * A record is written, then the file is flushed, then the next one may begin: at most one flush is
- * under way, and what comes meanwhile is the next record. The kernel begins the flush when the
+ * A record is written, then the file is flushed; what comes meanwhile is the next record, so one
+ * flush is for many appends. When much comes (JOURNAL_SECOND_MIN), the device need not wait for the
+ * worker nor the worker for the device: a second record goes out while the first is under way. It
+ * may be on the device before the first one; the logs hear of them in their order, and so does a
+ * start after a crash, which stops at the first record that is not whole. The kernel begins the flush when the
  * write has ended, while the worker is still in its turn. (RWF_DSYNC in one operation is no faster
  * where the device has no FUA, and its end waits for a thread of the kernel that has no place on a
  * busy core: 4 ms where a write and a flush took 0.08. Two operations tell acks=1 earlier, too.)
@@ -64,104 +67,148 @@ uint32_t journal_room(struct journal *j, bool is_empty)
 
 /* ── a record ── */
 
-void journal_begin(struct journal *j)
+struct journal_record *journal_begin(struct store *store)
 {
-    check(j->state == JOURNAL_IDLE && list_is_empty(&j->logs));
-    j->used = JOURNAL_RECORD_HEAD;
-    j->entries_n = 0;
+    struct journal *j = store->journal;
+    if (j->state == JOURNAL_FAILED)
+        return NULL;
+    uint64_t appended = store->stats.appended_bytes;
+    if (j->state == JOURNAL_BUSY && appended - j->gathered_bytes < j->second_min)
+        return NULL;
+    for (uint32_t i = 0; i < JOURNAL_RECORDS; i++) {
+        struct journal_record *r = &j->records[i];
+        if (list_is_linked(&r->link))
+            continue;
+        check(list_is_empty(&r->logs) && !r->op.op.is_busy && !r->sync.op.is_busy);
+        r->used = JOURNAL_RECORD_HEAD;
+        r->entries_n = 0;
+        return r;
+    }
+    return NULL;
+}
+
+bool journal_is_busy(const struct journal *j)
+{
+    for (uint32_t i = 0; i < JOURNAL_RECORDS; i++)
+        if (j->records[i].op.op.is_busy || j->records[i].sync.op.is_busy)
+            return true;
+    return j->state == JOURNAL_BUSY;
 }
 
 static void journal_fail(struct store *store, struct now now)
 {
-    store->journal->state = JOURNAL_FAILED;
+    struct journal *j = store->journal;
+    while (list_pop(&j->under_way) != NULL)
+        continue;
+    j->state = JOURNAL_FAILED;
     store->stats.journal_failed = 1;
     gather_failed(store, now);
 }
 
-static void write_submit(struct store *store);
+/* The oldest record is on the device. */
+static void record_end(struct store *store, struct journal_record *r, struct now now)
+{
+    struct journal *j = store->journal;
+    uint64_t ns = now.ns - r->begun_ns;
+    check(r->is_written && r->is_told && r->seq == j->flushed_seq + 1);
+    list_del(&r->link);
+    if (list_is_empty(&j->under_way))
+        j->state = JOURNAL_IDLE;
+    store->flush_began_ns = r->begun_ns;
+    j->flushed_seq = r->seq;
+    j->flushed = r->end;
+    if (r->entries_n > 0) {
+        if (j->entries_seq < j->tail_seq)
+            j->entries_ns = now.ns;
+        j->entries_seq = j->flushed_seq;
+    }
+    store->journal_tail_seq = r->tail_seq;
+    j->tail_safe = r->tail;
+    store_note_stall(store, r->begun_ns, now.ns);
+    store->stats.journal_flushes++;
+    store->stats.journal_ns_total += ns;
+    store->stats.journal_ns_max = max_u64(store->stats.journal_ns_max, ns);
+    store->stats.journal_used_bytes = journal_used(j);
+    gather_flushed(r, now);
+}
+
+static void write_submit(struct store *store, struct journal_record *r);
 
 static void flush_finish(struct store_op *op, struct now now)
 {
     struct store *store = op->store;
     struct journal *j = store->journal;
+    struct journal_record *r = container_of(op, struct journal_record, sync);
     if (j->state == JOURNAL_FAILED)
         return;
-    if (j->state == JOURNAL_WRITING) { /* whatever it did: it did not come behind a whole write */
-        write_submit(store);
+    if (!r->is_written) { /* whatever it did: it did not come behind a whole write */
+        write_submit(store, r);
         return;
     }
-    check(j->state == JOURNAL_FLUSHING);
     if (op->op.result < 0) {
         journal_fail(store, now);
         return;
     }
-    uint64_t ns = now.ns - j->begun_ns;
-    store->flush_began_ns = j->begun_ns;
-    j->state = JOURNAL_IDLE;
-    j->flushed_seq = j->seq++;
-    j->flushed = j->head;
-    if (j->entries_n > 0) {
-        if (j->entries_seq < j->tail_seq)
-            j->entries_ns = now.ns;
-        j->entries_seq = j->flushed_seq;
-    }
-    store->journal_tail_seq = j->record_tail_seq;
-    j->tail_safe = j->record_tail;
-    store_note_stall(store, ns);
-    store->stats.journal_flushes++;
-    store->stats.journal_ns_total += ns;
-    store->stats.journal_ns_max = max_u64(store->stats.journal_ns_max, ns);
-    store->stats.journal_used_bytes = journal_used(j);
-    gather_flushed(store, now);
-}
-
-static void write_finish(struct store_op *op, struct now now);
-
-/* The rest of the record, and the flush behind it. */
-static void write_submit(struct store *store)
-{
-    struct journal *j = store->journal;
-    store_op_init(&j->op, IO_WRITE);
-    j->iov = (struct iovec){j->buffer + j->written_bytes, j->record_bytes - j->written_bytes};
-    j->op.op.fd = j->fd;
-    j->op.op.pos = j->record_at + j->written_bytes;
-    j->op.op.iov = &j->iov;
-    j->op.op.iov_n = 1;
-    j->op.op.then = &j->sync.op;
-    store_op_init(&j->sync, IO_SYNC);
-    j->sync.op.fd = j->fd;
-    store_op_ready(store, &j->sync, flush_finish);
-    store_op_submit(store, &j->op, write_finish);
+    r->is_flushed = true;
+    while ((r = list_first(&j->under_way, struct journal_record, link)) != NULL && r->is_flushed)
+        record_end(store, r, now);
 }
 
 static void write_finish(struct store_op *op, struct now now)
 {
     struct store *store = op->store;
     struct journal *j = store->journal;
-    check(j->state == JOURNAL_WRITING && op->op.result <= (int64_t)j->iov.iov_len);
+    struct journal_record *r = container_of(op, struct journal_record, op);
+    if (j->state == JOURNAL_FAILED)
+        return;
+    check(j->state == JOURNAL_BUSY && op->op.result <= (int64_t)r->iov.iov_len);
     if (op->op.result <= 0) {
         journal_fail(store, now);
         return;
     }
-    uint32_t done = j->written_bytes + (uint32_t)op->op.result;
-    if (done < j->record_bytes) {
-        j->written_bytes = (uint32_t)align_down(done, JOURNAL_BLOCK);
-        if (j->shorts_n++ == JOURNAL_SHORTS_MAX)
+    uint32_t done = r->written_bytes + (uint32_t)op->op.result;
+    if (done < r->bytes) {
+        r->written_bytes = (uint32_t)align_down(done, JOURNAL_BLOCK);
+        if (r->shorts_n++ == JOURNAL_SHORTS_MAX)
             journal_fail(store, now);
         return; /* the end of its flush sends the rest */
     }
-    store->stats.journal_bytes += j->record_bytes;
-    j->state = JOURNAL_FLUSHING;
-    gather_written(store, now);
+    store->stats.journal_bytes += r->bytes;
+    r->is_written = true;
+    list_for_each(node, next, &j->under_way) {
+        struct journal_record *told = list_entry(node, struct journal_record, link);
+        if (!told->is_written)
+            break;
+        if (!told->is_told)
+            gather_written(told, now);
+        told->is_told = true;
+    }
 }
 
-void journal_send(struct store *store, struct now now)
+/* The rest of the record, and the flush behind it. */
+static void write_submit(struct store *store, struct journal_record *r)
 {
     struct journal *j = store->journal;
-    uint64_t bytes = align_up(j->used, JOURNAL_BLOCK);
+    store_op_init(&r->op, IO_WRITE);
+    r->iov = (struct iovec){r->buffer + r->written_bytes, r->bytes - r->written_bytes};
+    r->op.op.fd = j->fd;
+    r->op.op.pos = r->at + r->written_bytes;
+    r->op.op.iov = &r->iov;
+    r->op.op.iov_n = 1;
+    r->op.op.then = &r->sync.op;
+    store_op_init(&r->sync, IO_SYNC);
+    r->sync.op.fd = j->fd;
+    store_op_ready(store, &r->sync, flush_finish);
+    store_op_submit(store, &r->op, write_finish);
+}
+
+void journal_send(struct store *store, struct journal_record *r, struct now now)
+{
+    struct journal *j = store->journal;
+    uint64_t bytes = align_up(r->used, JOURNAL_BLOCK);
     bool is_there;
     uint64_t room = room_choose(j, &is_there);
-    check(j->state == JOURNAL_IDLE && bytes <= room);
+    check(j->state != JOURNAL_FAILED && bytes <= room && bytes <= r->bytes_max);
     if (is_there) {
         j->head.total += j->bytes - min_u64(j->head.at, j->bytes);
         j->head.at = JOURNAL_BLOCK;
@@ -170,20 +217,25 @@ void journal_send(struct store *store, struct now now)
                                 .tail_seq = j->tail_seq,
                                 .flushed_seq = j->flushed_seq,
                                 .bytes = (uint32_t)bytes,
-                                .used = j->used,
-                                .entries_n = j->entries_n};
-    journal_record_end(j->buffer, &j->generation, &head);
-    j->record_at = j->head.at;
-    j->record_bytes = (uint32_t)bytes;
-    j->written_bytes = j->shorts_n = 0;
-    j->record_tail_seq = j->tail_seq;
-    j->record_tail = j->tail;
-    j->begun_ns = now.ns;
+                                .used = r->used,
+                                .entries_n = r->entries_n};
+    journal_record_end(r->buffer, &j->generation, &head);
+    r->seq = j->seq++;
+    r->at = j->head.at;
+    r->bytes = (uint32_t)bytes;
+    r->written_bytes = r->shorts_n = 0;
+    r->is_written = r->is_told = r->is_flushed = false;
+    r->tail_seq = j->tail_seq;
+    r->tail = j->tail;
+    r->begun_ns = now.ns;
     j->head.at += bytes;
     j->head.total += bytes;
-    j->state = JOURNAL_WRITING;
+    r->end = j->head;
+    j->state = JOURNAL_BUSY;
+    j->gathered_bytes = store->stats.appended_bytes;
+    list_append(&j->under_way, &r->link);
     store->stats.journal_records++;
-    write_submit(store);
+    write_submit(store, r);
 }
 
 /* ── growing ── */
@@ -253,8 +305,8 @@ static int ring_make(struct store *store, struct journal *j)
     if (rc == 0)
         rc = file_zero(store->disk, j->fd, 0, j->bytes);
     if (rc == 0) {
-        journal_ring_put(j->buffer, &j->generation);
-        rc = disk_write(store->disk, j->fd, j->buffer, JOURNAL_BLOCK, 0);
+        journal_ring_put(j->records[0].buffer, &j->generation);
+        rc = disk_write(store->disk, j->fd, j->records[0].buffer, JOURNAL_BLOCK, 0);
     }
     if (rc == 0)
         rc = disk_sync(store->disk, j->fd);
@@ -274,7 +326,23 @@ static uint64_t ring_bytes_max(struct store *store)
     return max_u64(min_u64(bytes, part), JOURNAL_BYTES_MIN);
 }
 
-static_assert(JOURNAL_RECORD_MAX == BOUNDS_JOURNAL_BYTES, "the memory ledger counts it");
+static_assert(JOURNAL_RECORD_MAX + JOURNAL_SECOND_MAX == BOUNDS_JOURNAL_BYTES,
+              "the memory ledger counts them");
+
+static int records_init(struct journal *j)
+{
+    for (uint32_t i = 0; i < JOURNAL_RECORDS; i++) {
+        struct journal_record *r = &j->records[i];
+        list_init(&r->link);
+        list_init(&r->logs);
+        r->number = (uint8_t)i;
+        r->bytes_max = i == 0 ? JOURNAL_RECORD_MAX : JOURNAL_SECOND_MAX;
+        r->buffer = aligned_alloc(JOURNAL_BLOCK, r->bytes_max);
+        if (r->buffer == NULL)
+            return E_NO_MEMORY;
+    }
+    return 0;
+}
 
 int store_journal_open(struct store *store, uint64_t seed)
 {
@@ -288,18 +356,23 @@ int store_journal_open(struct store *store, uint64_t seed)
         return E_NO_MEMORY;
     store->journal = j;
     j->fd = -1;
-    list_init(&j->logs);
+    j->second_min = JOURNAL_SECOND_MIN;
+    j->run_max = store->config.journal_run_max;
+    if (j->run_max == 0)
+        j->run_max = JOURNAL_RUN_MAX;
+    list_init(&j->under_way);
     list_init(&j->behind);
     list_init(&j->to_write);
     list_init(&j->to_sync);
-    j->buffer = aligned_alloc(JOURNAL_BLOCK, JOURNAL_RECORD_MAX);
+    int rc = records_init(j);
     j->bytes_max = ring_bytes_max(store);
     j->bytes = min_u64(j->bytes_max, JOURNAL_START_BYTES);
     j->seq = j->tail_seq = store->journal_tail_seq = 1;
     j->head = j->flushed = j->tail = j->tail_safe = (struct ring_place){JOURNAL_BLOCK, 0};
     prng_init(&prng, seed);
     prng_uuid(&prng, &j->generation);
-    int rc = j->buffer == NULL ? E_NO_MEMORY : ring_make(store, j);
+    if (rc == 0)
+        rc = ring_make(store, j);
     j->has_sync_all = rc == 0 && disk_sync_all(store->disk, store->directory_fd) == 0;
     if (rc != 0)
         journal_free(store);
@@ -318,7 +391,8 @@ void journal_free(struct store *store)
         return;
     if (j->fd >= 0)
         disk_close(store->disk, j->fd);
-    free(j->buffer);
+    for (uint32_t i = 0; i < JOURNAL_RECORDS; i++)
+        free(j->records[i].buffer);
     free(j);
     store->journal = NULL;
 }

@@ -29,9 +29,9 @@
  *
  * States of a journal:
  *
- *   IDLE -> WRITING -> FLUSHING -> IDLE      any -> FAILED: a write or flush failed, never retried
+ *   IDLE <-> BUSY (records are under way)      any -> FAILED: a write or flush failed, never retried
  *
- * Sizes: per store JOURNAL_RECORD_MAX of memory (the record under way), storage.journal.bytes of
+ * Sizes: per store JOURNAL_RECORD_MAX + JOURNAL_SECOND_MAX of memory (the records under way), storage.journal.bytes of
  * disk, of which JOURNAL_START_BYTES before the port opens and the rest in steps of
  * JOURNAL_GROW_BYTES when an eighth is in use.
  */
@@ -50,10 +50,13 @@ enum {
     JOURNAL_GROW_BYTES = 16 << 20,
     JOURNAL_GROW_PART = 8, /* so much of it in use: it grows, before write-back has to hurry */
     JOURNAL_RECORD_MAX = 8 << 20,
+    JOURNAL_RECORDS = 2,              /* under way at once: the second one ...                     */
+    JOURNAL_SECOND_MAX = 2 << 20,     /* ... holds so much ...                                     */
+    JOURNAL_SECOND_MIN = 256 << 10,   /* ... and begins when so much was appended behind the first */
     JOURNAL_RUNS = 4,              /* a run may fill this part of the ring ...                  */
     JOURNAL_DISK_PART = 16,        /* ... and the ring this part of the disk                     */
-    JOURNAL_DIRECT_MIN = 64 << 10, /* a run as long goes straight to its segment ... */
-    JOURNAL_DIRECT_LOGS = 64,      /* ... of so many logs at once */
+    JOURNAL_RUN_MAX = 64 << 10, /* a run as long goes straight to its segment ... */
+    JOURNAL_DIRECT_LOGS = 64,   /* ... of so many logs at once */
     JOURNAL_RECORD_HEAD = 64,
     JOURNAL_ENTRY_HEAD = 56,
     JOURNAL_RING_HEAD = 64,
@@ -86,7 +89,8 @@ nodiscard int journal_ring_read(const uint8_t *block, struct uuid *generation);
 uint32_t journal_entry_bytes(uint32_t topic_n, uint32_t data_n);
 /* Writes all but the data (data.ptr is not looked at); returns where that goes. */
 uint8_t *journal_entry_put(uint8_t *to, const struct journal_entry *entry);
-/* Completes a record whose entries are in place: padding, head, CRC. */
+/* Completes a record whose entries are in place: head, CRC. What its last block holds behind them
+ * stays what it was: nothing reads it. */
 void journal_record_end(uint8_t *record, const struct uuid *generation,
                         const struct journal_head *head);
 /* The head of a record, if `block` begins with one of this generation: E_NOT_FOUND. */
@@ -99,12 +103,27 @@ nodiscard int journal_entry_next(struct bytes record, uint32_t *at, struct journ
 
 /* ── journal.c: the ring ── */
 
-enum journal_state { JOURNAL_IDLE, JOURNAL_WRITING, JOURNAL_FLUSHING, JOURNAL_FAILED };
+enum journal_state { JOURNAL_IDLE, JOURNAL_BUSY, JOURNAL_FAILED };
 enum write_back_state { WRITE_BACK_IDLE, WRITE_BACK_WRITING, WRITE_BACK_SYNCING };
 
 /* A place in the ring: where in the file, and how many bytes were given out up to it. */
 struct ring_place {
     uint64_t at, total;
+};
+
+/* Being gathered, or under way. Owner: home. */
+struct journal_record {
+    struct list link; /* journal.under_way */
+    uint8_t number;   /* its place in journal.records */
+    bool is_written, is_told, is_flushed; /* told: to the logs, in the order of the records */
+    uint8_t *buffer;
+    uint32_t bytes_max;
+    uint32_t used, entries_n, bytes, written_bytes, shorts_n;
+    uint64_t seq, at, tail_seq, begun_ns;
+    struct ring_place end, tail;
+    struct store_op op, sync; /* its write, and the flush that the kernel begins behind it */
+    struct iovec iov;
+    struct list logs; /* with entries in it */
 };
 
 /* Owner: home. */
@@ -126,15 +145,12 @@ struct journal {
     uint64_t tail_seq; /* below it records are not needed; on the device: store.journal_tail_seq */
     struct ring_place head; /* the next record; behind the newest flushed one; where the tail is */
     struct ring_place flushed, tail, tail_safe;
-    /* the record under way */
-    uint8_t *buffer;
-    uint32_t used, entries_n, record_bytes, written_bytes, shorts_n;
-    uint64_t record_at, record_tail_seq, begun_ns;
-    struct ring_place record_tail;
-    struct store_op op, sync; /* its write, and the flush that the kernel begins behind it */
-    struct iovec iov;
-    struct list logs;   /* with entries in it */
-    struct list behind; /* logs with entries that no round of write-back covers yet */
+    struct journal_record records[JOURNAL_RECORDS];
+    struct list under_way;   /* records sent and not yet flushed, in their order */
+    uint64_t gathered_bytes; /* store.stats.appended_bytes when the newest was gathered */
+    uint32_t run_max;
+    uint32_t second_min;     /* JOURNAL_SECOND_MIN; less where tests want many of them  */
+    struct list behind;      /* logs with entries that no round of write-back covers yet */
     /* write_back.c */
     uint8_t write_back; /* enum write_back_state */
     bool has_sync_job, is_synced;
@@ -146,12 +162,14 @@ struct journal {
     uint32_t direct_n; /* logs whose bytes go straight to their segments */
 };
 
+/* The record that may be gathered now; NULL: none, enough are under way. */
+struct journal_record *journal_begin(struct store *store);
 /* The most bytes a record may have now, 0: none; `is_empty`: one that only moves the tail. */
 uint32_t journal_room(struct journal *journal, bool is_empty);
-/* Begins a record in the buffer. */
-void journal_begin(struct journal *journal);
 /* Sends the record; gather.c hears of its end. */
-void journal_send(struct store *store, struct now now);
+void journal_send(struct store *store, struct journal_record *record, struct now now);
+/* Records are under way, or what is left of them after a failure. */
+bool journal_is_busy(const struct journal *journal);
 void journal_grow(struct store *store);
 static inline uint64_t journal_used(const struct journal *journal)
 {
@@ -171,8 +189,8 @@ bool gather_takes(struct plog *log);
 /* It does, or no longer does, write straight to its segments. */
 void gather_direct(struct plog *log, bool is_direct);
 int gather_run(struct store *store, struct now now);
-void gather_written(struct store *store, struct now now);
-void gather_flushed(struct store *store, struct now now);
+void gather_written(struct journal_record *record, struct now now);
+void gather_flushed(struct journal_record *record, struct now now);
 void gather_failed(struct store *store, struct now now);
 
 /* ── write_back.c ── */

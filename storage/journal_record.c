@@ -70,7 +70,6 @@ void journal_record_end(uint8_t *record, const struct uuid *generation,
 {
     check(head->used >= JOURNAL_RECORD_HEAD && head->used <= head->bytes);
     check(is_aligned(head->bytes, JOURNAL_BLOCK));
-    memset(record + head->used, 0, head->bytes - head->used);
     store_u64(record, JOURNAL_RECORD_MAGIC);
     memcpy(record + 8, generation->b, sizeof generation->b);
     store_u64(record + 24, head->seq);

@@ -250,7 +250,7 @@ static bool has_reads_of_files(const struct store *store, const struct plog *log
 static bool is_still(const struct plog *log)
 {
     return !list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link) &&
-           !list_is_linked(&log->record_link) && log->sealed_n + 1 == log->segments_n &&
+           !plog_is_in_record(log) && log->sealed_n + 1 == log->segments_n &&
            plog_active(log)->end_pos == 0 && log->settled.bytes == log->end.bytes &&
            log->high.offset == log->end.offset && log->write == NULL && log->syncs_n == 0 &&
            log->jobs_n == 0 && !log->wants_sync && !log->has_epochs_job && !log->has_start_job &&

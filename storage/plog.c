@@ -105,7 +105,8 @@ struct plog *plog_make(struct store *store, const struct log_id *id,
     list_init(&log->epochs_link);
     list_init(&log->moved_link);
     list_init(&log->full_link);
-    list_init(&log->record_link);
+    for (size_t i = 0; i < array_n(log->record_links); i++)
+        list_init(&log->record_links[i]);
     list_init(&log->behind_link);
     list_init(&log->round_link);
     list_init(&log->start_moves);
@@ -121,7 +122,7 @@ void plog_free(struct plog *log)
     check(!list_is_linked(&log->dirty_link) && !list_is_linked(&log->sync_link));
     check(!list_is_linked(&log->pending_link) && !list_is_linked(&log->link));
     check(!list_is_linked(&log->epochs_link) && !list_is_linked(&log->moved_link));
-    check(!list_is_linked(&log->full_link) && !list_is_linked(&log->record_link));
+    check(!list_is_linked(&log->full_link) && !plog_is_in_record(log));
     check(!list_is_linked(&log->behind_link) && !list_is_linked(&log->round_link));
     ahead_forget(log);
     producers_clear(log->store->producers, &log->producers);

@@ -36,6 +36,7 @@
 enum {
     STORE_MAGIC = 0x53544f52,
     JOBS_MAX = 64,                /* of one store with the helpers at once */
+    STALLS_N = 8,                 /* of the disk, remembered for `millrace slow` */
     WRITES_MAX = 256,             /* write operations under way at once */
     WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
     RAW_BLOCK = 4096,             /* what O_DIRECT wants positions, lengths, memory aligned to */
@@ -59,6 +60,12 @@ struct store_op {
     struct io_op op;
     struct store *store;
     void (*finish)(struct store_op *op, struct now now);
+    uint64_t began_ns; /* 0: in the turn under way, or not measured */
+};
+
+/* The disk took longer than config.stall_ns for something. Owner: home. */
+struct stall {
+    uint64_t began_ns, ended_ns;
 };
 
 /* ── log ── */
@@ -132,7 +139,8 @@ struct plog {
     bool has_epochs_job;
     struct list epochs_link; /* store.epochs_behind */
     struct list moved_link;  /* store.moved */
-    struct list record_link; /* journal.logs */
+    struct list record_links[2]; /* journal_record.logs, by its number ... */
+    struct mark record_marks[2]; /* ... and what it holds of this log */
     struct list behind_link; /* journal.behind */
     struct list round_link;  /* journal.to_write or to_sync */
     uint64_t round_bytes;    /* settled.bytes that this round of write-back wants */
@@ -206,6 +214,7 @@ struct segment {
     uint64_t end_pos; /* bytes appended                                                 */
     uint64_t written_pos, durable_pos, syncing_pos;
     uint64_t logged_pos;     /* in a record of the journal                                     */
+    uint64_t record_pos[2];  /* the newest in the journal's record of that number              */
     uint64_t safe_pos;       /* in a flushed one: may be written back                          */
     uint64_t round_pos;      /* written when a round of write-back asked for its sync          */
     uint64_t logged_seq;     /* the newest journal record that holds bytes of it; 0: none      */
@@ -342,10 +351,13 @@ struct store {
     struct list segments; /* all structs alive */
     struct list loads;    /* indexes being read */
 
-    uint64_t dirty_since_ns; /* first byte that no flush round covers; 0 = none */
-    uint64_t flush_began_ns; /* of the newest flush that ended */
-    uint64_t round_ns;       /* when the round under way began */
-    bool is_round_due;       /* something waited while the last round was under way */
+    bool is_flushing;              /* within store_flush: `now` is that of the turn */
+    struct stall stalls[STALLS_N]; /* the newest, the oldest is overwritten; ended_ns 0: none */
+    uint32_t stalls_at;            /* the newest of them */
+    uint64_t dirty_since_ns;       /* first byte that no flush round covers; 0 = none */
+    uint64_t flush_began_ns;       /* of the newest flush that ended */
+    uint64_t round_ns;             /* when the round under way began */
+    bool is_round_due;             /* something waited while the last round was under way */
     bool is_round_open;
     uint32_t syncs_n;
     uint32_t fills_bulk_n;
@@ -381,8 +393,8 @@ struct store {
     struct repack *repacks;
     struct list repacks_free;
     uint64_t repack_bytes; /* reserved for what is under way or not yet appended */
-    struct list moves;   /* of its logs to stores beside */
-    struct list answers; /* time queries that need no search, or wait for a job */
+    struct list moves;     /* of its logs to stores beside */
+    struct list answers;   /* time queries that need no search, or wait for a job */
 };
 
 /* store.c */
@@ -412,18 +424,22 @@ static inline struct segment *plog_active(const struct plog *log)
     return log->segments[log->segments_n - 1];
 }
 
+static inline bool plog_is_in_record(const struct plog *log)
+{
+    return list_is_linked(&log->record_links[0]) || list_is_linked(&log->record_links[1]);
+}
+
 static inline bool plog_is_group(const struct plog *log)
 {
     return log->config.durability == STORE_GROUP;
 }
 
-/* A flush, and the writes it waited for, took `ns`. */
-static inline void store_note_stall(struct store *store, uint64_t ns)
+/* stall.c: a write, a read, or a flush with the writes it waited for, is over. */
+void store_stall_note(struct store *store, uint64_t began_ns, uint64_t ended_ns);
+static inline void store_note_stall(struct store *store, uint64_t began_ns, uint64_t ended_ns)
 {
-    if (store->config.stall_ns == 0 || ns < store->config.stall_ns)
-        return;
-    store->stats.stalls++;
-    store->stats.stall_ns = ns;
+    if (store->config.stall_ns > 0 && began_ns > 0 && ended_ns - began_ns >= store->config.stall_ns)
+        store_stall_note(store, began_ns, ended_ns);
 }
 
 /* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
@@ -573,6 +589,8 @@ void ahead_forget(struct plog *log);
 /* fill.c: reads what is missing of [pos, to) for nobody yet, as far as there is room. Returns up to
  * where. */
 uint64_t fill_ahead(struct segment *segment, uint64_t pos, uint64_t to);
+/* fill.c: those asked for since the last turn have begun now. */
+void fills_stamp(struct store *store, struct now now);
 /* fill.c: E_AGAIN: `read` waits on a fill (or for one); E_NO_MEMORY, E_STORAGE. */
 nodiscard int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read *read);
 

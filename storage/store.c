@@ -128,7 +128,8 @@ static void store_logs_fini(struct list *logs)
         struct plog *log = list_entry(l, struct plog, link);
         struct list *const links[] = {&log->dirty_link,  &log->sync_link,   &log->pending_link,
                                       &log->epochs_link, &log->moved_link,  &log->full_link,
-                                      &log->record_link, &log->behind_link, &log->round_link};
+                                      &log->record_links[0], &log->record_links[1],
+                                      &log->behind_link, &log->round_link};
         for (size_t i = 0; i < array_n(links); i++) {
             if (list_is_linked(links[i]))
                 list_del(links[i]);
@@ -235,6 +236,7 @@ void store_op_ready(struct store *store, struct store_op *op,
 {
     op->store = store;
     op->finish = finish;
+    op->began_ns = store->is_flushing ? store->now.ns : 0;
     op->op.done = store_op_done;
 }
 
@@ -474,9 +476,7 @@ bool store_is_quiet(const struct store *store)
      * a compaction: whatever it has come to, the files are the old ones or the new one. */
     uint32_t jobs_n = store->jobs_n - store->has_epochs_job - store->has_checkpoint_job -
                       store->has_space_job - store->compactor.has_job - moves_jobs_n(store);
-    bool has_record = store->journal != NULL && (store->journal->state == JOURNAL_WRITING ||
-                                                 store->journal->state == JOURNAL_FLUSHING ||
-                                                 store->journal->sync.op.is_busy);
+    bool has_record = store->journal != NULL && journal_is_busy(store->journal);
     return list_is_empty(&store->dirty) && list_is_empty(&store->unlogged) && !has_record &&
            list_is_empty(&store->unsynced) && list_is_empty(&store->round) &&
            list_is_empty(&store->pending) && list_is_empty(&store->completed) &&
@@ -501,7 +501,8 @@ void store_ledger(const struct store *store, struct ledger *ledger)
                REPACKS_MAX * sizeof *store->repacks);
     ledger_add(ledger, LEDGER_CACHE_TABLE, store->cache.table,
                (store->cache.mask + 1) * sizeof *store->cache.table);
-    if (store->journal != NULL)
-        ledger_add(ledger, LEDGER_JOURNAL, store->journal->buffer, JOURNAL_RECORD_MAX);
+    for (int i = 0; store->journal != NULL && i < JOURNAL_RECORDS; i++)
+        ledger_add(ledger, LEDGER_JOURNAL, store->journal->records[i].buffer,
+                   store->journal->records[i].bytes_max);
     producer_pool_ledger(store->producers, ledger);
 }

@@ -79,7 +79,8 @@ static void round_leave(struct journal *j, struct plog *log)
 
 void write_back_forget(struct plog *log)
 {
-    struct list *const links[] = {&log->round_link, &log->behind_link, &log->record_link};
+    struct list *const links[] = {&log->round_link, &log->behind_link, &log->record_links[0],
+                                  &log->record_links[1]};
     for (size_t i = 0; i < array_n(links); i++)
         if (list_is_linked(links[i]))
             list_del(links[i]);

@@ -58,6 +58,10 @@ static int wait_for(struct client *c, short events, int64_t deadline_ms, const c
 {
     for (;;) {
         int64_t left_ms = deadline_ms - clock_ms();
+        if (c->wire != NULL && left_ms > 0) {
+            c->wire->turn(c->wire);
+            return 0;
+        }
         struct pollfd p = {.fd = c->fd, .events = events};
         int n = left_ms <= 0 ? 0 : poll(&p, 1, (int)left_ms);
         if (n > 0)
@@ -104,6 +108,8 @@ static int connect_address(struct client *c, const struct addrinfo *a, int64_t d
 
 static void close_socket(struct client *c)
 {
+    if (c->wire != NULL)
+        c->wire->close(c->wire);
     if (c->fd >= 0)
         close(c->fd);
     c->fd = -1;
@@ -115,6 +121,12 @@ static int connect_host(struct client *c, const struct parse_address *to)
     snprintf(port, sizeof port, "%u", to->port);
     snprintf(c->address, sizeof c->address, strchr(to->host, ':') ? "[%s]:%u" : "%s:%u", to->host,
              to->port);
+    if (c->wire != NULL) {
+        int error = c->wire->open(c->wire, to->host, to->port, c->timeout_ms);
+        return error == 0
+                   ? 0
+                   : fail(c, error, "no connection to %s: %s", c->address, error_text(error));
+    }
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all = NULL;
     int rc = getaddrinfo(to->host, port, &hints, &all);
     if (rc != 0)
@@ -139,7 +151,8 @@ static int send_all(struct client *c, const struct slices *out, int64_t deadline
         const uint8_t *p = out->v[i].ptr;
         size_t left = out->v[i].n;
         while (left > 0) {
-            ssize_t n = send(c->fd, p, left, MSG_NOSIGNAL);
+            ssize_t n = c->wire != NULL ? c->wire->send(c->wire, p, left)
+                                        : send(c->fd, p, left, MSG_NOSIGNAL);
             if (n > 0) {
                 p += n;
                 left -= (size_t)n;
@@ -160,7 +173,7 @@ static int receive_all(struct client *c, uint8_t *to, size_t n, int64_t deadline
                        const char *api)
 {
     while (n > 0) {
-        ssize_t got = recv(c->fd, to, n, 0);
+        ssize_t got = c->wire != NULL ? c->wire->receive(c->wire, to, n) : recv(c->fd, to, n, 0);
         if (got > 0) {
             to += got;
             n -= (size_t)got;
@@ -315,7 +328,13 @@ static int negotiate(struct client *c)
 
 int client_open(struct client *c, const char *bootstrap, int timeout_ms)
 {
-    *c = (struct client){.fd = -1, .timeout_ms = timeout_ms};
+    return client_open_over(c, NULL, bootstrap, timeout_ms);
+}
+
+int client_open_over(struct client *c, const struct client_wire *wire, const char *bootstrap,
+                     int timeout_ms)
+{
+    *c = (struct client){.wire = wire, .fd = -1, .timeout_ms = timeout_ms};
     arena_init(&c->arena, NULL, NULL, ARENA_BYTES_MAX);
     list_init(&c->frames);
     const char *list = bootstrap;

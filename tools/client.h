@@ -10,15 +10,29 @@
 #ifndef MILLRACE_CLIENT_H
 #define MILLRACE_CLIENT_H
 
+#include <sys/types.h>
+
 #include "proto.h"
 
 enum { CLIENT_WHY_MAX = 512 };
 enum { CLIENT_FRAME_BYTES_MAX = 256 << 20 };
 
+/* Another way to the broker than a kernel socket. send and receive speak as the system calls do: -1
+ * with errno, EAGAIN when nothing can be taken or has come; turn lets something happen. Owner: the
+ * caller's thread. */
+struct client_wire {
+    int (*open)(const struct client_wire *w, const char *host, uint16_t port, int timeout_ms);
+    ssize_t (*send)(const struct client_wire *w, const void *from, size_t n);
+    ssize_t (*receive)(const struct client_wire *w, void *to, size_t n);
+    void (*turn)(const struct client_wire *w);
+    void (*close)(const struct client_wire *w);
+};
+
 /* Owner: the caller. */
 struct client {
-    int fd;         /* -1: closed */
-    int timeout_ms; /* of one request, connecting included */
+    const struct client_wire *wire; /* NULL: kernel sockets */
+    int fd;                         /* -1: closed */
+    int timeout_ms;                 /* of one request, connecting included */
     int32_t correlation_id;
     char address[280]; /* "127.0.0.1:9092", for messages */
     struct client_range {
@@ -32,6 +46,9 @@ struct client {
 
 /* Connects to the first broker of the list that answers ApiVersions. */
 nodiscard int client_open(struct client *c, const char *bootstrap, int timeout_ms);
+/* The same over `wire`; NULL is a kernel socket. */
+nodiscard int client_open_over(struct client *c, const struct client_wire *wire,
+                               const char *bootstrap, int timeout_ms);
 void client_close(struct client *c);
 
 /* One request and its answer, in the highest version that both sides know and that is not above

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """ledger.py - every test that dataplane/net/LEDGER.md names exists, and every bug test is registered.
 
-A row's third column is one test name, "netsim", "netsim --systematic", or a sentence that begins with "No".
+A row's third column is the name of one test that is run, "netsim", "netsim --systematic", or a sentence that begins
+with "No" and says why there is none. A row without it, or with other columns, is a fault.
 """
 import glob
 import re
@@ -17,15 +18,22 @@ def main():
     simulated = "tests/sim/net/netsim.c" in text
     faults, rows = [], 0
     for number, line in enumerate(open(LEDGER, encoding="utf-8"), 1):
+        if not line.startswith("|"):
+            continue
         cells = [c.strip() for c in line.split("|")[1:-1]]
-        if len(cells) != 3 or cells[0] == "requirement" or set(cells[0]) <= {"-"}:
+        if cells[:1] == ["requirement"] or (cells and cells[0] and set(cells[0]) <= {"-"}):
             continue
         rows += 1
+        if len(cells) != 3 or not all(cells):
+            faults.append(f"{LEDGER}:{number}: a row is requirement | where | test")
+            continue
         test = cells[2]
-        if test.startswith("No") or (test in ("netsim", "netsim --systematic") and simulated):
+        if re.match(r"No[ :].{4}", test) or (test in ("netsim", "netsim --systematic") and simulated):
             continue
         if test not in defined:
             faults.append(f"{LEDGER}:{number}: no test is named {test}")
+        elif test not in used:
+            faults.append(f"{LEDGER}:{number}: {test} is defined and never run")
     for name in sorted(d for d in defined if d.startswith("bug_")):
         if name not in used:
             faults.append(f"{name} is defined and never run")

@@ -35,6 +35,7 @@ const char slow_help[] =
     "    admission             raise queued.max.request.bytes, or send smaller requests\n"
     "    tail_room             the disk is slower than what is produced; storage.tail.bytes\n"
     "    write, device_flush   the disk; compare with `fio`, or `millrace bench`\n"
+    "    disk_stall            the device stood still; its log, and what else it does\n"
     "    flush_wait            many small flushes: storage.group.max.ms, more bytes in a request\n"
     "    min_bytes             the consumer asked to wait (fetch.min.bytes, fetch.max.wait.ms)\n"
     "    mail, turn_overrun    a worker is busy: more dataplane.workers, or cores of their own\n"
@@ -94,7 +95,7 @@ static void request_print(const json_t *r, unsigned place)
 {
     uint64_t total_ns = number_of(r, "total_ns"), at_ns = 0;
     const json_t *stages = json_object_get(r, "stages"), *stage;
-    const json_t *overrun = json_object_get(r, "overrun");
+    const json_t *overrun = json_object_get(r, "overrun"), *stall = json_object_get(r, "stall");
     size_t i;
     printf("  %u. %.2f ms  sent ", place, ms_of(total_ns));
     when_print(number_of(r, "sent_ms"));
@@ -108,6 +109,10 @@ static void request_print(const json_t *r, unsigned place)
         printf("     a turn took %.2f ms, of it %.2f ms %s: %s\n",
                ms_of(number_of(overrun, "turn_ns")), ms_of(number_of(overrun, "step_ns")),
                text_of(overrun, "step"), text_of(overrun, "why"));
+    if (stall != NULL)
+        printf("     it was the disk: device %s stalled %.0f ms (%s), of which it waited %.2f ms\n",
+               text_of(stall, "device"), ms_of(number_of(stall, "took_ns")),
+               text_of(stall, "directory"), ms_of(number_of(stall, "ns")));
     json_array_foreach(stages, i, stage)
     {
         uint64_t ns = number_of(stage, "ns");

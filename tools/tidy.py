@@ -40,7 +40,7 @@ BANNED = {
     "lock": (r"\b(pthread_mutex_\w+|pthread_rwlock_\w+|pthread_cond_\w+|mtx_\w+|cnd_\w+|atomic_thread_fence|"
              r"__sync_\w+)\b", "threads share rings, the view and counters only", PRODUCT, ()),
     "volatile": (r"\bvolatile\b", "_Atomic with an explicit order", PRODUCT, ()),
-    "thread-local": (r"\b(_Thread_local|__thread|thread_local)\b", "thread_self of check.h is the only one",
+    "thread-local": (r"\b(_Thread_local|__thread|thread_local)\b", "check.h has the only ones",
                      PRODUCT, ("include/check.h", "dataplane/check.c")),
     "system": (CALL.format("system|popen|fork|vfork|exec[lv]p?e?"), "no other process", PRODUCT, ()),
     "unfinished": (r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b", "finish it, or open an issue", ("",), ("STYLE.md",)),

@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "load.h"
+#include "wire.h"
 
 static void pin(int cpu)
 {
@@ -48,8 +49,11 @@ static int run(const struct load_options *o, const struct load_host *host)
                   "the results fit a small piece");
     struct load_result *results = calloc(LOAD_STEPS_MAX, sizeof *results);
     struct load *l = NULL;
+    struct wire *wire = NULL;
     uint32_t n = 0;
-    int rc = results == NULL ? E_NO_MEMORY : load_new(&l, o);
+    int rc = o->port.name[0] != 0 ? wire_port_new(&wire, o) : wire_kernel_new(&wire);
+    if (rc == 0)
+        rc = results == NULL ? E_NO_MEMORY : load_new(&l, o, wire);
     for (; rc == 0 && n < o->rates_n; n++)
         rc = load_run_step(l, o->rates[n], o->warmup_s, o->duration_s, &results[n]);
     bool is_set_up = l != NULL && load_is_set_up(l);
@@ -63,7 +67,9 @@ static int run(const struct load_options *o, const struct load_host *host)
     free(results);
     load_free(l);
     if (!o->keep_topic && is_set_up)
-        load_teardown(o);
+        load_teardown(o, wire);
+    if (wire != NULL)
+        wire->ops->free(wire);
     return code;
 }
 

@@ -15,15 +15,8 @@
  */
 #include "engine.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "check.h"
 
@@ -31,49 +24,18 @@ enum { EVENTS_MAX = 256 };
 
 /* ── connections ── */
 
-static int dial(const char *bootstrap)
-{
-    char host[256];
-    const char *colon = strrchr(bootstrap, ':');
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
-    int fd = -1, one = 1;
-    if (colon == NULL || (size_t)(colon - bootstrap) >= sizeof host)
-        return E_INVALID;
-    memcpy(host, bootstrap, (size_t)(colon - bootstrap));
-    host[colon - bootstrap] = 0;
-    if (getaddrinfo(host, colon + 1, &hints, &list) != 0)
-        return E_NOT_FOUND;
-    for (struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next) {
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(list);
-    if (fd < 0)
-        return E_CLOSED;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
-
 static int conn_open(struct load *l, struct load_conn *c)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLOUT | EPOLLET, .data.ptr = c};
-    c->fd = dial(l->o->bootstrap);
-    if (c->fd < 0) {
+    c->wire.user = c;
+    if (l->wire->ops->open(l->wire, &c->wire, l->o->bootstrap) != 0) {
         snprintf(l->why, sizeof l->why, "cannot connect to %s (connection %u of %u)",
                  l->o->bootstrap, (uint32_t)(c - l->conns) + 1, l->conns_n);
         return E_CLOSED;
     }
-    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0)
-        return E_IO;
     c->rx_room = LOAD_RX_BYTES;
     c->rx = malloc(c->rx_room);
     c->flight = calloc(l->o->window, sizeof *c->flight);
-    if (c->rx == NULL || c->flight == NULL)
-        return E_NO_MEMORY;
-    return epoll_ctl(l->poll_fd, EPOLL_CTL_ADD, c->fd, &event) == 0 ? 0 : E_IO;
+    return c->rx == NULL || c->flight == NULL ? E_NO_MEMORY : 0;
 }
 
 static void conn_fail(struct load *l, struct load_conn *c, const char *why)
@@ -84,7 +46,7 @@ static void conn_fail(struct load *l, struct load_conn *c, const char *why)
     if (l->failed_n++ == 0)
         snprintf(l->why, sizeof l->why, "a %s connection to %s ended: %s",
                  c->is_producer ? "producer" : "consumer", l->o->bootstrap, why);
-    epoll_ctl(l->poll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+    l->wire->ops->forget(l->wire, &c->wire);
 }
 
 bool load_tx_room(struct load_conn *c, uint64_t n)
@@ -156,11 +118,11 @@ static void request_add(struct load *l, struct load_conn *c, struct load_burst *
         (struct load_flight){intended_ns, partition, c->correlation_id, payload_at};
 }
 
-/* What the kernel does not take is kept, copied, for later. */
+/* What is not taken is kept, copied, for later. */
 static void burst_send(struct load *l, struct load_conn *c, struct load_burst *b)
 {
-    struct msghdr message = {.msg_iov = b->iov, .msg_iovlen = b->iov_n};
-    ssize_t sent = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+    struct wire_bytes bytes = {b->iov, b->iov_n, b->copy, b->copy_n};
+    ssize_t sent = l->wire->ops->send(l->wire, &c->wire, &bytes);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         conn_fail(l, c, strerror(errno));
         return;
@@ -183,7 +145,9 @@ static void burst_send(struct load *l, struct load_conn *c, struct load_burst *b
 
 static void tx_continue(struct load *l, struct load_conn *c)
 {
-    ssize_t sent = send(c->fd, c->tx + c->tx_at, c->tx_n - c->tx_at, MSG_NOSIGNAL);
+    struct iovec iov = {c->tx + c->tx_at, c->tx_n - c->tx_at};
+    struct wire_bytes bytes = {&iov, 1, iov.iov_base, iov.iov_len};
+    ssize_t sent = l->wire->ops->send(l->wire, &c->wire, &bytes);
     if (sent < 0) {
         if (errno != EAGAIN && errno != EINTR)
             conn_fail(l, c, strerror(errno));
@@ -265,7 +229,8 @@ static void frames_take(struct load *l, struct load_conn *c)
 static void conn_receive(struct load *l, struct load_conn *c, bool is_ended)
 {
     while (!c->is_failed) {
-        ssize_t got = recv(c->fd, c->rx + c->rx_n, c->rx_room - c->rx_n, 0);
+        ssize_t got =
+            l->wire->ops->receive(l->wire, &c->wire, c->rx + c->rx_n, c->rx_room - c->rx_n);
         if (got == 0) {
             conn_fail(l, c, "the broker closed it");
             return;
@@ -329,7 +294,7 @@ static void second_end(struct load *l)
 
 static void engine_turn(struct load *l)
 {
-    struct epoll_event events[EVENTS_MAX];
+    struct wire_event events[EVENTS_MAX];
     uint64_t before = l->now_ns;
     l->now_ns = clock_read_ns();
     uint64_t gap = l->now_ns - before;
@@ -341,12 +306,9 @@ static void engine_turn(struct load *l)
         producer_turn(l, &l->conns[i]);
     for (uint32_t i = l->producers_n; i < l->conns_n; i++)
         consumer_turn(l, &l->conns[i]);
-    int n = epoll_wait(l->poll_fd, events, EVENTS_MAX, 0);
-    for (int i = 0; i < n; i++) {
-        struct load_conn *c = events[i].data.ptr;
-        if (events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            conn_receive(l, c, (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
-    }
+    uint32_t n = l->wire->ops->turn(l->wire, events, EVENTS_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        conn_receive(l, events[i].conn->user, events[i].is_ended);
     if (l->is_measuring && l->now_ns >= l->second_end_ns)
         second_end(l);
 }
@@ -563,8 +525,7 @@ static int conns_make(struct load *l)
     l->producers_n = l->o->producers_n;
     l->conns_n = l->producers_n + l->o->consumers_n * l->o->groups_n;
     l->conns = calloc(l->conns_n, sizeof *l->conns);
-    l->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (l->conns == NULL || l->poll_fd < 0)
+    if (l->conns == NULL)
         return E_NO_MEMORY;
     for (uint32_t i = 0; i < l->conns_n; i++)
         l->conns[i].is_producer = i < l->producers_n;
@@ -585,7 +546,7 @@ static int conns_make(struct load *l)
     return 0;
 }
 
-int load_new(struct load **out, const struct load_options *o)
+int load_new(struct load **out, const struct load_options *o, struct wire *wire)
 {
     struct prng prng;
     struct load *l = calloc(1, sizeof *l);
@@ -593,7 +554,7 @@ int load_new(struct load **out, const struct load_options *o)
     if (l == NULL)
         return E_NO_MEMORY;
     l->o = o;
-    l->poll_fd = -1;
+    l->wire = wire;
     prng_init(&prng, o->seed);
     for (uint32_t i = 0; i < o->topics_n; i++)
         snprintf(l->topic_names[i], sizeof l->topic_names[i],
@@ -604,7 +565,7 @@ int load_new(struct load **out, const struct load_options *o)
             return rc;
     }
     l->produce_version = 7; /* what the null server answers */
-    int rc = o->is_ceiling ? 0 : load_setup(o, &l->produce_version, &l->fetch_version);
+    int rc = o->is_ceiling ? 0 : load_setup(o, wire, &l->produce_version, &l->fetch_version);
     l->is_set_up = rc == 0;
     for (int i = 0; rc == 0 && i < LOAD_PAYLOADS; i++)
         load_payload_length(&l->payloads[i], (int16_t)l->produce_version);
@@ -621,8 +582,7 @@ void load_free(struct load *l)
         return;
     for (uint32_t i = 0; l->conns != NULL && i < l->conns_n; i++) {
         struct load_conn *c = &l->conns[i];
-        if (c->fd > 0)
-            close(c->fd);
+        l->wire->ops->close(l->wire, &c->wire);
         free(c->flight);
         free(c->tx);
         free(c->rx);
@@ -632,8 +592,6 @@ void load_free(struct load *l)
         free(l->partitions[i].matches.v);
     for (int i = 0; i < LOAD_PAYLOADS; i++)
         free(l->payloads[i].ptr);
-    if (l->poll_fd >= 0)
-        close(l->poll_fd);
     free(l->conns);
     free(l->partitions);
     free(l->heads);

@@ -6,11 +6,10 @@
 #ifndef MILLRACE_LOAD_ENGINE_H
 #define MILLRACE_LOAD_ENGINE_H
 
-#include <sys/uio.h>
-
 #include "load.h"
 #include "match.h"
 #include "schedule.h"
+#include "wire.h"
 
 enum {
     LOAD_RX_BYTES =
@@ -46,13 +45,13 @@ struct load_partition {
 
 /* One connection. */
 struct load_conn {
-    int fd;
+    struct wire_conn wire;
     bool is_producer, wants_write, is_failed;
     /* sending */
     uint64_t next;              /* this connection's next request number (open loop)     */
     struct load_flight *flight; /* ring of window                                        */
     uint32_t flight_head, flight_n;
-    uint8_t *tx; /* bytes the kernel did not take yet                     */
+    uint8_t *tx; /* bytes the wire did not take yet                       */
     uint64_t tx_n, tx_at, tx_room;
     uint32_t partition_at; /* producers: turn within its partitions                 */
     uint32_t partition_first, partition_n; /* of load.order */
@@ -66,7 +65,7 @@ struct load_conn {
     bool is_fetching;
 };
 
-/* One sendmsg under construction. Small batches are copied into `copy`, large ones referenced. */
+/* One send under construction. Small batches are copied into `copy`, large ones referenced. */
 struct load_burst {
     struct iovec iov[LOAD_IOV_MAX];
     uint32_t iov_n, copy_n;
@@ -76,7 +75,7 @@ struct load_burst {
 
 struct load {
     const struct load_options *o;
-    int poll_fd;
+    struct wire *wire;
     struct load_conn *conns;
     uint32_t conns_n, producers_n;
     struct load_partition *partitions;

@@ -29,6 +29,7 @@
 #include "clock.h"
 #include "histogram.h"
 #include "prng.h"
+#include "port.h"
 #include "storage.h"
 
 enum {
@@ -67,6 +68,7 @@ struct load_options {
     uint64_t seed;
     const char *json_path, *html_path;
     const char *label;
+    struct port_config port; /* name "": kernel sockets; else our own TCP on this port of DPDK */
 };
 
 /* One second of a run. */
@@ -106,6 +108,8 @@ struct load_host {
     double load_before;
 };
 
+struct wire; /* wire.h: what carries the bytes */
+
 /* options.c: 0, or an exit code after a message. */
 int load_options_parse(struct load_options *o, const char *bootstrap, int argc, char **argv);
 
@@ -124,13 +128,13 @@ void load_payload_length(struct load_payload *p, int16_t produce_version);
 
 /* setup.c: topics exist and their partitions have leaders. 0, or E_ with one clear line on stderr.
  */
-nodiscard int load_setup(const struct load_options *o, uint16_t *produce_version,
+nodiscard int load_setup(const struct load_options *o, struct wire *wire, uint16_t *produce_version,
                          uint16_t *fetch_version);
-void load_teardown(const struct load_options *o);
+void load_teardown(const struct load_options *o, struct wire *wire);
 
 /* engine.c: the measured loop. */
 struct load;
-nodiscard int load_new(struct load **out, const struct load_options *o);
+nodiscard int load_new(struct load **out, const struct load_options *o, struct wire *wire);
 nodiscard int load_run_step(struct load *l, double rate, double warmup_s, double duration_s,
                             struct load_result *result);
 /* The broker answered and the topics are there; what fails afterwards has load_why. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "endpoint.h"
 #include "load.h"
 
 const char bench_help[] =
@@ -42,6 +43,11 @@ const char bench_help[] =
     "  --ceiling               against a server of its own that does nothing\n"
     "  --seed N                of the payload                                    (1)\n"
     "  --cpu N                 pin the generator to this core\n"
+    "over our own TCP on a port of DPDK instead of kernel sockets\n"
+    "  --dpdk-devargs DEVICE[,ARGS]   net_memif0,role=client,socket=/run/m.sock, "
+    "net_af_packet0,iface=veth0\n"
+    "  --address IP/LENGTH     the port's, 10.77.0.2/24; with --bootstrap-server IP:PORT\n"
+    "  --gateway IP            when the broker is in another network\n"
     "what comes out\n"
     "  --json FILE --html FILE --label TEXT --quiet\n"
     "  --broker-pid PID        also report the broker's CPU seconds and memory\n"
@@ -80,6 +86,9 @@ enum {
     O_KEEP,
     O_TOPIC,
     O_BOOTSTRAP,
+    O_DEVARGS,
+    O_ADDRESS,
+    O_GATEWAY,
     O_HELP
 };
 
@@ -109,6 +118,9 @@ static const struct option longs[] = {
     {"keep-topic", 0, NULL, O_KEEP},
     {"topic", 1, NULL, O_TOPIC},
     {"bootstrap-server", 1, NULL, O_BOOTSTRAP},
+    {"dpdk-devargs", 1, NULL, O_DEVARGS},
+    {"address", 1, NULL, O_ADDRESS},
+    {"gateway", 1, NULL, O_GATEWAY},
     {"help", 0, NULL, O_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -216,6 +228,41 @@ static int parse_int(const char *name, const char *text, int max, int *out)
     return rc;
 }
 
+static int parse_port(struct load_options *o, int c, const char *arg)
+{
+    struct port_config *p = &o->port;
+    switch (c) {
+    case O_DEVARGS:
+        return endpoint_device(arg, p) ? 0
+                                       : bad("dpdk-devargs", arg,
+                                             "a device of DPDK and its arguments, "
+                                             "net_memif0,role=client,socket=/run/m.sock");
+    case O_ADDRESS:
+        return endpoint_address(arg, &p->ip, &p->mask) && p->mask != 0
+                   ? 0
+                   : bad("address", arg, "an IPv4 address and length, 10.77.0.2/24");
+    default:
+        return endpoint_address(arg, &p->gateway, NULL)
+                   ? 0
+                   : bad("gateway", arg, "an IPv4 address, 10.77.0.254");
+    }
+}
+
+/* A port needs an address, an address a port; the null server has kernel sockets only. */
+static int check_port(const struct load_options *o)
+{
+    const struct port_config *p = &o->port;
+    if (p->name[0] == 0)
+        return p->ip == 0 && p->gateway == 0
+                   ? 0
+                   : bad(p->ip != 0 ? "address" : "gateway", "", "goes with --dpdk-devargs");
+    if (p->ip == 0)
+        return bad("dpdk-devargs", p->name, "needs --address 10.77.0.2/24");
+    if (p->gateway != 0 && ((p->gateway ^ p->ip) & p->mask) != 0)
+        return bad("gateway", "", "is not in the network of --address");
+    return o->is_ceiling ? bad("ceiling", "", "is for kernel sockets") : 0;
+}
+
 static int parse_flag(struct load_options *o, int c, const char *arg)
 {
     switch (c) {
@@ -229,6 +276,9 @@ static int parse_flag(struct load_options *o, int c, const char *arg)
     case O_BOOTSTRAP: o->bootstrap = arg; return 0;
     case O_SEED: return parse_whole("seed", arg, UINT32_MAX, &o->seed);
     case O_CPU: return parse_int("cpu", arg, CPU_SETSIZE - 1, &o->cpu);
+    case O_DEVARGS:
+    case O_ADDRESS:
+    case O_GATEWAY: return parse_port(o, c, arg);
     case O_PID: return parse_int("broker-pid", arg, INT32_MAX, &o->broker_pid);
     default: fprintf(stderr, "millrace bench: try --help\n"); return 2;
     }
@@ -299,6 +349,9 @@ int load_options_parse(struct load_options *o, const char *bootstrap, int argc, 
     if (o->is_ceiling && (o->consumers_n > 0 || o->acks == 0))
         return bad("ceiling", "",
                    "the null server answers Produce only: no --consumers, no --acks 0");
+    int rc = check_port(o);
+    if (rc != 0)
+        return rc;
     if (o->window == 0)
         o->window = o->rates[0] > 0 ? 1000 : 8;
     return 0;

@@ -121,13 +121,14 @@ void load_report_text(FILE *to, const struct load_options *o, const struct load_
     fprintf(to,
             "  %u topic(s) x %u partition(s), %u producer(s), %u x %u consumer(s), records %u B, "
             "batches %u B,"
-            " acks %s, codec %s, entropy %.2f, window %u\n\n",
+            " acks %s, codec %s, entropy %.2f, window %u\n  over %s%s\n\n",
             o->topics_n, o->partitions_n, o->producers_n, o->groups_n, o->consumers_n,
             o->record_bytes, o->batch_bytes,
             o->acks < 0    ? "all"
             : o->acks == 0 ? "0"
                            : "1",
-            codec_names[o->codec], o->entropy, o->window);
+            codec_names[o->codec], o->entropy, o->window,
+            o->port.name[0] == 0 ? "kernel sockets" : "own TCP on ", o->port.name);
     for (uint32_t i = 0; i < n; i++)
         text_result(to, &results[i]);
     if (host->load_before > 1.0)
@@ -201,6 +202,7 @@ static json_t *json_all(const struct load_options *o, const struct load_host *ho
 {
     json_t *all = json_object(), *list = json_array();
     json_object_set_new(all, "label", json_string(o->label));
+    json_object_set_new(all, "port", json_string(o->port.name)); /* "": kernel sockets */
     json_object_set_new(all, "host",
                         json_pack("{s:s,s:i,s:s,s:s,s:s,s:I,s:f}", "cpu", host->cpu, "cores",
                                   host->cores, "kernel", host->kernel, "file_system",

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "load.h"
 #include "messages.h"
+#include "wire.h"
 
 enum {
     API_PRODUCE = 0,
@@ -181,10 +182,11 @@ static int served_wait(struct client *c, const struct load_options *o)
     return 0;
 }
 
-int load_setup(const struct load_options *o, uint16_t *produce_version, uint16_t *fetch_version)
+int load_setup(const struct load_options *o, struct wire *wire, uint16_t *produce_version,
+               uint16_t *fetch_version)
 {
     struct client c;
-    if (client_open(&c, o->bootstrap, TIMEOUT_MS) != 0)
+    if (client_open_over(&c, wire->ops->client(wire), o->bootstrap, TIMEOUT_MS) != 0)
         return fail(&c, "no broker");
     *produce_version = (uint16_t)client_version(&c, API_PRODUCE, PRODUCE_VERSION_MAX);
     *fetch_version = (uint16_t)client_version(&c, API_FETCH, FETCH_VERSION_MAX);
@@ -197,12 +199,12 @@ int load_setup(const struct load_options *o, uint16_t *produce_version, uint16_t
     return rc;
 }
 
-void load_teardown(const struct load_options *o)
+void load_teardown(const struct load_options *o, struct wire *wire)
 {
     struct client c;
     char text[64];
     const struct delete_topics_response *answer = NULL;
-    if (client_open(&c, o->bootstrap, TIMEOUT_MS) != 0)
+    if (client_open_over(&c, wire->ops->client(wire), o->bootstrap, TIMEOUT_MS) != 0)
         return;
     struct delete_topics_request *r = PROTO_NEW(&c.arena, delete_topics_request, 1);
     if (r != NULL &&

@@ -4,6 +4,7 @@
  *
  *   bench_groups          nanoseconds per heartbeat with 4,000 and 100,000 members, and the longest
  *                         turn of each scenario
+ *   bench_groups heartbeats  the first of these alone
  *   bench_groups count N  every case N times and nothing else: tools/budget.py counts for it
  *
  * Owner: the program. Control whole over tests/unit/control/rig.h; the log answers at once. The
@@ -234,6 +235,15 @@ static void longest_print(const char *what)
     longest_ns = turns_n = 0;
 }
 
+/* 1,000 groups of 4 members, then 25,000. */
+static void heartbeats_all(void)
+{
+    heartbeats_print(1000);
+    longest_print("4,000 members of each protocol");
+    heartbeats_print(25000);
+    longest_print("100,000 members of each protocol");
+}
+
 static void print(void)
 {
     struct member *large = calloc(MEMBERS_N, sizeof *large);
@@ -250,10 +260,7 @@ static void print(void)
     consumers_leave(large);
     longest_print("1,000 members of KIP-848 leave at once");
     free(large);
-    heartbeats_print(1000);
-    longest_print("4,000 members of each protocol");
-    heartbeats_print(25000);
-    longest_print("100,000 members of each protocol");
+    heartbeats_all();
 }
 
 int main(int argc, char **argv)
@@ -262,6 +269,8 @@ int main(int argc, char **argv)
     start();
     if (is_count)
         count(strtol(argv[2], NULL, 10));
+    else if (argc == 2 && strcmp(argv[1], "heartbeats") == 0)
+        heartbeats_all();
     else
         print();
     rig_fini(&rig);

@@ -5,111 +5,14 @@
  *
  *   bench_journal [directory, default .]
  *
- * Owner: one thread is the worker, another the files helper, as in the broker. Real ring, real
- * files; the three take turns, and each figure is the median of ROUNDS_N (1,000 logs:
- * fewer). Bytes go to their
- * segments meanwhile.
+ * Owner: main. Real ring, real files (store_bed.h); the three take turns, and each figure is the
+ * median of ROUNDS_N (1,000 logs: fewer). Bytes go to their segments meanwhile.
  */
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "check.h"
-#include "clock.h"
-#include "disk_tools.h"
-#include "journal.h"
-#include "uring.h"
+#include "store_bed.h"
 
-enum { ROUNDS_N = 41, LOGS_MAX = 1000, VALUE_BYTES = 4000, PAGES_BYTES = 256 << 20 };
-enum { THREAD_STORE, THREAD_FILES, THREAD_BULK, THREADS_N };
-
-/* Owner: the program. */
-struct ground {
-    char directory[512];
-    struct io *io;
-    struct pages pages;
-    struct timers timers;
-    struct post posts[THREADS_N];
-    struct helper *files;
-    struct store *store;
-    struct plog *logs[LOGS_MAX];
-    uint8_t mail_at;
-    pthread_t thread;
-    _Atomic bool is_ending;
-};
-
-static void ground_open(struct ground *g, const char *parent, uint64_t journal_bytes)
-{
-    struct uring_report report;
-    struct post *posts[THREADS_N];
-    snprintf(g->directory, sizeof g->directory, "%.400s/bench-journal-XXXXXX", parent);
-    check(mkdtemp(g->directory) != NULL);
-    check(uring_open(&g->io, 256, &report) == 0);
-    pages_init(&g->pages, aligned_alloc(PAGE_BLOCK, PAGES_BYTES), PAGES_BYTES,
-               calloc(1, pages_header_bytes(PAGES_BYTES)));
-    timers_init(&g->timers, clock_read_ns());
-    for (int i = 0; i < THREADS_N; i++) {
-        g->posts[i].event_fd = -1;
-        posts[i] = &g->posts[i];
-    }
-    check(posts_connect(posts, THREADS_N, 1024) == 0);
-    check(helper_init(&g->files, disk_posix(), &g->posts[THREAD_FILES], 1) == 0);
-    struct store_config config = {.group_ns_max = 2 * NS_PER_MS,
-                                  .open_files_max = 2000,
-                                  .producers_max = 1000,
-                                  .tail_bytes_max = PAGES_BYTES / 2,
-                                  .journal_bytes = journal_bytes,
-                                  .writeback_ns = NS_PER_S};
-    snprintf(config.directory, sizeof config.directory, "%s", g->directory);
-    check(store_init(&g->store, &config, g->io, disk_posix(), &g->pages, &g->timers,
-                     &g->posts[THREAD_STORE], THREAD_FILES, THREAD_BULK) == 0);
-    check(store_journal_open(g->store, clock_read_ns()) == 0);
-}
-
-static void ground_logs(struct ground *g)
-{
-    static const struct uuid id = {{1}};
-    struct log_config config = {.segment_bytes = 1 << 30,
-                                .segment_ms = INT64_MAX / 2,
-                                .segment_index_bytes = 10 << 20,
-                                .index_interval_bytes = 4096,
-                                .max_message_bytes = 1 << 20,
-                                .retention_ms = -1,
-                                .retention_bytes = -1,
-                                .timestamp_before_max_ms = INT64_MAX,
-                                .timestamp_after_max_ms = INT64_MAX,
-                                .codec = CODEC_PRODUCER};
-    for (int32_t i = 0; i < LOGS_MAX; i++) {
-        struct log_id log = {id, bytes_of_string("bench"), i};
-        check(store_log_new(g->store, &log, &config, &g->logs[i]) == 0);
-    }
-}
-
-static void *files_run(void *context)
-{
-    struct ground *g = context;
-    thread_self = g->files;
-    while (!atomic_load_explicit(&g->is_ending, memory_order_relaxed))
-        if (helper_turn(g->files, clock_read(), 100) == 0)
-            usleep(20);
-    return NULL;
-}
-
-static void turn(struct ground *g)
-{
-    struct mail *mail;
-    struct now now = clock_read();
-    io_poll(g->io);
-    mail_flush(&g->posts[THREAD_STORE]);
-    while ((mail = mail_read(&g->posts[THREAD_STORE], &g->mail_at)) != NULL)
-        store_mail(g->store, mail, now);
-    store_flush(g->store, now);
-    mail_flush(&g->posts[THREAD_STORE]);
-    io_poll(g->io);
-}
+enum { ROUNDS_N = 41, LOGS_MAX = BED_LOGS_MAX, VALUE_BYTES = 4000 };
 
 /* Nanoseconds until one more batch of each of n logs is durable. */
 static uint64_t round_store(struct ground *g, uint32_t n, const uint8_t *batch, uint32_t bytes)
@@ -127,7 +30,7 @@ static uint64_t round_store(struct ground *g, uint32_t n, const uint8_t *batch, 
         if (o.durable == o.end)
             i++;
         else
-            turn(g);
+            ground_turn(g, NULL, NULL);
     }
     return clock_read_ns() - begin;
 }
@@ -195,34 +98,28 @@ int main(int argc, char **argv)
     static struct ground with, without;
     static uint8_t batch[2 * VALUE_BYTES], value[VALUE_BYTES];
     const char *parent = argc > 1 ? argv[1] : ".";
-    char command[600];
+    char path[600];
     struct batch_builder b;
     batch_begin(&b, batch, sizeof batch);
     check(batch_add(&b, clock_read().wall_ms, bytes_of("k", 1), bytes_of(value, sizeof value)) ==
           0);
     uint32_t bytes = batch_end(&b, 0, -1);
-    ground_open(&with, parent, 128 << 20);
-    ground_open(&without, parent, 0);
-    ground_logs(&with);
-    ground_logs(&without);
-    check(pthread_create(&with.thread, NULL, files_run, &with) == 0);
-    check(pthread_create(&without.thread, NULL, files_run, &without) == 0);
+    ground_open(&with, parent, 128 << 20, 0);
+    ground_open(&without, parent, 0, 0);
+    ground_logs(&with, LOGS_MAX, STORE_GROUP, 1 << 30);
+    ground_logs(&without, LOGS_MAX, STORE_GROUP, 1 << 30);
     uint64_t room = align_up((uint64_t)LOGS_MAX * bytes, JOURNAL_BLOCK);
     uint8_t *memory = aligned_alloc(JOURNAL_BLOCK, room);
     check(memory != NULL);
     memset(memory, 1, room);
-    snprintf(command, sizeof command, "%s/floor", with.directory);
-    int fd = open(command, O_RDWR | O_CREAT | O_DIRECT, 0644);
+    snprintf(path, sizeof path, "%s/floor", with.directory);
+    int fd = open(path, O_RDWR | O_CREAT | O_DIRECT, 0644);
     if (fd < 0)
-        fd = open(command, O_RDWR | O_CREAT, 0644);
+        fd = open(path, O_RDWR | O_CREAT, 0644);
     check(fd >= 0 && file_zero(disk_posix(), fd, 0, align_up(room, 1 << 20)) == 0);
     for (size_t i = 0; i < array_n(logs_n); i++)
         measure(&with, &without, logs_n[i], fd, memory, batch, bytes);
-    atomic_store_explicit(&with.is_ending, true, memory_order_relaxed);
-    atomic_store_explicit(&without.is_ending, true, memory_order_relaxed);
-    pthread_join(with.thread, NULL);
-    pthread_join(without.thread, NULL);
-    snprintf(command, sizeof command, "rm -rf '%.250s' '%.250s'", with.directory,
-             without.directory);
-    return system(command) == 0 ? 0 : 1;
+    ground_close(&with);
+    ground_close(&without);
+    return 0;
 }

@@ -338,13 +338,13 @@ static void list_100000(void)
 static void describe_100000(void)
 {
     struct control_op op;
-    struct describe_groups_request request = {.groups = group_names, .groups_n = 16000};
+    struct describe_groups_request request = {.groups = group_names, .groups_n = GROUPS_N};
     struct describe_groups_response *r = ask(&op, 15, 6, &request);
-    check(r != NULL && r->groups_n == 16000 && r->groups[16000 - 1].error_code == 0);
+    check(r != NULL && r->groups_n == GROUPS_N && r->groups[GROUPS_N - 1].error_code == 0);
     arena_fini(&op.arena);
-    struct consumer_group_describe_request next = {.group_ids = group_names, .group_ids_n = 16000};
+    struct consumer_group_describe_request next = {.group_ids = group_names, .group_ids_n = GROUPS_N};
     struct consumer_group_describe_response *n = ask(&op, 69, 1, &next);
-    check(n != NULL && n->groups_n == 16000);
+    check(n != NULL && n->groups_n == GROUPS_N);
     arena_fini(&op.arena);
 }
 

@@ -9,6 +9,8 @@
 #define MILLRACE_BENCH_GROUP_MEMBERS_H
 
 #define RIG_PLAIN
+#include <malloc.h>
+
 #include "../../tests/unit/control/rig.h"
 
 #include "clock.h"
@@ -98,6 +100,7 @@ static inline void start(void)
                                            "groups.bytes.max=4294967296"};
     struct control_op op;
     struct find_coordinator_request q = {.key = bytes_of_string("g")};
+    (void)mallopt(M_MXFAST, 0); /* as main() of the broker */
     rig_init(&rig, 1);
     for (uint32_t i = 0; i < array_n(settings); i++)
         rig_override(&rig, settings[i]);

@@ -214,7 +214,8 @@ class Comparison:
                 if w.name == MAIN:
                     self.curve(both, w, directory)
             if with_perf and not self.args.no_perf_test:
-                self.perf = fairness.compare(both, 20000, max(5, PERF_S * self.args.scale), self.client_cpu)
+                both[0].stop()  # this part starts its own
+                self.perf = fairness.compare(both[1], directory, PERF_RATE, max(5, PERF_S * self.args.scale))
         finally:
             for broker in both:
                 broker.wipe()
@@ -359,7 +360,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--full', action='store_true', help='both placements, D2/D2, 10,000 partitions, 8 runs per row')
     p.add_argument('--scale', type=float, default=1.0, help='factor on all durations (1: %d s per run)' % RUN_S)
-    p.add_argument('--only', default='', help='names of workloads, by comma')
+    p.add_argument('--only', default='', help='names of workloads, by comma; or fairness')
     p.add_argument('--pairs', default='D0/D0,D2/D0,D2/D2')
     p.add_argument('--no-perf-test', action='store_true', help='without kafka-producer-perf-test')
     p.add_argument('--out', default=os.path.join(brokers.ROOT, 'build', 'bench-kafka.json'))

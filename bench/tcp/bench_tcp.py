@@ -26,7 +26,8 @@ PUMP = os.path.join(ROOT, 'build/bench-tcp/pump')
 NS, OURS, THEIRS = 'mrbt%d' % (os.getpid() % 10000), 'mrbt%da' % (os.getpid() % 10000), 'mrbt%db' % (os.getpid() % 10000)
 OUR_IP, PEER_IP = '10.79.0.1', '10.79.0.2'
 KERNEL_IP = '10.79.0.3'                      # ours, when the kernel serves
-REPEATS = 3
+ENGINE_IP = '10.79.0.4'                      # the generator's, on our engine: no kernel has it
+REPEATS, KAFKA_REPEATS = 3, 1
 SEGMENT, FRAME = 1448, 1514
 AF_PACKET = 'iface=%s,framecnt=4096,framesz=2048,blocksz=4096' % OURS
 TICKS = os.sysconf('SC_CLK_TCK')
@@ -185,6 +186,9 @@ def part_engine(_):
             bench_row(text, found[name] / per, None, 'instr', 'target <= %d' % target if target else '', 0)
     for line in run(os.path.join(ROOT, 'build/bench-micro/bench_net_scale')).splitlines():
         say('  ' + line.strip())
+        each = re.search(r'^ *100000 connections:.* (\d+) bytes each', line)
+        if each:
+            bench_row('memory of each of 100,000 connections', int(each.group(1)), None, 'bytes', 'target <= 4096', 0)
 
 
 def part_goodput(seconds):
@@ -270,31 +274,47 @@ def part_latency(seconds):
     bench_row('p99', mid(ours, 'p99_us'), mid(kernel, 'p99_us'), 'us')
 
 
-def broker_run(is_ours, seconds, port=20890):
-    """produce MB/s, fetch MB/s, p99 of a small produce."""
-    ip = OUR_IP if is_ours else KERNEL_IP
+# Who serves, and who asks: a device and its arguments of each end; None is kernel sockets.
+ENDS = {'kernel sockets': (None, None), 'af_packet, kernel asks': ('net_af_packet0', None),
+        'af_packet, both ours': ('net_af_packet0', 'net_af_packet0'), 'memif, both ours': ('net_memif0', 'net_memif0')}
+WORKLOADS = (('produce, batches of 64 KiB', ['--record-size', '1024', '--batch-size', '65536', '--producers', '2',
+                                             '--partitions', '4']),
+             ('produce and fetch', ['--record-size', '1024', '--batch-size', '65536', '--producers', '1', '--consumers',
+                                    '2', '--partitions', '4']),
+             ('small requests, one at a time', ['--record-size', '100', '--batch-size', '1', '--window', '1']))
+
+
+def devargs(device, role, directory):
+    if device == 'net_memif0':
+        return memif(role, directory)
+    return AF_PACKET if role == 'server' else AF_PACKET.replace(OURS, THEIRS)
+
+
+def broker_run(serves, asks, workload, seconds, port=20890):
+    """One workload against a broker of its own."""
+    ip = OUR_IP if serves else KERNEL_IP
     with tempfile.TemporaryDirectory(prefix='mrbt-') as directory:
-        settings = {'listeners': 'PLAINTEXT://%s:%d' % (ip, port), 'log.dirs': directory, 'storage.durability': 'relaxed',
-                    'admin.listeners': '127.0.0.1:%d' % (port + 1), 'dataplane.workers': 1}
-        if is_ours:
-            settings.update({'dpdk.ports': 'net_af_packet0', 'dpdk.devargs': AF_PACKET, 'dpdk.port.0.address': ip + '/24'})
+        settings = {'listeners': 'PLAINTEXT://%s:%d' % (ip, port), 'log.dirs': directory + '/data',
+                    'storage.durability': 'relaxed', 'admin.listeners': '127.0.0.1:%d' % (port + 1),
+                    'dataplane.workers': 1}
+        if serves:
+            settings.update({'dpdk.ports': serves, 'dpdk.devargs': devargs(serves, 'server', directory),
+                             'dpdk.port.0.address': ip + '/24'})
         words = [os.path.join(ROOT, 'build/millraced')]
         for key, value in settings.items():
             words += ['--override', '%s=%s' % (key, value)]
-        log = open(directory + '.log', 'w', encoding='utf-8')
+        log = open(directory + '/log', 'w', encoding='utf-8')
         broker = subprocess.Popen(words, stdout=log, stderr=log)
+        more = list(workload)
+        if asks:
+            more += ['--dpdk-devargs', asks + ',' + devargs(asks, 'client', directory), '--address', ENGINE_IP + '/24']
         try:
             broker_wait(log.name, broker)
-            return [bench_json(ip, port, seconds, *more) for more in
-                    (['--record-size', '1024', '--batch-size', '65536', '--producers', '2', '--partitions', '4'],
-                     ['--record-size', '1024', '--batch-size', '65536', '--producers', '1', '--consumers', '2',
-                      '--partitions', '4'],
-                     ['--record-size', '100', '--batch-size', '1', '--window', '1', '--producers', '1'])]
+            return bench_figures(bench_json(ip, port, seconds, *more, '--broker-pid', str(broker.pid)))
         finally:
             broker.terminate()
             broker.wait(30)
             log.close()
-            os.unlink(log.name)
 
 
 def broker_wait(path, broker):
@@ -320,21 +340,24 @@ def bench_json(ip, port, seconds, *more):
 
 
 def part_kafka(seconds):
-    say('millrace bench, kernel client, durability relaxed   ours       kernel sockets')
-    ours, kernel = broker_run(True, seconds), broker_run(False, seconds)
-    for at, name in enumerate(('produce, batches of 64 KiB', 'produce and fetch', 'small requests, one at a time')):
-        a, b = bench_figures(ours[at]), bench_figures(kernel[at])
-        bench_row(name, a['mb'], b['mb'], 'MB/s')
-        bench_row('  produce p50', a['p50'], b['p50'], 'us', '', 0)
-        bench_row('  produce p99', a['p99'], b['p99'], 'us', '', 0)
-        if a['fetch'] or b['fetch']:
-            bench_row('  fetched', a['fetch'], b['fetch'], 'MB/s')
+    say('millrace bench, durability relaxed')
+    for name, workload in WORKLOADS:
+        say('  %-26s %9s %9s %9s %9s %9s   CPU-s/GB: broker, generator' % (name, 'MB/s', 'req/s', 'fetched', 'p50 us', 'p99 us'))
+        runs = {ends_name: [] for ends_name in ENDS}
+        for _ in range(KAFKA_REPEATS):
+            for ends_name, (serves, asks) in ENDS.items():
+                runs[ends_name].append(broker_run(serves, asks, workload, seconds))
+        for ends_name, rows in runs.items():
+            say('    %-24s %9.1f %9.0f %9.1f %9.0f %9.0f   %5.2f %5.2f'
+                % (ends_name, *(mid(rows, key) for key in ('mb', 'requests', 'fetch', 'p50', 'p99', 'broker', 'client'))))
 
 
 def bench_figures(j):
     r = j['results'][0]
-    return {'mb': r['mb_per_s'], 'fetch': r['consumed_bytes'] / r['seconds'] / 1e6, 'p50': r['produce_ms']['p50'] * 1000,
-            'p99': r['produce_ms']['p99'] * 1000}
+    gb = max(r['mb_per_s'] * r['seconds'] / 1e3, 1e-9)
+    return {'mb': r['mb_per_s'], 'requests': r['requests_per_s'], 'fetch': r['consumed_bytes'] / r['seconds'] / 1e6,
+            'p50': r['produce_ms']['p50'] * 1000, 'p99': r['produce_ms']['p99'] * 1000,
+            'broker': r['broker_cpu_s'] / gb, 'client': r['client_cpu_s'] / gb}
 
 
 PARTS = {'engine': part_engine, 'goodput': part_goodput, 'cpu': part_cpu, 'memif': part_memif, 'latency': part_latency,

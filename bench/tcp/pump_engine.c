@@ -9,110 +9,42 @@
  */
 #include "pump.h"
 
-#include <dlfcn.h>
-#include <limits.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "lane.h"
-#include "net.h"
-#include "port.h"
+#include "endpoint.h"
 
-enum { IDLE_TURNS = 64, IDLE_NS = 20000, UNACKED_MAX = 4 << 20, PACKETS = 8192, SLICES = 64 };
+enum { IDLE_TURNS = 64, IDLE_NS = 20000, UNACKED_MAX = 4 << 20, CONNS = 64, SLICES = 64 };
 
 /* Owner: main. */
 struct engine {
-    const struct port_driver *driver;
-    struct port *port;
-    struct net *net;
-    struct lanes *lanes;
-    struct lane *lane;
+    struct endpoint at;
     struct tcb *tcb;
-    struct now now;
     bool is_opened, is_ended, is_closed;
     uint64_t busy_ns;
     uint32_t idle_n;
 };
-
-static const struct port_driver *driver_find(void)
-{
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
-    if (n <= 0)
-        return NULL;
-    path[n] = 0;
-    for (int up = 0; up < 2 && strrchr(path, '/') != NULL; up++)
-        *strrchr(path, '/') = 0;
-    strcat(path, "/millrace-dpdk.so");
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-        fprintf(stderr, "pump: %s\n", dlerror());
-    return library == NULL ? NULL : dlsym(library, PORT_DRIVER_SYMBOL);
-}
 
 static int engine_open(struct engine *e, const struct pump_options *o)
 {
     char why[PORT_WHY_MAX] = "";
     struct ports_config *c = calloc(1, sizeof *c);
     check(c != NULL);
-    c->ports_n = 1;
-    c->packets_n = PACKETS;
-    c->seed = 1;
-    snprintf(c->huge, sizeof c->huge, "auto");
     snprintf(c->ports[0].name, sizeof c->ports[0].name, "%s", o->device);
     snprintf(c->ports[0].devargs, sizeof c->ports[0].devargs, "%s", o->devargs);
     c->ports[0].ip = o->ip;
     c->ports[0].mask = 0xffffff00;
-    c->ports[0].queues_n = 1;
-    e->driver = driver_find();
-    int rc =
-        e->driver == NULL ? E_UNSUPPORTED : e->driver->open(c, &e->port, stderr, why, sizeof why);
+    int rc = endpoints_open(&e->at, 1, c, CONNS, why, sizeof why);
     free(c);
-    if (rc != 0) {
+    if (rc != 0)
         fprintf(stderr, "pump: %s\n", why);
-        return rc;
-    }
-    const struct port_facts *f = &e->port->facts;
-    struct net_config config = {
-        .ip = o->ip,
-        .mask = 0xffffff00,
-        .mtu = f->mtu,
-        .tcbs_max = 64,
-        .packets_max = 1024,
-        .heads_max = 16384,
-        .rcv_bytes = 4 << 20,
-        .rx_budget_bytes = (uint64_t)f->packets_n * (f->room_n + 256) / 4 * 3,
-        .has_tx_checksum = (f->offloads & PORT_TX_SUM) != 0,
-        .seed = clock_read_ns(),
-    };
-    memcpy(config.mac, f->mac, sizeof config.mac);
-    e->now = clock_read();
-    rc = net_init(&e->net, &config, e->now);
-    if (rc == 0)
-        rc = lanes_open(&e->lanes, e->port, 0, &e->net, NULL, 1);
-    if (rc == 0)
-        rc = net_listen(e->net, PUMP_PORT, 8, NULL);
-    if (rc == 0) {
-        e->lane = lanes_at(e->lanes, 0);
-        e->driver->thread();
-    }
-    return rc;
-}
-
-static void engine_close(struct engine *e)
-{
-    net_stop(e->net);
-    e->driver->stop(&e->port, 1);
-    lanes_close(e->lanes);
-    net_fini(e->net);
-    e->driver->close(&e->port, 1);
+    return rc == 0 ? net_listen(e->at.net, PUMP_PORT, 8, NULL) : rc;
 }
 
 static void news_take(struct engine *e)
 {
     uint32_t news;
-    for (struct tcb *tcb; (tcb = net_news_next(e->net, &news)) != NULL;) {
+    for (struct tcb *tcb; (tcb = net_news_next(e->at.net, &news)) != NULL;) {
         e->tcb = e->tcb == NULL ? tcb : e->tcb;
         if (tcb != e->tcb)
             continue;
@@ -125,19 +57,17 @@ static void news_take(struct engine *e)
 /* The first half of a turn. */
 static bool turn_begin(struct engine *e)
 {
-    e->now = clock_read();
-    bool has_moved = lane_rx(e->lane, e->now) > 0;
+    bool has_moved = endpoint_in(&e->at) > 0;
     news_take(e);
     return has_moved;
 }
 
 static void turn_end(struct engine *e, bool has_moved)
 {
-    net_turn(e->net, e->now);
-    has_moved |= lane_tx(e->lane, e->now) > 0;
+    has_moved |= endpoint_out(&e->at) > 0;
     if (has_moved) {
         e->idle_n = 0;
-        e->busy_ns += clock_read_ns() - e->now.ns;
+        e->busy_ns += clock_read_ns() - e->at.now.ns;
         return;
     }
     if (++e->idle_n > IDLE_TURNS)
@@ -166,23 +96,23 @@ static void sink(struct engine *e, struct pump_result *r)
         bool has_moved = turn_begin(e);
         bytes_read(e, r);
         if (begin == 0 && r->bytes > 0) {
-            begin = e->now.ns;
+            begin = e->at.now.ns;
             e->busy_ns = 0;
         }
         turn_end(e, has_moved);
     }
-    r->wall_ns = e->now.ns - begin;
+    r->wall_ns = e->at.now.ns - begin;
 }
 
 static void source(struct engine *e, const struct pump_options *o, struct pump_result *r)
 {
     uint64_t begin = 0, end = UINT64_MAX;
-    e->tcb = tcp_connect(e->net, o->to, PUMP_PORT, NULL, e->now);
+    e->tcb = tcp_connect(e->at.net, o->to, PUMP_PORT, NULL, e->at.now);
     check(e->tcb != NULL);
-    while (!e->is_closed && e->now.ns < end) {
+    while (!e->is_closed && e->at.now.ns < end) {
         bool has_moved = turn_begin(e);
         if (e->is_opened && begin == 0) {
-            begin = e->now.ns;
+            begin = e->at.now.ns;
             end = begin + (uint64_t)(o->seconds * 1e9);
             e->busy_ns = 0;
         }
@@ -197,10 +127,10 @@ static void source(struct engine *e, const struct pump_options *o, struct pump_r
     struct tcp_facts facts;
     tcp_facts(e->tcb, &facts);
     r->retransmits = facts.retransmits;
-    r->wall_ns = e->now.ns - begin;
+    r->wall_ns = e->at.now.ns - begin;
     if (!e->is_closed)
         tcp_shutdown(e->tcb);
-    for (end = e->now.ns + 2 * NS_PER_S; !e->is_closed && e->now.ns < end;)
+    for (end = e->at.now.ns + 2 * NS_PER_S; !e->is_closed && e->at.now.ns < end;)
         turn_end(e, turn_begin(e));
 }
 
@@ -231,9 +161,9 @@ static void ping(struct engine *e, const struct pump_options *o, struct pump_res
     struct slice v[SLICES];
     uint64_t end = UINT64_MAX, asked_ns = 0, begin = 0;
     uint32_t due = 0;
-    e->tcb = tcp_connect(e->net, o->to, PUMP_PORT, NULL, e->now);
+    e->tcb = tcp_connect(e->at.net, o->to, PUMP_PORT, NULL, e->at.now);
     check(e->tcb != NULL);
-    while (!e->is_closed && e->now.ns < end && r->rtts_n < PUMP_PINGS_MAX) {
+    while (!e->is_closed && e->at.now.ns < end && r->rtts_n < PUMP_PINGS_MAX) {
         bool has_moved = turn_begin(e);
         uint32_t n = tcp_read(e->tcb, v, SLICES, UINT64_MAX);
         for (uint32_t i = 0; i < n; i++) {
@@ -257,7 +187,7 @@ static void ping(struct engine *e, const struct pump_options *o, struct pump_res
         e->idle_n = 0; /* it waits for an answer: it does not sleep */
         turn_end(e, has_moved);
     }
-    r->wall_ns = e->now.ns - begin;
+    r->wall_ns = e->at.now.ns - begin;
 }
 
 int pump_engine(const struct pump_options *o, struct pump_result *r)
@@ -276,13 +206,13 @@ int pump_engine(const struct pump_options *o, struct pump_result *r)
     else
         ping(e, o, r);
     r->busy_ns = e->busy_ns;
-    r->segments = net_stat(e->net, NET_RX_PACKETS);
+    r->segments = net_stat(e->at.net, NET_RX_PACKETS);
     /* The last ACKs go out. Who connected stays longer: net_memif of DPDK 22.11 may read beyond a
      * ring whose other end has gone. */
     bool is_server = strcmp(o->role, "sink") == 0 || strcmp(o->role, "echo") == 0;
-    for (uint64_t end = e->now.ns + (is_server ? 100 : 1500) * NS_PER_MS; e->now.ns < end;)
+    for (uint64_t end = e->at.now.ns + (is_server ? 100 : 1500) * NS_PER_MS; e->at.now.ns < end;)
         turn_end(e, turn_begin(e));
-    engine_close(e);
+    endpoints_close(&e->at, 1);
     free(e);
     return 0;
 }

@@ -35,6 +35,7 @@ static void append_done(struct append_op *op, struct now now)
 {
     check(!op->is_done && op->is_placed && op->waiting_n == 0);
     op->is_done = true;
+    op_stall_ask(&op->stall, op->home->store, op->begun_ns, now.ns);
     timer_stop(op->home->timers, &op->timer);
     op->home->home_ops_n--;
     if (op->is_remote)
@@ -438,6 +439,7 @@ void append_begin(struct kafka *home, struct append_op *op, struct now now)
     op->home = home;
     home->home_ops_n++;
     op->arrived_ns = op->is_remote ? now.ns : 0;
+    op->begun_ns = now.ns;
     op->at = op->parts;
     timer_init(&op->timer, append_timeout);
     timer_set(home->timers, &op->timer, op->deadline_ns);

@@ -485,6 +485,8 @@ static void fetch_more(struct request *r, const struct view *view, struct now no
     for (struct read_op *op = f->ops; op != NULL; op = op->next) {
         request_stamp(r, STAGE_ARRIVED, op->arrived_ns);
         request_stamp(r, STAGE_PLACED, op->done_ns);
+        if (op->step == READ_NOW)
+            request_stall(r, &op->stall);
     }
     fetch_judge(f);
     /* A round whose budget was cut is enough when it found half of that: batches do not fit

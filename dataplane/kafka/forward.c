@@ -116,6 +116,7 @@ void forward_send(struct request *r, int16_t key, int16_t version, const void *b
     }
     r->more = more;
     request_state_set(r, REQUEST_WAITING);
+    stats_add(k->stats, STAT_CONTROL_WAITS, 1);
     if (api_is_heartbeat(key))
         list_push(queue, &r->run_link);
     else

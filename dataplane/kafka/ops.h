@@ -72,6 +72,8 @@ struct append_op {
     struct append_part *parts, **tail, *at;
     uint64_t bytes, batches_n, records_n;
     uint64_t arrived_ns, placed_ns, written_ns, flushing_ns, flushed_ns;
+    uint64_t begun_ns;     /* by the home */
+    struct op_stall stall; /* while it was with the home */
 };
 
 /* Home side. */
@@ -145,9 +147,13 @@ struct read_op {
     bool is_sent;       /* the request's: the step is under way */
     uint32_t parts_n, lent_n;
     uint64_t bytes_max, bytes; /* budget of this op; read so far */
-    uint64_t wait_bytes;       /* news of a partition that end a wait */
+    union {
+        uint64_t wait_bytes;   /* READ_WAIT: news of a partition that end it */
+        struct op_stall stall; /* READ_NOW, when it is over */
+    };
     struct read_part *parts, **tail, *at;
-    uint64_t arrived_ns, done_ns;
+    uint64_t arrived_ns;
+    uint64_t done_ns; /* while it is with the home: when it came there */
 };
 
 /* Home side; `read_done` / a mail answer says that the step is over. */

@@ -313,6 +313,7 @@ void produce_done(struct append_op *op, struct now now)
     request_stamp(r, STAGE_WRITTEN, op->written_ns);
     request_stamp(r, STAGE_FLUSHING, op->flushing_ns);
     request_stamp(r, STAGE_FLUSHED, op->flushed_ns);
+    request_stall(r, &op->stall);
     stats_add(stats, STAT_PRODUCE_BYTES, op->bytes);
     stats_add(stats, STAT_PRODUCE_BATCHES, op->batches_n);
     stats_add(stats, STAT_PRODUCE_RECORDS, op->records_n);

@@ -21,6 +21,8 @@ static void read_op_over(struct read_op *op, struct now now)
 {
     check(op->is_busy);
     op->is_busy = false;
+    if (op->step == READ_NOW)
+        op_stall_ask(&op->stall, op->home->store, op->done_ns, now.ns);
     op->done_ns = now.ns;
     op->home->home_ops_n--;
     if (op->is_remote)
@@ -235,6 +237,7 @@ void read_begin(struct kafka *home, struct read_op *op, struct now now)
     }
     check(op->lent_n == 0);
     op->arrived_ns = op->is_remote ? now.ns : 0;
+    op->done_ns = now.ns;
     op->bytes = 0;
     op->at = op->parts;
     read_walk(op, now);

@@ -114,6 +114,7 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
     list_init(&r->lasting);
     r->lasting_at = r->lasting_end = NULL;
     memset(r->stages, 0, sizeof r->stages);
+    r->stall.us = 0;
     r->size = r->answer_size = 0;
 }
 

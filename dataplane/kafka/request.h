@@ -86,6 +86,27 @@ struct api {
     void (*release)(struct request *request, struct now now);
 };
 
+/* How long an operation waited for a disk that stood still, and that stall (slow.h). Small: a
+ * parked fetch keeps it. */
+struct op_stall {
+    uint32_t us;
+    uint32_t took_ms : 24; /* four hours */
+    uint32_t dir : 8;
+};
+
+/* Nothing shorter can be a stall worth naming: storage.stall.ms is 1 or more. */
+#define OP_STALL_MIN_NS NS_PER_MS
+
+void op_stall_measure(struct op_stall *stall, struct store *store, uint64_t begun_ns,
+                      uint64_t now_ns);
+static inline void op_stall_ask(struct op_stall *stall, struct store *store, uint64_t begun_ns,
+                                uint64_t now_ns)
+{
+    stall->us = 0;
+    if (unlikely(now_ns - begun_ns >= OP_STALL_MIN_NS))
+        op_stall_measure(stall, store, begun_ns, now_ns);
+}
+
 /* Owner: worker. */
 struct request {
     struct list run_link;  /* the run, encode, sent, or a waiting list                   */
@@ -119,6 +140,7 @@ struct request {
     struct conn_slot slot;
     uint64_t stages[STAGES_N];
     uint32_t size, answer_size; /* of its frame, of its answer: for slow.c */
+    struct op_stall stall;      /* the worst of its operations, for slow.c */
 };
 
 /* What the Kafka layer keeps per connection. Owner: worker. */
@@ -270,6 +292,12 @@ void request_release(struct request *request, struct now now);
 static inline void request_stamp(struct request *r, enum stage stage, uint64_t ns)
 {
     r->stages[stage] = max_u64(r->stages[stage], ns);
+}
+/* The worst of its operations counts. */
+static inline void request_stall(struct request *r, const struct op_stall *stall)
+{
+    if (unlikely(stall->us > r->stall.us))
+        r->stall = *stall;
 }
 /* Zeroed memory outside of the arena, in small pages, until the request ends; NULL without memory.
  * n is at most 64 KiB. */

@@ -546,17 +546,40 @@ uint64_t lane_capture_bytes_max(const struct lane *lane)
            (uint64_t)lane->captured_max * (CAPTURE_FRAME_BYTES + LANE_CAPTURE_SNAP);
 }
 
+static_assert((int)LANE_CAPTURE_PART == (int)CAPTURE_FRAME_BYTES + (int)LANE_CAPTURE_SNAP &&
+                  (int)LANE_CAPTURE_PART >= (int)CAPTURE_FILE_BYTES,
+              "a part is a packet with its head, or the file's head");
+
+uint32_t lane_capture_part(const struct lane *lane, uint32_t at, uint8_t to[LANE_CAPTURE_PART],
+                           uint64_t wall_ns)
+{
+    uint64_t n = min_u64(lane->captured_n, lane->captured_max);
+
+    if (lane->captured_max == 0 || at > n)
+        return 0;
+    if (at == 0) {
+        capture_file_head(to);
+        return CAPTURE_FILE_BYTES;
+    }
+    uint64_t from = lane->captured_n - n + at - 1;
+    const struct captured *c = &lane->captured[from % lane->captured_max];
+    uint32_t here_n = (uint32_t)min_u64(c->here_n, LANE_CAPTURE_SNAP);
+    capture_frame_head(to, c->at_ns + wall_ns, here_n, c->n);
+    memcpy(to + CAPTURE_FRAME_BYTES, c->bytes, here_n);
+    return CAPTURE_FRAME_BYTES + here_n;
+}
+
 uint64_t lane_capture_write(const struct lane *lane, uint8_t *to, uint64_t to_n, uint64_t wall_ns)
 {
-    if (lane->captured_max == 0 || to_n < lane_capture_bytes_max(lane))
+    uint8_t part[LANE_CAPTURE_PART];
+    uint64_t bytes = 0;
+    uint32_t n;
+
+    if (to_n < lane_capture_bytes_max(lane))
         return 0;
-    uint64_t n = min_u64(lane->captured_n, lane->captured_max), at = CAPTURE_FILE_BYTES;
-    capture_file_head(to);
-    for (uint64_t i = lane->captured_n - n; i < lane->captured_n; i++) {
-        const struct captured *c = &lane->captured[i % lane->captured_max];
-        capture_frame_head(to + at, c->at_ns + wall_ns, c->here_n, c->n);
-        memcpy(to + at + CAPTURE_FRAME_BYTES, c->bytes, c->here_n);
-        at += CAPTURE_FRAME_BYTES + c->here_n;
+    for (uint32_t at = 0; (n = lane_capture_part(lane, at, part, wall_ns)) > 0; at++) {
+        memcpy(to + bytes, part, n);
+        bytes += n;
     }
-    return at;
+    return bytes;
 }

@@ -40,3 +40,11 @@ void *proto_new(const struct proto_struct *type, struct arena *arena, uint32_t n
         memcpy(to + (uint64_t)i * type->size, type->defaults, type->size);
     return to;
 }
+
+void proto_default(const struct proto_struct *type, void *to)
+{
+    if (type->defaults == NULL)
+        memset(to, 0, type->size);
+    else
+        memcpy(to, type->defaults, type->size);
+}

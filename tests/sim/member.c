@@ -33,7 +33,7 @@
 enum { VERSION_NEXT = 9 };
 
 static const int16_t step_keys[] = {10, 11, 14, 68, 9, 1, 8, 12};
-static const int16_t step_versions[] = {3, 5, 3, 1, 5, 11, 7, 3};
+static const int16_t step_versions[] = {3, 9, 3, 1, 5, 11, 7, 3};
 
 static const char group_name[] = "group";
 

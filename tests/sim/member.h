@@ -50,7 +50,7 @@ struct sim_member {
     uint32_t dealt_n;   /* topics that were there when it led */
     uint32_t born;      /* ids made by clients */
     int32_t generation; /* or the member's epoch; 0: has not joined */
-    bool is_leader;
+    bool is_leader, deals;
     bool claims[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* what its last JoinGroup said it owns */
     struct member_partition parts[MEMBER_PARTITIONS_MAX];
     uint32_t parts_n, part_at;

@@ -5,8 +5,11 @@
  * Owner: the simulator.
  *
  * A classic leader deals out all partitions of all topics in turn; a cooperative one gives nobody
- * what another one says it owns. Subscriptions and assignments are real ones (version 1 of the
- * consumers' embedded protocol), because a group may change its protocol under its members.
+ * what another one says it owns. A static leader that came back is told to deal nothing (KIP-814),
+ * but goes on looking for new topics; before version 9 of JoinGroup it would not know that it
+ * leads, and nobody would deal out a topic made meanwhile. Subscriptions and assignments are real
+ * ones (version 1 of the consumers' embedded protocol), because a group may change its protocol
+ * under its members.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,6 +161,7 @@ bool member_answer_join(struct sim *s, struct sim_member *m, const void *respons
     id_set(m->id, r->member_id);
     m->generation = r->generation_id;
     m->is_leader = bytes_equal(r->leader, r->member_id);
+    m->deals = m->is_leader && !r->skip_assignment;
     m->peers_n = 0;
     for (int32_t i = 0; i < r->members_n && m->peers_n < array_n(m->peers); i++)
         if (!peer_read(s, &m->peers[m->peers_n++], &r->members[i]))
@@ -214,7 +218,7 @@ const void *member_ask_sync(struct sim *s, struct sim_member *m, struct arena *a
     r->generation_id = m->generation;
     r->member_id = text(m->id);
     r->group_instance_id = instance_of(m, a);
-    if (!m->is_leader)
+    if (!m->deals) /* what its former life dealt still stands, and dealt_n with it */
         return r;
     m->dealt_n = topics_n(s);
     r->assignments = PROTO_NEW(a, sync_group_request_assignments, m->peers_n);

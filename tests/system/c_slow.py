@@ -1,5 +1,8 @@
 """`millrace slow`: made-up delays of real clients are found, sum up, and name the right culprit."""
 import json
+import os
+import random
+import signal
 import time
 
 import lib
@@ -66,6 +69,36 @@ def test_slow_reader(broker):
     lib.check(r['answer_bytes'] > 5 << 20, 'how much it did not read: %r' % r)
 
 
+def stop_in_a_flush(broker):
+    """The process stands still while its flush is under way: to the broker the disk does."""
+    data = wire.batch([(b'k', b'v')])
+    with wire.Conn(broker.bootstrap, timeout=60) as c:
+        for _ in range(20):
+            wire.produce(c, 'slow', data)
+        topics = [dict(name='slow', partition_data=[dict(index=0, records=data)])]
+        c.send(wire.frame('Produce', 9, transactional_id=None, acks=-1, timeout_ms=30000, topic_data=topics))
+        time.sleep(random.uniform(0, 0.002))
+        os.kill(broker.pid, signal.SIGSTOP)
+        time.sleep(DELAY_S)
+        os.kill(broker.pid, signal.SIGCONT)
+        c.receive_frame()
+
+
+def test_stall(broker):
+    def is_found():
+        if blamed(broker, 'Produce', 'disk_stall'):
+            return True
+        stop_in_a_flush(broker)
+        return False
+    lib.wait_until(is_found, 120, 'a flush of %.1f s is blamed on the disk' % DELAY_S)
+    r = blamed(broker, 'Produce', 'disk_stall')
+    lib.equal(r['stall']['directory'], broker.data, 'whose disk it was: %r' % r)
+    lib.check(r['stall']['took_ns'] >= r['stall']['ns'] > DELAY_S * 0.8e9 and r['stall']['device'], 'the stall of %r' % r)
+    lib.check('it was the disk: device' in ask(broker, '--last', 'start', '--api', 'Produce'), 'the text does not say it')
+    lib.wait_until(lambda: broker.metric('millrace_disk_stalls_total') > 0, 30, 'stalls are counted')
+    lib.wait_until(lambda: 'took longer than storage.stall.ms' in broker.log(), 30, 'a log line of the stall')
+
+
 def test_text(broker):
     text = ask(broker, '--last', 'start')
     for word in ('Fetch', 'Produce', 'culprit client_reading', 'culprit min_bytes', 'in all', '|==='):
@@ -79,13 +112,14 @@ def test_text(broker):
 
 def test(t):
     lib.own_broker_only()
-    broker = t.broker(workers=2)
+    broker = t.broker(workers=2, settings={'storage.stall.ms': 500})
     wire.create_topic(broker.bootstrap, 'slow')
     test_slow_sender(broker)
     test_slow_reader(broker)
     test_min_bytes(broker)
     lib.check(requests(broker, 'minute'), 'the last minute has requests')
     test_text(broker)
+    test_stall(broker)
 
 
 lib.main(test)

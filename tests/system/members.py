@@ -107,10 +107,12 @@ class Team:
         self.t, self.python, self.bootstrap, self.group, self.topic = t, python, bootstrap, group, topic
         self.members = []
 
+    def command(self, *options):
+        return [self.python, os.path.join(lib.HERE, 'next_member.py'), self.bootstrap, self.group, self.topic, *options]
+
     def start(self, *options):
-        here = os.path.join(lib.HERE, 'next_member.py')
         log = os.path.join(self.t.directory, '%s-%d' % (self.group, len(self.members)))
-        member = Member([self.python, here, self.bootstrap, self.group, self.topic, *options], log)
+        member = Member(self.command(*options), log)
         self.members.append(member)
         return member
 

@@ -49,7 +49,7 @@ static void restart(void (*found)(void))
     for (int i = 0; i < DIRS; i++)
         assert_int_equal(
             store_init(&stores[i], &config, NULL, &rig.disk.disk, NULL, NULL, NULL, 0, 0), 0);
-    assert_int_equal(control_open_logs(rig.control, stores, &report, NULL, NULL), 0);
+    assert_int_equal(control_open_logs(rig.control, stores, &report, NULL), 0);
     for (int i = 0; i < DIRS; i++)
         store_fini(stores[i]);
 }

@@ -463,6 +463,129 @@ static void subscriptions_are_read(void **state)
     assert_true(group_is_subscribed(g(), bytes_of_string("zzz")));
 }
 
+/* ── members that vanish ── */
+
+/* A client that does what clients do. */
+struct survivor {
+    struct bytes id;
+    int32_t generation;
+    struct asked *join, *sync;
+    bool is_in; /* it has the assignment of its generation */
+};
+
+static void survivor_join(struct survivor *s)
+{
+    s->is_in = false;
+    s->sync = NULL;
+    s->join = join(s->id.n == 0 ? (s->id = new_id()) : s->id, "m");
+}
+
+static void survivor_joined(struct survivor *s)
+{
+    const struct join_group_response *r = joined(s->join);
+    s->join = NULL;
+    if (r->error_code != 0) {
+        s->id = bytes_of("", 0);
+        survivor_join(s);
+        return;
+    }
+    s->generation = r->generation_id;
+    struct asked *a = sync_of(s->id, s->generation);
+    for (int32_t i = 0; i < r->members_n; i++)
+        assign(a, r->members[i].member_id, "plan");
+    s->sync = sync_send(a);
+}
+
+static void survivor_step(struct survivor *s)
+{
+    if (s->join != NULL && s->join->is_answered) {
+        survivor_joined(s);
+    } else if (s->sync != NULL && s->sync->is_answered) {
+        s->is_in = synced(s->sync)->error_code == 0;
+        s->sync = NULL;
+        if (!s->is_in)
+            survivor_join(s);
+    } else if (s->join == NULL && s->sync == NULL) {
+        int16_t code = heartbeat(s->id, s->generation);
+        if (code == KAFKA_UNKNOWN_MEMBER_ID)
+            s->id = bytes_of("", 0);
+        if (code != 0)
+            survivor_join(s);
+    }
+}
+
+/* Two that share a group, the first of them its leader; both have joined generation 2, nobody has
+ * synced. */
+static void two_completing(struct survivor *a, struct survivor *b)
+{
+    struct asked *second;
+    *a = (struct survivor){.id = preparing(&second)};
+    struct asked *first = join(a->id, "m");
+    *b = (struct survivor){.id = joined(second)->member_id, .generation = 2};
+    a->generation = joined(first)->generation_id;
+    assert_int_equal(g()->state, GROUP_COMPLETING);
+}
+
+static struct asked *leader_sync(const struct survivor *a, const struct survivor *b)
+{
+    struct asked *s = sync_of(a->id, 2);
+    assign(s, a->id, "half");
+    assign(s, b->id, "other half");
+    return sync_send(s);
+}
+
+/* The survivor of the two after the other vanished in the `at`-th state. */
+static struct survivor vanish(int at)
+{
+    struct survivor a, b;
+    two_completing(&a, &b);
+    switch (at) {
+    case 0: b.sync = sync_send(sync_of(b.id, 2)); return b; /* the leader, before it assigned */
+    case 1: a.sync = leader_sync(&a, &b); return a; /* a follower that never asks for its part */
+    case 2:                                         /* the leader, its record on the way */
+        b.sync = sync_send(sync_of(b.id, 2));
+        leader_sync(&a, &b);
+        return b;
+    default: break;
+    }
+    a.sync = leader_sync(&a, &b);
+    sync_send(sync_of(b.id, 2));
+    appends_end();
+    assert_int_equal(g()->state, GROUP_STABLE);
+    switch (at) {
+    case 3: return b; /* the leader, STABLE */
+    case 4: return a; /* a follower, STABLE */
+    case 5:           /* PREPARING; it had asked to join */
+        a.join = NULL;
+        groups_cancel(&bed.groups, &join(a.id, "other metadata")->op);
+        return b;
+    case 6: survivor_join(&a); return a; /* PREPARING for the leader; the other never comes */
+    default: (void)new_id(); return a;   /* besides the other, one that asked for an id */
+    }
+}
+
+/* Whoever it is and whenever: the other one has the group for itself within session and rebalance
+ * timeouts (10 s, 20 s), and its session at no time ends. */
+static void members_that_vanish_in_any_state_hold_nobody_up(void **state)
+{
+    for (int at = 0; at < 8; at++) {
+        struct survivor s = vanish(at);
+        for (int second = 0; second < 60; second++) {
+            survivor_step(&s);
+            appends_end();
+            survivor_step(&s);
+            pass(1000);
+        }
+        assert_true(s.is_in);
+        assert_int_equal(g()->state, GROUP_STABLE);
+        assert_int_equal(g()->members_n, 1);
+        assert_true(bytes_equal(g()->leader, s.id));
+        assert_int_equal(heartbeat(s.id, s.generation), 0);
+        teardown(state);
+        setup(state);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +617,7 @@ int main(void)
         GROUP_TEST(cancelled_join_is_answered_and_its_member_waits_on),
         GROUP_TEST(cancel_before_the_request_runs_is_remembered),
         GROUP_TEST(subscriptions_are_read),
+        GROUP_TEST(members_that_vanish_in_any_state_hold_nobody_up),
     };
     return TESTS_RUN(tests);
 }

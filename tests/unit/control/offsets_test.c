@@ -79,7 +79,7 @@ static void sorted_by_topic_and_partition(void **state)
         struct offset from = offset_of(in[i].topic, in[i].partition, i, "m");
         assert_int_equal(offsets_set(o, &from), 0);
     }
-    offsets_sorted(o, all);
+    assert_int_equal(offsets_sorted(o, all), 0);
     for (int i = 0; i < 6; i++) {
         assert_true(bytes_equal_string(all[i]->topic, out[i].topic));
         assert_int_equal(all[i]->partition, out[i].partition);

@@ -348,9 +348,28 @@ static void first_log_with_a_controller_listener_is_of_a_dynamic_quorum(void **s
     assert_int_equal(rig.control->state.end_offset, 14);
 }
 
+static uint64_t told_n, told_of;
+
+static void told(void *context, uint64_t done_n, uint64_t all_n)
+{
+    (void)context;
+    told_n = done_n;
+    told_of = all_n;
+}
+
+/* As threads would: the last part has ended before the first. */
+static void each_backwards(void *context, uint32_t n, void (*part)(void *, uint32_t),
+                           void *argument)
+{
+    (void)context;
+    while (n-- > 0)
+        part(argument, n);
+}
+
 static void logs_are_opened_at_their_homes(void **state)
 {
     (void)state;
+    const struct opening_seams seams = {each_backwards, told, NULL};
     struct recovery_report report = {0};
     struct store *stores[2];
     struct store_config config = {.leader_epoch = 0};
@@ -360,12 +379,16 @@ static void logs_are_opened_at_their_homes(void **state)
     for (int i = 0; i < 2; i++)
         assert_int_equal(
             store_init(&stores[i], &config, NULL, &rig.disk.disk, NULL, NULL, NULL, 0, 0), 0);
-    assert_int_equal(control_open_logs(rig.control, stores, &report, NULL, NULL), 0);
+    assert_int_equal(control_open_logs(rig.control, stores, &report, &seams), 0);
     assert_int_equal(fake_store_rules.recovered_n, 7);
-    fake_store_rules.recover_error = E_CORRUPT;
-    assert_int_equal(control_open_logs(rig.control, stores, &report, NULL, NULL), 0);
-    assert_int_equal(rig_view(&rig)->topics[0]->partitions[3].leader, -1);
+    assert_int_equal(told_n, 7);
+    assert_int_equal(told_of, 7);
     fake_store_rules.recover_error = E_NO_MEMORY;
+    assert_int_equal(control_open_logs(rig.control, stores, &report, &seams), E_NO_MEMORY);
+    fake_store_rules.recover_error = E_CORRUPT;
+    assert_int_equal(control_open_logs(rig.control, stores, &report, NULL), 0);
+    assert_int_equal(rig_view(&rig)->topics[0]->partitions[3].leader, -1);
+    fake_store_rules.recover_error = 0;
     for (int i = 0; i < 2; i++)
         store_fini(stores[i]);
 }

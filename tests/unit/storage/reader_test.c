@@ -511,6 +511,69 @@ static void flush_that_takes_too_long_is_counted(void **state)
     assert_true(store_stats(rig.store)->stall_ns >= 70 * NS_PER_MS);
 }
 
+static uint64_t stalled(uint64_t from_ns, uint64_t to_ns, uint64_t *took_ns)
+{
+    uint8_t dir = 99;
+    uint64_t ns = store_stalled(rig.store, from_ns, to_ns, took_ns, &dir);
+    assert_int_equal(dir, ns > 0 ? rig.store->config.dir : 99);
+    return ns;
+}
+
+/* A read counts too, and what overlaps is one stall. */
+static void disk_that_stands_still_is_one_stall_with_its_times(void **state)
+{
+    uint64_t took_ns = 0;
+    (void)state;
+    rig.store->config.stall_ns = 50 * NS_PER_MS;
+    rig_append(&rig, 10, 100, 'a');
+    rig_settle(&rig);
+    rig_forget_pages(&rig);
+    assert_int_equal(rig_read_all(&rig, rig.log, 0, 1000), 10);
+    assert_int_equal(store_stats(rig.store)->stalls, 0);
+    store_note_stall(rig.store, 1000, 1000 + 50 * NS_PER_MS - 1); /* just in time */
+    store_note_stall(rig.store, 0, 100 * NS_PER_MS);              /* not measured */
+    assert_int_equal(store_stats(rig.store)->stalls, 0);
+    assert_int_equal(stalled(0, UINT64_MAX, &took_ns), 0);
+    store_note_stall(rig.store, 200 * NS_PER_MS, 300 * NS_PER_MS);
+    store_note_stall(rig.store, 190 * NS_PER_MS, 310 * NS_PER_MS);
+    store_note_stall(rig.store, 250 * NS_PER_MS, 320 * NS_PER_MS);
+    assert_int_equal(store_stats(rig.store)->stalls, 1);
+    assert_int_equal(store_stats(rig.store)->stall_ns, 130 * NS_PER_MS);
+    store_note_stall(rig.store, 320 * NS_PER_MS, 400 * NS_PER_MS); /* begins where it ended */
+    assert_int_equal(store_stats(rig.store)->stalls, 2);
+    assert_int_equal(stalled(0, 100, &took_ns), 0);
+    assert_int_equal(stalled(300 * NS_PER_MS, 350 * NS_PER_MS, &took_ns), 50 * NS_PER_MS);
+    assert_int_equal(took_ns, 130 * NS_PER_MS);
+    assert_int_equal(stalled(0, UINT64_MAX, &took_ns), 210 * NS_PER_MS);
+    for (uint64_t i = 5; i < 5 + STALLS_N; i++) /* the oldest are forgotten */
+        store_note_stall(rig.store, i * 100 * NS_PER_MS, (i * 100 + 60) * NS_PER_MS);
+    assert_int_equal(stalled(0, 400 * NS_PER_MS, &took_ns), 0);
+}
+
+static void read_that_takes_too_long_is_a_stall(void **state)
+{
+    struct rig_read rr = {
+        .read = {.offset = 0, .bytes_max = 5000, .at_least_one = true, .done = rig_read_done}};
+    uint64_t took_ns = 0;
+    (void)state;
+    rig.store->config.stall_ns = 50 * NS_PER_MS;
+    (void)fill_log(10);
+    rig_forget_pages(&rig);
+    rig.now.ns += NS_PER_S; /* nothing was done for a while: that is no stall */
+    rig.is_io_held = true;
+    assert_int_equal(plog_read(rig.log, &rr.read, rig.now), E_AGAIN);
+    rig_turn(&rig);
+    uint64_t began_ns = rig.now.ns;
+    rig.now.ns += 70 * NS_PER_MS;
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    assert_true(rr.is_done);
+    assert_int_equal(store_stats(rig.store)->stalls, 1);
+    assert_in_range(stalled(began_ns, rig.now.ns, &took_ns), 70 * NS_PER_MS, 71 * NS_PER_MS);
+    assert_in_range(took_ns, 70 * NS_PER_MS, 71 * NS_PER_MS);
+    read_release(&rr.read);
+}
+
 static void files_of_logs_that_rest_are_closed(void **state)
 {
     struct append out;
@@ -565,6 +628,8 @@ int main(void)
         WITH_LOG(read_with_few_descriptors_opens_and_closes),
         WITH_LOG(files_of_logs_that_rest_are_closed),
         WITH_LOG(flush_that_takes_too_long_is_counted),
+        WITH_LOG(disk_that_stands_still_is_one_stall_with_its_times),
+        WITH_LOG(read_that_takes_too_long_is_a_stall),
     };
     return TESTS_RUN(tests);
 }

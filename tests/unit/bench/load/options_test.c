@@ -86,6 +86,16 @@ static void options_that_make_no_sense_are_refused(void **state)
         "word",
         "--rate",
         "--readers 101",
+        "--dpdk-devargs net_memif0",
+        "--dpdk-devargs ,role=client --address 10.77.0.2/24",
+        "--address 10.77.0.2/24",
+        "--gateway 10.77.0.254",
+        "--dpdk-devargs net_memif0 --address 10.77.0.2",
+        "--dpdk-devargs net_memif0 --address 10.77.0.2/33",
+        "--dpdk-devargs net_memif0 --address 10.77.0/24",
+        "--dpdk-devargs net_memif0 --address 10.77.0.2/24 --gateway 10.78.0.1",
+        "--dpdk-devargs net_memif0 --address 10.77.0.2/24 --gateway 10.77.0.1/24",
+        "--dpdk-devargs net_memif0 --address 10.77.0.2/24 --ceiling",
     };
     (void)state;
     for (size_t i = 0; i < array_n(lines); i++) {
@@ -95,6 +105,22 @@ static void options_that_make_no_sense_are_refused(void **state)
             print_error("'%s' gives %d\n", lines[i], rc);
         assert_int_equal(rc, USAGE);
     }
+}
+
+static void options_of_a_port_are_taken(void **state)
+{
+    struct load_options o;
+    (void)state;
+    assert_int_equal(parse(&o, "--topic t"), 0);
+    assert_string_equal(o.port.name, "");
+    assert_int_equal(parse(&o, "--dpdk-devargs net_memif0,role=client,socket=/s --address "
+                               "10.77.0.2/24 --gateway 10.77.0.254"),
+                     0);
+    assert_string_equal(o.port.name, "net_memif0");
+    assert_string_equal(o.port.devargs, "role=client,socket=/s");
+    assert_int_equal(o.port.ip, 0x0a4d0002);
+    assert_int_equal(o.port.mask, 0xffffff00);
+    assert_int_equal(o.port.gateway, 0x0a4d00fe);
 }
 
 static void options_with_too_many_steps_are_refused(void **state)
@@ -110,9 +136,9 @@ static void options_with_too_many_steps_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(options_of_nothing_are_the_defaults),     TEST(options_of_rates_are_steps),
-        TEST(options_of_everything_are_taken),         TEST(options_that_make_no_sense_are_refused),
-        TEST(options_with_too_many_steps_are_refused),
+        TEST(options_of_nothing_are_the_defaults), TEST(options_of_rates_are_steps),
+        TEST(options_of_everything_are_taken),     TEST(options_that_make_no_sense_are_refused),
+        TEST(options_of_a_port_are_taken),         TEST(options_with_too_many_steps_are_refused),
     };
     return TESTS_RUN(tests);
 }

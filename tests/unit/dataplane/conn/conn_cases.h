@@ -450,6 +450,60 @@ static void limit_per_address_holds(void **state)
         client_close(&c[i]);
 }
 
+/* Four that spoke one after the other; with a limit of two the first two to fall silent go, and the
+ * others do not notice. */
+static void limit_that_is_lowered_closes_the_most_silent(void **state)
+{
+    struct bed *bed = bed_of(state);
+    static const int order[] = {2, 0, 3, 1};
+    struct client c[4];
+    for (int i = 0; i < 4; i++)
+        c[i] = client_connect(bed);
+    for (int i = 0; i < 4; i++) {
+        client_write_frame(&c[order[i]], 100, (uint8_t)i);
+        client_expect_frame(&c[order[i]], 100, (uint8_t)i);
+        bed_turns(bed, 20);
+    }
+    const struct conn_limits two = {.open_max = 2, .per_ip_max = UINT32_MAX};
+    conns_limit(bed->conns, &two);
+    bed_until_conns(bed, 2);
+    bed->shed_n = 2;
+    assert_int_equal(conns_stats(bed->conns)->ends[CONN_END_LIMIT], 2);
+    client_expect_end(&c[2]);
+    client_expect_end(&c[0]);
+    for (int i = 1; i < 4; i += 2) {
+        client_write_frame(&c[i], 100, 9);
+        client_expect_frame(&c[i], 100, 9);
+    }
+    for (int i = 0; i < 4; i++)
+        client_close(&c[i]);
+}
+
+/* An address with a limit of its own has that one, whatever all others have; it counts from the
+ * next connection on. */
+static void limit_of_one_address_stands_over_that_of_all(void **state)
+{
+    struct bed *bed = bed_of(state);
+    struct client c[3], over;
+    struct conn_limits limits = {.open_max = 100, .per_ip_max = 1, .overrides_n = 2};
+    c[0] = client_connect(bed);
+    memset(limits.overrides[0].ip, 7, 16);
+    memcpy(limits.overrides[1].ip, list_first(&bed->conns->open, struct conn, link)->ip, 16);
+    limits.overrides[1].n_max = 2;
+    conns_limit(bed->conns, &limits);
+    c[1] = client_connect(bed);
+    if (client_try(&over, bed) && bed->is_sock)
+        client_expect_end(&over);
+    if (bed->is_sock)
+        client_close(&over);
+    assert_int_equal(conns_stats(bed->conns)->ends[CONN_END_LIMIT], 1);
+    limits.overrides[1].n_max = 3;
+    conns_limit(bed->conns, &limits);
+    c[2] = client_connect(bed);
+    for (int i = 0; i < 3; i++)
+        client_close(&c[i]);
+}
+
 /* ── memory ── */
 
 static void staging_refused_stops_reading_until_there_is_memory(void **state)
@@ -581,6 +635,8 @@ static void conn_face_tells_what_it_is(void **state)
         CONN_CASE(connection_that_waits_for_us_is_not_idle),                                   \
         CONN_CASE(reader_that_stopped_is_closed_in_time),                                      \
         CONN_CASE(limit_of_all_connections_holds), CONN_CASE(limit_per_address_holds),         \
+        CONN_CASE(limit_that_is_lowered_closes_the_most_silent),                               \
+        CONN_CASE(limit_of_one_address_stands_over_that_of_all),                               \
         CONN_CASE(staging_refused_stops_reading_until_there_is_memory),                        \
         CONN_CASE(slices_outlive_the_connection), CONN_CASE(stop_waits_for_answers_then_ends), \
         CONN_CASE(stop_ends_all_at_its_deadline), CONN_CASE(conn_face_tells_what_it_is)

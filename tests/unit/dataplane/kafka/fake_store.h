@@ -58,12 +58,13 @@ struct repack {
 
 struct store {
     struct list logs;
-    struct plog *found; /* by the last look-up */
-    struct list reads;  /* that wait for the disk */
-    bool is_instant;    /* appends are written and durable at once */
-    bool is_full;       /* appends get E_AGAIN */
-    bool is_disk_slow;  /* reads get E_AGAIN and complete with store_disk */
-    int next_error;     /* of the next append */
+    struct plog *found;                  /* by the last look-up */
+    struct list reads;                   /* that wait for the disk */
+    bool is_instant;                     /* appends are written and durable at once */
+    bool is_full;                        /* appends get E_AGAIN */
+    bool is_disk_slow;                   /* reads get E_AGAIN and complete with store_disk */
+    uint64_t stall_from_ns, stall_to_ns; /* its disk stood still */
+    int next_error;                      /* of the next append */
     int32_t bad_record_at;
     const char *reason;
     struct list queries;
@@ -227,6 +228,17 @@ void plog_offsets(const struct plog *log, struct plog_offsets *out)
 {
     *out = log->o;
 }
+uint64_t store_stalled(struct store *store, uint64_t from_ns, uint64_t to_ns, uint64_t *took_ns,
+                       uint8_t *dir)
+{
+    uint64_t from = max_u64(from_ns, store->stall_from_ns), to = min_u64(to_ns, store->stall_to_ns);
+    if (from >= to)
+        return 0;
+    *took_ns = store->stall_to_ns - store->stall_from_ns;
+    *dir = 3;
+    return to - from;
+}
+
 struct plog_times plog_times(const struct plog *log)
 {
     return (struct plog_times){log->written_ns, log->store->flush_began_ns,

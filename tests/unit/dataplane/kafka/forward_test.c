@@ -97,6 +97,43 @@ static void requests_beyond_controls_places_wait(void **state)
     bed_free(bed);
 }
 
+/* Control takes nothing: what is for it waits, in order, and is counted; heartbeats still find a
+ * place; partitions do not notice. */
+static void full_control_delays_no_partition(void **state)
+{
+    (void)state;
+    struct bed *bed = bed_new(1);
+    struct view_topic *t = bed_topic(bed, "t", 1);
+    struct client admin = client_connect(bed), member = client_connect(bed),
+                  producer = client_connect(bed);
+    struct heartbeat_request beat = {.group_id = bytes_of_string("g"),
+                                     .member_id = bytes_of_string("m")};
+    bed->is_control_slow = true;
+    int32_t ids[12], beat_id;
+    for (int i = 0; i < 12; i++)
+        ids[i] = client_send(&admin, CREATE_TOPICS, 7, create_of(bed, "same"));
+    bed_turns(bed, 5);
+    assert_int_equal(bed->workers[0].kafka->control_n, 9); /* of 10 */
+    assert_int_equal(bed_stat(bed, STAT_CONTROL_WAITS), 3);
+    for (int i = 0; i < 3; i++) {
+        struct produce_request *q = produce_to(bed, t, 0, 1, -1, batch_of(bed, 3, 100));
+        const struct produce_response *p = client_ask(&producer, 0, 11, q);
+        assert_int_equal(produced(p, 0)->error_code, 0);
+    }
+    beat_id = client_send(&member, 12, 4, &beat);
+    bed_turns(bed, 5);
+    assert_int_equal(bed->workers[0].kafka->control_n, 10);
+    assert_int_equal(bed_stat(bed, STAT_CONTROL_WAITS), 3);
+    bed->is_control_slow = false;
+    assert_non_null(client_answer(&member, 12, 4, beat_id));
+    for (int i = 0; i < 12; i++)
+        assert_non_null(client_answer(&admin, CREATE_TOPICS, 7, ids[i]));
+    client_close(&admin);
+    client_close(&member);
+    client_close(&producer);
+    bed_free(bed);
+}
+
 static struct join_group_request join_of(void)
 {
     return (struct join_group_request){.group_id = bytes_of_string("g"),
@@ -183,6 +220,7 @@ int main(void)
         TEST(each_forwarded_api_reaches_control_with_who_asked),
         TEST(null_response_closes_the_connection),
         TEST(requests_beyond_controls_places_wait),
+        TEST(full_control_delays_no_partition),
         TEST(joins_have_places_of_their_own),
         TEST(join_of_a_closed_connection_comes_back),
         TEST(closing_at_any_turn_releases_everything),

@@ -174,6 +174,100 @@ static void full_tail_blames_tail_room(void **state)
     scene_end(&s);
 }
 
+static struct slow expect_stall(struct scene *s, int16_t api_key)
+{
+    struct slow found = slowest(s->bed, api_key, false);
+    uint64_t took_ns = 0;
+    assert_int_equal(found.api_key, api_key);
+    assert_int_equal(slow_culprit(&found, &took_ns), CULPRIT_STALL);
+    assert_in_range(took_ns, (DELAY - 6) * NS_PER_MS, (DELAY + 3) * NS_PER_MS);
+    assert_int_equal(found.stall_took_ns, 2 * DELAY * NS_PER_MS);
+    assert_int_equal(found.stall_dir, 3);
+    return found;
+}
+
+/* The disk stood still for twice as long, also before the request had come. */
+static void stall_now(struct store *store, struct now now)
+{
+    store->stall_from_ns = now.ns - 2 * DELAY * NS_PER_MS;
+    store->stall_to_ns = now.ns;
+}
+
+static void flush_during_a_stall_blames_the_stall(void **state)
+{
+    (void)state;
+    for (uint8_t at = 0; at < 2; at++) { /* at home here, and at another worker */
+        struct scene s = scene_new(2);
+        struct store *store = s.bed->workers[at].store;
+        store->is_instant = false;
+        int32_t id =
+            client_send(&s.c, PRODUCE, 9, produce_to(s.bed, s.t, at, 1, -1, batch_of(s.bed, 1, 1)));
+        bed_turns(s.bed, 2);
+        store->flush_began_ns = s.bed->now.ns;
+        fake_written(bed_log(s.bed, s.t, at), s.bed->now);
+        bed_turns(s.bed, DELAY);
+        stall_now(store, s.bed->now);
+        fake_durable(bed_log(s.bed, s.t, at), s.bed->now);
+        client_answer(&s.c, PRODUCE, 9, id);
+        bed_turns(s.bed, 3);
+        struct slow found = expect_stall(&s, PRODUCE);
+        assert_in_range(found.stages_ns[STAGE_FLUSHED], (DELAY - 2) * NS_PER_MS,
+                        (DELAY + 2) * NS_PER_MS);
+        scene_end(&s);
+    }
+}
+
+static void room_that_a_stall_kept_blames_the_stall(void **state)
+{
+    (void)state;
+    struct scene s = scene_new(1);
+    struct store *store = s.bed->workers[0].store;
+    store->is_full = true;
+    int32_t id = client_send(&s.c, PRODUCE, 9, one_batch(&s));
+    bed_turns(s.bed, DELAY);
+    store->is_full = false;
+    stall_now(store, s.bed->now);
+    client_answer(&s.c, PRODUCE, 9, id);
+    bed_turns(s.bed, 3);
+    (void)expect_stall(&s, PRODUCE);
+    scene_end(&s);
+}
+
+static void read_during_a_stall_blames_the_stall(void **state)
+{
+    (void)state;
+    struct scene s = scene_new(1);
+    struct store *store = s.bed->workers[0].store;
+    client_ask(&s.c, PRODUCE, 9, one_batch(&s));
+    store->is_disk_slow = true;
+    int32_t id = client_send(&s.c, FETCH, 12, fetch_of(s.bed, s.t, 1, 0));
+    bed_turns(s.bed, DELAY);
+    stall_now(store, s.bed->now);
+    fake_disk(store, 0, s.bed->now);
+    store->is_disk_slow = false;
+    client_answer(&s.c, FETCH, 12, id);
+    bed_turns(s.bed, 3);
+    (void)expect_stall(&s, FETCH);
+    scene_end(&s);
+}
+
+/* A stall that ended before it came, or that it did not wait through, is not its culprit. */
+static void stall_of_others_is_no_culprit(void **state)
+{
+    (void)state;
+    struct scene s = scene_new(1);
+    struct store *store = s.bed->workers[0].store;
+    store->stall_to_ns = s.bed->now.ns;
+    store->is_full = true;
+    int32_t id = client_send(&s.c, PRODUCE, 9, one_batch(&s));
+    bed_turns(s.bed, DELAY);
+    store->is_full = false;
+    client_answer(&s.c, PRODUCE, 9, id);
+    bed_turns(s.bed, 3);
+    expect_blame(s.bed, PRODUCE, STAGE_PLACED, CULPRIT_PLACING);
+    scene_end(&s);
+}
+
 static void slow_disk_read_blames_reading(void **state)
 {
     (void)state;
@@ -328,6 +422,10 @@ int main(void)
         TEST(busy_home_worker_blames_mail),
         TEST(flush_at_another_worker_blames_the_flush),
         TEST(full_tail_blames_tail_room),
+        TEST(flush_during_a_stall_blames_the_stall),
+        TEST(room_that_a_stall_kept_blames_the_stall),
+        TEST(read_during_a_stall_blames_the_stall),
+        TEST(stall_of_others_is_no_culprit),
         TEST(slow_disk_read_blames_reading),
         TEST(slow_write_blames_the_write),
         TEST(flush_that_begins_late_blames_the_one_before),

@@ -275,6 +275,32 @@ static void bug_51_repeated_timeouts_keep_flight_and_double(void **state)
     peer_free(p);
 }
 
+/* RFC 2018 8: a receiver may drop what it has SACKed. Only the timeout finds that out. */
+static void sacked_bytes_that_the_peer_dropped_are_sent_again_after_the_timeout(void **state)
+{
+    (void)state;
+    struct peer *p = established_with((struct net_config){.no_rack = true}, true, false);
+    uint32_t blocks[] = {1 + MSS, 1 + 3 * MSS, 0, 0, 0, 0};
+    engine_send(p, 3 * MSS);
+    peer_sack(p, 1, blocks);
+    peer_turn(p);
+    assert_int_equal(p->tcb->sacked, 2 * MSS);
+    peer_send(p, ACK, 1, 1 + MSS, 0);
+    peer_turn(p);
+    assert_int_equal(p->tcb->sacked, 2 * MSS);
+    assert_true(peer_wait(p, 3000) > 0);
+    assert_int_equal(p->tcb->sacked, 0);
+    assert_int_equal(p->out[0].seq, 1 + MSS);
+    assert_int_equal(p->tcb->pipe + p->tcb->lost, 2 * MSS);
+    tcb_invariants(p->tcb);
+    peer_send(p, ACK, 1, 1 + 2 * MSS, 0);
+    peer_turn(p);
+    assert_true(p->out_n > 0);
+    assert_int_equal(p->out[0].seq, 1 + 2 * MSS);
+    tcb_invariants(p->tcb);
+    peer_free(p);
+}
+
 static void bug_57_one_ack_for_many_segments(void **state)
 {
     (void)state;
@@ -436,6 +462,7 @@ int main(void)
         TEST(tail_probe_due_in_the_turn_of_an_ack_waits_for_the_delayed_one),
         TEST(bug_42_spurious_timeout_is_undone_by_eifel),
         TEST(bug_51_repeated_timeouts_keep_flight_and_double),
+        TEST(sacked_bytes_that_the_peer_dropped_are_sent_again_after_the_timeout),
         TEST(bug_57_one_ack_for_many_segments),
         TEST(sack_of_what_was_never_sent_is_ignored),
         TEST(bug_49_window_does_not_grow_while_the_peer_limits),
