@@ -141,7 +141,8 @@ int ports_config_read(const struct config *config, uint16_t workers_n, uint64_t 
     int rc;
 
     *out = (struct ports_config){.seed = seed,
-                                 .packets_n = (uint32_t)config_int(config, "dpdk.packets")};
+                                 .packets_n = (uint32_t)config_int(config, "dpdk.packets"),
+                                 .has_tso = config_bool(config, "dpdk.tso")};
     snprintf(out->huge, sizeof out->huge, "%s", config_string(config, "dpdk.huge"));
     while (item_copy(names, ',', out->ports_n, name, sizeof name) && name[0] != 0) {
         uint32_t at = out->ports_n;
@@ -235,6 +236,8 @@ static void engine_config(const struct broker *b, uint32_t at, uint8_t worker, s
         .rx_budget_bytes =
             (uint64_t)f->packets_n * (f->room_n + TRUE_SIZE_PER_PACKET) / 4 * 3 / sharing,
         .has_tx_checksum = (f->offloads & PORT_TX_SUM) != 0,
+        .tso_bytes = (f->offloads & PORT_TX_TSO) != 0 ? f->tso_bytes : 0,
+        .tso_pieces = f->tso_pieces,
         .seed = b->seams.seed ^ (0x706f727400ull + at * 256u + worker),
     };
     memcpy(c->mac, f->mac, sizeof c->mac);
@@ -515,6 +518,8 @@ static void moved_add(const struct worker *w, uint32_t at, uint64_t v[PORTS_MOVE
     v[PORTS_MOVED_tx_referenced] += s->tx_referenced;
     v[PORTS_MOVED_tx_device_full] += s->tx_full;
     v[PORTS_MOVED_tx_no_buffer] += s->tx_no_buffer;
+    v[PORTS_MOVED_tx_large] += s->tx_large;
+    v[PORTS_MOVED_tx_refused] += s->tx_refused;
 }
 
 void worker_ports_show(struct worker *w)

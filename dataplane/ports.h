@@ -46,8 +46,8 @@ struct ports {
     MOVED(rx_from_others)                                                                        \
     MOVED(rx_ring_full)                                                                          \
     MOVED(rx_other_vlan) MOVED(tx_packets) MOVED(tx_bytes) MOVED(tx_redirected) MOVED(tx_copied) \
-        MOVED(tx_referenced) MOVED(tx_device_full) MOVED(tx_no_buffer) MOVED(arp_copies)         \
-            MOVED(arp_no_packet)
+        MOVED(tx_referenced) MOVED(tx_device_full) MOVED(tx_no_buffer) MOVED(tx_large)           \
+            MOVED(tx_refused) MOVED(arp_copies) MOVED(arp_no_packet)
 
 enum {
 #define IN_USE(name) PORTS_IN_USE_##name,

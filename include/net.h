@@ -101,6 +101,8 @@ struct net_config {
     bool no_rack;             /* loss detection by RFC 6675                         */
     bool no_sack, no_timestamps, no_window_scale;
     bool has_tx_checksum; /* whoever transmits computes TCP checksums           */
+    uint32_t tso_bytes;   /* and cuts packets of so much payload; 0: does not   */
+    uint8_t tso_pieces;   /* in at most so many pieces; 0: PKT_PIECES_MAX       */
     bool no_rx_checksum;  /* do not verify (fuzzing)                            */
     bool no_prediction;   /* every segment takes all steps (tests)              */
     uint64_t seed;

@@ -54,6 +54,7 @@ enum port_offload {
     PORT_TX_PIECES = 4,    /* the device gathers a packet from several pieces            */
     PORT_TX_REFERENCE = 8, /* and reads them where they are: nothing is copied by us     */
     PORT_RSS = 16,         /* spreads flows by our key and table                         */
+    PORT_TX_TSO = 32,      /* cuts packets with PKT_TX_TSO; has PORT_TX_SUM              */
 };
 
 /* Owner: immutable after the start. */
@@ -65,10 +66,13 @@ struct port_facts {
     uint16_t queues_n;  /* 1 .. PORT_QUEUES_MAX; each receives and sends          */
     uint16_t room_n;    /* bytes of a received packet's buffer                    */
     uint32_t offloads;  /* enum port_offload                                      */
+    uint32_t tso_bytes; /* with PORT_TX_TSO: payload of a packet                  */
+    uint8_t tso_pieces; /* and pieces it lies in, at most                         */
     uint32_t packets_n; /* received packets that may be out, of each queue        */
     uint8_t rss_key[PORT_RSS_KEY_MAX];
     uint8_t rss_key_n;
     char why_not[PORT_TEXT_MAX]; /* what was wished for and is not there, in words */
+    const char *tso_why_not;     /* without PORT_TX_TSO                            */
 };
 
 /* Counters of one queue. Owner: the queue's thread. */
@@ -79,6 +83,8 @@ struct port_stats {
     uint64_t tx_referenced; /* packets whose payload the device read where it was           */
     uint64_t tx_full;       /* calls in which the device did not take all                   */
     uint64_t tx_no_buffer;  /* packets that found no buffer of the port; tried again        */
+    uint64_t tx_large;      /* packets given to the device to be cut (TSO)                  */
+    uint64_t tx_refused;    /* packets dropped: the device will never take them             */
     uint64_t tx_held_n;     /* now: packets the device refers to                            */
 };
 
@@ -147,6 +153,7 @@ struct ports_config {
     uint32_t ports_n;
     char huge[8];       /* "auto", "yes" or "no": memory of the ports from huge pages */
     uint32_t packets_n; /* received packets of a queue                                */
+    bool has_tso;       /* where the device has it                                    */
     uint64_t seed;      /* of the RSS key                                             */
 };
 

@@ -20,8 +20,7 @@
 #include <stdlib.h>
 
 #include "capture.h"
-#include "checksum.h"
-#include "net_inside.h"
+#include "net_cut.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" /* not every includer needs all of it */
 
@@ -49,6 +48,7 @@ struct bed_faults {
 struct bed_flight {
     uint64_t at_ns, order;
     struct pkt *pkt;
+    uint32_t part; /* of it: a frame (net_cut.h) */
     uint8_t to;
     bool is_broken; /* delivered with a flipped bit, or cut */
     uint32_t cut_n, flip_at;
@@ -169,12 +169,12 @@ static struct bed_flight flight_pop(struct bed *bed)
     return out;
 }
 
-static void bed_capture(struct bed *bed, const struct pkt *pkt)
+static void bed_capture(struct bed *bed, const struct pkt *pkt, uint32_t part)
 {
     uint8_t head[CAPTURE_FRAME_BYTES], frame[PKT_ROOM];
     if (bed->pcap == NULL)
         return;
-    uint32_t n = pkt_copy(pkt, frame);
+    uint32_t n = cut_copy(pkt, part, frame);
     capture_frame_head(head, bed->now_ns, n, n);
     fwrite(head, 1, sizeof head, bed->pcap);
     fwrite(frame, 1, n, bed->pcap);
@@ -201,13 +201,13 @@ static bool bed_is_lost(struct bed *bed, const struct pkt *pkt)
 }
 
 /* The frame's way through the network. */
-static void bed_transmit(struct bed *bed, int from, struct pkt *pkt)
+static void bed_frame_transmit(struct bed *bed, int from, struct pkt *pkt, uint32_t part)
 {
     struct bed_faults *f = &bed->faults;
     bool is_fair = bed->now_ns >= f->until_ns;
     uint64_t at_ns = bed->now_ns + f->delay_ns;
     bed->frames_n++;
-    bed_capture(bed, pkt);
+    bed_capture(bed, pkt, part);
     if (bed_is_lost(bed, pkt)) {
         bed->lost_n++;
         pkt_put(pkt);
@@ -220,13 +220,13 @@ static void bed_transmit(struct bed *bed, int from, struct pkt *pkt)
             pkt_put(pkt);
             return;
         }
-        bed->free_at_ns[from] = begin + pkt_bytes(pkt) * NS_PER_S / f->rate;
+        bed->free_at_ns[from] = begin + cut_bytes(pkt, part) * NS_PER_S / f->rate;
         at_ns = bed->free_at_ns[from] + f->delay_ns;
     }
     if (!is_fair && f->reorder > 0 && bed_dice(bed) < f->reorder)
         at_ns += prng_below(&bed->prng, f->jitter_ns + 1);
-    struct bed_flight flight = {.at_ns = at_ns, .pkt = pkt, .to = (uint8_t)!from};
-    uint32_t n = pkt_bytes(pkt);
+    struct bed_flight flight = {.at_ns = at_ns, .pkt = pkt, .part = part, .to = (uint8_t)!from};
+    uint32_t n = cut_bytes(pkt, part);
     if (!is_fair && f->corrupt > 0 && bed_dice(bed) < f->corrupt) {
         flight.is_broken = true;
         flight.cut_n = bed_dice(bed) < f->truncate ? (uint32_t)prng_below(&bed->prng, n) : n;
@@ -242,12 +242,23 @@ static void bed_transmit(struct bed *bed, int from, struct pkt *pkt)
     flight_push(bed, flight);
 }
 
+/* A packet leaves; its memory is needed until the last of its frames has arrived or is lost. */
+static void bed_transmit(struct bed *bed, int from, struct pkt *pkt)
+{
+    struct slice ref = {NULL, 0, &pkt->owner};
+    uint32_t parts_n = cut_parts_n(pkt);
+    for (uint32_t part = 1; part < parts_n; part++)
+        slice_get(&ref);
+    for (uint32_t part = 0; part < parts_n; part++)
+        bed_frame_transmit(bed, from, pkt, part);
+}
+
 /* The frame as a packet of whom it is for; NULL when that has none. */
 static struct pkt *bed_arrive(struct bed *bed, const struct bed_flight *f)
 {
     struct pkt *pkt = net_packet_take(bed->net[f->to]);
     if (pkt != NULL) {
-        pkt->n = pkt_copy(f->pkt, pkt->data);
+        pkt->n = cut_copy(f->pkt, f->part, pkt->data);
         if (f->is_broken) {
             pkt->data[f->flip_at / 8] ^= (uint8_t)(1u << f->flip_at % 8);
             pkt->n = f->cut_n;

@@ -9,8 +9,13 @@
 
 #include "unit.h"
 
-#include "checksum.h"
-#include "net_inside.h"
+#include "net_cut.h"
+
+#ifdef PEER_TSO /* the same tests by way of a device that cuts */
+#define PEER_TSO_BYTES 65535
+#else
+#define PEER_TSO_BYTES 0
+#endif
 
 #pragma GCC diagnostic ignored "-Wunused-function" /* not every test needs all of it */
 
@@ -33,7 +38,8 @@ struct peer {
     struct tcb *tcb;
     struct wire out[PEER_OUT_MAX];
     uint32_t out_n, arps_n, icmps_n;
-    uint32_t news; /* bits of all news of tcb */
+    uint32_t large_n; /* packets that were cut */
+    uint32_t news;    /* bits of all news of tcb */
     bool has_stamp;
     uint32_t stamp, engine_stamp;
     struct pkt *held[PEER_OUT_MAX]; /* is_holding: the NIC has not sent them yet */
@@ -59,6 +65,10 @@ static struct peer *peer_make(struct net_config config)
     config.ip = OUR_IP;
     config.mask = 0xffffff00;
     config.seed = 5;
+    if (PEER_TSO_BYTES > 0) {
+        config.tso_bytes = PEER_TSO_BYTES;
+        config.has_tx_checksum = true;
+    }
     p->config = config;
     p->now_ns = 1000 * NS_PER_S;
     p->port = PEER_PORT;
@@ -163,10 +173,10 @@ static void peer_sack(struct peer *p, uint32_t ack, const uint32_t *blocks)
 
 /* ── from the engine ── */
 
-static void peer_receive(struct peer *p, const struct pkt *pkt)
+static void peer_receive(struct peer *p, const struct pkt *pkt, uint32_t part)
 {
     uint8_t frame[PKT_ROOM];
-    uint32_t n = pkt_copy(pkt, frame);
+    uint32_t n = cut_copy(pkt, part, frame);
     if (load_u16(frame + 12) == ETHERTYPE_ARP) {
         p->arps_n++;
         p->was_asked = p->answers_arp && load_u32(frame + ETH_BYTES + 24) == PEER_IP;
@@ -199,7 +209,9 @@ static void peer_receive(struct peer *p, const struct pkt *pkt)
 static void peer_drain(struct peer *p)
 {
     for (struct pkt *pkt; (pkt = net_output_next(p->net)) != NULL;) {
-        peer_receive(p, pkt);
+        p->large_n += (pkt->flags & PKT_TX_TSO) != 0;
+        for (uint32_t part = 0; part < cut_parts_n(pkt); part++)
+            peer_receive(p, pkt, part);
         if (p->is_holding)
             p->held[p->held_n++] = pkt;
         else

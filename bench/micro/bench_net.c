@@ -99,6 +99,12 @@ static __attribute__((noinline)) void case_send_burst_16_sum(struct bench *b)
     send_burst(b);
 }
 
+/* The same 16 segments in one packet that the NIC cuts. */
+static __attribute__((noinline)) void case_send_large_16(struct bench *b)
+{
+    send_burst(b);
+}
+
 /* The same, but the peer acknowledges every second segment; its ACKs come in one burst. */
 static __attribute__((noinline)) void case_send_burst_16_acks_8(struct bench *b)
 {
@@ -259,17 +265,19 @@ struct bench_case {
     void (*run)(struct bench *b);
     bool has_sums;
     int per;
+    uint32_t tso_bytes;
 };
 
 static const struct bench_case cases[] = {
-    {"receive_segment", receive_prepare, case_receive_burst_16, false, BURST},
-    {"receive_segment_sum", receive_prepare, case_receive_burst_16_sum, true, BURST},
-    {"send_segment", send_prepare, case_send_burst_16, false, BURST},
-    {"send_segment_sum", send_prepare, case_send_burst_16_sum, true, BURST},
-    {"send_segment_acks_8", acks_prepare, case_send_burst_16_acks_8, false, BURST},
-    {"send_segment_clocked", acks_prepare, case_send_clocked_16, false, BURST},
-    {"request_answer", request_prepare, case_request_answer, false, 1},
-    {"open_close", open_close_prepare, case_open_close, false, 1},
+    {"receive_segment", receive_prepare, case_receive_burst_16, false, BURST, 0},
+    {"receive_segment_sum", receive_prepare, case_receive_burst_16_sum, true, BURST, 0},
+    {"send_segment", send_prepare, case_send_burst_16, false, BURST, 0},
+    {"send_segment_sum", send_prepare, case_send_burst_16_sum, true, BURST, 0},
+    {"send_segment_tso", send_prepare, case_send_large_16, false, BURST, 65535},
+    {"send_segment_acks_8", acks_prepare, case_send_burst_16_acks_8, false, BURST, 0},
+    {"send_segment_clocked", acks_prepare, case_send_clocked_16, false, BURST, 0},
+    {"request_answer", request_prepare, case_request_answer, false, 1, 0},
+    {"open_close", open_close_prepare, case_open_close, false, 1, 0},
 };
 
 static void case_run(const struct bench_case *c, uint64_t n, bool is_timed)
@@ -279,6 +287,7 @@ static void case_run(const struct bench_case *c, uint64_t n, bool is_timed)
     check(b != NULL);
     bool is_connected = c->run != case_open_close;
     bench_open(b, c->has_sums, is_connected);
+    b->net->config.tso_bytes = c->tso_bytes;
     for (uint64_t i = 0; i < n; i++) {
         b->now.ns += 100 * NS_PER_US;
         c->prepare(b, c->has_sums);

@@ -64,6 +64,8 @@ static void config_defaults_set(struct net_config *c)
     c->keepalive_ms = or_default(c->keepalive_ms, 60000);
     c->keepalive_n = or_default(c->keepalive_n, 3);
     c->user_timeout_ms = or_default(c->user_timeout_ms, 30000);
+    if (c->tso_pieces == 0 || c->tso_pieces > PKT_PIECES_MAX)
+        c->tso_pieces = PKT_PIECES_MAX;
     if (c->rx_budget_bytes == 0)
         c->rx_budget_bytes = (uint64_t)c->packets_max * (PKT_ROOM + sizeof(struct pkt)) / 4 * 3;
 }
@@ -73,7 +75,7 @@ static bool config_is_valid(const struct net_config *c)
     return c->mtu >= MSS_MIN + IP4_BYTES + TCP_BYTES && c->mtu <= MTU_MAX &&
            c->tcbs_max < 1u << 28 && c->syns_max < 1u << 28 && c->time_waits_max < 1u << 28 &&
            c->rcv_bytes >= MSS_MIN && c->rcv_bytes <= 1u << 30 && c->rto_min_ms <= c->rto_max_ms &&
-           c->port_from < 60999;
+           c->port_from < 60999 && (c->tso_bytes == 0 || c->has_tx_checksum);
 }
 
 static void keys_make(struct net *net)

@@ -533,6 +533,13 @@ uint16_t tcb_window(struct tcb *tcb); /* what to announce; moves rcv_edge */
 bool tcb_syn_send(struct tcb *tcb);
 uint32_t tcb_payload_max(const struct tcb *tcb);
 
+/* ── tcp_tso.c ── */
+
+/* One packet for as many of `segments` full segments from (ext, at) on as it may stand for, with
+ * sequence number seq; how many, 0: none, they go one by one. f is of a full segment. */
+uint32_t large_send(struct tcb *tcb, const struct frame *f, struct seq seq,
+                    const struct tx_ext *ext, uint32_t at, uint32_t segments, bool is_end);
+
 /* ── tcp_timer.c ── */
 
 void tcb_timer_set(struct tcb *tcb, enum tcp_timer which, uint64_t at_ns);

@@ -7,6 +7,9 @@
  * A packet is a header view [data, data + n) in its own room, then up to PKT_PIECES_MAX pieces of
  * foreign memory by reference. Received packets have no pieces; sent segments have their payload in
  * pieces, each with a reference to its owner, so memory stays until the packet was transmitted.
+ * With PKT_TX_TSO it stands for several segments of `segment_n` bytes of payload (the last may have
+ * fewer): whoever transmits cuts it, counts SEQ on, gives PSH and FIN to the last segment only, and
+ * adds each length to the pseudo header's sum, which stands in the checksum field without it.
  *
  * Two kinds of pools: the engine's own, on the heap, taken once at boot (pkt_pool_init), and a
  * port's, whose packets are the heads of a device's buffers: there the room is the buffer, and
@@ -44,6 +47,7 @@ enum pkt_flag {
     PKT_TX_SUM = 2,   /* to send: the TCP checksum field holds the pseudo header's sum only     */
     PKT_IP_GOOD = 4,  /* received: the IP header's checksum was verified                        */
     PKT_HASHED = 8,   /* received: rx.hash is the hash of its flow                              */
+    PKT_TX_TSO = 16,  /* to send: to be cut into segments of segment_n bytes; with PKT_TX_SUM   */
 };
 
 struct pkt_pool;
@@ -56,7 +60,8 @@ struct pkt {
     uint32_t n;
     uint16_t flags;
     uint8_t pieces_n;
-    uint8_t holder; /* while another thread than the pool's has it: that worker (lane.c) */
+    uint8_t holder;     /* while another thread than the pool's has it: that worker (lane.c) */
+    uint16_t segment_n; /* with PKT_TX_TSO */
     struct slice_owner owner;
     union {
         struct slice pieces[PKT_PIECES_MAX];

@@ -385,6 +385,26 @@ static uint32_t row_usual(struct tcb *tcb, const struct frame *f, const struct t
     return i;
 }
 
+/* So many segments of the row went out; the record is theirs. */
+static inline uint32_t row_taken(struct tcb *tcb, struct tx_rec *rec, uint32_t sent)
+{
+    if (sent == 0) {
+        rec_free(tcb->net, rec);
+        return 0;
+    }
+    rec->n = sent * tcb->mss;
+    list_append(&tcb->recs, &rec->link);
+    list_append(&tcb->sent, &rec->sent);
+    tcb->is_forced = false;
+    tcb->snd_nxt = seq_add(rec->seq, rec->n);
+    tcb->last_send_ns = tcb->net->now_ns;
+    send_at_move(tcb, rec->n);
+    tcb_acked(tcb);
+    if (tcb->due[TIMER_RTO] == 0)
+        tcb_rto_restart(tcb);
+    return sent;
+}
+
 /* Several full segments with one record: all that depends on the connection is done once. */
 static uint32_t row_send(struct tcb *tcb, uint32_t segments)
 {
@@ -414,21 +434,38 @@ static uint32_t row_send(struct tcb *tcb, uint32_t segments)
         for (at += mss; ext != NULL && at >= ext->slice.n; ext = ext->next)
             at -= ext->slice.n;
     }
-    if (sent == 0) {
-        rec_free(net, rec);
+    return row_taken(tcb, rec, sent);
+}
+
+/* The same by way of a device that cuts: in packets as large as can be (tcp_tso.c), one by one
+ * where they lie in crumbs. */
+static __attribute__((noinline)) uint32_t row_send_large(struct tcb *tcb, uint32_t segments)
+{
+    struct net *net = tcb->net;
+    struct tx_rec *rec = rec_new(net);
+    if (rec == NULL)
         return 0;
+    struct frame f;
+    const struct tx_ext *ext = tcb->send_ext;
+    uint32_t at = tcb->send_at, mss = tcb->mss, sent = 0;
+    bool is_end = (uint64_t)segments * mss == tcb->unsent;
+    frame_begin(tcb, &f, ACK);
+    frame_size(tcb, &f, mss);
+    *rec =
+        (struct tx_rec){rec->link, rec->sent,   tcb->snd_nxt, 0, tcb->send_ext, at, tcb->mss, 0, 0,
+                        1,         net->now_ns, net->now_ns};
+    while (sent < segments) {
+        struct seq seq = seq_add(rec->seq, sent * mss);
+        uint32_t left = segments - sent;
+        uint32_t n = large_send(tcb, &f, seq, ext, at, left, is_end);
+        if (n == 0 && !segment_out(tcb, &f, seq, ext, at, mss, is_end && left == 1 ? PSH : 0))
+            break;
+        n = n == 0 ? 1 : n;
+        sent += n;
+        for (at += n * mss; ext != NULL && at >= ext->slice.n; ext = ext->next)
+            at -= ext->slice.n;
     }
-    rec->n = sent * mss;
-    list_append(&tcb->recs, &rec->link);
-    list_append(&tcb->sent, &rec->sent);
-    tcb->is_forced = false;
-    tcb->snd_nxt = seq_add(rec->seq, rec->n);
-    tcb->last_send_ns = net->now_ns;
-    send_at_move(tcb, rec->n);
-    tcb_acked(tcb);
-    if (tcb->due[TIMER_RTO] == 0)
-        tcb_rto_restart(tcb);
-    return sent;
+    return row_taken(tcb, rec, sent);
 }
 
 bool tcp_send_new(struct tcb *tcb)
@@ -449,7 +486,11 @@ static bool output_new(struct tcb *tcb)
         cc_idle(tcb);
     for (uint32_t i = 0; i < OUTPUT_SEGMENTS_MAX; i++) {
         uint32_t row = row_max(tcb, OUTPUT_SEGMENTS_MAX - i);
-        uint32_t row_sent = row > 0 ? row_send(tcb, row) : 0;
+        uint32_t row_sent = 0;
+        if (row > 0) {
+            bool is_large = tcb->net->config.tso_bytes > 0 && tcb->has_mac;
+            row_sent = is_large ? row_send_large(tcb, row) : row_send(tcb, row);
+        }
         if (row_sent < row) {
             tcb_timer_set(tcb, TIMER_AGAIN, tcb->net->now_ns + NS_PER_MS);
             return false;

@@ -17,6 +17,9 @@
  *
  *      room: | struct tx_head (32) | tag (4) | ... Ethernet header, at HEAD_AT ...
  *
+ * A packet for several segments (PKT_TX_TSO) goes the same ways; a copy of it is a chain of
+ * buffers.
+ *
  * A device that keeps what it has sent until the next send must be told to give it back
  * (rte_eth_tx_done_cleanup). One that cannot do that, and is not known to be done when it has taken
  * a packet, gets copies: memory of the log must not hang on the next packet of a quiet NIC.
@@ -26,8 +29,8 @@
  * that is nothing, so all payload is copied, and the start lines say so.
  *
  * What it does not do: no scattered receive (a frame larger than its buffer is dropped by the
- * device), no TSO, no interrupts (port_wait.c has what threads sleep on), no VLAN offload (the lane
- * has tags in software).
+ * device), no interrupts (port_wait.c has what threads sleep on), no VLAN offload (the lane has
+ * tags in software).
  */
 #define ALLOW_EXPERIMENTAL_API /* rte_dev_dma_map */
 #include "port_inside.h"
@@ -77,6 +80,7 @@ struct queue {
     struct device *device;
     uint16_t number;
     struct rte_mempool *rx, *copies, *heads;
+    uint32_t copy_room;                     /* bytes that a buffer of `copies` takes */
     struct pkt_pool pool;                   /* what received packets name as theirs */
     struct rte_mbuf *pending[PORT_BURST_N]; /* ours to send; the device had no room */
     uint16_t pending_n;
@@ -92,6 +96,7 @@ struct device {
     struct port port;
     uint16_t id;
     bool is_started, is_physical;
+    bool has_ip_sum; /* it writes the IPv4 header's checksum of what it cuts */
     struct queue queues[PORT_QUEUES_MAX];
     int wait_fds[PORT_QUEUES_MAX];
     struct range ranges[RANGES_MAX]; /* sorted; of a physical device */
@@ -227,23 +232,58 @@ static void sum_ask(const struct pkt *pkt, struct rte_mbuf *m)
     m->l4_len = (uint64_t)(pkt->data[m->l2_len + 20 + 12] >> 4) * 4;
 }
 
+/* Checksums, and whether it is to be cut. `head`: where the buffer has the packet's headers. */
+static void offloads_ask(struct queue *q, const struct pkt *pkt, struct rte_mbuf *m, uint8_t *head)
+{
+    sum_ask(pkt, m);
+    if ((pkt->flags & PKT_TX_TSO) == 0)
+        return;
+    m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+    m->tso_segsz = pkt->segment_n;
+    if (q->device
+            ->has_ip_sum) { /* a device that writes it for each segment wants 0 to begin with */
+        m->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+        store_u16(head + m->l2_len + 10, 0);
+    }
+    q->device->port.stats[q->number].tx_large++;
+}
+
+/* Appends to a chain, from part *at on, which has room for it. */
+static void parts_append(struct rte_mbuf **parts, uint32_t *at, const uint8_t *p, uint32_t n)
+{
+    while (n > 0) {
+        struct rte_mbuf *m = parts[*at];
+        uint32_t here = (uint32_t)min_u64(n, rte_pktmbuf_tailroom(m));
+        memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len), p, here);
+        m->data_len = (uint16_t)(m->data_len + here);
+        p += here;
+        n -= here;
+        *at += n > 0;
+    }
+}
+
 static struct rte_mbuf *tx_copy(struct queue *q, struct pkt *pkt, uint32_t bytes)
 {
-    struct rte_mbuf *m = rte_pktmbuf_alloc(q->copies);
+    static const uint8_t zeros[ETH_MIN_BYTES];
+    struct rte_mbuf *parts[PORT_TX_PARTS_MAX];
+    uint32_t n = (bytes + q->copy_room - 1) / q->copy_room, at = 0;
 
-    if (m == NULL)
+    check(n <= PORT_TX_PARTS_MAX);
+    if (rte_pktmbuf_alloc_bulk(q->copies, parts, n) != 0)
         return NULL;
-    check(bytes <= rte_pktmbuf_tailroom(m));
-    uint8_t *to = rte_pktmbuf_mtod(m, uint8_t *);
-    pkt_copy(pkt, to);
+    parts_append(parts, &at, pkt->data, pkt->n);
+    for (uint32_t i = 0; i < pkt->pieces_n; i++)
+        parts_append(parts, &at, pkt->pieces[i].ptr, pkt->pieces[i].n);
     if (bytes < ETH_MIN_BYTES)
-        memset(to + bytes, 0, ETH_MIN_BYTES - bytes);
-    m->data_len = (uint16_t)max_u64(bytes, ETH_MIN_BYTES);
-    m->pkt_len = m->data_len;
-    sum_ask(pkt, m);
+        parts_append(parts, &at, zeros, ETH_MIN_BYTES - bytes);
+    for (uint32_t i = 0; i + 1 < n; i++)
+        parts[i]->next = parts[i + 1];
+    parts[0]->nb_segs = (uint16_t)n;
+    parts[0]->pkt_len = (uint32_t)max_u64(bytes, ETH_MIN_BYTES);
+    offloads_ask(q, pkt, parts[0], rte_pktmbuf_mtod(parts[0], uint8_t *));
     q->device->port.stats[q->number].tx_copied += pkt->pieces_n > 0;
     pkt_put(pkt);
-    return m;
+    return parts[0];
 }
 
 static void part_attach(struct rte_mbuf *m, const uint8_t *p, uint32_t n, struct tx_head *head)
@@ -275,7 +315,7 @@ static struct rte_mbuf *tx_refer(struct queue *q, struct pkt *pkt, uint32_t byte
     }
     parts[0]->nb_segs = (uint16_t)n;
     parts[0]->pkt_len = bytes;
-    sum_ask(pkt, parts[0]);
+    offloads_ask(q, pkt, parts[0], pkt->data);
     stats->tx_held_n++;
     stats->tx_referenced++;
     return parts[0];
@@ -306,6 +346,7 @@ static bool pending_send(struct queue *q)
     uint16_t sent_n = rte_eth_tx_burst(d->id, q->number, q->pending, n);
     if (n < q->pending_n && sent_n == n && n == 0) { /* the device will never take the first */
         rte_pktmbuf_free(q->pending[0]);
+        stats->tx_refused++;
         sent_n = 1;
     }
     stats->tx_packets += sent_n;
@@ -416,6 +457,7 @@ nodiscard static int queue_init(struct queue *q, const struct ports_config *conf
     if (q->rx == NULL || q->copies == NULL || q->heads == NULL)
         return because(why, why_n, "%s: no memory for its packets: %s", d->port.facts.name,
                        rte_strerror(rte_errno));
+    q->copy_room = rte_pktmbuf_data_room_size(q->copies) - RTE_PKTMBUF_HEADROOM;
     q->pool = (struct pkt_pool){
         .room_n = room, .n = config->packets_n + RX_DESCRIPTORS_N, .release = rx_release};
     return 0;
@@ -436,40 +478,6 @@ static bool rss_table_set(struct device *d, const struct rte_eth_dev_info *info,
         reta[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE] = at;
     }
     return rte_eth_dev_rss_reta_update(d->id, reta, info->reta_size) == 0;
-}
-
-static void offloads_choose(struct device *d, const struct rte_eth_dev_info *info,
-                            struct rte_eth_conf *conf)
-{
-    struct port_facts *f = &d->port.facts;
-    uint64_t tx = info->tx_offload_capa, rx = info->rx_offload_capa;
-
-    if ((rx & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0) {
-        conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
-        f->offloads |= PORT_RX_SUM;
-    }
-    /* net_tap 22.11 computes checksums on the CPU as well, and sends the first piece twice when it
-     * ends with the TCP header, as ours do. */
-    bool has_sum = (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0 &&
-                   (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0 && strcmp(f->driver, "net_tap") != 0;
-    if (has_sum) {
-        conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
-        f->offloads |= PORT_TX_SUM;
-    }
-    if ((tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0) {
-        conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-        f->offloads |= PORT_TX_PIECES;
-    }
-    uint64_t hash = RTE_ETH_RSS_NONFRAG_IPV4_TCP & info->flow_type_rss_offloads;
-    if (f->queues_n > 1 && hash != 0) {
-        uint8_t key_n = info->hash_key_size != 0 ? info->hash_key_size : 40;
-        conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-        conf->rx_adv_conf.rss_conf =
-            (struct rte_eth_rss_conf){.rss_key = f->rss_key,
-                                      .rss_key_len = (uint8_t)min_u64(key_n, f->rss_key_n),
-                                      .rss_hf = hash};
-        f->offloads |= PORT_RSS;
-    }
 }
 
 static bool is_done_when_taken(const char *driver, const char *devargs)
@@ -570,7 +578,8 @@ nodiscard static int device_configure(struct device *d, const struct port_config
     } else {
         conf.rxmode.mtu = f->mtu;
     }
-    offloads_choose(d, &info, &conf);
+    port_offloads_choose(f, &info, config->has_tso, &conf);
+    d->has_ip_sum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
     int rc = rte_eth_dev_configure(d->id, f->queues_n, f->queues_n, &conf);
     if (rc != 0)
         return because(why, why_n,
@@ -618,31 +627,6 @@ nodiscard static int device_open(const struct ports_config *config, uint32_t at,
         return because(why, why_n, "device: %s has no hardware address", p->name);
     memcpy(d->port.facts.mac, mac.addr_bytes, 6);
     return 0;
-}
-
-static void device_print(const struct port *port, const struct port_config *p, bool use_huge,
-                         FILE *to)
-{
-    const struct port_facts *f = &port->facts;
-    const uint8_t *m = f->mac;
-
-    fprintf(to,
-            "port     %s (%s%s%s): %02x:%02x:%02x:%02x:%02x:%02x, %u.%u.%u.%u, mtu %u, %u of %u "
-            "queues, memory %s\n",
-            f->name, f->driver, p->devargs[0] != 0 ? ", " : "", p->devargs, m[0], m[1], m[2], m[3],
-            m[4], m[5], p->ip >> 24, p->ip >> 16 & 255, p->ip >> 8 & 255, p->ip & 255, f->mtu,
-            f->queues_n, p->queues_n, use_huge ? "in huge pages" : "without huge pages");
-    fprintf(to,
-            "port     %s: TCP checksum received %s, sent %s; payload sent %s; flows spread %s; "
-            "idle: %s%s%s\n",
-            f->name, (f->offloads & PORT_RX_SUM) != 0 ? "by the device" : "in software",
-            (f->offloads & PORT_TX_SUM) != 0 ? "by the device" : "in software",
-            (f->offloads & PORT_TX_REFERENCE) != 0 ? "by reference" : "by copy",
-            p->queues_n == 1                ? "not needed"
-            : (f->offloads & PORT_RSS) != 0 ? "by the device, corrected in software"
-                                            : "in software",
-            port_wait_fd(port, 0) >= 0 ? "sleeps until a packet comes" : "looks every 4 ms",
-            f->why_not[0] != 0 ? "; " : "", f->why_not);
 }
 
 static void dpdk_stop(struct port **ports, uint32_t n)
@@ -694,7 +678,8 @@ static int dpdk_open(const struct ports_config *config, struct port **out, FILE 
         out[n] = NULL;
         rc = device_open(config, n, &out[n], why, why_n);
         if (rc == 0)
-            device_print(out[n], &config->ports[n], use_huge, report);
+            port_facts_print(&out[n]->facts, &config->ports[n], port_wait_fd(out[n], 0) >= 0, use_huge,
+                             report);
     }
     if (rc != 0) {
         n -= out[n - 1] == NULL;

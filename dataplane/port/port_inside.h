@@ -43,6 +43,16 @@ struct port_fds {
 void port_fds_find(struct port_fds *fds, const char *driver, const char *devargs);
 /* The lowest of `after` that was not there before; -1. */
 int port_fds_new(const struct port_fds *before, const struct port_fds *after);
+/* port_facts.c */
+enum { PORT_TX_PARTS_MAX = 64 }; /* buffers of one copied packet */
+struct rte_eth_dev_info;
+struct rte_eth_conf;
+/* Sets f's offloads, and asks for them in conf. */
+void port_offloads_choose(struct port_facts *f, const struct rte_eth_dev_info *info, bool has_tso,
+                          struct rte_eth_conf *conf);
+/* does_wake: its queues have descriptors to sleep on. */
+void port_facts_print(const struct port_facts *f, const struct port_config *p, bool does_wake,
+                      bool use_huge, FILE *to);
 
 /* port_eal.c: starts EAL, once in a process. `why` has its own words on failure. */
 nodiscard int port_eal_start(const struct ports_config *config, uint64_t memory_bytes,

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "net_inside.h"
+#include "net_cut.h"
 #include "wire.h"
 
 enum {
@@ -43,6 +43,7 @@ struct sim_net {
         uint64_t until_ns;
     } held[HELD_MAX]; /* sent by the broker, still with the device; oldest first */
     uint32_t held_n;
+    uint32_t nic;                          /* offloads of the broker's device that the seed chose */
     uint8_t loss, twice, reorder, corrupt; /* percent */
     uint64_t delay_ns, jitter_ns;
 };
@@ -89,15 +90,16 @@ static struct flight *flight_pop(struct sim_net *n, int to)
     return out;
 }
 
-static void frame_fly(struct sim_net *n, int to, const struct pkt *pkt, bool is_again)
+static void frame_fly(struct sim_net *n, int to, const struct pkt *pkt, uint32_t part,
+                      bool is_again)
 {
     if (n->flights_n[to] == FLIGHT_MAX || prng_chance(&n->prng, n->loss)) {
         n->lost_n++;
         return;
     }
     struct flight *f = malloc(sizeof *f);
-    check(f != NULL && pkt_bytes(pkt) <= FRAME_MAX);
-    f->n = pkt_copy(pkt, f->bytes);
+    check(f != NULL && cut_bytes(pkt, part) <= FRAME_MAX);
+    f->n = cut_copy(pkt, part, f->bytes);
     f->at_ns = n->now_ns + n->delay_ns;
     if (is_again || prng_chance(&n->prng, n->reorder))
         f->at_ns += prng_below(&n->prng, n->jitter_ns + 1);
@@ -110,10 +112,12 @@ static void frame_fly(struct sim_net *n, int to, const struct pkt *pkt, bool is_
 
 static void frame_carry(struct sim_net *n, int to, const struct pkt *pkt)
 {
-    n->frames_n++;
-    frame_fly(n, to, pkt, false);
-    if (prng_chance(&n->prng, n->twice))
-        frame_fly(n, to, pkt, true);
+    for (uint32_t part = 0; part < cut_parts_n(pkt); part++) {
+        n->frames_n++;
+        frame_fly(n, to, pkt, part, false);
+        if (prng_chance(&n->prng, n->twice))
+            frame_fly(n, to, pkt, part, true);
+    }
 }
 
 /* ── the broker's device ── */
@@ -197,7 +201,9 @@ static int driver_open(const struct ports_config *config, struct port **out, FIL
                                       .mtu = 1500,
                                       .queues_n = 1,
                                       .room_n = PKT_ROOM,
-                                      .offloads = PORT_TX_PIECES | PORT_TX_REFERENCE,
+                                      .offloads = PORT_TX_PIECES | PORT_TX_REFERENCE | n->nic,
+                                      .tso_bytes = 65535,
+                                      .tso_pieces = PKT_PIECES_MAX,
                                       .packets_n = PACKETS_N,
                                       .rss_key_n = 40}};
     memcpy(n->port.facts.mac, macs[TO_BROKER], 6);
@@ -312,6 +318,7 @@ struct sim_net *sim_net_new(uint64_t seed, struct now now)
     n->twice = (uint8_t)prng_below(&n->prng, 4);
     n->reorder = (uint8_t)prng_below(&n->prng, 10);
     n->corrupt = (uint8_t)prng_below(&n->prng, 3);
+    n->nic = seed % 2 == 0 ? PORT_TX_SUM | PORT_TX_TSO : 0;
     struct net_config config = {.ip = CLIENTS_IP,
                                 .mask = 0xffffff00,
                                 .tcbs_max = 256,

@@ -8,6 +8,8 @@
  *   netsim --seed S               one seed, with build/netsim-S.pcap
  *   netsim --systematic           one exchange, with every single and every pair of frames lost
  *
+ * Half of the seeds, and half of the variants of --systematic, have a NIC that cuts (TSO).
+ *
  * A seed chooses the options of both ends, the network's faults, how much each side sends, how
  * fast it reads, and whether one side ends it early.
  */
@@ -34,6 +36,22 @@ static void config_choose(struct prng *prng, struct net_config *c)
     c->syns_max = prng_chance(prng, 15) ? 0 : 8;
     c->no_prediction = prng_chance(prng, 25);
     c->seed = prng_next(prng);
+}
+
+/* A NIC that adds checksums, and one that cuts. From numbers of its own: the others of a seed are
+ * the same with and without. */
+static void nic_choose(uint64_t seed, int side, struct net_config *c)
+{
+    static const uint64_t most[] = {65535, 65535, 65535, 16384, 3000};
+    struct prng prng;
+    prng_init(&prng, seed * 2 + (uint64_t)side + 0x75e6);
+    if (prng_chance(&prng, 50)) {
+        c->has_tx_checksum = true;
+        c->tso_bytes = (uint32_t)pick(&prng, most, array_n(most));
+        c->tso_pieces = (uint8_t)(1 + prng_below(&prng, PKT_PIECES_MAX));
+    } else {
+        c->has_tx_checksum = prng_chance(&prng, 20);
+    }
 }
 
 static void faults_choose(struct prng *prng, struct bed_faults *f)
@@ -118,6 +136,7 @@ static int seed_run(const uint8_t *pattern, uint64_t seed, const char *pcap, boo
     for (int side = 0; side < 2; side++) {
         configs[side] = bed_config_default(side);
         config_choose(&prng, &configs[side]);
+        nic_choose(seed, side, &configs[side]);
     }
     struct bed *bed = bed_make(pattern, seed ^ 0x5eed, configs);
     faults_choose(&prng, &bed->faults);
@@ -176,6 +195,8 @@ static bool exchange_run(const uint8_t *pattern, int variant, int64_t a, int64_t
     for (int side = 0; side < 2; side++) {
         configs[side].no_sack = (variant & 1) != 0;
         configs[side].no_timestamps = (variant & 2) != 0;
+        configs[side].has_tx_checksum = (variant & 8) != 0;
+        configs[side].tso_bytes = (variant & 8) != 0 ? 65535 : 0;
     }
     struct bed *bed = bed_make(pattern, 7, configs);
     bed->faults.lose_at[0] = a;
@@ -195,7 +216,7 @@ static bool exchange_run(const uint8_t *pattern, int variant, int64_t a, int64_t
 static int systematic_run(const uint8_t *pattern)
 {
     uint64_t passed = 0, failed = 0, frames_n, ignored;
-    for (int variant = 0; variant < 8; variant++) {
+    for (int variant = 0; variant < 16; variant++) {
         passed += exchange_run(pattern, variant, -1, -1, &frames_n);
         for (int64_t a = 0; a < (int64_t)frames_n + 4; a++) {
             for (int64_t b = a; b < (int64_t)frames_n + 6; b++) {
