@@ -678,8 +678,8 @@ static int dpdk_open(const struct ports_config *config, struct port **out, FILE 
         out[n] = NULL;
         rc = device_open(config, n, &out[n], why, why_n);
         if (rc == 0)
-            port_facts_print(&out[n]->facts, &config->ports[n], port_wait_fd(out[n], 0) >= 0, use_huge,
-                             report);
+            port_facts_print(&out[n]->facts, &config->ports[n], port_wait_fd(out[n], 0) >= 0,
+                             use_huge, report);
     }
     if (rc != 0) {
         n -= out[n - 1] == NULL;
