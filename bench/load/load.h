@@ -42,9 +42,13 @@ enum {
     LOAD_MATCHES_N = 1 << 20, /* batches between produce and fetch, over all partitions    */
     LOAD_MATCHES_MIN = 64,    /* of one partition                                          */
     LOAD_DRAIN_S = 10,        /* how long answers to what was due are waited for           */
+    LOAD_KEYS_MAX = 100000000,
     LOAD_STALL_S = 10,        /* without any answer: the broker has stopped                */
     LOAD_EXIT_INCOMPLETE = 3, /* a result, but not what was asked for: see load_is_complete */
 };
+
+/* How often each key occurs: all alike, or the k-th most frequent one 1/k times as often as the first. */
+enum load_keys { LOAD_KEYS_UNIFORM, LOAD_KEYS_ZIPF };
 
 /* What was asked for. Units in the names. */
 struct load_options {
@@ -61,6 +65,8 @@ struct load_options {
     uint8_t codec;
     uint32_t window; /* requests of one connection under way */
     double entropy;  /* 0 .. 1: share of random bytes in the payload */
+    uint32_t keys_n; /* different keys; 0 = records without keys */
+    uint8_t keys;    /* enum load_keys: which of them a record has */
     bool keep_topic; /* do not delete it afterwards */
     bool is_ceiling; /* against the null server instead of a broker */
     bool is_quiet;

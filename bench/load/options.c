@@ -30,6 +30,8 @@ const char bench_help[] =
     "  --batch-size BYTES      of one record batch, about                        (16384)\n"
     "  --codec NAME            none, gzip, snappy, lz4, zstd                     (none)\n"
     "  --entropy 0..1          share of random bytes in the values               (1)\n"
+    "  --keys N                different keys; 0: records without keys           (0)\n"
+    "  --key-distribution uniform|zipf   zipf: the k-th most frequent key 1/k as often (uniform)\n"
     "  --acks 0|1|all                                                            (all)\n"
     "how\n"
     "  --bootstrap-server HOST:PORT                                              (127.0.0.1:9092)\n"
@@ -67,6 +69,8 @@ enum {
     O_BATCH,
     O_CODEC,
     O_ENTROPY,
+    O_KEYS,
+    O_KEY_DISTRIBUTION,
     O_ACKS,
     O_PRODUCERS,
     O_CONSUMERS,
@@ -99,6 +103,8 @@ static const struct option longs[] = {
     {"batch-size", 1, NULL, O_BATCH},
     {"codec", 1, NULL, O_CODEC},
     {"entropy", 1, NULL, O_ENTROPY},
+    {"keys", 1, NULL, O_KEYS},
+    {"key-distribution", 1, NULL, O_KEY_DISTRIBUTION},
     {"acks", 1, NULL, O_ACKS},
     {"producers", 1, NULL, O_PRODUCERS},
     {"consumers", 1, NULL, O_CONSUMERS},
@@ -175,6 +181,14 @@ static int parse_codec(struct load_options *o, const char *text)
         }
     }
     return bad("codec", text, "one of none, gzip, snappy, lz4, zstd");
+}
+
+static int parse_key_distribution(struct load_options *o, const char *text)
+{
+    if (strcmp(text, "uniform") != 0 && strcmp(text, "zipf") != 0)
+        return bad("key-distribution", text, "uniform or zipf");
+    o->keys = text[0] == 'z' ? LOAD_KEYS_ZIPF : LOAD_KEYS_UNIFORM;
+    return 0;
 }
 
 static int parse_acks(struct load_options *o, const char *text)
@@ -301,6 +315,8 @@ static int parse_one(struct load_options *o, int c, const char *arg)
     case O_ENTROPY: return parse_number(arg, 0, 1, &o->entropy) ? 0 : bad("entropy", arg, "0 to 1");
     case O_RATE: return parse_rates(o, arg);
     case O_CODEC: return parse_codec(o, arg);
+    case O_KEYS: return parse_count("keys", arg, 0, LOAD_KEYS_MAX, &o->keys_n);
+    case O_KEY_DISTRIBUTION: return parse_key_distribution(o, arg);
     case O_ACKS: return parse_acks(o, arg);
     default: return parse_flag(o, c, arg);
     }
@@ -349,6 +365,8 @@ int load_options_parse(struct load_options *o, const char *bootstrap, int argc, 
     if (o->is_ceiling && (o->consumers_n > 0 || o->acks == 0))
         return bad("ceiling", "",
                    "the null server answers Produce only: no --consumers, no --acks 0");
+    if (o->keys_n == 0 && o->keys != LOAD_KEYS_UNIFORM)
+        return bad("key-distribution", "", "goes with --keys");
     int rc = check_port(o);
     if (rc != 0)
         return rc;

@@ -3,15 +3,33 @@
  *
  * Owner: the generator, at start. The values are random bytes up to the share `entropy`, and a
  * repeated line of text for the rest, so that a codec has something to do and the report can say
- * how much.
+ * how much. Keys are numbers as text. With `zipf` a key's rank is exp(u ln(n + 1)) of a uniform u,
+ * whole numbers of it: rank k has ln((k + 1) / k) / ln(n + 1) of the records, 1/k but for the first
+ * few.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "batch.h"
 #include "compress.h"
 #include "load.h"
 
-enum { RECORD_OVERHEAD = 24 };
+enum { RECORD_OVERHEAD = 24, KEY_BYTES = 12 };
+
+static struct bytes key_make(char *key, const struct load_options *o, struct prng *prng)
+{
+    uint64_t rank = 1;
+    if (o->keys_n == 0)
+        return (struct bytes){NULL, 0};
+    if (o->keys == LOAD_KEYS_ZIPF) {
+        double u = (double)(prng_next(prng) >> 11) * 0x1p-53;
+        rank = min_u64((uint64_t)exp(u * log((double)o->keys_n + 1)), o->keys_n);
+    } else {
+        rank += prng_below(prng, o->keys_n);
+    }
+    snprintf(key, KEY_BYTES + 1, "key-%08u", (uint32_t)(rank - 1));
+    return bytes_of(key, KEY_BYTES);
+}
 
 static void value_fill(uint8_t *value, const struct load_options *o, struct prng *prng)
 {
@@ -63,8 +81,9 @@ void load_payload_length(struct load_payload *p, int16_t produce_version)
 int load_payload_make(struct load_payload *p, const struct load_options *o, struct prng *prng)
 {
     struct batch_builder b;
-    uint32_t n = (uint32_t)max_u64(1, o->batch_bytes / (o->record_bytes + RECORD_OVERHEAD / 2));
-    uint64_t max = BATCH_HEADER + (uint64_t)n * (o->record_bytes + RECORD_OVERHEAD);
+    uint32_t each = o->record_bytes + (o->keys_n > 0 ? KEY_BYTES : 0);
+    uint32_t n = (uint32_t)max_u64(1, o->batch_bytes / (each + RECORD_OVERHEAD / 2));
+    uint64_t max = BATCH_HEADER + (uint64_t)n * (each + RECORD_OVERHEAD);
     uint8_t *value = malloc(o->record_bytes);
     int64_t wall_ms = clock_read().wall_ms;
     *p = (struct load_payload){.ptr = malloc(max), .records_n = n};
@@ -75,7 +94,8 @@ int load_payload_make(struct load_payload *p, const struct load_options *o, stru
     batch_begin(&b, p->ptr, (uint32_t)max);
     for (uint32_t i = 0; i < n; i++) {
         value_fill(value, o, prng);
-        int rc = batch_add(&b, wall_ms, (struct bytes){NULL, 0}, bytes_of(value, o->record_bytes));
+        char key[KEY_BYTES + 1];
+        int rc = batch_add(&b, wall_ms, key_make(key, o, prng), bytes_of(value, o->record_bytes));
         if (rc != 0) {
             free(value);
             return rc;

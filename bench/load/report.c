@@ -112,6 +112,13 @@ static void text_result(FILE *to, const struct load_result *r)
     text_cost(to, r);
 }
 
+static const char *keys_text(const struct load_options *o)
+{
+    if (o->keys_n == 0)
+        return "";
+    return o->keys == LOAD_KEYS_ZIPF ? " zipf" : " uniform";
+}
+
 void load_report_text(FILE *to, const struct load_options *o, const struct load_host *host,
                       const struct load_result *results, uint32_t n)
 {
@@ -121,13 +128,13 @@ void load_report_text(FILE *to, const struct load_options *o, const struct load_
     fprintf(to,
             "  %u topic(s) x %u partition(s), %u producer(s), %u x %u consumer(s), records %u B, "
             "batches %u B,"
-            " acks %s, codec %s, entropy %.2f, window %u\n  over %s%s\n\n",
+            " acks %s, codec %s, entropy %.2f, window %u\n  keys %u%s, over %s%s\n\n",
             o->topics_n, o->partitions_n, o->producers_n, o->groups_n, o->consumers_n,
             o->record_bytes, o->batch_bytes,
             o->acks < 0    ? "all"
             : o->acks == 0 ? "0"
                            : "1",
-            codec_names[o->codec], o->entropy, o->window,
+            codec_names[o->codec], o->entropy, o->window, o->keys_n, keys_text(o),
             o->port.name[0] == 0 ? "kernel sockets" : "own TCP on ", o->port.name);
     for (uint32_t i = 0; i < n; i++)
         text_result(to, &results[i]);
@@ -211,12 +218,13 @@ static json_t *json_all(const struct load_options *o, const struct load_host *ho
                                   host->load_before));
     json_object_set_new(
         all, "options",
-        json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:f,s:i,s:f,s:f}", "bootstrap",
+        json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:f,s:i,s:s,s:i,s:f,s:f}", "bootstrap",
                   o->bootstrap, "topics", (int)o->topics_n, "partitions", (int)o->partitions_n,
                   "producers", (int)o->producers_n, "consumers", (int)o->consumers_n, "readers",
                   (int)o->groups_n, "record_bytes", (int)o->record_bytes, "batch_bytes",
                   (int)o->batch_bytes, "acks", (int)o->acks, "codec", codec_names[o->codec],
-                  "entropy", o->entropy, "window", (int)o->window, "duration_s", o->duration_s,
+                  "entropy", o->entropy, "keys", (int)o->keys_n, "key_distribution", keys_text(o),
+                  "window", (int)o->window, "duration_s", o->duration_s,
                   "warmup_s", o->warmup_s));
     for (uint32_t i = 0; i < n; i++)
         json_array_append_new(list, json_result(&results[i]));

@@ -50,6 +50,39 @@ static void payload_of_every_codec_is_a_valid_batch(void **state)
     }
 }
 
+/* How often the first of 100 keys is found among `records_n` of a batch. */
+static uint32_t first_key_n(uint8_t keys, uint32_t *records_n)
+{
+    struct load_options o = {
+        .record_bytes = 10, .batch_bytes = 1 << 20, .entropy = 1, .keys_n = 100, .keys = keys};
+    struct load_payload p;
+    struct prng prng;
+    struct record r;
+    uint32_t at = 0, n = 0;
+    prng_init(&prng, 7);
+    assert_int_equal(load_payload_make(&p, &o, &prng), 0);
+    batch_assert_valid(&p, &o);
+    while (record_next(bytes_of(p.ptr + BATCH_HEADER, p.bytes - BATCH_HEADER), &at, &r) == 0) {
+        assert_int_equal(r.key.n, 12);
+        assert_true(memcmp(r.key.ptr, "key-000000", 10) == 0);
+        n += memcmp(r.key.ptr, "key-00000000", 12) == 0;
+    }
+    *records_n = p.records_n;
+    free(p.ptr);
+    return n;
+}
+
+static void keys_occur_as_their_distribution_says(void **state)
+{
+    uint32_t all;
+    (void)state;
+    uint32_t n = first_key_n(LOAD_KEYS_UNIFORM, &all);
+    assert_true(all > 20000);
+    assert_in_range(n, all / 100 * 8 / 10, all / 100 * 12 / 10);
+    n = first_key_n(LOAD_KEYS_ZIPF, &all); /* ln 2 / ln 101 of them */
+    assert_in_range(n, all / 100 * 13, all / 100 * 17);
+}
+
 static void payload_of_small_batch_size_holds_one_record(void **state)
 {
     struct load_options o = options(CODEC_NONE);
@@ -108,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(payload_of_every_codec_is_a_valid_batch),
+        TEST(keys_occur_as_their_distribution_says),
         TEST(payload_of_small_batch_size_holds_one_record),
         TEST(payload_of_batch_size_is_about_that_size),
         TEST(payload_length_of_old_versions_is_a_plain_number),
