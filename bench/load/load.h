@@ -47,7 +47,8 @@ enum {
     LOAD_EXIT_INCOMPLETE = 3, /* a result, but not what was asked for: see load_is_complete */
 };
 
-/* How often each key occurs: all alike, or the k-th most frequent one 1/k times as often as the first. */
+/* How often each key occurs: all alike, or the k-th most frequent one 1/k times as often as the
+ * first. */
 enum load_keys { LOAD_KEYS_UNIFORM, LOAD_KEYS_ZIPF };
 
 /* What was asked for. Units in the names. */
