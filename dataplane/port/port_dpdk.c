@@ -147,6 +147,15 @@ static struct rte_mbuf *rx_own(struct queue *q, struct rte_mbuf *m)
     return copy;
 }
 
+/* NONE is DPDK's word for a checksum that nobody has filled in, of data that is known to be whole: a
+ * packet of virtio that has not crossed a wire. */
+static bool is_sum_good(const struct rte_mbuf *m)
+{
+    uint64_t sum = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+
+    return sum == RTE_MBUF_F_RX_L4_CKSUM_GOOD || sum == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
+
 static uint32_t dpdk_rx(struct port *port, uint16_t queue, struct pkt **v, uint32_t max)
 {
     struct device *d = container_of(port, struct device, port);
@@ -164,14 +173,13 @@ static uint32_t dpdk_rx(struct port *port, uint16_t queue, struct pkt **v, uint3
             (m = rx_own(q, m)) == NULL)
             continue;
         struct pkt *pkt = rte_mbuf_to_priv(m);
-        bool is_good = (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
         pkt->next = NULL;
         pkt->pool = &q->pool;
         pkt->data = rte_pktmbuf_mtod(m, uint8_t *);
         pkt->n = m->data_len;
         bool is_ip_good =
             (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-        pkt->flags = (uint16_t)((is_good ? PKT_SUM_GOOD : 0) | (is_ip_good ? PKT_IP_GOOD : 0));
+        pkt->flags = (uint16_t)((is_sum_good(m) ? PKT_SUM_GOOD : 0) | (is_ip_good ? PKT_IP_GOOD : 0));
         pkt->pieces_n = 0;
         pkt->owner = (struct slice_owner){1, rx_release};
         v[out_n++] = pkt;
