@@ -122,19 +122,22 @@ static const char *keys_text(const struct load_options *o)
 void load_report_text(FILE *to, const struct load_options *o, const struct load_host *host,
                       const struct load_result *results, uint32_t n)
 {
+    char keys_n_text[32] = "no keys";
+    if (o->keys_n > 0)
+        snprintf(keys_n_text, sizeof keys_n_text, "%u keys", o->keys_n);
     fprintf(to, "millrace bench %s\n", o->label);
     fprintf(to, "  %s, %d cores, %s, %s, %s, load before %.2f\n", host->cpu, host->cores,
             host->kernel, host->file_system, host->date, host->load_before);
     fprintf(to,
             "  %u topic(s) x %u partition(s), %u producer(s), %u x %u consumer(s), records %u B, "
             "batches %u B,"
-            " acks %s, codec %s, entropy %.2f, window %u\n  keys %u%s, over %s%s\n\n",
+            " acks %s, codec %s, entropy %.2f, window %u\n  %s%s, over %s%s\n\n",
             o->topics_n, o->partitions_n, o->producers_n, o->groups_n, o->consumers_n,
             o->record_bytes, o->batch_bytes,
             o->acks < 0    ? "all"
             : o->acks == 0 ? "0"
                            : "1",
-            codec_names[o->codec], o->entropy, o->window, o->keys_n, keys_text(o),
+            codec_names[o->codec], o->entropy, o->window, keys_n_text, keys_text(o),
             o->port.name[0] == 0 ? "kernel sockets" : "own TCP on ", o->port.name);
     for (uint32_t i = 0; i < n; i++)
         text_result(to, &results[i]);

@@ -147,8 +147,8 @@ static struct rte_mbuf *rx_own(struct queue *q, struct rte_mbuf *m)
     return copy;
 }
 
-/* NONE is DPDK's word for a checksum that nobody has filled in, of data that is known to be whole: a
- * packet of virtio that has not crossed a wire. */
+/* NONE is DPDK's word for a checksum that nobody has filled in, of data that is known to be whole:
+ * a packet of virtio that has not crossed a wire. */
 static bool is_sum_good(const struct rte_mbuf *m)
 {
     uint64_t sum = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
@@ -179,7 +179,8 @@ static uint32_t dpdk_rx(struct port *port, uint16_t queue, struct pkt **v, uint3
         pkt->n = m->data_len;
         bool is_ip_good =
             (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-        pkt->flags = (uint16_t)((is_sum_good(m) ? PKT_SUM_GOOD : 0) | (is_ip_good ? PKT_IP_GOOD : 0));
+        pkt->flags =
+            (uint16_t)((is_sum_good(m) ? PKT_SUM_GOOD : 0) | (is_ip_good ? PKT_IP_GOOD : 0));
         pkt->pieces_n = 0;
         pkt->owner = (struct slice_owner){1, rx_release};
         v[out_n++] = pkt;
