@@ -177,6 +177,8 @@ void group_free(struct group *group, int16_t error)
     bytes_heap_free(&group->protocol);
     bytes_heap_free(&group->leader);
     bytes_heap_free(&group->common);
+    for (uint32_t i = 0; i < min_u32(group->rebalances_n, group->rebalances_max); i++)
+        group_rebalance_free(group->groups, &group->rebalances[i]);
     group->groups->bytes -= group->rebalances_max * sizeof *group->rebalances;
     free(group->rebalances);
     free(group);

@@ -45,6 +45,7 @@ enum {
     GROUP_REBALANCES_KEPT = 50,      /* of the explainer, per group ... */
     GROUP_REBALANCES_FIRST = 4,      /* ... this many at first ... */
     GROUP_REBALANCES_GROUPS = 10000, /* ... and for good when there are more groups than that */
+    GROUP_REBALANCE_PAUSES = 16,     /* members of one rebalance whose pauses are kept: the longest */
     GROUP_MEMBER_ID_MAX = 300,
     GROUP_NAME_MAX = 32767,
     GROUP_PROTOCOLS_MAX = 256, /* of one member; a bound of ours */
@@ -124,6 +125,12 @@ enum group_cause {
         GROUP_CAUSES_N
 };
 
+/* How long one member was without an assignment. */
+struct group_pause {
+    uint64_t ns;
+    char who[64]; /* its id, shortened */
+};
+
 /* One rebalance, as the explainer tells it. */
 struct group_rebalance {
     int32_t generation; /* the one it ended with */
@@ -134,8 +141,9 @@ struct group_rebalance {
     char who[64];      /* the member that caused it, shortened */
     char reason[128];  /* its own words (KIP-800) */
     char last[64];     /* who joined last: what the others waited for */
-    uint64_t pause_ns; /* the longest that a member was without an assignment ... */
-    char paused[64];   /* ... and which one */
+    struct group_pause *pauses; /* heap: pauses_n, the longest first; NULL = none */
+    uint8_t pauses_n;
+    uint32_t paused_n; /* all members that paused, also those whose pauses were shorter */
     uint32_t moved_n;  /* KIP-848: partitions that went to another member */
 };
 
@@ -295,6 +303,8 @@ void group_answer_join(struct groups *groups, struct control_op *op, int16_t err
 void group_answer_sync(struct groups *groups, struct control_op *op, int16_t error,
                        const struct group_member *member);
 struct group_rebalance *group_rebalance_now(struct group *group);
+/* What it has on the heap. */
+void group_rebalance_free(struct groups *groups, struct group_rebalance *r);
 /* A rebalance begins; `who` and `reason` may be empty. */
 void group_rebalance_note(struct group *group, enum group_cause cause, struct bytes who,
                           struct bytes reason, uint32_t members_n, struct now now);

@@ -263,11 +263,16 @@ static void json_rebalance(FILE *to, const struct group_rebalance *r)
     fprintf(to,
             ", \"joining_ms\": %.3f, \"syncing_ms\": %.3f, \"members_before\": %u, "
             "\"members_after\": %u, "
-            "\"late\": %u, \"moved\": %u, \"longest_pause_ms\": %.3f, \"paused\": ",
+            "\"late\": %u, \"moved\": %u, \"paused_members\": %u, \"pauses\": [",
             (double)r->joining_ns / 1e6, (double)r->syncing_ns / 1e6, r->members_before,
-            r->members_after, r->late_n, r->moved_n, (double)r->pause_ns / 1e6);
-    json_text(to, r->paused, strlen(r->paused));
-    fputc('}', to);
+            r->members_after, r->late_n, r->moved_n, r->paused_n);
+    for (uint32_t i = 0; i < r->pauses_n; i++) {
+        fprintf(to, "%s{\"ms\": %.3f, \"member\": ", i == 0 ? "" : ", ",
+                (double)r->pauses[i].ns / 1e6);
+        json_text(to, r->pauses[i].who, strlen(r->pauses[i].who));
+        fputc('}', to);
+    }
+    fputs("]}", to);
 }
 
 char *group_explain(struct coordinator *co, struct bytes name)

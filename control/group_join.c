@@ -108,6 +108,14 @@ struct group_rebalance *group_rebalance_now(struct group *group)
     return &group->rebalances[(group->rebalances_n - 1) % group->rebalances_max];
 }
 
+void group_rebalance_free(struct groups *groups, struct group_rebalance *r)
+{
+    if (r->pauses != NULL)
+        groups->bytes -= GROUP_REBALANCE_PAUSES * sizeof *r->pauses;
+    free(r->pauses);
+    r->pauses = NULL;
+}
+
 /* Room for one more: the ring grows while it has not gone round yet. With very many groups it stays
  * short. */
 static void rebalances_grow(struct group *group)
@@ -144,6 +152,8 @@ void group_rebalance_note(struct group *group, enum group_cause cause, struct by
         return; /* the group works without its history */
     group->rebalances_n++;
     struct group_rebalance *r = group_rebalance_now(group);
+    if (group->rebalances_n > group->rebalances_max)
+        group_rebalance_free(group->groups, r); /* the oldest one's place */
     *r = (struct group_rebalance){.generation = -1,
                                   .cause = (uint8_t)cause,
                                   .began_wall_ms = now.wall_ms,

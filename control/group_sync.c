@@ -158,11 +158,28 @@ static void pause_note(struct group_rebalance *note, const struct group_member *
                        struct now now)
 {
     uint64_t ns = now.ns - member->paused_ns;
-    if (note == NULL || member->paused_ns == 0 || ns < note->pause_ns)
+    if (note == NULL || member->paused_ns == 0)
         return;
-    note->pause_ns = ns;
-    snprintf(note->paused, sizeof note->paused, "%.*s",
-             (int)min_u64(member->id.n, sizeof note->paused - 1), (const char *)member->id.ptr);
+    if (note->pauses == NULL) {
+        note->pauses = calloc(GROUP_REBALANCE_PAUSES, sizeof *note->pauses);
+        if (note->pauses == NULL)
+            return; /* the group works without its history */
+        member->group->groups->bytes += GROUP_REBALANCE_PAUSES * sizeof *note->pauses;
+    }
+    note->paused_n++;
+    uint32_t at = note->pauses_n;
+    while (at > 0 && note->pauses[at - 1].ns < ns)
+        at--;
+    if (at == GROUP_REBALANCE_PAUSES)
+        return;
+    if (note->pauses_n < GROUP_REBALANCE_PAUSES)
+        note->pauses_n++;
+    memmove(&note->pauses[at + 1], &note->pauses[at],
+            (note->pauses_n - at - 1u) * sizeof *note->pauses);
+    note->pauses[at].ns = ns;
+    snprintf(note->pauses[at].who, sizeof note->pauses[at].who, "%.*s",
+             (int)min_u64(member->id.n, sizeof note->pauses[at].who - 1),
+             (const char *)member->id.ptr);
 }
 
 void group_appended(struct group *group, uint64_t number, int16_t error, struct now now)

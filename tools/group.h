@@ -26,6 +26,20 @@ struct group_offsets {
     uint32_t n;
 };
 
+/* One member. */
+struct group_member_line {
+    struct bytes id, instance, client_id, host; /* instance.ptr NULL: dynamic */
+    int32_t epoch;                              /* KIP-848; -1: classic */
+};
+/* All of one group, in the client's arena. */
+struct group_lines {
+    struct bytes name, state, protocol_type, protocol; /* protocol: the assignor */
+    const char *type;                                  /* "classic" or "consumer" (KIP-848) */
+    struct group_member_line *members;
+    uint32_t members_n;
+    struct group_offsets offsets; /* by topic and partition; also those assigned but not committed */
+};
+
 /* Connects; on failure the reason was printed. */
 bool group_connect(const struct cli *cli, struct client *c);
 /* "group: what the broker says", CLI_FAILED. */
@@ -41,6 +55,21 @@ int32_t group_split_partition(char *text);
  * and says what. */
 int group_forget(const struct cli *cli, struct client *c, const char *group, char **topics,
                  uint32_t topics_n);
+/* The names behind the global options, at most so many; false: the command ends with *status. */
+bool group_take_names(struct cli *cli, int argc, char **argv, int most, int *status);
+/* group_describe.c */
+int group_describe(struct cli *cli, int argc, char **argv);
+extern const char group_describe_help[];
+/* Members, offsets, ends and owners. CLI_OK, or CLI_FAILED when the reason was printed. */
+nodiscard int group_ask(const struct cli *cli, struct client *c, const char *name,
+                        struct group_lines *out);
+/* Records behind; -1: not known. */
+int64_t group_lag(const struct group_offset *o);
+struct table;
+void group_owner_cell(struct table *table, struct bytes owner);
+/* group_explain.c */
+int group_explain(struct cli *cli, int argc, char **argv);
+extern const char group_explain_help[];
 /* group_reset.c */
 int group_reset(struct cli *cli, int argc, char **argv);
 extern const char group_reset_help[];

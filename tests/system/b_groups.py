@@ -164,6 +164,22 @@ def test_export(broker, topic):
     lib.equal([[n, p] for n, p, _ in lines], [[topic, str(p)] for p in range(PARTITIONS)], 'a plan')
 
 
+def test_balance(cli, broker, topic):
+    """All that is behind is in one partition; nobody reads."""
+    def explain(window):
+        return cli('group', 'explain', 'g-cli', '--admin', '127.0.0.1:%d' % broker.metrics_port, '--window', window)
+    cli('group', 'reset', 'g-cli', '--to', 'end', '--execute')
+    lib.run(lib.MILLRACE, '--bootstrap-server', broker.bootstrap, 'produce', topic, '--partition', '1',
+            stdin=b''.join(b'%d\n' % i for i in range(90)))
+    out = explain('100ms')['balance']
+    lib.equal([out['lag'], out['lag_imbalance'], out['partitions'][0]['partition']], [90, PARTITIONS, 1], 'how even: %r' % out)
+    lib.check(0.1 <= out['seconds'] < 30 and out['committed_per_s'] == 0, 'the window: %r' % out)
+    lib.check('balance' not in explain('0'), 'no window')
+    text = lib.run(lib.MILLRACE, '--bootstrap-server', broker.bootstrap, 'group', 'explain', 'g-cli', '--admin',
+                   '127.0.0.1:%d' % broker.metrics_port)[1].decode()
+    lib.check('has 100 % of it' in text and 'nobody has that partition' in text, 'the text: ' + text)
+
+
 def test_cli(t, broker):
     topic = t.topic('cli')
     wire.create_topic(broker.bootstrap, topic, PARTITIONS)
@@ -186,6 +202,9 @@ def test_cli(t, broker):
     lib.check('members' in cli('group', 'delete', 'g-cli', ok=False), 'delete is refused')
     out = cli('group', 'explain', 'g-cli', '--admin', '127.0.0.1:%d' % broker.metrics_port)
     lib.equal(out['rebalances'][0]['cause'], 'the first member joined', 'why it rebalanced')
+    pauses = out['rebalances'][-1]['pauses']
+    lib.check([p['member'] for p in pauses] == [cli('group', 'describe', 'g-cli')['members'][0]['member']] and
+              pauses[0]['ms'] > 0, 'who paused: %r' % pauses)
     c.close()
     out = cli('group', 'reset', 'g-cli', '--to', '-7', '--topic', topic + ':1')
     lib.equal([o['now'] for o in out], [RECORDS // PARTITIONS - 7], 'what a reset would do')
@@ -193,6 +212,7 @@ def test_cli(t, broker):
     lib.equal(sum(o['lag'] for o in cli('group', 'describe', 'g-cli')['offsets']), RECORDS, 'lag after the reset')
     test_reset_modes(t, cli, topic)
     test_export(broker, topic)
+    test_balance(cli, broker, topic)
     lib.equal(cli('group', 'delete', 'g-cli', '--topic', topic + ':0')['deleted'], [dict(topic=topic, partition=0)], 'one partition')
     lib.check('nothing is committed' in cli('group', 'delete', 'g-cli', '--topic', topic + ':0', ok=False), 'again')
     lib.equal(len(cli('group', 'delete', 'g-cli', '--topic', topic)['deleted']), PARTITIONS - 1, 'the topic')

@@ -3,6 +3,7 @@
 Three members work while records come in; one is killed -9, one is added, one stands still for a while, the broker is
 killed -9 and started again. Every record is seen, and none is seen after one behind it was committed.
 """
+import json
 import os
 
 import kafka_java
@@ -59,6 +60,9 @@ def java(t, broker):
         _, out, _ = kafka_java.tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', '--bootstrap-server',
                                     broker.bootstrap, '--describe', '--group', 'java', '--members', '--verbose')
         t.say(out.decode().strip())
+        out = json.loads(lib.run(lib.MILLRACE, '--bootstrap', broker.bootstrap, '--json', 'group', 'describe', 'java')[1])
+        lib.equal([out['type'], len(out['members']), out['protocol']], ['consumer', 2, 'uniform'], 'ours of it: %r' % out)
+        lib.equal({o['member'] for o in out['offsets']}, {m['member'] for m in out['members']}, 'who has what: %r' % out)
         consumers[0].process.kill()
         write(200, 200)
         lib.wait_until(lambda: values(consumers) >= set(range(400)), 40, 'the one that is left sees everything')

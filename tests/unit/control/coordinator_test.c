@@ -533,6 +533,7 @@ static void explainer_answers_the_admin_listener(void **state)
     turns(1);
     assert_int_equal(atomic_load(&ask->state), ASK_ANSWERED);
     assert_non_null(strstr(ask->answer, "the first member joined"));
+    assert_non_null(strstr(ask->answer, "\"paused_members\": 1, \"pauses\": [{\"ms\": "));
     free(ask->answer);
     ask->name[0] = 'x';
     atomic_store(&ask->state, ASK_ASKED);

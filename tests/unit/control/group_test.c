@@ -75,6 +75,36 @@ static void follower_gets_its_assignment_when_it_is_durable(void **state)
     assert_true(bytes_equal_string(synced(leader)->assignment, "half"));
 }
 
+static void longest_pauses_of_a_rebalance_are_kept_in_order(void **state)
+{
+    (void)state;
+    enum { N = GROUP_REBALANCE_PAUSES + 4 };
+    struct asked *joins[N];
+    struct bytes id = stable();
+    for (int i = 1; i < N; i++) {
+        joins[i] = join(new_id(), "m");
+        pass(10);
+    }
+    joins[0] = join(id, "m");
+    for (int i = N - 1; i >= 0; i--) /* the leader comes last */
+        sync_send(sync_of(joined(joins[i])->member_id, 2));
+    appends_end();
+    const struct group_rebalance *r = group_rebalance_now(g());
+    assert_int_equal(r->paused_n, N);
+    assert_int_equal(r->pauses_n, GROUP_REBALANCE_PAUSES);
+    for (int i = 0; i < GROUP_REBALANCE_PAUSES; i++) {
+        struct bytes who = joined(joins[i + 1])->member_id;
+        assert_int_equal(r->pauses[i].ns, (uint64_t)(N - 1 - i) * 10 * NS_PER_MS);
+        assert_memory_equal(r->pauses[i].who, who.ptr, min_u64(who.n, sizeof r->pauses[i].who - 1));
+    }
+    uint64_t bytes = bed.groups.bytes;
+    for (int i = 0; i < 2 * GROUP_REBALANCES_KEPT; i++) /* the ring goes round */
+        group_rebalance_note(g(), GROUP_CAUSE_LEFT, id, (struct bytes){NULL, 0}, 1, bed.now);
+    assert_null(group_rebalance_now(g())->pauses);
+    assert_true(bed.groups.bytes <
+                bytes + GROUP_REBALANCES_KEPT * sizeof(struct group_rebalance));
+}
+
 static void failed_append_is_told_to_all_and_rebalances(void **state)
 {
     (void)state;
@@ -592,6 +622,7 @@ int main(void)
         GROUP_TEST(first_member_makes_generation_one),
         GROUP_TEST(second_member_waits_for_the_first),
         GROUP_TEST(follower_gets_its_assignment_when_it_is_durable),
+        GROUP_TEST(longest_pauses_of_a_rebalance_are_kept_in_order),
         GROUP_TEST(failed_append_is_told_to_all_and_rebalances),
         GROUP_TEST(append_that_ends_after_a_rebalance_began_is_ignored),
         GROUP_TEST(assignment_beyond_its_bound_is_refused),
