@@ -45,7 +45,7 @@ enum {
     GROUP_REBALANCES_KEPT = 50,      /* of the explainer, per group ... */
     GROUP_REBALANCES_FIRST = 4,      /* ... this many at first ... */
     GROUP_REBALANCES_GROUPS = 10000, /* ... and for good when there are more groups than that */
-    GROUP_REBALANCE_PAUSES = 16,     /* members of one rebalance whose pauses are kept: the longest */
+    GROUP_REBALANCE_PAUSES = 16,     /* the longest ones of one rebalance */
     GROUP_MEMBER_ID_MAX = 300,
     GROUP_NAME_MAX = 32767,
     GROUP_PROTOCOLS_MAX = 256, /* of one member; a bound of ours */

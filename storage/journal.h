@@ -56,7 +56,7 @@ enum {
     JOURNAL_SECOND_MIN = 256 << 10, /* ... and begins when so much was appended behind the first */
     JOURNAL_RUNS = 4,               /* a run may fill this part of the ring ...                  */
     JOURNAL_DISK_PART = 16,         /* ... and the ring this part of the disk                     */
-    JOURNAL_RUN_MAX = 64 << 10,     /* a run as long goes straight to its segment ... */
+    JOURNAL_RUN_MAX = 128 << 10,    /* a run as long goes straight to its segment ... */
     JOURNAL_DIRECT_LOGS = 64,       /* ... of so many logs at once */
     JOURNAL_RECORD_HEAD = 64,
     JOURNAL_ENTRY_HEAD = 56,

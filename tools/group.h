@@ -37,7 +37,7 @@ struct group_lines {
     const char *type;                                  /* "classic" or "consumer" (KIP-848) */
     struct group_member_line *members;
     uint32_t members_n;
-    struct group_offsets offsets; /* by topic and partition; also those assigned but not committed */
+    struct group_offsets offsets; /* by topic and partition; also those assigned only */
 };
 
 /* Connects; on failure the reason was printed. */
