@@ -33,6 +33,12 @@ def state_of(broker, group):
             'group_state']
 
 
+def is_described(broker, group):
+    out = json.loads(lib.run(lib.MILLRACE, '--bootstrap', broker.bootstrap, '--json', 'group', 'describe', group)[1])
+    lib.equal([out['type'], out['protocol'], len(out['members'])], ['consumer', 'uniform', 2], 'the group: %r' % out)
+    return {o['member'] for o in out['offsets']} == {m['member'] for m in out['members']}
+
+
 def java(t, broker):
     """Two console consumers of Java share a topic with the protocol; one leaves, the other gets all."""
     if not kafka_java.library() and not os.environ.get('KAFKA_LIB'):
@@ -60,9 +66,7 @@ def java(t, broker):
         _, out, _ = kafka_java.tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', '--bootstrap-server',
                                     broker.bootstrap, '--describe', '--group', 'java', '--members', '--verbose')
         t.say(out.decode().strip())
-        out = json.loads(lib.run(lib.MILLRACE, '--bootstrap', broker.bootstrap, '--json', 'group', 'describe', 'java')[1])
-        lib.equal([out['type'], len(out['members']), out['protocol']], ['consumer', 2, 'uniform'], 'ours of it: %r' % out)
-        lib.equal({o['member'] for o in out['offsets']}, {m['member'] for m in out['members']}, 'who has what: %r' % out)
+        lib.wait_until(lambda: is_described(broker, 'java'), 40, 'millrace describes two members that have partitions each')
         consumers[0].process.kill()
         write(200, 200)
         lib.wait_until(lambda: values(consumers) >= set(range(400)), 40, 'the one that is left sees everything')
