@@ -533,6 +533,19 @@ uint16_t tcb_window(struct tcb *tcb); /* what to announce; moves rcv_edge */
 bool tcb_syn_send(struct tcb *tcb);
 uint32_t tcb_payload_max(const struct tcb *tcb);
 
+/* n bytes from (ext, at) on become pieces of the packet, which holds their slices. */
+static inline void payload_attach(struct pkt *pkt, const struct tx_ext *ext, uint32_t at,
+                                  uint32_t n)
+{
+    for (; n > 0; at = 0, ext = ext->next) {
+        struct slice s = {ext->slice.ptr + at, (uint32_t)min_u64(n, ext->slice.n - at),
+                          ext->slice.owner};
+        slice_get(&s);
+        pkt->pieces[pkt->pieces_n++] = s;
+        n -= s.n;
+    }
+}
+
 /* ── tcp_tso.c ── */
 
 /* One packet for as many of `segments` full segments from (ext, at) on as it may stand for, with

@@ -73,18 +73,6 @@ static uint32_t pieces_count(const struct tx_ext *ext, uint32_t at, uint32_t n, 
     return pieces;
 }
 
-static inline void payload_attach(struct pkt *pkt, const struct tx_ext *ext, uint32_t at,
-                                  uint32_t n)
-{
-    for (; n > 0; at = 0, ext = ext->next) {
-        struct slice s = {ext->slice.ptr + at, (uint32_t)min_u64(n, ext->slice.n - at),
-                          ext->slice.owner};
-        slice_get(&s);
-        pkt->pieces[pkt->pieces_n++] = s;
-        n -= s.n;
-    }
-}
-
 static void payload_copy(struct pkt *pkt, const struct tx_ext *ext, uint32_t at, uint32_t n)
 {
     for (; n > 0; at = 0, ext = ext->next) {

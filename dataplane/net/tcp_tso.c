@@ -27,17 +27,6 @@ static uint32_t gathered_n(const struct tx_ext *ext, uint32_t at, uint32_t n, ui
     return got;
 }
 
-static void large_attach(struct pkt *pkt, const struct tx_ext *ext, uint32_t at, uint32_t n)
-{
-    for (; n > 0; at = 0, ext = ext->next) {
-        struct slice s = {ext->slice.ptr + at, (uint32_t)min_u64(n, ext->slice.n - at),
-                          ext->slice.owner};
-        slice_get(&s);
-        pkt->pieces[pkt->pieces_n++] = s;
-        n -= s.n;
-    }
-}
-
 /* Lengths of the whole; the TCP checksum field has the pseudo header's sum without one. */
 static void large_size(const struct tcb *tcb, struct pkt *pkt, uint32_t n)
 {
@@ -63,7 +52,7 @@ uint32_t large_send(struct tcb *tcb, const struct frame *f, struct seq seq,
     if (unlikely(pkt == NULL))
         return 0;
     frame_write(f, pkt, seq, is_end && n == segments * mss ? PSH : 0);
-    large_attach(pkt, ext, at, n);
+    payload_attach(pkt, ext, at, n);
     large_size(tcb, pkt, n);
     pkt->flags = PKT_TX_SUM | PKT_TX_TSO;
     pkt->segment_n = (uint16_t)mss;
