@@ -41,6 +41,7 @@ const char slow_help[] =
     "    min_bytes             the consumer asked to wait (fetch.min.bytes, fetch.max.wait.ms)\n"
     "    mail, turn_overrun    a worker is busy: more dataplane.workers, or cores of their own\n"
     "    order                 look at the requests before it on the same connection (peer)\n"
+    "    network               segments were lost; known over our own TCP alone\n"
     "    client_reading        the client does not take its answers: it is slow, or its network\n"
     "\n"
     "  Fetches stand twice: by their whole time, and by the time beside their wait for records.\n"
@@ -97,6 +98,7 @@ static void request_print(const json_t *r, unsigned place)
     uint64_t total_ns = number_of(r, "total_ns"), at_ns = 0;
     const json_t *stages = json_object_get(r, "stages"), *stage;
     const json_t *overrun = json_object_get(r, "overrun"), *stall = json_object_get(r, "stall");
+    const json_t *network = json_object_get(r, "network");
     size_t i;
     printf("  %u. %.2f ms  sent ", place, ms_of(total_ns));
     when_print(number_of(r, "sent_ms"));
@@ -114,6 +116,10 @@ static void request_print(const json_t *r, unsigned place)
         printf("     it was the disk: device %s stalled %.0f ms (%s), of which it waited %.2f ms\n",
                text_of(stall, "device"), ms_of(number_of(stall, "took_ns")),
                text_of(stall, "directory"), ms_of(number_of(stall, "ns")));
+    if (number_of(network, "holes") + number_of(network, "sent_again") > 0)
+        printf("     the network: %" PRIu64 " times bytes of the request were missing, %" PRIu64
+               " segments of the answer were sent again\n",
+               number_of(network, "holes"), number_of(network, "sent_again"));
     json_array_foreach(stages, i, stage)
     {
         uint64_t ns = number_of(stage, "ns");
