@@ -146,6 +146,8 @@ $(B)/fuzzers/%: $(B)/tests/fuzz/fuzz_%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -o $@
 $(B)/bench-micro/%: $(B)/bench/micro/%.o $(LIBS)
 	@mkdir -p $(@D) && $(call link,$<) -o $@
+$(B)/callgrind_wait.so: bench/callgrind_wait.c
+	@$(CC) -std=gnu17 -O2 -Wall -Wextra -shared -fPIC $< -o $@
 $(B)/bench-tcp/pump: $(call obj,$(wildcard bench/tcp/*.c)) $(LIBS)
 	@mkdir -p $(@D) && $(call link,$(call obj,$(wildcard bench/tcp/*.c))) -ldl -o $@
 $(B)/test-dpdk/devices: $(call obj,tests/dpdk/devices.c) $(LIBS)
@@ -199,7 +201,7 @@ fuzzers: $(FUZZ:%=$(B)/fuzzers/%)
 
 SCALE    ?= 1
 FULL     ?=
-bench: $(BENCH) $(PROGRAMS) ## our score card, figures beside their floors (RECORD=1 keeps it, SCALE=0.2 quick)
+bench: $(BENCH) $(PROGRAMS) $(B)/callgrind_wait.so ## our score card, figures beside their floors (RECORD=1 keeps it, SCALE=0.2 quick)
 	@$(PY) bench/scorecard.py --scale $(SCALE) $(if $(filter 1,$(RECORD)),--record) $(ARGS)
 bench-record: ## the score card, kept in bench/results.jsonl: the next one has something to be compared with
 	@$(MAKE) bench RECORD=1

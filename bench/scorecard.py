@@ -455,7 +455,8 @@ def instructions(card):
         for seconds in (1, 4):
             out = os.path.join(card.directory, 'callgrind-%d' % seconds)
             b = card.broker('callgrind')
-            b.wrapper = ['valgrind', '--tool=callgrind', '--callgrind-out-file=' + out]
+            b.wrapper = ['env', 'LD_PRELOAD=' + os.path.join(brokers.ROOT, 'build', 'callgrind_wait.so'),
+                         'valgrind', '--tool=callgrind', '--callgrind-out-file=' + out]
             try:
                 b.start()
                 r = run_load(b, options, None, seconds, 0)
