@@ -202,6 +202,7 @@ struct segment {
     bool is_index_loading;
     bool has_file;    /* while recovering */
     bool is_unsynced; /* recovery has read or written its files, nobody flushed them    */
+    bool is_syncing;  /* a flush of it is under way, also when a job has sealed it meanwhile  */
     bool is_swapping; /* compaction renames its files: not to be opened by name         */
     bool is_lost;     /* ... that failed: nobody knows what they are called             */
     uint8_t seal_step;
