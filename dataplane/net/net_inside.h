@@ -234,7 +234,7 @@ struct tcb {
     uint64_t due[TIMERS_N];             /* ns; 0: not set */
     struct timer timer;
     uint64_t tx_bytes;
-    uint32_t retransmits, undos;
+    uint32_t retransmits, undos, holes, window_probes;
 };
 
 /* A half-open connection (syn.c). Owner: worker. */
