@@ -191,11 +191,17 @@ nodiscard static int check_pci(const struct port_machine *m, const char *name, c
     if (strcmp(driver, "uio_pci_generic") == 0 || strcmp(driver, "igb_uio") == 0 ||
         strcmp(driver, "mlx5_core") == 0 || strcmp(driver, "mlx4_core") == 0)
         return 0; /* the last two work beside the kernel's driver */
+    if (driver[0] == 0)
+        return because(why, why_n,
+                       "driver binding: %s is bound to no driver, not to vfio-pci: modprobe "
+                       "vfio-pci && echo vfio-pci > /sys/bus/pci/devices/%s/driver_override && "
+                       "echo %s > /sys/bus/pci/drivers_probe",
+                       name, name, name);
     return because(why, why_n,
                    "driver binding: %s is bound to %s, not to vfio-pci: modprobe vfio-pci && echo "
                    "vfio-pci > /sys/bus/pci/devices/%s/driver_override && echo %s > "
                    "/sys/bus/pci/devices/%s/driver/unbind; echo %s > /sys/bus/pci/drivers_probe",
-                   name, driver[0] == 0 ? "no driver" : driver, name, name, name, name);
+                   name, driver, name, name, name, name);
 }
 
 /* ── devices of the kernel ── */
