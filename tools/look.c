@@ -120,10 +120,10 @@ int conn_command(struct cli *cli, int argc, char **argv)
     if (option == CLI_OPTION_END)
         return status;
     if (argc != optind + 1 || strcmp(argv[optind], "list") != 0)
-        return cli_usage(cli, "list is expected: millrace conn list");
+        return cli_usage(cli, "which of its commands? There is one: millrace conn list");
     int http = admin_get(admin, "/conns", cli->timeout_ms, &body);
     if (http < 0)
-        return admin_failed(cli, admin);
+        return admin_failed(cli, admin, http);
     status = http == 200 ? CLI_OK : cli_fail(cli, "%s", body);
     if (http == 200 && cli->is_json)
         conns_json(body);
@@ -162,7 +162,7 @@ int pcap_command(struct cli *cli, int argc, char **argv)
     snprintf(path, sizeof path, "/pcap/%.8s/%.8s", worker, port);
     int http = admin_get_bytes(admin, path, cli->timeout_ms, &body, &n);
     if (http < 0)
-        return admin_failed(cli, admin);
+        return admin_failed(cli, admin, http);
     status = http == 200 ? CLI_OK : cli_fail(cli, "%s", body);
     if (http == 200)
         fwrite(body, 1, n, stdout);

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "admin.h"
+#include "proto.h"
 
 enum { BAR_N = 44, TURNS_SHOWN = 8, STEP_NS_SHOWN = 10000 };
 
@@ -210,7 +211,7 @@ static int slow_ask(const struct cli *cli, const char *admin, const char *last, 
     int status = admin_get(admin, "/slow", cli->timeout_ms, &text);
     json_t *answer = status == 200 ? json_loads(text, 0, NULL) : NULL;
     if (status < 0)
-        status = admin_failed(cli, admin);
+        status = admin_failed(cli, admin, status);
     else if (answer == NULL)
         status = cli_fail(cli, "%s answers %d: %.200s", admin, status, text);
     else
@@ -218,6 +219,14 @@ static int slow_ask(const struct cli *cli, const char *admin, const char *last, 
     json_decref(answer);
     free(text);
     return status;
+}
+
+static bool is_api(const char *name)
+{
+    for (int16_t key = 0; key < PROTO_APIS_N; key++)
+        if (proto_api_name(key) != NULL && strcasecmp(name, proto_api_name(key)) == 0)
+            return true;
+    return false;
 }
 
 int slow_command(struct cli *cli, int argc, char **argv)
@@ -242,6 +251,9 @@ int slow_command(struct cli *cli, int argc, char **argv)
     if (argc != optind)
         return cli_usage(cli, "%s: no argument is expected", argv[optind]);
     if (strcmp(last, "minute") != 0 && strcmp(last, "start") != 0)
-        return cli_usage(cli, "--last %s: minute or start", last);
+        return cli_usage(cli, "--last %s: expected minute or start", last);
+    if (api != NULL && !is_api(api))
+        return cli_usage(cli, "--api %s: expected an API such as Produce; `millrace api` has all",
+                         api);
     return slow_ask(cli, admin, last, api);
 }
