@@ -450,6 +450,9 @@ static inline void store_note_stall(struct store *store, uint64_t began_ns, uint
 /* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
 bool plog_write(struct plog *log);
 
+/* write_back.c: what stands in the journal alone is wanted in its segments. */
+void write_back_want(struct store *store);
+
 /* raw.c: past the page cache. May the run up to `to` go that way? False, too: the descriptor is
  * asked for. */
 bool raw_may(struct segment *segment, uint64_t to);
