@@ -2,6 +2,7 @@
 import glob
 import os
 import random
+import re
 
 import kafka_java
 import lib
@@ -13,6 +14,11 @@ CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 CLEANER = {'log.cleaner.backoff.ms': 100, 'log.initial.task.delay.ms': 100}
 CONFIGS = {'cleanup.policy': 'compact', 'segment.bytes': 1 << 20, 'min.cleanable.dirty.ratio': '0.01',
            'index.interval.bytes': 1000}
+
+
+# A batch that is kept for its producer's last sequence has no records, in Apache Kafka's logs, too; its header's timestamp
+# stands in the index, and kafka-dump-log misses a record of that time.
+EMPTY = re.compile(r'Found timestamp mismatch in :.*\n(\s+Index timestamp: \d+, log timestamp: -1\n)+')
 
 
 class Model:
@@ -83,6 +89,7 @@ def test_dump(broker):
                                        '--deep-iteration', ok=False)
     text = out.decode('utf-8', 'replace') + err
     lib.check(status == 0, 'kafka-dump-log: status %d: %s' % (status, err[-800:]))
+    text = EMPTY.sub('', text)
     for word in ('Mismatches in', 'Found timestamp mismatch', 'Exception', 'isvalid: false', 'out of order'):
         lib.check(word not in text, 'kafka-dump-log says: %s' % [x for x in text.splitlines() if word in x][:3])
     lib.check('deleteHorizonMs: OptionalLong[' in text, 'no tombstone has a delete horizon')
