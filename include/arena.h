@@ -28,6 +28,8 @@ struct arena {
     uint64_t bytes_max;  /* bound on used_bytes: hostile input ends here             */
 };
 
+/* From pages, whose owner is checked at each growth, or from the heap (pages NULL). Nothing is
+ * taken yet. */
 static inline void arena_init(struct arena *a, struct pages *pages, const void *owner,
                               uint64_t bytes_max)
 {

@@ -60,6 +60,7 @@ struct batch {
  */
 nodiscard int batch_header(const uint8_t *from, struct batch *out);
 
+/* enum codec, or a number that none has. */
 static inline uint8_t batch_codec(const struct batch *b)
 {
     return (uint8_t)(b->attributes & BATCH_CODEC_MASK);

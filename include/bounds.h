@@ -77,6 +77,7 @@ static inline uint32_t bounds_threads(const struct bounds *b)
 
 /* ── memory of one worker ── */
 
+/* Bytes of one worker; workers_n is 1 or more here and below (bounds_check). */
 static inline uint64_t bounds_log_pages_bytes(const struct bounds *b)
 {
     return align_down(b->cache_bytes / b->workers_n, PAGE_BLOCK);
@@ -109,11 +110,13 @@ static inline uint64_t bounds_queued_bytes(const struct bounds *b)
     return min_u64(max_u64(wanted, b->frame_bytes), most);
 }
 
+/* Buffers lent to the kernel to receive into. */
 static inline uint64_t bounds_receive_bytes(void)
 {
     return (uint64_t)BOUNDS_RECV_BUFFERS_N * BOUNDS_RECV_BUFFER_BYTES;
 }
 
+/* Requests under way at one worker: half of its pages, each at its least. */
 static inline uint32_t bounds_requests(const struct bounds *b)
 {
     uint64_t n = bounds_request_pages_bytes(b) / 2 / BOUNDS_REQUEST_BYTES_MIN;
@@ -178,6 +181,7 @@ static inline uint64_t bounds_control_bytes(void)
     return BOUNDS_CONTROL_PAGES_BYTES + pages_header_bytes(BOUNDS_CONTROL_PAGES_BYTES);
 }
 
+/* What is reserved at boot, without what comes from the heap and goes again. */
 static inline uint64_t bounds_process_bytes(const struct bounds *b)
 {
     return bounds_worker_bytes(b) * b->workers_n + bounds_control_bytes() + bounds_rings_bytes(b) +
@@ -186,11 +190,13 @@ static inline uint64_t bounds_process_bytes(const struct bounds *b)
 
 /* ── descriptors ── */
 
+/* Log files open at once, of the process. */
 static inline uint64_t bounds_open_files(const struct bounds *b)
 {
     return min_u64(b->open_files, b->descriptors / 2);
 }
 
+/* Of the process: what the log files and our own descriptors leave. */
 static inline uint64_t bounds_connections(const struct bounds *b)
 {
     uint64_t used = bounds_open_files(b)          /* segments                          */

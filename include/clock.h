@@ -23,6 +23,7 @@ struct now {
     int64_t wall_ms; /* since 1970 UTC */
 };
 
+/* Monotonic nanoseconds. */
 static inline uint64_t clock_read_ns(void)
 {
     struct timespec t;
@@ -41,6 +42,7 @@ static inline uint64_t clock_read_ticks(void)
 #endif
 }
 
+/* Both at once; the wall clock to the kernel's tick (1 to 4 ms). */
 static inline struct now clock_read(void)
 {
     struct timespec t;

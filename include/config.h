@@ -73,6 +73,7 @@ nodiscard int config_canonical(const struct config_row *row, const char *value, 
 const char *config_nearest(enum config_scope scope, const char *key);
 
 struct config;
+/* Every setting at its default. 0, E_NO_MEMORY. */
 nodiscard int config_new(struct config **out);
 void config_free(struct config *config);
 

@@ -44,6 +44,7 @@ static inline uint32_t crc_short(uint32_t crc, const uint8_t *p, uint64_t n)
     return crc;
 }
 
+/* CRC-32C (Castagnoli) of n more bytes, between CRC_INIT and crc_end. */
 static inline uint32_t crc_more(uint32_t crc, const void *p, uint64_t n)
 {
     unsigned char *at = (unsigned char *)p;

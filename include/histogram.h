@@ -30,6 +30,7 @@ struct histogram {
     _Atomic uint64_t n, sum, max;
 };
 
+/* Empty, over HISTOGRAM_BUCKETS(bits) counts of the caller. */
 static inline void histogram_init(struct histogram *h, _Atomic uint64_t *counts, uint8_t bits)
 {
     memset(h, 0, sizeof *h);
@@ -37,6 +38,7 @@ static inline void histogram_init(struct histogram *h, _Atomic uint64_t *counts,
     h->bits = bits;
 }
 
+/* The bucket of a value. */
 static inline uint32_t histogram_at(uint64_t v, uint8_t bits)
 {
     uint32_t at_max = HISTOGRAM_BUCKETS(bits) - 1;

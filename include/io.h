@@ -87,6 +87,7 @@ struct io {
     uint32_t buffer_bytes;
 };
 
+/* All fields of `kind` at nothing; the subject fills in its own. */
 static inline void io_op_init(struct io_op *op, uint8_t kind, void (*done)(struct io_op *))
 {
     memset(op, 0, sizeof *op);
@@ -96,6 +97,7 @@ static inline void io_op_init(struct io_op *op, uint8_t kind, void (*done)(struc
     op->done = done;
 }
 
+/* The op is the io's until its last done. Never fails: what cannot be is told by done. */
 static inline void io_submit(struct io *io, struct io_op *op)
 {
     op->is_busy = true;
@@ -104,11 +106,13 @@ static inline void io_submit(struct io *io, struct io_op *op)
     io->functions->submit(io, op);
 }
 
+/* Takes what has completed and gives the kernel what was submitted; how many completed. */
 static inline int io_poll(struct io *io)
 {
     return io->functions->poll(io);
 }
 
+/* The same, but sleeps up to ns_max (monotonic ns from now) when nothing has completed. */
 static inline int io_wait(struct io *io, uint64_t ns_max)
 {
     return io->functions->wait(io, ns_max);

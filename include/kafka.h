@@ -34,9 +34,12 @@ struct kafka_config {
 
 struct kafka;
 
+/* Boot: all memory of the Kafka layer of one worker, beside its connections and store, which
+ * outlive it. 0, E_NO_MEMORY. */
 nodiscard int kafka_init(struct kafka **out, const struct kafka_config *config, struct conns *conns,
                          struct store *store, struct pages *pages, struct timers *timers,
                          struct post *post, struct prng *prng, struct stats *stats);
+/* After the threads have stopped. */
 void kafka_fini(struct kafka *kafka);
 /* Boot, when it is built: enters what memory it has taken (ledger.h). */
 struct ledger;

@@ -39,6 +39,7 @@ struct ledger {
     bool is_short; /* there was no memory for a block: the sums are too small */
 };
 
+/* One block of memory that was taken for longer than a request; small ones are not counted. */
 static inline void ledger_enter(struct ledger *l, enum ledger_line line, const void *at,
                                 uint64_t bytes, bool is_heap)
 {

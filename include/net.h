@@ -121,6 +121,8 @@ struct tcp_facts {
 
 /* ── life ── */
 
+/* Boot: all memory of the engine. 0, E_NO_MEMORY, E_INVALID (the settings contradict each other).
+ */
 nodiscard int net_init(struct net **out, const struct net_config *config, struct now now);
 /* Ends whatever is open and puts every packet it holds; only net_fini may follow. */
 void net_stop(struct net *net);
@@ -153,6 +155,8 @@ void net_memory(const struct net *net, int at, void **base, uint64_t *bytes);
 
 /* ── connections ── */
 
+/* Connections to our address and `port`, at most `accept_max` of them not yet taken. E_IN_USE;
+ * E_INVALID: port 0; E_NO_MEMORY: no listener is free. */
 nodiscard int net_listen(struct net *net, uint16_t port, uint32_t accept_max, void *user);
 /* Active open; NULL without memory or ports. */
 struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user, struct now now);
@@ -176,9 +180,11 @@ void tcp_abort(struct tcb *tcb);
 void tcp_release(struct tcb *tcb);
 
 int tcp_error(const struct tcb *tcb); /* after CLOSED: 0, E_CLOSED (reset), E_TIMED_OUT, ... */
+/* What tcp_connect was given, or tcp_user_set last. */
 void *tcp_user(const struct tcb *tcb);
 void tcp_user_set(struct tcb *tcb, void *user);
 void *tcp_listener_user(const struct tcb *tcb); /* NULL for an active open */
+/* Address and port of the other side, in host byte order. */
 void tcp_peer(const struct tcb *tcb, uint32_t *ip, uint16_t *port);
 void tcp_facts(const struct tcb *tcb, struct tcp_facts *out);
 /* Three of these alone, for every request. */

@@ -113,6 +113,7 @@ static inline bool pages_split_block(struct pages *p)
     return true;
 }
 
+/* The four below are pages_take and page_put of one size, and the splitting of larger pages. */
 static inline struct page *pages_take_part(struct pages *p)
 {
     if (list_is_empty(&p->free_part) && !pages_split_block(p))
@@ -187,6 +188,7 @@ static inline struct page *pages_take(struct pages *p, uint32_t size)
     return page;
 }
 
+/* One more reference. */
 static inline void page_get(struct page *page)
 {
     check(page->refs > 0);

@@ -92,6 +92,8 @@ static inline void proto_in_init(struct proto_in *in, const struct slices *from,
         .from = from, .left = from->bytes, .arena = arena, .elements_left = UINT64_MAX};
 }
 
+/* One message into `out`, which points into the input and the arena. 0; E_EOF, E_MALFORMED,
+ * E_TOO_LARGE (more elements than in->elements_left), E_NO_MEMORY (the arena's bound). */
 nodiscard int proto_decode(const struct proto_message *m, int16_t version, struct proto_in *in,
                            void *out);
 /* From one piece of memory (stored records, tests). Bytes after the message are not an error; *used

@@ -95,6 +95,7 @@ struct slow {
 static_assert(sizeof(struct slow) % 8 == 0 && sizeof(struct slow) / 8 <= TOP_WORDS,
               "an entry of top.h");
 
+/* Who is to blame for the time of a stage. */
 static inline enum culprit slow_stage_culprit(const struct slow *s, enum stage stage)
 {
     static const uint8_t culprits[] = {

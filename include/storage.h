@@ -614,6 +614,7 @@ bool directory_has_log(struct disk *disk, const char *path, struct bytes topic, 
 nodiscard int directory_leave(struct disk *disk, const char *path, struct checkpoints *checkpoints,
                               int lock_fd);
 
+/* Main at boot and stop; NULL without memory. */
 struct checkpoints *checkpoints_new(void);
 void checkpoints_free(struct checkpoints *checkpoints);
 

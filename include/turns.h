@@ -66,6 +66,7 @@ struct turns {
     struct top top;
 };
 
+/* Around a turn and behind each of its steps; nothing happens where there is no cycle counter. */
 static inline void turns_begin(struct turns *t, struct now now)
 {
     if (t->ticks == NULL)

@@ -37,6 +37,7 @@ static inline uint32_t utf8_character(const uint8_t *p, uint32_t n)
     return 0;
 }
 
+/* Well-formed as of Unicode: no surrogates, no overlong forms, nothing above U+10FFFF. */
 static inline bool utf8_is_valid(struct bytes s)
 {
     for (uint32_t at = 0; at < s.n;) {

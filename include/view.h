@@ -80,6 +80,7 @@ struct view {
     struct live_settings live;
 };
 
+/* NULL when there is none; valid as long as the view is. */
 const struct view_topic *view_topic_by_name(const struct view *view, struct bytes name);
 const struct view_topic *view_topic_by_id(const struct view *view, const struct uuid *id);
 

@@ -2,14 +2,11 @@
  * ports_test.c - settings of ports: what they become, and what is said of those that are refused;
  * what a failed check leaves of the last packets.
  */
-#include "unit.h"
-
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "apart.h"
 #include "bytes.h"
 #include "net_inside.h"
 #include "worker.h"
@@ -146,9 +143,16 @@ static uint32_t none_tx(struct port *port, uint16_t queue, struct pkt *const *v,
 static const struct port_ops three_ops = {.rx = three_rx, .tx = none_tx};
 static const struct port_driver no_driver = {.name = "none"};
 
+/* What a child is told. */
+struct failing {
+    const char *directory;
+    uint32_t captured_n;
+};
+
 /* In a child: a worker sees three packets, then a check of it fails. */
-static _Noreturn void worker_fails(const char *directory, uint32_t captured_n)
+static void worker_fails(const void *context)
 {
+    const struct failing *failing = context;
     static struct worker w;
     static struct log_dir dir;
     static struct port port = {.ops = &three_ops};
@@ -162,17 +166,16 @@ static _Noreturn void worker_fails(const char *directory, uint32_t captured_n)
     check(net_init(&w.ports.nets[0], &config, now) == 0);
     check(lanes_open(&lanes, &port, 0, w.ports.nets, NULL, 1) == 0);
     w.ports.lanes[0] = lanes_at(lanes, 0);
-    check(lane_capture_open(w.ports.lanes[0], captured_n) == 0);
+    check(lane_capture_open(w.ports.lanes[0], failing->captured_n) == 0);
     w.ports.n = 1;
     w.ports.driver = &no_driver;
-    snprintf(dir.path, sizeof dir.path, "%s", directory);
+    snprintf(dir.path, sizeof dir.path, "%s", failing->directory);
     w.log_dirs = &dir;
     worker_ports_begin(&w);
     packets_left_n = PACKETS_N;
     lane_rx(w.ports.lanes[0], now);
     check(packets_left_n == 0);
     check(w.ports.n == 7); /* the planted one */
-    _exit(0);
 }
 
 /* Runs it apart; its report, and the bytes of the file it left. */
@@ -180,22 +183,8 @@ static size_t failed_check(const char *directory, uint32_t captured_n, char *rep
                            size_t report_n, uint8_t *file, size_t file_n)
 {
     char path[DISK_PATH_MAX];
-    int ends[2], status = 0;
-    size_t n = 0;
-    assert_int_equal(pipe(ends), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        worker_fails(directory, captured_n);
-    }
-    close(ends[1]);
-    for (ssize_t got; n < report_n - 1 && (got = read(ends[0], report + n, report_n - 1 - n)) > 0;)
-        n += (size_t)got;
-    report[n] = 0;
-    close(ends[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
+    const struct failing failing = {directory, captured_n};
+    int status = run_apart(worker_fails, &failing, report, report_n);
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT ||
         strstr(report, "w.ports.n == 7") == NULL)
         fail_msg("status %d: %s", status, report);
