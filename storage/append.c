@@ -85,8 +85,10 @@ static int place_room(struct place *place, uint64_t left)
         page = cache_take(cache, PAGE_SMALL);
         place->log->small_pages_n++;
     }
-    if (page == NULL)
+    if (page == NULL) {
+        write_back_want(place->log->store); /* small logs hold more pages than bytes */
         return E_AGAIN;
+    }
     page->user[2] = align_down(place->pos, page->size);
     page->user_at = page->user_n = (uint32_t)(place->pos - page->user[2]);
     list_append(&place->fresh, &page->link);

@@ -174,14 +174,12 @@ static uint64_t run_room(const struct plog *log)
 
 static void put_log(struct journal_record *r, struct plog *log)
 {
-    struct journal *j = log->store->journal;
     for (uint32_t i = log->sealed_n; i < log->segments_n; i++)
         if (log->segments[i]->logged_pos < log->segments[i]->end_pos)
             put_segment(r, log, log->segments[i]);
     log->logged = log->record_marks[r->number] = log->end;
     list_append(&r->logs, &log->record_links[r->number]);
-    if (!list_is_linked(&log->behind_link))
-        list_append(&j->behind, &log->behind_link);
+    write_back_add(log->store->journal, log);
 }
 
 enum gathered { GATHERED, GATHER_WAITS, GATHER_IS_FULL };

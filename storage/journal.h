@@ -152,6 +152,7 @@ struct journal {
     uint32_t run_max;
     uint32_t second_min; /* JOURNAL_SECOND_MIN; less where tests want many of them  */
     struct list behind;  /* logs with entries that no round of write-back covers yet */
+    uint32_t behind_n;
     /* write_back.c */
     uint8_t write_back; /* enum write_back_state */
     bool has_sync_job, is_synced;
@@ -197,6 +198,8 @@ void gather_failed(struct store *store, struct now now);
 /* ── write_back.c ── */
 
 int write_back_run(struct store *store, struct now now);
+/* The log has entries in a record: the next round is for it, too. */
+void write_back_add(struct journal *journal, struct plog *log);
 /* The ring or the tail budget is half full: its writes no longer give way to others. */
 bool write_back_hurries(const struct store *store);
 /* The log is dropped: metadata forgot it, so nobody asks for its entries. */

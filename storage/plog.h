@@ -202,6 +202,7 @@ struct segment {
     bool is_index_loading;
     bool has_file;    /* while recovering */
     bool is_unsynced; /* recovery has read or written its files, nobody flushed them    */
+    bool is_syncing;  /* a flush of it is under way, also when a job has sealed it meanwhile  */
     bool is_swapping; /* compaction renames its files: not to be opened by name         */
     bool is_lost;     /* ... that failed: nobody knows what they are called             */
     uint8_t seal_step;
@@ -448,6 +449,9 @@ static inline void store_note_stall(struct store *store, uint64_t began_ns, uint
 
 /* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
 bool plog_write(struct plog *log);
+
+/* write_back.c: what stands in the journal alone is wanted in its segments. */
+void write_back_want(struct store *store);
 
 /* raw.c: past the page cache. May the run up to `to` go that way? False, too: the descriptor is
  * asked for. */
