@@ -185,12 +185,12 @@ static void refuse_all(struct alter_run *run, int error)
 
 /* ── what it means to logs ── */
 
-bool topic_is_stale(const struct control *c, const struct topic *topic)
+bool topic_is_stale(struct control *c, const struct topic *topic)
 {
     struct log_config now;
     if (topic->is_removed || topic->view == NULL)
         return false;
-    resolve_log_config(&c->resolver, &topic->settings, topic->view->is_internal, &now);
+    topic_log_config(c, &topic->settings, topic->view->is_internal, &now);
     const struct log_config *was = &topic->view->config;
     return now.segment_bytes != was->segment_bytes || now.segment_ms != was->segment_ms ||
            now.segment_jitter_ms != was->segment_jitter_ms ||

@@ -9,7 +9,7 @@
  * wait.
  *
  * Bounds: CONTROL_REQUESTS_PER_TURN requests begin in a turn; one request makes at most
- * RECORDS_N_MAX records; orders to workers go out in portions (orders.c). What waits is bounded by
+ * RECORDS_N_MAX records, CONTROL_CHANGE_WORK of them in a turn (VERDICT_MORE); orders to workers go out in portions (orders.c). What waits is bounded by
  * the workers' control_requests_max.
  */
 #include "check.h"
@@ -21,45 +21,51 @@ enum { API_HEARTBEAT = 12, API_CONSUMER_GROUP_HEARTBEAT = 68 };
 
 /* ── the table ── */
 
+enum row_kind {
+    ANY,     /* neither */
+    READS,   /* what the metadata log says: waits while a change is applied over turns */
+    CHANGES, /* metadata: waits while a round is under way */
+};
+
 struct control_row {
     int16_t api_key;
-    bool changes; /* metadata: waits while a round is under way */
+    enum row_kind kind;
     enum verdict (*run)(struct control *control, struct control_op *op);
 };
 
 static const struct control_row rows[] = {
-    {3, true, auto_create_run}, /* Metadata: make the topics it names */
-    {8, false, group_request_run},
-    {9, false, group_request_run},
-    {10, true, find_coordinator_run}, /* makes __consumer_offsets */
-    {11, false, group_request_run},
-    {12, false, group_request_run},
-    {13, false, group_request_run},
-    {14, false, group_request_run},
-    {15, false, group_request_run},
-    {16, false, group_request_run},
-    {19, true, create_topics_run},
-    {20, true, delete_topics_run},
-    {22, false, init_producer_id_run}, /* asks for a new block by itself, through control_may_change
+    {3, CHANGES, auto_create_run}, /* Metadata: make the topics it names */
+    {8, ANY, group_request_run},
+    {9, ANY, group_request_run},
+    {10, CHANGES, find_coordinator_run}, /* makes __consumer_offsets */
+    {11, ANY, group_request_run},
+    {12, ANY, group_request_run},
+    {13, ANY, group_request_run},
+    {14, ANY, group_request_run},
+    {15, ANY, group_request_run},
+    {16, ANY, group_request_run},
+    {19, CHANGES, create_topics_run},
+    {20, CHANGES, delete_topics_run},
+    {22, ANY, init_producer_id_run}, /* asks for a new block by itself, through control_may_change
                                         */
-    {32, false, describe_configs_run},
-    {33, true, alter_configs_run},
-    {34, true, alter_replica_log_dirs_run},
-    {37, true, create_partitions_run},
-    {42, false, group_request_run},
-    {43, false, elect_leaders_run},
-    {44, true, incremental_alter_configs_run},
-    {45, false, alter_reassignments_run},
-    {46, false, list_reassignments_run},
-    {47, false, group_request_run},
-    {68, false, group_request_run},
-    {69, false, group_request_run},
-    {48, false, describe_client_quotas_run},
-    {55, false, describe_quorum_run},
-    {57, true, update_features_run},
-    {71, false, get_telemetry_run},
-    {72, false, push_telemetry_run},
-    {74, false, list_config_resources_run},
+    {32, READS, describe_configs_run},
+    {33, CHANGES, alter_configs_run},
+    {34, CHANGES, alter_replica_log_dirs_run},
+    {37, CHANGES, create_partitions_run},
+    {42, ANY, group_request_run},
+    {43, READS, elect_leaders_run},
+    {44, CHANGES, incremental_alter_configs_run},
+    {45, READS, alter_reassignments_run},
+    {46, READS, list_reassignments_run},
+    {47, ANY, group_request_run},
+    {68, ANY, group_request_run},
+    {69, ANY, group_request_run},
+    {48, READS, describe_client_quotas_run},
+    {55, READS, describe_quorum_run},
+    {57, CHANGES, update_features_run},
+    {71, ANY, get_telemetry_run},
+    {72, ANY, push_telemetry_run},
+    {74, READS, list_config_resources_run},
 };
 
 static const struct control_row *row_find(int16_t api_key)
@@ -93,11 +99,12 @@ void topic_list_add(struct topic_list *list, void *topic)
 
 bool control_may_change(const struct control *c)
 {
-    return c->phase == CONTROL_OPEN && !c->ends_round && !c->is_failed &&
+    return c->phase == CONTROL_OPEN && !c->ends_round && !c->is_failed && c->changing == NULL &&
            !snapshot_is_building(&c->snapshot);
 }
 
-int control_commit(struct control *c)
+/* One batch: what the log has of it is all of it. */
+static int change_append(struct control *c)
 {
     int64_t n = records_end(&c->records, false, c->quorum_epoch, c->state.end_offset);
     if (n < 0)
@@ -108,15 +115,45 @@ int control_commit(struct control *c)
     int e = plog_append(c->log, &append, c->now);
     if (e == E_AGAIN)
         return e;
-    if (e == 0) {
-        check(append.base_offset == c->state.end_offset);
-        store_u64(c->records.buffer, (uint64_t)append.base_offset);
-        e = state_apply_batch(&c->state, c->records.buffer);
-    }
-    if (e < 0)
-        c->is_failed = true; /* memory and log may differ now: nothing more is published */
     c->is_dirty = true;
+    if (e < 0) {
+        c->is_failed = true; /* memory and log may differ now: nothing more is published */
+        return e;
+    }
+    check(append.base_offset == c->state.end_offset);
+    store_u64(c->records.buffer, (uint64_t)append.base_offset);
     c->snapshot.bytes_since += (uint64_t)n;
+    c->is_applying = true;
+    c->apply_at = 0;
+    return 0;
+}
+
+int control_commit_more(struct control *c)
+{
+    uint32_t n = (uint32_t)max_i64(c->change_work, 1), room_n = n;
+    int e = c->is_applying ? 0 : change_append(c);
+    if (e < 0)
+        return e;
+    e = state_apply_part(&c->state, c->records.buffer, &c->apply_at, &n);
+    c->change_work -= (int32_t)(room_n - n);
+    if (e == E_AGAIN)
+        return 1;
+    c->is_applying = false;
+    if (e < 0)
+        c->is_failed = true;
+    return e;
+}
+
+int control_commit(struct control *c)
+{
+    check(!c->is_applying);
+    int e = change_append(c);
+    if (e < 0)
+        return e;
+    c->is_applying = false;
+    e = state_apply_batch(&c->state, c->records.buffer);
+    if (e < 0)
+        c->is_failed = true;
     return e;
 }
 
@@ -150,6 +187,7 @@ static void durable_wake(struct plog_wait *wait, int error, struct now now)
         c->is_failed = true;
     for (uint32_t i = 0; i < c->created.n; i++)
         view_topic_forget(c->created.v[i]);
+    c->make_at = 0;
     c->order_topic_at = 0;
     c->order_partition_at = 0;
     c->phase = CONTROL_OPENING;
@@ -188,14 +226,20 @@ static void round_end(struct control *c)
     c->phase = CONTROL_OPEN;
 }
 
-/* The view's form of every new topic: what the orders are made from. */
+/* The view's form of every new topic: what the orders are made from. E_AGAIN: there are more. */
 static int round_make_views(struct control *c)
 {
-    for (uint32_t i = 0; i < c->created.n; i++) {
-        struct topic *topic = c->created.v[i];
+    enum { WORK_PLAIN = 1, WORK_SETTINGS = 20, PARTITIONS_PER_WORK = 32 };
+    while (c->make_at < c->created.n) {
+        struct topic *topic = c->created.v[c->make_at];
         int e = topic->is_removed ? 0 : view_topic_make(c, topic);
         if (e < 0)
             return e;
+        c->make_at++;
+        if (control_change_is_spent(c, (topic->settings.n > 0 ? WORK_SETTINGS : WORK_PLAIN) +
+                                           topic->partitions_n / PARTITIONS_PER_WORK) &&
+            c->make_at < c->created.n)
+            return E_AGAIN;
     }
     return 0;
 }
@@ -213,8 +257,9 @@ static int round_work(struct control *c)
         return 1;
     }
     if (c->phase == CONTROL_OPENING) {
-        if (round_make_views(c) < 0 || !orders_work(c, LOG_OPEN) || view_publish(c) < 0)
-            return 0;
+        int e = round_make_views(c);
+        if (e < 0 || !orders_work(c, LOG_OPEN) || view_publish(c) < 0)
+            return e == E_AGAIN;
         coordinator_look(c->coordinator);
         c->order_topic_at = 0;
         c->order_partition_at = 0;
@@ -233,13 +278,20 @@ static bool request_run(struct control *c, struct control_op *op)
 {
     const struct control_row *row = row_find(op->api_key);
     check(row != NULL);
-    if (row->changes && c->is_failed) {
+    if (row->kind == CHANGES && c->is_failed) {
         op_close(c, op);
         return true;
     }
-    switch (row->run(c, op)) {
+    enum verdict verdict = row->run(c, op);
+    if (verdict == VERDICT_MORE) {
+        check(c->change != NULL && c->phase == CONTROL_OPEN);
+        c->changing = op;
+        return true;
+    }
+    c->change = NULL;
+    switch (verdict) {
     case VERDICT_AGAIN:
-        if (row->changes) { /* it begins anew: a long wait must not use up its memory */
+        if (row->kind == CHANGES) { /* it begins anew: a long wait must not use up its memory */
             arena_fini(&op->arena);
             op->response = NULL;
         }
@@ -247,6 +299,7 @@ static bool request_run(struct control *c, struct control_op *op)
     case VERDICT_CLOSE: op_close(c, op); return true;
     case VERDICT_NOW: op_answer(c, op); return true;
     case VERDICT_TAKEN: return true;
+    case VERDICT_MORE:
     case VERDICT_DONE: break;
     }
     check(op->response != NULL);
@@ -255,6 +308,25 @@ static bool request_run(struct control *c, struct control_op *op)
     else
         op_answer(c, op);
     return true;
+}
+
+/* The change that goes on over turns takes its next piece; others that change metadata wait. */
+static int change_more(struct control *c)
+{
+    struct control_op *op = c->changing;
+    if (op == NULL)
+        return 0;
+    c->changing = NULL;
+    if (!request_run(c, op))
+        list_add_between(&op->mail.link, &c->waiting, c->waiting.next);
+    return 1;
+}
+
+static bool row_must_wait(const struct control *c, const struct control_row *row)
+{
+    if (row->kind == READS)
+        return c->changing != NULL;
+    return row->kind == CHANGES && !control_may_change(c) && !c->is_failed;
 }
 
 static int requests_run(struct control *c)
@@ -266,12 +338,12 @@ static int requests_run(struct control *c)
         request_run(c, op_of(heartbeat));
         n++;
     }
-    n = 0;
+    n = change_more(c);
     list_for_each(link, next, &c->waiting) {
         struct control_op *op = op_of(link);
         if (n == CONTROL_REQUESTS_PER_TURN || (n > 0 && coordinator_is_tired(c->coordinator)))
             break;
-        if (row_find(op->api_key)->changes && !control_may_change(c) && !c->is_failed)
+        if (row_must_wait(c, row_find(op->api_key)))
             continue;
         list_del(link);
         if (request_run(c, op)) {
@@ -337,6 +409,7 @@ int control_turn(struct control *c, struct now now)
 {
     own(c);
     c->now = now;
+    c->change_work = CONTROL_CHANGE_WORK;
     int n = io_poll(c->io);
     n += mail_work(c);
     n += timers_run(c->timers, now, CONTROL_TIMERS_PER_TURN);
@@ -344,7 +417,7 @@ int control_turn(struct control *c, struct now now)
     n += reload_work(c);
     n += requests_run(c);
     n += moves_turn(c);
-    if (c->phase == CONTROL_OPEN && (c->is_dirty || c->wants_round) &&
+    if (c->phase == CONTROL_OPEN && (c->is_dirty || c->wants_round) && c->changing == NULL &&
         !snapshot_is_building(&c->snapshot))
         round_flush(c);
     n += snapshot_work(c);
@@ -359,7 +432,7 @@ int control_turn(struct control *c, struct now now)
 
 bool control_is_quiet(const struct control *c)
 {
-    return c->phase == CONTROL_OPEN && list_is_empty(&c->waiting) &&
+    return c->phase == CONTROL_OPEN && c->changing == NULL && list_is_empty(&c->waiting) &&
            list_is_empty(&c->heartbeats) && coordinator_is_quiet(c->coordinator) &&
            telemetry_is_quiet(c->telemetry) && list_is_empty(&c->answers) && c->orders_n == 0 &&
            c->snapshot.phase == SNAPSHOT_NONE && moves_are_quiet(c) && store_is_quiet(c->store);

@@ -14,7 +14,11 @@
  *   DROPPING  the view without the deleted topics is published; their logs are dropped
  *
  * The answers leave at the end, in the order of the requests. A request that deletes topics ends
- * its round, so a topic of the same name is made only when the old one's logs are gone. A metadata
+ * its round, so a topic of the same name is made only when the old one's logs are gone. A request of
+ * many records goes on over turns (`changing`): its records are made, one batch of them is appended,
+ * and they are applied, a piece in each turn. The round stays OPEN until then, and whatever would
+ * change or show the state waits: nobody sees a part of it, and the log has all of it or none. A
+ * metadata
  * log that failed ends it all: nothing is published or changed any more (is_failed), requests that
  * need it close their connection.
  */
@@ -34,6 +38,8 @@ enum {
     CONTROL_MAIL_PER_TURN = 1024,
     CONTROL_TIMERS_PER_TURN = 64, /* a member whose session is over is 20,000 instructions */
     CONTROL_LOG_OPS = 256,        /* orders to home workers under way */
+    CONTROL_CHANGE_WORK = 600,    /* of a turn, in records that are made or applied: 2,500
+                                     instructions each */
     CONTROL_VIEWS_MAX = 64,       /* views not yet retired; more wait for the workers */
     PRODUCER_ID_BLOCK = 1000,
 };
@@ -47,6 +53,7 @@ enum verdict {
     VERDICT_AGAIN, /* nothing happened: run it again in a later turn */
     VERDICT_CLOSE, /* no answer is possible: the connection is closed */
     VERDICT_TAKEN, /* the handler has the request and answers it itself, now or later */
+    VERDICT_MORE,  /* it goes on in the next turn, with what it put into control->change */
 };
 
 /* A list of topics, grown as needed. Owner: control. */
@@ -87,6 +94,10 @@ struct control {
     struct view *retired; /* chained by `retired_next` of struct view_box */
     uint32_t retired_n;
     uint64_t settings_version; /* of the state, when the published topics were resolved */
+    struct {
+        struct log_config config;
+        uint64_t version; /* of the state's settings, plus one; 0: not resolved yet */
+    } plain[2];           /* topics without settings of their own, by is_internal */
 
     struct reload reload;
     struct idle_settings idle_settings;
@@ -97,6 +108,11 @@ struct control {
     bool is_stopping;
     bool ends_round; /* no further change in this round */
     bool is_dirty;   /* something was appended in this round */
+    struct control_op *changing; /* a change that goes on over turns, NULL: none ... */
+    void *change;                /* ... how far it is: its handler's, in its arena */
+    int32_t change_work;         /* what is left for changes in this turn */
+    bool is_applying;            /* control->records is appended, and applied up to ... */
+    uint32_t apply_at;           /* ... this byte */
     struct plog_wait durable;
     struct timer tick;         /* store_tick, once a second */
     struct list heartbeats;    /* the same, but before all others */
@@ -105,6 +121,7 @@ struct control {
     struct topic_list created; /* struct topic: their logs must be opened or configured anew */
     struct topic_list
         dropped;             /* struct view_topic (a reference each): their logs must be dropped */
+    uint32_t make_at;        /* of `created`: the next whose view's form is made */
     uint32_t order_topic_at; /* of the list that is being worked off */
     int32_t order_partition_at;
     uint32_t orders_n;     /* under way */
@@ -133,6 +150,14 @@ struct control {
 /* Appends what stands in control->records as one batch, applies it, and makes the round dirty.
  * E_AGAIN: the tail is full (run again later); other errors: the log has failed. */
 nodiscard int control_commit(struct control *control);
+/* The same over turns: 1 when it is not over yet and must be called again in the next turn. */
+nodiscard int control_commit_more(struct control *control);
+/* A request has done so much of a change; true: the turn has no more room. */
+static inline bool control_change_is_spent(struct control *control, int32_t work)
+{
+    control->change_work -= work;
+    return control->change_work <= 0;
+}
 /* A handler may append now; otherwise it returns VERDICT_AGAIN. */
 bool control_may_change(const struct control *control);
 /* Room for n more, so that topic_list_add cannot fail after a commit. */
@@ -169,7 +194,7 @@ bool replicas_check(const struct control *control, const int32_t *ids, int32_t n
 
 /* ── configs_alter.c ── */
 /* Is what the view says about its logs' settings no longer true? */
-bool topic_is_stale(const struct control *control, const struct topic *topic);
+bool topic_is_stale(struct control *control, const struct topic *topic);
 
 /* ── reload.c ── */
 /* Takes what main has given, begins the round that puts it in force, tells when that is over. */
@@ -222,6 +247,9 @@ void moves_mail(struct control *control, struct mail *mail);
 bool moves_are_quiet(const struct control *control);
 
 /* ── view_build.c ── */
+/* The settings that storage honours, of a topic. */
+void topic_log_config(struct control *control, const struct settings *own, bool is_internal,
+                      struct log_config *out);
 /* The view's form of a topic, made when it has none. */
 nodiscard int view_topic_make(struct control *control, struct topic *topic);
 void view_topic_put(struct view_topic *topic);

@@ -4,7 +4,7 @@
  * Owner: control.
  *
  * Checks and sentences of Kafka's ControllerApis and ReplicationControlManager. One PARTITION
- * record each, all of a request in one batch; a topic that fails, also because the batch would
+ * record each, all of a request in one batch, made and applied over turns; a topic that fails, also because the batch would
  * become too long, leaves none. The topic joins the round's list: its new logs are opened before
  * the view says that they are there.
  */
@@ -57,21 +57,13 @@ static bool check_assignments(const struct control *c, struct growth *g)
     return true;
 }
 
-/* Checks one topic and adds its records. */
-static bool growth_run(struct control *c, struct growth *g)
+/* May it grow? Its records come next. */
+static bool growth_begin(struct control *c, struct growth *g)
 {
-    struct records_mark mark = records_mark(&c->records);
     g->topic = state_topic_by_name(&c->state, g->asked->name);
     if (g->topic == NULL || g->topic->partitions_n == 0)
         return fault_set(&g->fault, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "%s", "");
-    if (!check_count(g) || !check_assignments(c, g))
-        return false;
-    for (int32_t p = g->topic->partitions_n; p < g->asked->count && c->records.error == 0; p++)
-        bootstrap_add_partition(c, &g->topic->id, p);
-    if (c->records.error == 0)
-        return true;
-    records_back(&c->records, mark);
-    return fault_set(&g->fault, KAFKA_UNKNOWN_SERVER_ERROR, "%s", "");
+    return check_count(g) && check_assignments(c, g);
 }
 
 /* ── the request ── */
@@ -126,45 +118,101 @@ static void answer_one(const struct growth *g, struct create_partitions_response
         g->fault.text[0] == 0 ? (struct bytes){NULL, 0} : answer_text(arena, g->fault.text);
 }
 
-static enum verdict growths_commit(struct control *c, struct growth *v, uint32_t n)
+/* A request under way. Owner: it. */
+struct growth_run {
+    struct create_partitions_response *response;
+    struct growth *v;
+    uint32_t n, at; /* the one whose turn it is ... */
+    bool is_begun;  /* ... its records are being made, from ... */
+    struct records_mark mark;
+    int32_t partition; /* ... to this one */
+};
+
+/* The next record, or the next topic is looked at. */
+static void run_one(struct control *c, struct growth_run *run)
 {
-    int e = c->records.builder.records_n > 0 ? control_commit(c) : 0;
-    if (e == E_AGAIN)
-        return VERDICT_AGAIN;
-    for (uint32_t i = 0; i < n; i++) {
-        if (v[i].fault.code != KAFKA_NONE)
+    struct growth *g = &run->v[run->at];
+    if (!run->is_begun) {
+        run->mark = records_mark(&c->records);
+        run->is_begun = g->fault.code == KAFKA_NONE && growth_begin(c, g);
+        run->partition = run->is_begun ? g->topic->partitions_n : 0;
+        run->at += !run->is_begun;
+        return;
+    }
+    if (run->partition < g->asked->count)
+        bootstrap_add_partition(c, &g->topic->id, run->partition++);
+    if (c->records.error != 0) {
+        records_back(&c->records, run->mark);
+        fault_set(&g->fault, KAFKA_UNKNOWN_SERVER_ERROR, "%s", "");
+        run->partition = g->asked->count;
+    }
+    if (run->partition >= g->asked->count) {
+        run->is_begun = false;
+        run->at++;
+    }
+}
+
+/* 1: it goes on in the next turn; E_AGAIN: from its beginning. */
+static int run_commit(struct control *c, struct growth_run *run)
+{
+    int e = c->records.builder.records_n > 0 ? control_commit_more(c) : 0;
+    if (e > 0 || e == E_AGAIN)
+        return e;
+    for (uint32_t i = 0; i < run->n; i++) {
+        struct growth *g = &run->v[i];
+        if (g->fault.code != KAFKA_NONE)
             continue;
         if (e < 0)
-            fault_set(&v[i].fault, KAFKA_KAFKA_STORAGE_ERROR, "%s", error_text(e));
+            fault_set(&g->fault, KAFKA_KAFKA_STORAGE_ERROR, "%s", error_text(e));
         else
-            topic_list_add(&c->created, v[i].topic);
+            topic_list_add(&c->created, g->topic);
     }
-    return VERDICT_DONE;
+    return 0;
+}
+
+/* NULL: no memory. */
+static struct growth_run *run_begin(struct control *c, struct control_op *op)
+{
+    const struct create_partitions_request *q = op->request;
+    uint32_t n = q->topics_n > 0 ? (uint32_t)q->topics_n : 0;
+    struct growth_run *run = arena_array(&op->arena, 1, sizeof *run);
+    const ASKED **sorted = arena_array(&op->arena, n + 1, sizeof *sorted + sizeof(bool));
+    if (run == NULL || sorted == NULL)
+        return NULL;
+    run->response = PROTO_NEW(&op->arena, create_partitions_response, 1);
+    run->v = arena_array(&op->arena, n + 1, sizeof *run->v);
+    if (run->response == NULL || run->v == NULL)
+        return NULL;
+    run->response->results = PROTO_NEW(&op->arena, create_partitions_response_results, n + 1);
+    if (run->response->results == NULL)
+        return NULL;
+    run->n = sort_out(q, sorted, run->v, n);
+    records_begin(&c->records, c->now.wall_ms);
+    return run;
 }
 
 enum verdict create_partitions_run(struct control *c, struct control_op *op)
 {
     const struct create_partitions_request *q = op->request;
-    uint32_t n = q->topics_n > 0 ? (uint32_t)q->topics_n : 0;
-    struct create_partitions_response *p = PROTO_NEW(&op->arena, create_partitions_response, 1);
-    struct growth *v = arena_array(&op->arena, n + 1, sizeof *v);
-    const ASKED **sorted = arena_array(&op->arena, n + 1, sizeof *sorted + sizeof(bool));
-    if (p != NULL)
-        p->results = PROTO_NEW(&op->arena, create_partitions_response_results, n + 1);
-    if (p == NULL || p->results == NULL || v == NULL || sorted == NULL)
-        return VERDICT_CLOSE;
-    if (topic_list_reserve(&c->created, n) < 0)
-        return VERDICT_AGAIN;
-    n = sort_out(q, sorted, v, n);
-    records_begin(&c->records, c->now.wall_ms);
-    for (uint32_t i = 0; i < n; i++)
-        if (v[i].fault.code == KAFKA_NONE)
-            (void)growth_run(c, &v[i]);
-    if (!q->validate_only && growths_commit(c, v, n) == VERDICT_AGAIN)
-        return VERDICT_AGAIN;
-    for (uint32_t i = 0; i < n; i++)
-        answer_one(&v[i], &p->results[i], &op->arena);
-    p->results_n = (int32_t)n;
-    op->response = p;
+    struct growth_run *run = c->change;
+    if (run == NULL) {
+        if (topic_list_reserve(&c->created, (uint32_t)max_i64(q->topics_n, 0)) < 0)
+            return VERDICT_AGAIN;
+        run = c->change = run_begin(c, op);
+        if (run == NULL)
+            return VERDICT_CLOSE;
+    }
+    for (bool is_spent = false; run->at < run->n; is_spent = control_change_is_spent(c, 1)) {
+        if (is_spent)
+            return VERDICT_MORE;
+        run_one(c, run);
+    }
+    int e = q->validate_only ? 0 : run_commit(c, run);
+    if (e != 0)
+        return e == E_AGAIN ? VERDICT_AGAIN : VERDICT_MORE;
+    for (uint32_t i = 0; i < run->n; i++)
+        answer_one(&run->v[i], &run->response->results[i], &op->arena);
+    run->response->results_n = (int32_t)run->n;
+    op->response = run->response;
     return VERDICT_DONE;
 }

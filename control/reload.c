@@ -48,6 +48,7 @@ static void reload_begin(struct control *c)
         topic_list_add(&c->created, topic);
         view_topic_forget(topic);
     }
+    c->make_at = 0;
     c->order_topic_at = 0;
     c->order_partition_at = 0;
     c->is_reloading = true;
@@ -58,7 +59,8 @@ int reload_work(struct control *c)
 {
     /* R1: pairs with the release store of main, which filled `config` before. */
     uint8_t state = atomic_load_explicit(&c->reload.state, memory_order_acquire);
-    if (state != RELOAD_ASKED || c->phase != CONTROL_OPEN || snapshot_is_building(&c->snapshot))
+    if (state != RELOAD_ASKED || c->phase != CONTROL_OPEN || c->changing != NULL ||
+        snapshot_is_building(&c->snapshot))
         return 0;
     if (c->is_reloading) {
         c->is_reloading = false;

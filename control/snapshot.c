@@ -319,8 +319,8 @@ int snapshot_work(struct control *c)
         snapshot_build(c);
         return 1;
     }
-    if (s->phase != SNAPSHOT_NONE || c->phase != CONTROL_OPEN || c->is_dirty || c->is_failed ||
-        s->bytes_since == 0)
+    if (s->phase != SNAPSHOT_NONE || c->phase != CONTROL_OPEN || c->changing != NULL ||
+        c->is_dirty || c->is_failed || s->bytes_since == 0)
         return 0;
     if (s->bytes_since == s->looked_bytes && c->now.ns < s->look_ns)
         return 0; /* the settings are found by name: not in every turn */

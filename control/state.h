@@ -128,6 +128,10 @@ void state_fini(struct state *state);
 nodiscard int state_apply(struct state *state, struct bytes record);
 /* Applies all records of a batch and moves end_offset behind it. Control batches hold none. */
 nodiscard int state_apply_batch(struct state *state, const uint8_t *batch);
+/* The same in pieces: from byte *at of the records on (0 at first), as many as *records_n, which is
+ * counted down. E_AGAIN: there are more, and end_offset stands where it was. */
+nodiscard int state_apply_part(struct state *state, const uint8_t *batch, uint32_t *at,
+                               uint32_t *records_n);
 
 struct topic *state_topic_by_name(const struct state *state, struct bytes name);
 struct topic *state_topic_by_id(const struct state *state, const struct uuid *id);

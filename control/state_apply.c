@@ -386,19 +386,26 @@ int state_apply(struct state *state, struct bytes record)
 
 int state_apply_batch(struct state *state, const uint8_t *from)
 {
+    uint32_t at = 0, records_n = UINT32_MAX;
+    return state_apply_part(state, from, &at, &records_n);
+}
+
+int state_apply_part(struct state *state, const uint8_t *from, uint32_t *at, uint32_t *records_n)
+{
     struct batch batch;
     struct record record;
-    uint32_t at = 0;
     int e = batch_header(from, &batch);
     if (e < 0)
         return e;
     if (batch_codec(&batch) != CODEC_NONE)
         return E_UNSUPPORTED;
     struct bytes records = bytes_of(from + BATCH_HEADER, batch.bytes - BATCH_HEADER);
-    while (!batch_is_control(&batch) && (e = record_next(records, &at, &record)) == 0) {
+    while (!batch_is_control(&batch) && (e = record_next(records, at, &record)) == 0) {
         e = state_apply(state, record.value);
         if (e < 0)
             return e;
+        if (--*records_n == 0 && *at < records.n)
+            return E_AGAIN;
     }
     if (e < 0 && e != E_EOF)
         return e;

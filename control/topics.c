@@ -20,7 +20,11 @@
 #include "messages.h"
 #include "settings_check.h"
 
-enum { PARTITIONS_PER_REQUEST_MAX = 10000 };
+enum {
+    PARTITIONS_PER_REQUEST_MAX = 10000,
+    WORK_TOPIC = 5, /* checks and an answer, in records (CONTROL_CHANGE_WORK) ... */
+    WORK_SETTINGS = 100, /* ... when it has settings of its own */
+};
 
 /* One topic on its way through the checks. Owner: the request. */
 struct creation {
@@ -195,21 +199,16 @@ static void add_records(struct control *c, const struct creation *t)
         struct clear_elr_record clear = {name};
         records_add(&c->records, &proto_clear_elr_record, 0, &clear);
     }
-    for (int32_t p = 0; p < t->partitions_n && c->records.error == 0; p++)
-        bootstrap_add_partition(c, &t->id, p);
 }
 
-/* Checks one topic and adds its records; false with its fault set. */
-static bool creation_run(struct control *c, struct creation *t, struct arena *arena)
+/* Checks one topic and adds its records but those of its partitions; false with its fault set. */
+static bool creation_begin(struct control *c, struct creation *t, struct arena *arena)
 {
     prng_uuid(&c->prng, &t->id);
     if (!check_name(c, t) || !check_settings(c, t) || !check_placement(c, t, arena))
         return false;
     add_records(c, t);
-    if (c->records.error == 0)
-        return true;
-    return fault_set(&t->fault, KAFKA_POLICY_VIOLATION,
-                     "Unable to perform excessively large batch operation.");
+    return true;
 }
 
 /* Makes what was appended known to the round: the logs of these topics must be opened. */
@@ -250,7 +249,9 @@ static void answer_settings(struct control *c, const struct creation *t,
     to->configs_n = to->configs == NULL ? -1 : (int32_t)out;
 }
 
+/* `plain`: a topic of the same answer without settings of its own, NULL: none yet. */
 static void answer_topic(struct control *c, const struct creation *t, int16_t version,
+                         const struct create_topics_response_topics *plain,
                          struct create_topics_response_topics *to, struct arena *arena)
 {
     to->name = answer_bytes(arena, t->asked->name);
@@ -264,8 +265,12 @@ static void answer_topic(struct control *c, const struct creation *t, int16_t ve
     to->topic_id = t->id;
     to->num_partitions = t->partitions_n;
     to->replication_factor = 1;
-    if (version >= 5)
+    if (version >= 5 && plain != NULL && t->settings.n == 0) {
+        to->configs = plain->configs;
+        to->configs_n = plain->configs_n;
+    } else if (version >= 5) {
         answer_settings(c, t, to, arena);
+    }
 }
 
 /* ── CreateTopics ── */
@@ -289,7 +294,12 @@ struct create_run {
     const struct create_topics_request_topics **sorted; /* by name */
     struct uuid *ids;                                   /* of what was made */
     uint32_t ids_n;
-    bool is_too_long; /* more records than one operation may make: nothing is made */
+    bool is_too_large; /* more partitions than one request may make */
+    bool is_too_long;  /* more records than one operation may make: nothing is made */
+    bool is_checked;   /* all of it: the records stand there */
+    const struct create_topics_response_topics *plain; /* an answer that others share */
+    int32_t at;        /* of the request's topics: the next one */
+    int32_t partition, partitions_n; /* of the last one: whose records are to be made yet */
 };
 
 /* How often the name stands in the request; `first` of its kind in sorted order. */
@@ -326,14 +336,12 @@ static bool is_too_much(const struct control *c, const struct create_topics_requ
     return false;
 }
 
-static void run_one(struct control *c, struct create_run *run,
-                    const struct create_topics_request_topics *asked, bool is_too_large,
-                    struct arena *arena)
+/* The next topic of the request, but for its partitions. */
+static void run_one(struct control *c, struct create_run *run, struct arena *arena)
 {
+    const struct create_topics_request_topics *asked = &run->request->topics[run->at++], *first;
     struct creation t = {.asked = asked};
-    const struct create_topics_request_topics *first;
     struct create_topics_response_topics *to = &run->response->topics[run->response->topics_n];
-    struct records_mark mark = records_mark(&c->records);
     if (name_count(run, asked, &first) > 1) {
         if (asked != first)
             return; /* one entry for all of them */
@@ -341,18 +349,45 @@ static void run_one(struct control *c, struct create_run *run,
     } else if (bytes_equal_string(asked->name, METADATA_TOPIC)) {
         fault_set(&t.fault, KAFKA_INVALID_REQUEST,
                   "Creation of internal topic " METADATA_TOPIC " is prohibited.");
-    } else if (is_too_large) {
+    } else if (run->is_too_large) {
         fault_set(&t.fault, KAFKA_POLICY_VIOLATION,
                   "Excessively large number of partitions per request.");
-    } else if (creation_run(c, &t, arena)) {
+    } else if (creation_begin(c, &t, arena)) {
         run->ids[run->ids_n++] = t.id;
-    } else {
-        run->is_too_long |= c->records.error != 0;
-        records_back(&c->records, mark);
+        run->partition = 0;
+        run->partitions_n = t.partitions_n;
     }
     run->response->topics_n++;
-    answer_topic(c, &t, run->version, to, arena);
+    answer_topic(c, &t, run->version, run->plain, to, arena);
+    if (t.fault.code == KAFKA_NONE && t.settings.n == 0)
+        run->plain = to;
+    c->change_work -= t.settings.n > 0 ? WORK_SETTINGS : 0;
     settings_clear(&t.settings);
+}
+
+/* Too many records: what is left is only checked. */
+static void run_too_long(struct control *c, struct create_run *run)
+{
+    run->is_too_long = true;
+    run->partition = run->partitions_n;
+    records_begin(&c->records, c->now.wall_ms);
+}
+
+/* Topics and their partitions, until the turn has no more room; true: that was all. */
+static bool run_records(struct control *c, struct create_run *run, struct arena *arena)
+{
+    while (run->partition < run->partitions_n || run->at < run->request->topics_n) {
+        bool is_partition = run->partition < run->partitions_n;
+        if (is_partition)
+            bootstrap_add_partition(c, &run->ids[run->ids_n - 1], run->partition++);
+        else
+            run_one(c, run, arena);
+        if (c->records.error != 0)
+            run_too_long(c, run);
+        if (control_change_is_spent(c, is_partition ? 1 : WORK_TOPIC))
+            break;
+    }
+    return run->partition >= run->partitions_n && run->at >= run->request->topics_n;
 }
 
 /* The records are too many or the log has failed: nothing is made, every topic that would have been
@@ -375,40 +410,60 @@ static void run_refuse(struct create_run *run, int error, struct arena *arena)
     }
 }
 
-enum verdict create_topics_run(struct control *c, struct control_op *op)
+/* NULL: no memory. */
+static struct create_run *run_begin(struct control *c, struct control_op *op)
 {
     const struct create_topics_request *request = op->request;
     uint32_t n = request->topics_n > 0 ? (uint32_t)request->topics_n : 0;
-    struct create_run run = {.request = request, .version = op->api_version};
-    run.response = PROTO_NEW(&op->arena, create_topics_response, 1);
-    run.sorted = arena_array(&op->arena, n + 1, sizeof *run.sorted);
-    run.ids = arena_array(&op->arena, n + 1, sizeof *run.ids);
-    if (run.response != NULL)
-        run.response->topics = PROTO_NEW(&op->arena, create_topics_response_topics, n + 1);
-    if (run.response == NULL || run.response->topics == NULL || run.sorted == NULL ||
-        run.ids == NULL)
-        return VERDICT_CLOSE;
-    if (topic_list_reserve(&c->created, n) < 0)
-        return VERDICT_AGAIN;
+    struct create_run *run = arena_array(&op->arena, 1, sizeof *run);
+    if (run == NULL)
+        return NULL;
+    run->request = request;
+    run->version = op->api_version;
+    run->response = PROTO_NEW(&op->arena, create_topics_response, 1);
+    run->sorted = arena_array(&op->arena, n + 1, sizeof *run->sorted);
+    run->ids = arena_array(&op->arena, n + 1, sizeof *run->ids);
+    if (run->response != NULL)
+        run->response->topics = PROTO_NEW(&op->arena, create_topics_response_topics, n + 1);
+    if (run->response == NULL || run->response->topics == NULL || run->sorted == NULL ||
+        run->ids == NULL)
+        return NULL;
     for (uint32_t i = 0; i < n; i++)
-        run.sorted[i] = &request->topics[i];
-    qsort(run.sorted, n, sizeof *run.sorted, name_compare);
-    bool is_too_large = is_too_much(c, request);
+        run->sorted[i] = &request->topics[i];
+    qsort(run->sorted, n, sizeof *run->sorted, name_compare);
+    run->is_too_large = is_too_much(c, request);
     records_begin(&c->records, c->now.wall_ms);
-    for (uint32_t i = 0; i < n; i++)
-        run_one(c, &run, &request->topics[i], is_too_large, &op->arena);
-    if (run.is_too_long) {
-        run_refuse(&run, E_TOO_LARGE, &op->arena);
-    } else if (run.ids_n > 0 && !request->validate_only) {
-        int e = control_commit(c);
+    return run;
+}
+
+enum verdict create_topics_run(struct control *c, struct control_op *op)
+{
+    struct create_run *run = c->change;
+    if (run == NULL) {
+        const struct create_topics_request *request = op->request;
+        if (topic_list_reserve(&c->created, (uint32_t)max_i64(request->topics_n, 0)) < 0)
+            return VERDICT_AGAIN;
+        run = c->change = run_begin(c, op);
+        if (run == NULL)
+            return VERDICT_CLOSE;
+    }
+    run->is_checked = run->is_checked || run_records(c, run, &op->arena);
+    if (!run->is_checked)
+        return VERDICT_MORE;
+    if (run->is_too_long) {
+        run_refuse(run, E_TOO_LARGE, &op->arena);
+    } else if (run->ids_n > 0 && !run->request->validate_only) {
+        int e = control_commit_more(c);
         if (e == E_AGAIN)
             return VERDICT_AGAIN;
+        if (e > 0)
+            return VERDICT_MORE;
         if (e < 0)
-            run_refuse(&run, e, &op->arena);
+            run_refuse(run, e, &op->arena);
         else
-            topics_created(c, run.ids, run.ids_n);
+            topics_created(c, run->ids, run->ids_n);
     }
-    op->response = run.response;
+    op->response = run->response;
     return VERDICT_DONE;
 }
 
@@ -462,7 +517,10 @@ static void auto_create_one(struct control *c, struct bytes name, struct uuid *i
         return;
     if (asked.configs_n > 0)
         asked.replication_factor = 1; /* one node: whatever the setting asks for */
-    if (creation_run(c, &t, arena))
+    bool is_good = creation_begin(c, &t, arena);
+    for (int32_t p = 0; is_good && p < t.partitions_n && c->records.error == 0; p++)
+        bootstrap_add_partition(c, &t.id, p);
+    if (is_good && c->records.error == 0)
         ids[(*ids_n)++] = t.id;
     else
         records_back(&c->records, mark);

@@ -4,7 +4,7 @@
  * Owner: control.
  *
  * Checks and sentences of Kafka's ControllerApis.deleteTopics. One REMOVE_TOPIC record each, all of
- * a request in one batch. The topic leaves the view when the round is durable; its logs are dropped
+ * a request in one batch, made and applied over turns. The topic leaves the view when the round is durable; its logs are dropped
  * behind that. A request that removed something ends its round, so the name is free again only when
  * the old logs are gone.
  */
@@ -111,33 +111,37 @@ static void deletions_check(struct control *c, struct deletion *list, struct del
         deletions_find_twice(list, sorted, n);
 }
 
-/* Appends the records, and keeps the views' forms of the topics: their logs are dropped at the end
- * of the round. */
-static int deletions_commit(struct control *c, struct deletion *list, uint32_t n)
+/* A request under way. Owner: it. */
+struct delete_run {
+    struct delete_topics_response *response;
+    struct deletion *list;
+    uint32_t n, at; /* of the list: the next record's */
+};
+
+static void record_add(struct control *c, struct deletion *d)
 {
-    uint32_t records_n = 0;
-    records_begin(&c->records, c->now.wall_ms);
-    for (uint32_t i = 0; i < n; i++) {
-        if (list[i].code != KAFKA_NONE)
-            continue;
-        struct remove_topic_record record = {list[i].topic->id};
-        records_add(&c->records, &proto_remove_topic_record, 0, &record);
-        records_n++;
-    }
-    if (records_n == 0)
-        return 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (list[i].code == KAFKA_NONE)
-            list[i].id = list[i].topic->id;
-    int e = control_commit(c);
-    if (e < 0)
+    if (d->code != KAFKA_NONE)
+        return;
+    struct remove_topic_record record = {d->topic->id};
+    records_add(&c->records, &proto_remove_topic_record, 0, &record);
+    d->id = d->topic->id;
+}
+
+/* Keeps the views' forms of the topics: their logs are dropped at the end of the round. 1: it goes
+ * on in the next turn. */
+static int run_commit(struct control *c, struct delete_run *run)
+{
+    int e = c->records.builder.records_n > 0 || c->records.error != 0 ? control_commit_more(c) : 0;
+    if (e != 0 || c->records.builder.records_n == 0)
         return e;
     c->ends_round = true;
-    for (uint32_t i = 0; i < n; i++)
-        if (list[i].code == KAFKA_NONE && list[i].topic->view != NULL) {
-            list[i].topic->view->refs++;
-            topic_list_add(&c->dropped, list[i].topic->view);
-        }
+    for (uint32_t i = 0; i < run->n; i++) {
+        const struct deletion *d = &run->list[i];
+        if (d->code != KAFKA_NONE || d->topic->view == NULL)
+            continue;
+        d->topic->view->refs++;
+        topic_list_add(&c->dropped, d->topic->view);
+    }
     return 0;
 }
 
@@ -154,31 +158,54 @@ static void answer_one(const struct deletion *d, struct delete_topics_response_r
     }
 }
 
+/* NULL: no memory. */
+static struct delete_run *run_begin(struct control *c, struct control_op *op)
+{
+    struct delete_run *run = arena_array(&op->arena, 1, sizeof *run);
+    if (run == NULL)
+        return NULL;
+    run->list = deletions_read(op->request, op->api_version, &run->n, &op->arena);
+    struct deletion **sorted = arena_array(&op->arena, run->n + 1, sizeof *sorted);
+    run->response = PROTO_NEW(&op->arena, delete_topics_response, 1);
+    if (run->response != NULL)
+        run->response->responses =
+            PROTO_NEW(&op->arena, delete_topics_response_responses, run->n + 1);
+    if (run->list == NULL || sorted == NULL || run->response == NULL ||
+        run->response->responses == NULL)
+        return NULL;
+    deletions_check(c, run->list, sorted, run->n, op->api_version);
+    records_begin(&c->records, c->now.wall_ms);
+    return run;
+}
+
 enum verdict delete_topics_run(struct control *c, struct control_op *op)
 {
-    uint32_t n;
-    struct deletion *list = deletions_read(op->request, op->api_version, &n, &op->arena);
-    struct deletion **sorted = arena_array(&op->arena, n + 1, sizeof *sorted);
-    struct delete_topics_response *response = PROTO_NEW(&op->arena, delete_topics_response, 1);
-    if (response != NULL)
-        response->responses = PROTO_NEW(&op->arena, delete_topics_response_responses, n + 1);
-    if (list == NULL || sorted == NULL || response == NULL || response->responses == NULL)
-        return VERDICT_CLOSE;
-    if (topic_list_reserve(&c->dropped, n) < 0)
-        return VERDICT_AGAIN;
-    deletions_check(c, list, sorted, n, op->api_version);
-    int e = deletions_commit(c, list, n);
-    if (e == E_AGAIN)
-        return VERDICT_AGAIN;
-    for (uint32_t i = 0; i < n; i++) {
-        if (e < 0 && list[i].code == KAFKA_NONE)
-            deletion_fault(&list[i],
+    struct delete_run *run = c->change;
+    if (run == NULL) {
+        run = c->change = run_begin(c, op);
+        if (run == NULL)
+            return VERDICT_CLOSE;
+        if (topic_list_reserve(&c->dropped, run->n) < 0)
+            return VERDICT_AGAIN;
+    }
+    while (run->at < run->n) {
+        record_add(c, &run->list[run->at++]);
+        if (control_change_is_spent(c, 1) && run->at < run->n)
+            return VERDICT_MORE;
+    }
+    int e = run_commit(c, run);
+    if (e == E_AGAIN || e > 0)
+        return e > 0 ? VERDICT_MORE : VERDICT_AGAIN;
+    for (uint32_t i = 0; i < run->n; i++) {
+        struct deletion *d = &run->list[i];
+        if (e < 0 && d->code == KAFKA_NONE)
+            deletion_fault(d,
                            e == E_TOO_LARGE ? KAFKA_POLICY_VIOLATION : KAFKA_KAFKA_STORAGE_ERROR,
                            e == E_TOO_LARGE ? "Unable to perform excessively large batch operation."
                                             : error_text(e));
-        answer_one(&list[i], &response->responses[i], &op->arena);
+        answer_one(d, &run->response->responses[i], &op->arena);
     }
-    response->responses_n = (int32_t)n;
-    op->response = response;
+    run->response->responses_n = (int32_t)run->n;
+    op->response = run->response;
     return VERDICT_DONE;
 }

@@ -53,6 +53,22 @@ void view_topic_forget(struct topic *topic)
     topic->view = NULL;
 }
 
+/* Resolving takes 50,000 instructions; most topics have no settings and the same result. */
+void topic_log_config(struct control *c, const struct settings *own, bool is_internal,
+                      struct log_config *out)
+{
+    uint64_t version = c->state.settings_version + 1;
+    if (own->n > 0) {
+        resolve_log_config(&c->resolver, own, is_internal, out);
+        return;
+    }
+    if (c->plain[is_internal].version != version) {
+        resolve_log_config(&c->resolver, own, is_internal, &c->plain[is_internal].config);
+        c->plain[is_internal].version = version;
+    }
+    *out = c->plain[is_internal].config;
+}
+
 int view_topic_make(struct control *c, struct topic *topic)
 {
     if (topic->view != NULL)
@@ -70,7 +86,7 @@ int view_topic_make(struct control *c, struct topic *topic)
     view->is_internal = topic_is_internal(view->name);
     view->partitions_n = topic->partitions_n;
     view->replicas_n = topic->partitions_n > 0 ? topic->partitions[0].replicas_n : 0;
-    resolve_log_config(&c->resolver, &topic->settings, view->is_internal, &view->config);
+    topic_log_config(c, &topic->settings, view->is_internal, &view->config);
     for (int32_t i = 0; i < topic->partitions_n; i++) {
         struct partition *p = &topic->partitions[i];
         uint8_t dir = partition_dir(c, p);

@@ -50,6 +50,7 @@ struct broker_seams {
     uint64_t descriptors_max; /* RLIMIT_NOFILE */
     uint64_t memory_bytes;    /* of the machine; 0: not checked */
     bool is_single_threaded;  /* the simulator: event descriptors are not made */
+    bool is_recovery;         /* --recover: a new log directory is refused */
 };
 
 /* Owner: main. Threads are numbered: workers 0 .. workers_n-1, then control, files, bulk. */

@@ -402,7 +402,7 @@ int dump_file(struct disk *disk, const char *path, const struct dump_options *op
     if (error < 0)
         return error;
     if (s.is_directory)
-        return E_UNSUPPORTED;
+        return E_INVALID;
     summary->bytes = s.bytes;
     /* Deleted and swapped segments are batches too, and so are snapshots of the metadata log, from
      * offset 0. */

@@ -243,6 +243,7 @@ static void sync_submit(struct plog *log, struct segment *segment)
     segment->op.op.fd = segment->fd;
     segment->syncing_pos = segment->written_pos;
     segment->io_n++;
+    segment->is_syncing = true;
     segment_get(segment);
     log->syncs_n++;
     store->syncs_n++;
@@ -299,10 +300,11 @@ static void sync_moved(struct plog *log, struct now now)
 static void sync_finish(struct store_op *op, struct now now)
 {
     struct segment *segment = container_of(op, struct segment, op);
-    struct plog *log = segment->log; /* retention leaves a segment with an operation alone */
+    struct plog *log = segment->log; /* retention and compaction leave it alone meanwhile */
     struct store *store = segment->store;
     check(segment->io_n > 0 && store->syncs_n > 0 && log->syncs_n > 0);
     segment->io_n--;
+    segment->is_syncing = false;
     store->syncs_n--;
     log->syncs_n--;
     if (op->op.result < 0)

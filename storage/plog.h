@@ -27,6 +27,7 @@
 #include "aborted.h"
 #include "batch.h"
 #include "cache.h"
+#include "checkpoint.h"
 #include "epochs.h"
 #include "index.h"
 #include "jobs.h"
@@ -152,6 +153,7 @@ struct plog {
     struct mark round_mark;      /* what syncing makes of it */
     struct list full_link;       /* store.full */
     uint8_t drop_step;           /* dropped logs: what is done */
+    bool may_have_directory;     /* it was found, or asked for, also in vain */
     int64_t start_safe;          /* what log-start-offset holds */
     int64_t start_writing;       /* what the job under way writes to it */
     bool has_start_job;
@@ -205,6 +207,7 @@ struct segment {
     bool is_index_loading;
     bool has_file;    /* while recovering */
     bool is_unsynced; /* recovery has read or written its files, nobody flushed them    */
+    bool is_syncing;  /* a flush of it is under way, also when a job has sealed it meanwhile  */
     bool is_swapping; /* compaction renames its files: not to be opened by name         */
     bool is_lost;     /* ... that failed: nobody knows what they are called             */
     uint8_t seal_step;
@@ -398,7 +401,7 @@ struct store {
     uint64_t checkpoint_at_ns[4], checkpoint_ns, checkpoint_bytes; /* recovery point: last */
     struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
     struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
-    int64_t checkpoints_ms;          /* when their file of recovery points was written */
+    int64_t checkpoints_ms[CHECKPOINTS_N]; /* when their files were written */
     struct compactor compactor;
     struct repack *repacks;
     struct list repacks_free;

@@ -368,7 +368,8 @@ int store_log_new(struct store *store, const struct log_id *id, const struct log
 /* Nothing was ever asked of the disk for it. */
 static bool log_has_no_files(const struct plog *log)
 {
-    return log->segments_n == 1 && log->segments[0]->state == SEGMENT_NEW && log->jobs_n == 0;
+    return !log->may_have_directory && log->segments_n == 1 &&
+           log->segments[0]->state == SEGMENT_NEW && log->jobs_n == 0;
 }
 
 static void log_drop(struct store *store, struct plog *log, int reads_error)

@@ -92,6 +92,11 @@ static int dump_one(const struct cli *cli, const struct dump_run *run, struct di
     int rc = dump_file(disk, path, &options, to, &sums);
     if (run->is_quiet)
         fclose(to);
+    if (rc == E_INVALID)
+        return cli_fail(cli, "%s is a directory.\n  `millrace verify DIR` checks a log directory.",
+                        path);
+    if (rc == E_NOT_FOUND)
+        return cli_fail(cli, "%s: there is no such file", path);
     if (rc == E_UNSUPPORTED)
         return cli_fail(
             cli, "%s: its name is of no kind that this command knows.\n  See: millrace dump --help",

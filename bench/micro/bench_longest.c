@@ -2,9 +2,10 @@
  * bench_longest.c - the longest turn of control while large things happen: rebalances of 1,000
  * members over 10,000 partitions, topics of 10,000 partitions, 100,000 groups.
  *
- *   bench_longest          milliseconds of the longest turn of each case, and how many turns it
- * took bench_longest count N  every case once and nothing else: tools/budget.py finds the longest
- * turn of each, in instructions
+ *   bench_longest               milliseconds of the longest turn of each case, and its turns
+ *   bench_longest count N       every case once and nothing else: tools/budget.py finds the longest
+ *                               turn of each, in instructions
+ *   bench_longest count N PART  only the cases with that in their names
  *
  * Owner: the program. Everybody asks at once: nothing here spreads the load but control itself.
  */
@@ -253,6 +254,54 @@ static void create_10000(void)
     arena_fini(&op.arena);
 }
 
+/* One partition becomes WIDE_N. */
+static void grow_10000(void)
+{
+    struct control_op op;
+    struct create_topics_request_topics topic = rig_topic("grows", 1, 1);
+    struct create_topics_request request = {.topics = &topic, .topics_n = 1};
+    struct create_topics_response *r = ask(&op, 19, 7, &request);
+    check(r != NULL && r->topics[0].error_code == 0);
+    arena_fini(&op.arena);
+    struct create_partitions_request_topics more = {
+        .name = bytes_of_string("grows"), .count = WIDE_N, .assignments_n = -1};
+    struct create_partitions_request grow = {.topics = &more, .topics_n = 1};
+    struct create_partitions_response *g = ask(&op, 37, 3, &grow);
+    check(g != NULL && g->results[0].error_code == 0);
+    arena_fini(&op.arena);
+}
+
+/* As many topics as one batch of metadata takes, of one partition each. */
+enum { SINGLES_N = 5000 };
+static char single_texts[SINGLES_N][16];
+
+static void create_5000(void)
+{
+    static struct create_topics_request_topics topics[SINGLES_N];
+    struct control_op op;
+    for (int i = 0; i < SINGLES_N; i++) {
+        snprintf(single_texts[i], sizeof single_texts[i], "single-%05d", i);
+        topics[i] = rig_topic(single_texts[i], 1, 1);
+    }
+    struct create_topics_request request = {.topics = topics, .topics_n = SINGLES_N};
+    struct create_topics_response *r = ask(&op, 19, 7, &request);
+    check(r != NULL && r->topics[SINGLES_N - 1].error_code == 0);
+    arena_fini(&op.arena);
+}
+
+static void delete_5000(void)
+{
+    static struct delete_topics_request_topics topics[SINGLES_N];
+    struct control_op op;
+    for (int i = 0; i < SINGLES_N; i++)
+        topics[i].name = bytes_of_string(single_texts[i]);
+    struct delete_topics_request request = {.topics = topics, .topics_n = SINGLES_N};
+    struct delete_topics_response *r = ask(&op, 20, 6, &request);
+    check(r != NULL && r->responses[SINGLES_N - 1].error_code == 0);
+    arena_fini(&op.arena);
+    turns(2000);
+}
+
 static int32_t wide_numbers[WIDE_N];
 
 /* One group commits for all of them, reads them one by one and as a whole. */
@@ -399,6 +448,9 @@ static const struct scenario {
     {"1,000 classic members migrate and back", "migrate_1000_longest", migrate_1000},
     {"1,000 members of each protocol vanish", "vanish_1000_longest", vanish_1000},
     {"10,000 partitions are created", "create_10000_longest", create_10000},
+    {"10,000 partitions are added to a topic", "grow_10000_longest", grow_10000},
+    {"5,000 topics are created", "create_5000_topics_longest", create_5000},
+    {"5,000 topics are deleted", "delete_5000_topics_longest", delete_5000},
     {"10,000 offsets committed and read", "offsets_10000_longest", offsets_10000},
     {"10,000 partitions are deleted", "delete_10000_longest", delete_10000},
     {"100,000 groups are made", NULL, groups_make},
@@ -411,11 +463,14 @@ static const struct scenario {
 
 int main(int argc, char **argv)
 {
-    bool is_count = argc == 3 && strcmp(argv[1], "count") == 0;
+    bool is_count = argc >= 3 && strcmp(argv[1], "count") == 0;
+    const char *only = argc == 4 ? argv[3] : NULL;
     start();
     for (size_t i = 0; i < array_n(scenarios); i++) {
         longest_ns = turns_n = 0;
         case_now = scenarios[i].name;
+        if (only != NULL && (case_now == NULL || strstr(case_now, only) == NULL))
+            continue;
         turn_run = is_count && case_now != NULL ? counted : turn_plain;
         scenarios[i].run();
         turn_run = turn_plain;

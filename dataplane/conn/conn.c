@@ -486,6 +486,13 @@ uint64_t conn_last_rx_ns(const struct conn *conn)
                              : conn->last_rx_ns;
 }
 
+void conn_path(const struct conn *conn, struct conn_path *out)
+{
+    *out = (struct conn_path){.is_known = false};
+    if (conn->transport->path != NULL && conn->state != CONN_FREE)
+        conn->transport->path(conn, out);
+}
+
 void *conn_user(const struct conn *conn)
 {
     return conn->user;

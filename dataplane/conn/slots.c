@@ -35,6 +35,7 @@ bool conn_slot_open(struct conn *conn, struct conn_slot *slot)
     slot->conn = conn;
     slot->is_finished = slot->is_empty = false;
     slot->sending_ns = 0;
+    slot->sending_path = (struct conn_path){.is_known = false};
     slot->answer = (struct slices){NULL, 0, 0};
     list_append(&conn->slots, &slot->link);
     conn->slots_n++;
@@ -99,6 +100,12 @@ int slots_release_skipped(struct conns *conns)
 
 /* ── sending ── */
 
+static void slot_begin(const struct conn *conn, struct conn_slot *slot)
+{
+    slot->sending_ns = conns_now_ns(conn->conns);
+    conn_path(conn, &slot->sending_path);
+}
+
 /* The pieces of finished answers from (tx_at, tx_bytes) on; returns how many, and whether more
  * wait. */
 static uint32_t pieces_gather(const struct conn *conn, struct iovec *iov, uint32_t max,
@@ -115,7 +122,7 @@ static uint32_t pieces_gather(const struct conn *conn, struct iovec *iov, uint32
         if (!slot->is_finished)
             return n;
         if (slot->sending_ns == 0 && n < max && bytes < bytes_max)
-            slot->sending_ns = conns_now_ns(conn->conns);
+            slot_begin(conn, slot);
         for (; at.i < slot->answer.n; at = (struct slices_at){at.i + 1, 0}) {
             const struct slice *s = &slot->answer.v[at.i];
             if (s->n == at.at)

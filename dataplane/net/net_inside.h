@@ -207,6 +207,7 @@ struct tcb {
     struct list recs, sent;
     uint32_t pipe, sacked, lost; /* bytes            */
     uint32_t sacked_n, lost_n;   /* segments; records */
+    uint32_t window_probes;
     struct cc cc;
 
     /* loss recovery (tcp_loss.c) */
@@ -231,6 +232,7 @@ struct tcb {
     uint8_t
         head[HEAD_MAX]; /* of its frames; what varies is 0 in it. Once the peer's SYN is known */
     uint32_t head_ip_sum, head_tcp_sum; /* over it, and the pseudo header; without lengths */
+    uint32_t holes;                     /* times that the first range out of order came       */
     uint64_t due[TIMERS_N];             /* ns; 0: not set */
     struct timer timer;
     uint64_t tx_bytes;

@@ -177,6 +177,7 @@ static void ooo_insert(struct tcb *tcb, struct pkt *pkt, struct seq seq)
 {
     struct seq end = seq_add(seq, pkt->n);
     struct pkt **at = &tcb->ooo;
+    tcb->holes += *at == NULL;
     while (*at != NULL && seq_lt((*at)->rx.range_end, seq))
         at = &(*at)->rx.range_next;
     struct pkt *range = *at;

@@ -380,6 +380,15 @@ uint64_t tcp_unacked(const struct tcb *tcb)
     return tcb->queued;
 }
 
+void tcp_troubles(const struct tcb *tcb, uint32_t *retransmits, uint32_t *holes,
+                  uint32_t *window_probes)
+{
+    check(tcb->magic == TCB_MAGIC);
+    *retransmits = tcb->retransmits;
+    *holes = tcb->holes;
+    *window_probes = tcb->window_probes;
+}
+
 void tcp_facts(const struct tcb *tcb, struct tcp_facts *out)
 {
     *out = (struct tcp_facts){
@@ -401,5 +410,7 @@ void tcp_facts(const struct tcb *tcb, struct tcp_facts *out)
         .tx_bytes = tcb->tx_bytes,
         .retransmits = tcb->retransmits,
         .undos = tcb->undos,
+        .holes = tcb->holes,
+        .window_probes = tcb->window_probes,
     };
 }

@@ -128,6 +128,15 @@ static const void *request_create(struct admin *a)
     return create_n(a, names, 3);
 }
 
+/* More than control makes in one turn (CONTROL_CHANGE_WORK), in two topics. */
+static const void *request_create_wide(struct admin *a)
+{
+    static const char *const names[] = {"new0", "new1"};
+    struct create_topics_request *r = create_n(a, names, 2);
+    r->topics[0].num_partitions = 700;
+    return r;
+}
+
 static const void *request_create_assigned(struct admin *a)
 {
     static const char *const names[] = {"new0"};
@@ -458,6 +467,7 @@ bool admin_setup(struct admin *a)
 
 const struct admin_case admin_cases[] = {
     {"create-topics", 19, 5, ADMIN_WHOLE, NULL, request_create, NULL, 0},
+    {"create-topics-wide", 19, 5, ADMIN_WHOLE, NULL, request_create_wide, NULL, 0},
     {"create-topic-assigned", 19, 5, ADMIN_WHOLE, NULL, request_create_assigned, NULL, 0},
     {"delete-topics", 20, 4, ADMIN_WHOLE, NULL, request_delete, "offsets of", 0},
     {"delete-written-topics", 20, 4, ADMIN_WHOLE, prepare_settled, request_delete, "offsets of", 0},

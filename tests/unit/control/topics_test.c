@@ -109,6 +109,112 @@ static void create_of_9999_partitions_passes(void **state)
     assert_int_equal(big->partitions_n, 9999);
 }
 
+/* ── over turns ── */
+
+/* In each turn the disk has all of the request or nothing, and nobody is shown a part of it. */
+static void create_over_turns_is_whole_in_every_turn(void **state)
+{
+    (void)state;
+    struct control_op op;
+    struct create_topics_request_topics topics[] = {rig_topic("wide", 5000, 1),
+                                                    rig_topic("other", 1, 1)};
+    struct create_topics_request request = {.topics = topics, .topics_n = 2};
+    uint32_t pieces_n = 0;
+    char *before = rig_replayed_text(&rig);
+    rig_send(&rig, &op, 19, 7, &request);
+    for (int i = 0; i < 4000 && !op.mail.is_answer; i++) {
+        rig_turn(&rig);
+        if (rig.control->changing == NULL)
+            continue;
+        char *now = rig_replayed_text(&rig);
+        assert_true(strcmp(now, before) == 0 || strstr(now, "other") != NULL);
+        free(now);
+        assert_null(view_topic_by_name(rig_view(&rig), bytes_of_string("wide")));
+        pieces_n++;
+    }
+    assert_true(op.mail.is_answer);
+    assert_true(pieces_n >= 2 * 5000 / CONTROL_CHANGE_WORK);
+    assert_int_equal(((struct create_topics_response *)op.response)->topics[0].error_code, 0);
+    arena_fini(&op.arena);
+    char *after = rig_replayed_text(&rig), *own = state_text(&rig.control->state);
+    assert_string_equal(after, own);
+    assert_string_not_equal(after, before);
+    free(before);
+    free(after);
+    free(own);
+}
+
+/* What changes or shows metadata waits for it, what does neither does not. */
+static void create_over_turns_holds_up_only_metadata(void **state)
+{
+    (void)state;
+    struct control_op wide, small, describe, ids;
+    struct create_topics_request_topics a = rig_topic("wide", 5000, 1), b = rig_topic("ok2", 1, 1);
+    struct create_topics_request first = {.topics = &a, .topics_n = 1},
+                                 second = {.topics = &b, .topics_n = 1};
+    struct describe_configs_request_resources resource = {2, bytes_of_string("wide"), NULL, -1};
+    struct describe_configs_request what = {.resources = &resource, .resources_n = 1};
+    struct list_groups_request groups = {0};
+    rig_send(&rig, &wide, 19, 7, &first);
+    rig_turn(&rig);
+    assert_non_null(rig.control->changing);
+    rig_send(&rig, &small, 19, 7, &second);
+    rig_send(&rig, &describe, 32, 4, &what);
+    rig_send(&rig, &ids, 16, 4, &groups);
+    while (rig.control->changing != NULL) {
+        assert_false(wide.mail.is_answer || small.mail.is_answer || describe.mail.is_answer);
+        rig_turn(&rig);
+    }
+    assert_true(ids.mail.is_answer);
+    for (int i = 0; i < 4000 && !small.mail.is_answer; i++)
+        rig_turn(&rig);
+    assert_true(wide.mail.is_answer && small.mail.is_answer && describe.mail.is_answer);
+    assert_int_equal(((struct describe_configs_response *)describe.response)->results[0].error_code,
+                     0);
+    arena_fini(&wide.arena);
+    arena_fini(&small.arena);
+    arena_fini(&describe.arena);
+    arena_fini(&ids.arena);
+}
+
+/* The tail is full when all records are made: it begins anew. */
+static void create_over_turns_waits_for_room_in_the_log(void **state)
+{
+    (void)state;
+    fake_store_rules.append_error = E_AGAIN;
+    assert_int_equal(rig_create(&rig, "wide", 3000), 0);
+    assert_int_equal(view_topic_by_name(rig_view(&rig), bytes_of_string("wide"))->partitions_n,
+                     3000);
+}
+
+/* The log fails when all records are made: nothing is there, in memory neither. */
+static void create_over_turns_without_a_log_makes_nothing(void **state)
+{
+    (void)state;
+    struct control_op op;
+    struct create_topics_request_topics topic = rig_topic("wide", 3000, 1);
+    struct create_topics_request request = {.topics = &topic, .topics_n = 1};
+    fake_store_rules.append_error = E_IO;
+    assert_null(rig_ask(&rig, &op, 19, 7, &request)); /* closed */
+    assert_null(state_topic_by_name(&rig.control->state, bytes_of_string("wide")));
+    assert_null(rig.control->changing);
+    assert_true(control_error(rig.control) < 0);
+}
+
+/* The broker ends in the middle: nothing is lost but memory that goes with it. */
+static void create_over_turns_may_be_the_last_thing(void **state)
+{
+    (void)state;
+    struct control_op op;
+    struct create_topics_request_topics topic = rig_topic("wide", 5000, 1);
+    struct create_topics_request request = {.topics = &topic, .topics_n = 1};
+    rig_send(&rig, &op, 19, 7, &request);
+    rig_turn(&rig);
+    assert_non_null(rig.control->changing);
+    assert_false(control_is_quiet(rig.control));
+    arena_fini(&op.arena);
+}
+
 /* ── settings ── */
 
 static void create_judges_the_latency_class(void **state)
@@ -628,6 +734,11 @@ int main(void)
         RIG_TEST(one_record_too_many_makes_nothing),
         RIG_TEST(more_topics_than_an_answer_holds_close_the_connection),
         RIG_TEST(create_of_9999_partitions_passes),
+        RIG_TEST(create_over_turns_is_whole_in_every_turn),
+        RIG_TEST(create_over_turns_holds_up_only_metadata),
+        RIG_TEST(create_over_turns_waits_for_room_in_the_log),
+        RIG_TEST(create_over_turns_without_a_log_makes_nothing),
+        RIG_TEST(create_over_turns_may_be_the_last_thing),
         RIG_TEST(delete_refuses_with_kafkas_words),
         RIG_TEST(delete_by_names_and_by_id_removes),
         RIG_TEST(delete_that_is_disabled_says_so),

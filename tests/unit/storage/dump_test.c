@@ -538,7 +538,7 @@ static void what_is_no_file_of_a_partition_is_unsupported(void **state)
     test_file(directory, "README.txt", "x", 1);
     assert_int_equal(dump("README.txt", batches), E_UNSUPPORTED);
     assert_int_equal(dump("no", batches), E_NOT_FOUND);
-    assert_int_equal(dump("", batches), E_UNSUPPORTED);
+    assert_int_equal(dump("", batches), E_INVALID);
 }
 
 static void empty_segment_is_sound(void **state)
