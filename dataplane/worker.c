@@ -165,11 +165,16 @@ static int worker_mail_read(struct worker *w)
 
 static int worker_flush(struct worker *w)
 {
+    bool is_paced = false;
     int n = 0;
 
-    for (uint8_t i = 0; i < w->stores_n; i++)
-        if (w->stores[i] != NULL)
-            n += store_flush(w->stores[i], w->now);
+    for (uint8_t i = 0; i < w->stores_n; i++) {
+        if (w->stores[i] == NULL)
+            continue;
+        n += store_flush(w->stores[i], w->now);
+        is_paced |= store_is_paced(w->stores[i]);
+    }
+    conns_pace(w->conns, is_paced);
     return n;
 }
 
