@@ -1,5 +1,5 @@
 /*
- * produce_bed.h - what the tests of Produce share: records in order through one partition.
+ * produce_bed.h - what the tests of Produce share: batches in request order through three partitions.
  *
  * Owner: the test program.
  */
