@@ -164,6 +164,8 @@ struct journal {
     uint32_t direct_n; /* logs whose bytes go straight to their segments */
 };
 
+/* A record is under way, and not enough was appended behind it for a second one. */
+bool journal_is_taken(const struct store *store);
 /* The record that may be gathered now; NULL: none, enough are under way. */
 struct journal_record *journal_begin(struct store *store);
 /* The most bytes a record may have now, 0: none; `is_empty`: one that only moves the tail. */

@@ -9,15 +9,17 @@
  * are synced, then the tail moves to the record behind the newest one of the round's beginning
  * (rule 7: segments tell the end, epochs and producers of a log at every start), and the next
  * record carries it. The later a round comes, the larger its runs, and the fewer blocks are written
- * twice because they were not full; it begins when the oldest entry is writeback_ns old, the ring or
- * the tail budget is a quarter full, a record found no room, an append found no page, or somebody
- * waits for the files (time_query.c).
+ * twice because they were not full; it begins when the oldest entry is writeback_ns old, the ring
+ * or the tail budget is a quarter full, a record found no room, an append found no page, or
+ * somebody waits for the files (time_query.c).
  *
  * Until it has to hurry it goes one run at a time, in the background of the device's queue: a
  * record and its flush wait for the writes in front of them. 4 MiB of those cost up to 10 ms. From
  * half of the room on WRITING_HURRIED_BYTES may be under way, and twice as much for each sixteenth
  * more: so under a load that never ends write-back finds the pace of the appends, instead of going
  * from too little to everything at once.
+ *
+ * While a critical log is active it is a quarter of that at a time, until it has to hurry.
  *
  * One call syncs all files where the file system allows that and there are more than a few (rule
  * 10); its bytes and sizes are the file system's to order. Else each file is flushed in the rounds
@@ -38,6 +40,7 @@ enum {
     SHORT_PARTS = 6,  /* one of short runs, of less than SHORT_RUN_BYTES, waits for so many */
     SHORT_RUN_BYTES = 64 << 10,
     WRITING_BYTES_MAX = 512 << 10,
+    WRITING_PACED_BYTES = 128 << 10,
     WRITING_HURRIED_BYTES = 1 << 20,
     FULL_RETRY_NS = NS_PER_S,
 };
@@ -148,7 +151,8 @@ bool write_back_hurries(const struct store *store)
 /* Of the bytes that may be under way, are there some left? */
 static bool may_write(const struct store *store)
 {
-    uint64_t parts = parts_used(store), max = WRITING_BYTES_MAX;
+    uint64_t parts = parts_used(store);
+    uint64_t max = store_is_paced(store) ? WRITING_PACED_BYTES : WRITING_BYTES_MAX;
     if (parts >= HURRY_PARTS)
         max = (uint64_t)WRITING_HURRIED_BYTES << (parts - HURRY_PARTS);
     return store->journal->writing_bytes < max;
