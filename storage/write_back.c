@@ -56,14 +56,19 @@ static uint64_t parts_used(const struct store *store)
     return j->is_full ? PARTS : min_u64(max_u64(ring, tail), PARTS);
 }
 
+/* Asked in every turn: mostly without the divisions of parts_used(). */
 static bool round_is_due(const struct store *store, struct now now)
 {
     const struct journal *j = store->journal;
-    bool is_short = journal_used(j) < j->behind_n * (uint64_t)SHORT_RUN_BYTES;
-    if (j->entries_seq < j->tail_seq || j->is_pinned || j->state == JOURNAL_FAILED)
+    if (j->entries_seq < j->tail_seq)
         return false;
-    return now.ns - j->entries_ns >= store->config.writeback_ns || j->is_hurried ||
-           parts_used(store) >= (is_short ? SHORT_PARTS : FILL_PARTS);
+    if (now.ns - j->entries_ns >= store->config.writeback_ns || j->is_full || j->is_hurried)
+        return !j->is_pinned;
+    uint64_t used = journal_used(j), room = store->config.tail_bytes_max;
+    if (used < j->bytes / (PARTS / FILL_PARTS) && store->tail_bytes < room / (PARTS / FILL_PARTS))
+        return false;
+    bool is_short = used < j->behind_n * (uint64_t)SHORT_RUN_BYTES;
+    return !j->is_pinned && parts_used(store) >= (is_short ? SHORT_PARTS : FILL_PARTS);
 }
 
 static void round_begin(struct store *store)

@@ -103,7 +103,8 @@ int slots_release_skipped(struct conns *conns)
 static void slot_begin(const struct conn *conn, struct conn_slot *slot)
 {
     slot->sending_ns = conns_now_ns(conn->conns);
-    conn_path(conn, &slot->sending_path);
+    if (conn->transport->path != NULL)
+        conn_path(conn, &slot->sending_path);
 }
 
 /* The pieces of finished answers from (tx_at, tx_bytes) on; returns how many, and whether more

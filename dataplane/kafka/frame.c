@@ -172,12 +172,21 @@ void frames_end_more(struct kafka_conn *c)
 
 /* ── frames ── */
 
-/* Reads the prefix; false: not there yet, or the connection was closed for it. */
-static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
+/* So far, on its connection. */
+static uint32_t frame_holes_n(const struct kafka_conn *c)
 {
     struct conn_path path;
+    conn_path(c->conn, &path);
+    return path.is_known ? path.holes_n : 0;
+}
+
+/* Reads the prefix; false: not there yet, or the connection was closed for it. Most frames are
+ * whole then. */
+static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
+{
+    uint64_t unread = conn_unread(c->conn);
     uint8_t prefix[4];
-    if (conn_unread(c->conn) < sizeof prefix)
+    if (unread < sizeof prefix)
         return false;
     conn_read(c->conn, prefix, sizeof prefix);
     int32_t length = load_i32(prefix);
@@ -188,18 +197,9 @@ static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
     }
     c->frame_bytes = (uint64_t)length;
     c->first_ns = now.ns;
-    c->whole_ns = 0;
-    conn_path(c->conn, &path);
-    c->holes_n = path.holes_n;
+    c->whole_ns = unread - sizeof prefix >= c->frame_bytes ? now.ns : 0;
+    c->holes_n = c->whole_ns == 0 ? frame_holes_n(c) : 0;
     return true;
-}
-
-static void frame_whole(struct kafka_conn *c, struct now now)
-{
-    struct conn_path path;
-    c->whole_ns = now.ns;
-    conn_path(c->conn, &path);
-    c->holes_n = path.is_known ? path.holes_n - c->holes_n : 0;
 }
 
 enum frame_step { FRAME_BEGUN, FRAME_INCOMPLETE, FRAME_REFUSED, FRAME_STOP };
@@ -218,8 +218,10 @@ static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool ha
         return FRAME_INCOMPLETE;
     bool is_large = c->frame_bytes > FRAME_SMALL_MAX;
     bool is_whole = conn_unread(c->conn) >= c->frame_bytes;
-    if (is_whole && c->whole_ns == 0)
-        frame_whole(c, now);
+    if (is_whole && c->whole_ns == 0) {
+        c->whole_ns = now.ns;
+        c->holes_n = frame_holes_n(c) - c->holes_n;
+    }
     if (is_large && !c->is_admitted) {
         if (!frame_may_go(k, c, has_turn))
             return FRAME_REFUSED;

@@ -25,8 +25,7 @@ enum { PRODUCE_TIMEOUT_MIN_MS = 1000, PRODUCE_TIMEOUT_MAX_MS = 15 * 60 * 1000 };
 
 /* One Produce. Stands in the request's arena. */
 struct produce {
-    struct produce_response *response;
-    struct append_op **ops; /* by home thread; NULL for none */
+    struct produce_response response;
     uint32_t ops_n, placed_n;
     uint64_t deadline_ns;
     bool has_error;
@@ -36,6 +35,7 @@ struct produce {
     /* While the answer is filled: what comes next. */
     uint32_t fill_home;
     struct append_part *fill_part;
+    struct append_op *ops[]; /* by home thread; NULL for none */
 };
 
 static void produce_answer(struct request *r, const struct view *view, struct now now);
@@ -163,14 +163,13 @@ static bool produce_plan_begin(struct request *r, struct produce *p)
     int32_t topics_n = q->topic_data_n > 0 ? q->topic_data_n : 0;
     p->code = produce_check_all(q);
     p->part_at = -1;
-    p->response = arena_alloc_raw(&r->arena, sizeof *p->response);
     struct produce_response_responses *topics =
         arena_alloc_raw(&r->arena, (uint64_t)topics_n * sizeof *topics);
-    if (p->response == NULL || topics == NULL)
+    if (topics == NULL)
         return false;
-    PROTO_INIT(p->response, produce_response);
-    p->response->responses = topics;
-    p->response->responses_n = topics_n;
+    PROTO_INIT(&p->response, produce_response);
+    p->response.responses = topics;
+    p->response.responses_n = topics_n;
     return true;
 }
 
@@ -195,9 +194,9 @@ static bool produce_plan(struct request *r, struct produce *p, const struct view
 {
     const struct produce_request *q = r->body;
     *is_through = false;
-    for (; p->topic_at < p->response->responses_n; p->topic_at++, p->part_at = -1) {
+    for (; p->topic_at < p->response.responses_n; p->topic_at++, p->part_at = -1) {
         const struct produce_request_topic_data *from = &q->topic_data[p->topic_at];
-        struct produce_response_responses *to = &p->response->responses[p->topic_at];
+        struct produce_response_responses *to = &p->response.responses[p->topic_at];
         if (p->part_at < 0 && !produce_plan_topic(r, from, to))
             return false;
         int32_t at = p->part_at < 0 ? 0 : p->part_at;
@@ -269,13 +268,23 @@ static void produce_plan_more(struct request *r, const struct view *view, struct
     request_op_end(r);
 }
 
+static struct produce *produce_new(struct request *r)
+{
+    uint32_t homes_n = r->kafka->config.workers_n;
+    struct produce *p = arena_alloc_raw(&r->arena, sizeof *p + homes_n * sizeof *p->ops);
+    if (p == NULL)
+        return NULL;
+    memset(p, 0, sizeof *p);
+    for (uint32_t i = 0; i < homes_n; i++)
+        p->ops[i] = NULL;
+    return p;
+}
+
 void produce_start(struct request *r, const struct view *view, struct now now)
 {
     const struct produce_request *q = r->body;
-    struct produce *p = arena_alloc(&r->arena, sizeof *p);
-    if (p != NULL)
-        p->ops = arena_array(&r->arena, r->kafka->config.workers_n, sizeof *p->ops);
-    if (p == NULL || p->ops == NULL) {
+    struct produce *p = produce_new(r);
+    if (p == NULL) {
         request_close(r, CONN_END_MEMORY, STAT_NO_REQUEST_MEMORY);
         return;
     }
@@ -392,7 +401,7 @@ static void produce_answer(struct request *r, const struct view *view, struct no
         p->fill_part = p->fill_part->next;
     }
     if (p->acks != 0) {
-        request_answer(r, is_filled ? p->response : NULL);
+        request_answer(r, is_filled ? &p->response : NULL);
         return;
     }
     bool has_error = p->has_error;

@@ -141,7 +141,6 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
 {
     struct request *r = list_first(&k->free, struct request, run_link);
     check(r != NULL && r->state == REQUEST_FREE && conn->frame_bytes > 0);
-    memset(&r->slot, 0, sizeof r->slot);
     if (!conn_slot_open(conn->conn, &r->slot))
         return false; /* the connection becomes ready again when a slot is free */
     list_del(&r->run_link);
@@ -153,7 +152,7 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
     r->stages[STAGE_FIRST_BYTE] = conn->first_ns;
     r->stages[STAGE_COMPLETE] = conn->whole_ns;
     r->stages[STAGE_STARTED] = now.ns;
-    r->holes_n = conn->whole_ns != 0 ? conn->holes_n : 0;
+    r->holes_n = conn->holes_n;
     r->size = (uint32_t)min_u64(conn->frame_bytes, UINT32_MAX);
     conn->frame_bytes = 0;
     k->begun_n++;
