@@ -14,13 +14,12 @@
  *   DROPPING  the view without the deleted topics is published; their logs are dropped
  *
  * The answers leave at the end, in the order of the requests. A request that deletes topics ends
- * its round, so a topic of the same name is made only when the old one's logs are gone. A request of
- * many records goes on over turns (`changing`): its records are made, one batch of them is appended,
- * and they are applied, a piece in each turn. The round stays OPEN until then, and whatever would
- * change or show the state waits: nobody sees a part of it, and the log has all of it or none. A
- * metadata
- * log that failed ends it all: nothing is published or changed any more (is_failed), requests that
- * need it close their connection.
+ * its round, so a topic of the same name is made only when the old one's logs are gone. A request
+ * of many records goes on over turns (`changing`): its records are made, one batch of them is
+ * appended, and they are applied, a piece in each turn. The round stays OPEN until then, and
+ * whatever would change or show the state waits: nobody sees a part of it, and the log has all of
+ * it or none. A metadata log that failed ends it all: nothing is published or changed any more
+ * (is_failed), requests that need it close their connection.
  */
 #ifndef MILLRACE_CONTROL_INSIDE_H
 #define MILLRACE_CONTROL_INSIDE_H
@@ -106,8 +105,8 @@ struct control {
     bool is_reloading; /* the round under way is that of a file read again */
     bool is_failed;
     bool is_stopping;
-    bool ends_round; /* no further change in this round */
-    bool is_dirty;   /* something was appended in this round */
+    bool ends_round;             /* no further change in this round */
+    bool is_dirty;               /* something was appended in this round */
     struct control_op *changing; /* a change that goes on over turns, NULL: none ... */
     void *change;                /* ... how far it is: its handler's, in its arena */
     int32_t change_work;         /* what is left for changes in this turn */
@@ -137,6 +136,7 @@ struct control {
     bool has_dirs_counted;
     uint64_t lost_logs_n;                  /* whose directory is not here */
     struct list moves_queued[THREADS_MAX]; /* by home (moves.c) */
+    struct list moves_marking;             /* whose directories bulk makes or removes */
     struct moving *moving[THREADS_MAX];    /* by home: the one under way */
     struct dir_op *dir_orders; /* one per worker and directory: [worker * dirs_n + dir] */
     bool wants_round;          /* the view is behind the state */
@@ -235,7 +235,8 @@ void dirs_mail(struct control *control, struct mail *mail);
 /* ── moves.c: logs that go to another directory ── */
 void moves_init(struct control *control);
 void moves_fini(struct control *control);
-/* Asks for it, or takes an earlier wish back; the round tells the view. E_NO_MEMORY. */
+/* Asks for it, or takes an earlier wish back; the round tells the view. E_AGAIN: so it is, but a
+ * crash could forget it; ask again before it is answered. E_NO_MEMORY. */
 nodiscard int move_ask(struct control *control, struct topic *topic, int32_t partition,
                        uint8_t dir);
 /* DIR_NONE: it is not being moved. */
@@ -244,6 +245,8 @@ int moves_turn(struct control *control);
 /* The round is over. */
 void moves_durable(struct control *control);
 void moves_mail(struct control *control, struct mail *mail);
+/* False: it is not of a move. */
+bool moves_work_back(struct control *control, struct work_op *work);
 bool moves_are_quiet(const struct control *control);
 
 /* ── view_build.c ── */
