@@ -41,7 +41,8 @@ enum {
     CONN_SLOTS_MAX = 256, /* requests of one connection under way: more are left unread  */
     CONN_RX_BYTES_MAX = 256 * 1024,   /* unread bytes of one connection before it stops reading,
                                          unless a frame that long is being admitted (conn_want)   */
-    CONN_SEND_BYTES_MAX = 512 * 1024, /* of one connection in one turn */
+    CONN_SEND_BYTES_MAX = 512 * 1024, /* of one connection in one turn ... */
+    CONN_SEND_PACED_MAX = 128 * 1024, /* ... while others are in a hurry */
 };
 #define CONN_ENDED_NS_MAX                                                  \
     NS_PER_S /* a peer that ended its side waits this long for its answers \
@@ -176,6 +177,8 @@ uint32_t conns_count(const struct conns *conns);
 /* Once a turn, "out": hands finished answers to the transports, moves unread bytes out of receive
  * buffers, lets go of what ended. Returns how much was done: the thread may sleep only after 0. */
 int conns_send_ready(struct conns *conns, struct now now);
+/* From now on a connection sends CONN_SEND_PACED_MAX in a turn, or no longer. */
+void conns_pace(struct conns *conns, bool is_paced);
 
 const struct conns_stats *conns_stats(const struct conns *conns);
 

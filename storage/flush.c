@@ -38,6 +38,7 @@
 enum {
     ONCE_MIN_BYTES = 64 << 10,      /* a run as long need not stay in the page cache */
     BACK_RUN_BYTES_MAX = 512 << 10, /* of write-back that need not hurry ... */
+    BACK_RUN_PACED_BYTES_MAX = 128 << 10,
     BACK_RUN_HURRIED_BYTES_MAX = 1 << 20,
 };
 
@@ -119,7 +120,7 @@ bool plog_write(struct plog *log)
     write->op.op.is_background = write->is_back && !write_back_hurries(store);
     uint64_t to = log->target_pos, run = BACK_RUN_HURRIED_BYTES_MAX;
     if (write->op.op.is_background)
-        run = BACK_RUN_BYTES_MAX;
+        run = store_is_paced(store) ? BACK_RUN_PACED_BYTES_MAX : BACK_RUN_BYTES_MAX;
     if (write->is_back)
         to = min_u64(to, align_down(segment->written_pos + run, RAW_BLOCK));
     write->is_raw = raw_may(segment, to) && raw_gather(write, to);
@@ -432,5 +433,6 @@ int store_flush(struct store *store, struct now now)
     n += (int)(store->stats.write_ops - writes_before);
     n += flush_rounds(store, now);
     store->is_flushing = false;
+    store->bulk_placed = 0;
     return n;
 }

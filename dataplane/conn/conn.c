@@ -394,6 +394,11 @@ int conns_send_ready(struct conns *conns, struct now now)
     return done + conns->has_news + !list_is_empty(&conns->attend);
 }
 
+void conns_pace(struct conns *conns, bool is_paced)
+{
+    conns->is_paced = is_paced;
+}
+
 /* ── stopping ── */
 
 static void stop_fire(struct timer *timer, struct now now)

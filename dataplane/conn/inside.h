@@ -178,6 +178,7 @@ struct conns {
     struct timers *timers;
     uint64_t now_ns; /* of the last turn */
     bool is_stopping;
+    bool is_paced; /* CONN_SEND_PACED_MAX counts */
     bool has_news; /* a connection became ready since conns_ready_next last gave NULL */
     struct timer stop;
     struct list open, free;
