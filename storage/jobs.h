@@ -117,9 +117,9 @@ struct job {
 /* In a log directory: the rings of the commit journal, journal.h. No partition is called so. */
 #define JOURNAL_DIRECTORY "millrace.journal"
 
-/* partition_make.c: a partition's directory with its two text files, not yet flushed; what stands there
- * stays, but for that of another topic. `epochs`: of leader-epoch-checkpoint; NULL: one without
- * epochs. */
+/* partition_make.c: a partition's directory with its two text files, not yet flushed; what stands
+ * there stays, but for that of another topic. `epochs`: of leader-epoch-checkpoint; NULL: one
+ * without epochs. */
 nodiscard int partition_make(struct disk *disk, const char *directory, const struct uuid *topic_id,
                              struct bytes epochs);
 /* What the directory `name` of a dropped partition is called; `hex` makes it unique. */

@@ -11,8 +11,8 @@
  *
  *   1. what is seen is "before" or "after": of the whole request, or of each thing it names where
  *      Apache Kafka does not promise more (enum admin_unit)
- *   2. once the answer was read it is "after" (what the answer only promises to begin comes to be so
- *      after the restart)
+ *   2. once the answer was read it is "after" (what the answer only promises to begin comes to
+ *      be so after the restart)
  *   3. a producer id that was given is not given again
  *
  * n ends when a cut comes so late that the broker has nothing to do any more.
