@@ -28,7 +28,7 @@ struct admin {
     int32_t asked; /* correlation id that is waited for */
     bool is_answered;
     bool is_refused; /* the request that is cut was */
-    void *response; /* in the arena */
+    void *response;  /* in the arena */
     char member_id[ADMIN_ID_BYTES];
     int32_t generation;
     struct uuid topic_id;    /* of topic a */
