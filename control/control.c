@@ -386,7 +386,10 @@ static void mail_take(struct control *c, struct mail *mail)
     case MAIL_DIRECTORY: dirs_mail(c, mail); return;
     case MAIL_FILE:
     case MAIL_BULK: store_mail(c->store, mail, c->now); return;
-    case MAIL_WORK: telemetry_back(c->telemetry, container_of(mail, struct work_op, mail)); return;
+    case MAIL_WORK:
+        if (!moves_work_back(c, container_of(mail, struct work_op, mail)))
+            telemetry_back(c->telemetry, container_of(mail, struct work_op, mail));
+        return;
     case MAIL_STOP: mail_answer(c->post, mail); return;
     default: check(!"mail that control is ever sent");
     }

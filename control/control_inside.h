@@ -136,6 +136,7 @@ struct control {
     bool has_dirs_counted;
     uint64_t lost_logs_n;                  /* whose directory is not here */
     struct list moves_queued[THREADS_MAX]; /* by home (moves.c) */
+    struct list moves_marking;             /* whose directories bulk makes or removes */
     struct moving *moving[THREADS_MAX];    /* by home: the one under way */
     struct dir_op *dir_orders; /* one per worker and directory: [worker * dirs_n + dir] */
     bool wants_round;          /* the view is behind the state */
@@ -234,7 +235,8 @@ void dirs_mail(struct control *control, struct mail *mail);
 /* ── moves.c: logs that go to another directory ── */
 void moves_init(struct control *control);
 void moves_fini(struct control *control);
-/* Asks for it, or takes an earlier wish back; the round tells the view. E_NO_MEMORY. */
+/* Asks for it, or takes an earlier wish back; the round tells the view. E_AGAIN: so it is, but a
+ * crash could forget it; ask again before it is answered. E_NO_MEMORY. */
 nodiscard int move_ask(struct control *control, struct topic *topic, int32_t partition,
                        uint8_t dir);
 /* DIR_NONE: it is not being moved. */
@@ -243,6 +245,8 @@ int moves_turn(struct control *control);
 /* The round is over. */
 void moves_durable(struct control *control);
 void moves_mail(struct control *control, struct mail *mail);
+/* False: it is not of a move. */
+bool moves_work_back(struct control *control, struct work_op *work);
 bool moves_are_quiet(const struct control *control);
 
 /* ── view_build.c ── */

@@ -3,24 +3,27 @@
  *
  * Owner: control; a move_op belongs to the home worker while it is away.
  *
- *   QUEUED -> COPYING -> STANDING -> COMMITTED -> FINISHING -> (over)
- *                 |          '------------------------'----> ENDING -> (over)
- *                 '--error or cancelled--> (over)
+ *   MARKING -> QUEUED -> COPYING -> STANDING -> COMMITTED -> FINISHING -> UNMARKING -> (over)
+ *                 |         |          '------------------------'----> ENDING -^
+ *                 '---------'--error or cancelled------------------------------'
  *
+ *   MARKING    bulk makes a -future directory, durably: the request is answered then
  *   QUEUED     its home moves another one: one at a time for each home
  *   COPYING    the home copies; the log goes on
  *   STANDING   both directories have it whole; the log stands still until control has decided
  *   COMMITTED  the partition's record names the new directory; not durable yet
  *   FINISHING  it is durable; the home changes the log's store
  *   ENDING     the home removes the copy, the log goes on where it was
+ *   UNMARKING  bulk removes that directory; the copy was another one
  *
  * Apache Kafka's broker tells the controller the new directory (AssignReplicasToDirs) before it
  * changes names; here the record is the decision itself: a crash before it is durable finds the log
  * in the old directory, behind it in the new one, and each has all that was acknowledged then. What
  * is left of the other one is set aside as -stray by that start.
  *
- * A start that finds a -future directory removes it and begins the move anew, as Apache Kafka goes
- * on with one.
+ * A start that finds a -future directory begins the move anew, as Apache Kafka goes on with one:
+ * what was found is removed when the new directory stands. A directory that could not be made (the
+ * disk is full) is no reason to refuse the move: only a crash would forget it then.
  */
 #include <stdlib.h>
 
@@ -28,24 +31,32 @@
 #include "control_inside.h"
 
 enum moving_state {
+    MOVING_MARKING,
     MOVING_QUEUED,
     MOVING_COPYING,
     MOVING_STANDING,
     MOVING_COMMITTED,
     MOVING_FINISHING,
     MOVING_ENDING,
+    MOVING_UNMARKING,
 };
 
 /* Owner: control. Heap. */
 struct moving {
-    struct list link; /* control.moves_queued[home] */
+    struct list link; /* control.moves_queued[home], or moves_marking until it is sent */
     uint8_t state;    /* enum moving_state */
     uint8_t home, dir;
     uint8_t next_dir; /* where to after this one; DIR_NONE */
     bool is_cancelled, is_cancel_away;
     bool is_over; /* but for the cancel that is away */
+    bool is_mark_away;
     struct move_op op;
     struct cancel_move cancel;
+    /* the mark: bulk's while it is away */
+    struct work_op work;
+    struct disk *disk;
+    uint8_t others; /* enum future_others: an earlier process has left one */
+    char path[DISK_PATH_MAX];
 };
 
 static struct partition *moving_partition(struct control *c, const struct moving *m,
@@ -62,9 +73,31 @@ uint8_t partition_future_dir(const struct partition *p)
     return p->moving != NULL && p->moving->state < MOVING_COMMITTED ? p->moving->dir : DIR_NONE;
 }
 
+/* ── the mark ── */
+
+/* On the bulk helper. Errors: see above; what is left of one that goes, the next start finds. */
+static void mark_run(struct work_op *work)
+{
+    struct moving *m = container_of(work, struct moving, work);
+    if (m->state == MOVING_MARKING)
+        (void)!future_make(m->disk, m->path, &m->op.topic_id, m->op.partition,
+                           (enum future_others)m->others);
+    else
+        (void)!future_remove(m->disk, m->path);
+}
+
+static void mark_send(struct control *c, struct moving *m, enum moving_state state)
+{
+    m->state = (uint8_t)state;
+    list_del(&m->link);
+    list_append(&c->moves_marking, &m->link);
+    mail_send(c->post, c->bulk_thread, MAIL_WORK, &m->work.mail);
+    m->is_mark_away = true;
+}
+
 /* ── asking ── */
 
-static int moving_add(struct control *c, const struct uuid *topic_id, int32_t partition,
+static int moving_add(struct control *c, const struct topic *topic, int32_t partition,
                       struct partition *p, uint8_t dir)
 {
     struct moving *m = calloc(1, sizeof *m);
@@ -72,13 +105,19 @@ static int moving_add(struct control *c, const struct uuid *topic_id, int32_t pa
         return E_NO_MEMORY;
     m->dir = dir;
     m->next_dir = DIR_NONE;
-    m->home = partition_home(topic_id, partition, c->config.workers_n);
-    m->op.topic_id = *topic_id;
+    m->home = partition_home(&topic->id, partition, c->config.workers_n);
+    m->op.topic_id = topic->id;
     m->op.partition = partition;
     m->op.dir = dir;
+    m->op.seed = prng_next(&c->prng);
+    m->disk = c->disk;
+    m->work.run = mark_run;
+    future_path(m->path, c->config.dirs[dir].path, bytes_of(topic->name, topic->name_n), partition,
+                prng_next(&c->prng));
     list_init(&m->op.mail.link);
     list_init(&m->cancel.mail.link);
-    list_append(&c->moves_queued[m->home], &m->link);
+    list_init(&m->work.mail.link);
+    list_append(&c->moves_marking, &m->link); /* moves_turn sends it */
     p->moving = m;
     return 0;
 }
@@ -86,6 +125,8 @@ static int moving_add(struct control *c, const struct uuid *topic_id, int32_t pa
 static void moving_cancel(struct control *c, struct moving *m)
 {
     m->is_cancelled = true;
+    if (m->state == MOVING_QUEUED)
+        mark_send(c, m, MOVING_UNMARKING);
     if (m->state != MOVING_COPYING || m->is_cancel_away)
         return;
     m->is_cancel_away = true;
@@ -93,49 +134,67 @@ static void moving_cancel(struct control *c, struct moving *m)
     mail_send(c->post, m->home, MAIL_MOVE_CANCEL, &m->cancel.mail);
 }
 
-int move_ask(struct control *c, struct topic *topic, int32_t partition, uint8_t dir)
+/* There is one already, on its way to the same or another directory. */
+static int move_ask_again(struct control *c, struct moving *m, bool is_there, uint8_t dir)
 {
-    struct partition *p = &topic->partitions[partition];
-    struct moving *m = p->moving;
-    bool is_there = partition_dir(c, p) == dir;
-    topic->is_changed = c->is_dirty = true; /* the view tells of it before the answer */
-    if (m == NULL)
-        return is_there ? 0 : moving_add(c, &topic->id, partition, p, dir);
-    if (m->state >= MOVING_COMMITTED) {
+    if (m->state >= MOVING_COMMITTED && m->state != MOVING_UNMARKING) {
         m->next_dir = is_there ? DIR_NONE : dir;
         return 0;
     }
-    m->next_dir = is_there || dir == m->dir ? DIR_NONE : dir;
-    if (m->state == MOVING_QUEUED && !is_there) {
-        m->dir = m->op.dir = dir;
+    if (!is_there && dir == m->dir && !m->is_cancelled && m->state != MOVING_UNMARKING) {
         m->next_dir = DIR_NONE;
-    } else if (dir != m->dir) {
-        moving_cancel(c, m);
-    } else if (m->is_cancelled) {
-        m->next_dir = dir; /* it ends first, and begins anew */
+        return m->state == MOVING_MARKING ? E_AGAIN : 0;
     }
-    return 0;
+    m->next_dir = is_there ? DIR_NONE : dir; /* when this one has ended */
+    if (!m->is_cancelled)
+        moving_cancel(c, m);
+    return is_there ? 0 : E_AGAIN;
+}
+
+int move_ask(struct control *c, struct topic *topic, int32_t partition, uint8_t dir)
+{
+    struct partition *p = &topic->partitions[partition];
+    bool is_there = partition_dir(c, p) == dir;
+    uint8_t shown = partition_future_dir(p);
+    int error = p->moving != NULL ? move_ask_again(c, p->moving, is_there, dir)
+                : is_there        ? 0
+                                  : moving_add(c, topic, partition, p, dir);
+    if (p->moving != NULL && error == 0 && p->moving->state == MOVING_MARKING)
+        error = E_AGAIN;
+    if (partition_future_dir(p) != shown) /* the view tells of it before the answer */
+        topic->is_changed = c->is_dirty = true;
+    return error;
 }
 
 /* ── the end ── */
 
-static void moving_over(struct control *c, struct moving *m)
+static void moving_free(struct control *c, struct moving *m)
 {
     struct topic *topic;
     struct partition *p = moving_partition(c, m, &topic);
+    if (p != NULL && p->moving == m) {
+        p->moving = NULL;
+        topic->is_changed = c->wants_round = true;
+        if (m->next_dir != DIR_NONE && m->next_dir != partition_dir(c, p))
+            (void)!moving_add(c, topic, m->op.partition, p, m->next_dir);
+    }
+    list_del(&m->link);
+    free(m);
+}
+
+/* The home has done with it. */
+static void moving_over(struct control *c, struct moving *m)
+{
     check(c->moving[m->home] == m);
     if (m->is_cancel_away) { /* its memory is needed until that is back */
         m->is_over = true;
         return;
     }
     c->moving[m->home] = NULL;
-    if (p != NULL && p->moving == m) {
-        p->moving = NULL;
-        topic->is_changed = c->wants_round = true;
-        if (m->next_dir != DIR_NONE && m->next_dir != partition_dir(c, p))
-            (void)!moving_add(c, &topic->id, m->op.partition, p, m->next_dir);
-    }
-    free(m);
+    if (dir_is_usable(c, m->dir))
+        mark_send(c, m, MOVING_UNMARKING);
+    else
+        moving_free(c, m);
 }
 
 /* ── steps ── */
@@ -172,7 +231,6 @@ static int moving_begin(struct control *c, uint8_t home)
         moving_over(c, m);
         return 1;
     }
-    m->op.seed = prng_next(&c->prng);
     m->op.bytes_per_s = bytes_per_s(c);
     step_send(c, m, MOVE_LOG_BEGIN, MOVING_COPYING);
     return 1;
@@ -214,9 +272,23 @@ void moves_durable(struct control *c)
     }
 }
 
-int moves_turn(struct control *c)
+/* Those that were asked for go to bulk. */
+static int marks_turn(struct control *c)
 {
     int n = 0;
+    list_for_each(node, next, &c->moves_marking) {
+        struct moving *m = list_entry(node, struct moving, link);
+        if (m->is_mark_away)
+            continue;
+        mark_send(c, m, MOVING_MARKING);
+        n++;
+    }
+    return n;
+}
+
+int moves_turn(struct control *c)
+{
+    int n = marks_turn(c);
     for (uint8_t h = 0; h < c->config.workers_n; h++) {
         struct moving *m = c->moving[h];
         if (m == NULL)
@@ -239,6 +311,24 @@ static void moving_arrived(struct control *c, struct moving *m)
         topic->is_changed = c->wants_round = true;
     }
     moving_over(c, m);
+}
+
+bool moves_work_back(struct control *c, struct work_op *work)
+{
+    if (work->run != mark_run)
+        return false;
+    struct moving *m = container_of(work, struct moving, work);
+    m->is_mark_away = false;
+    if (m->state == MOVING_MARKING && m->is_cancelled) {
+        mark_send(c, m, MOVING_UNMARKING);
+    } else if (m->state == MOVING_MARKING) {
+        m->state = MOVING_QUEUED;
+        list_del(&m->link);
+        list_append(&c->moves_queued[m->home], &m->link);
+    } else {
+        moving_free(c, m);
+    }
+    return true;
 }
 
 void moves_mail(struct control *c, struct mail *mail)
@@ -269,6 +359,8 @@ void moves_mail(struct control *c, struct mail *mail)
             moving_arrived(c, m);
         return;
     case MOVING_ENDING: moving_over(c, m); return;
+    case MOVING_MARKING:
+    case MOVING_UNMARKING:
     case MOVING_QUEUED:
     case MOVING_STANDING:
     case MOVING_COMMITTED: break;
@@ -294,22 +386,26 @@ bool control_finds_future(struct control *c, struct bytes topic, int32_t partiti
     if (found == NULL || partition < 0 || partition >= found->partitions_n)
         return true;
     struct partition *p = &found->partitions[partition];
-    if (!p->is_found) /* it may be all there is */
-        return false;
-    if (p->dir != dir && p->moving == NULL)
-        (void)!moving_add(c, &found->id, partition, p, dir);
-    return true;
+    if (p->is_found && (p->dir == dir || (p->moving != NULL && p->moving->dir != dir)))
+        return true;
+    if (p->moving == NULL && !uuid_equal(&p->directory, &c->config.dirs[dir].id) &&
+        moving_add(c, found, partition, p, dir) == 0) /* not found: it may be all there is */
+        p->moving->others = p->is_found ? FUTURE_ALL_OTHERS : FUTURE_EMPTY_OTHERS;
+    return false;
 }
 
 void moves_init(struct control *c)
 {
     for (size_t i = 0; i < array_n(c->moves_queued); i++)
         list_init(&c->moves_queued[i]);
+    list_init(&c->moves_marking);
 }
 
 void moves_fini(struct control *c)
 {
     struct list *l;
+    while ((l = list_pop(&c->moves_marking)) != NULL)
+        free(list_entry(l, struct moving, link));
     for (size_t i = 0; i < array_n(c->moves_queued); i++) {
         while ((l = list_pop(&c->moves_queued[i])) != NULL)
             free(list_entry(l, struct moving, link));

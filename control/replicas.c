@@ -192,8 +192,9 @@ enum verdict list_reassignments_run(struct control *c, struct control_op *op)
 
 #define MOVED struct alter_replica_log_dirs_response_results
 
+/* *waits: its directory is being made; ask again. */
 static int16_t move_begin(struct control *c, struct bytes path, struct bytes name,
-                          int32_t partition)
+                          int32_t partition, bool *waits)
 {
     uint8_t dir = dir_by_path(c, path);
     if (dir == DIR_NONE)
@@ -206,12 +207,14 @@ static int16_t move_begin(struct control *c, struct bytes path, struct bytes nam
         return KAFKA_KAFKA_STORAGE_ERROR;
     if ((dirs_cordoned(c) >> dir & 1) != 0)
         return KAFKA_INVALID_REPLICA_ASSIGNMENT;
-    return move_ask(c, topic, partition, dir) == 0 ? KAFKA_NONE : KAFKA_KAFKA_STORAGE_ERROR;
+    int error = move_ask(c, topic, partition, dir);
+    *waits |= error == E_AGAIN;
+    return error == 0 || error == E_AGAIN ? KAFKA_NONE : KAFKA_KAFKA_STORAGE_ERROR;
 }
 
 static bool move_topic(struct control *c, struct bytes path,
                        const struct alter_replica_log_dirs_request_dirs_topics *from, MOVED *to,
-                       struct arena *arena)
+                       struct arena *arena, bool *waits)
 {
     to->topic_name = answer_bytes(arena, from->name);
     to->partitions_n = from->partitions_n > 0 ? from->partitions_n : 0;
@@ -219,7 +222,7 @@ static bool move_topic(struct control *c, struct bytes path,
         PROTO_NEW(arena, alter_replica_log_dirs_response_results_partitions, to->partitions_n);
     for (int32_t i = 0; to->partitions != NULL && i < to->partitions_n; i++) {
         to->partitions[i].partition_index = from->partitions[i];
-        to->partitions[i].error_code = move_begin(c, path, from->name, from->partitions[i]);
+        to->partitions[i].error_code = move_begin(c, path, from->name, from->partitions[i], waits);
     }
     return to->partitions != NULL;
 }
@@ -229,6 +232,7 @@ enum verdict alter_replica_log_dirs_run(struct control *c, struct control_op *op
     const struct alter_replica_log_dirs_request *q = op->request;
     struct alter_replica_log_dirs_response *p =
         PROTO_NEW(&op->arena, alter_replica_log_dirs_response, 1);
+    bool waits = false;
     uint64_t n = 0;
     for (int32_t i = 0; i < q->dirs_n; i++)
         n += q->dirs[i].topics_n > 0 ? (uint64_t)q->dirs[i].topics_n : 0;
@@ -240,8 +244,10 @@ enum verdict alter_replica_log_dirs_run(struct control *c, struct control_op *op
     for (int32_t i = 0; i < q->dirs_n; i++)
         for (int32_t k = 0; k < q->dirs[i].topics_n; k++)
             if (!move_topic(c, q->dirs[i].path, &q->dirs[i].topics[k], &p->results[p->results_n++],
-                            &op->arena))
+                            &op->arena, &waits))
                 return VERDICT_CLOSE;
+    if (waits) /* a move that is answered survives a crash (moves.c) */
+        return VERDICT_AGAIN;
     op->response = p;
     return VERDICT_DONE;
 }

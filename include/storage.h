@@ -529,6 +529,15 @@ void plog_move_cancel(struct log_move *move);
 nodiscard struct plog *plog_move_finish(struct log_move *move, struct now now);
 /* After done(0): the copy goes, then `done` is called again, with an error. */
 void plog_move_give_up(struct log_move *move);
+/* A helper's: the directory that says where to, until the move is over; its name comes from the
+ * `seed` of the move. It is made durably; `others`: what earlier processes have left of this
+ * partition goes then, or what is without records. The copy is made in another one. */
+enum future_others { FUTURE_NO_OTHERS, FUTURE_EMPTY_OTHERS, FUTURE_ALL_OTHERS };
+void future_path(char *to, const char *store, struct bytes topic, int32_t partition, uint64_t seed);
+nodiscard int future_make(struct disk *disk, const char *path, const struct uuid *id,
+                          int32_t partition, enum future_others others);
+/* Also when it is not there. */
+nodiscard int future_remove(struct disk *disk, const char *path);
 /* False: it is not being moved. `bytes` of its copy, which ends `lag` offsets before the log. */
 bool plog_moves_to(const struct plog *log, uint8_t *dir, uint64_t *bytes, int64_t *lag);
 

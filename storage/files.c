@@ -116,18 +116,6 @@ static int segment_seal(struct disk *disk, const struct job *job)
 
 /* ── JOB_DROP, JOB_PURGE ── */
 
-/* "<topic>-<partition>.<32 hex>-delete"; a topic too long for that is cut, as Kafka does. */
-void dropped_name(char to[DISK_NAME_MAX + 1], const char *name, const char *hex)
-{
-    char tail[FILE_NAME_MAX];
-    const char *dash = strrchr(name, '-');
-    size_t topic_n = dash == NULL ? strlen(name) : (size_t)(dash - name);
-    int tail_n = snprintf(tail, sizeof tail, "%.12s.%s-delete", dash == NULL ? "" : dash, hex);
-    if (topic_n > (size_t)(DISK_NAME_MAX - tail_n))
-        topic_n = (size_t)(DISK_NAME_MAX - tail_n);
-    snprintf(to, DISK_NAME_MAX + 1, "%.*s%s", (int)topic_n, name, tail);
-}
-
 static void delete_name(struct helper *helper, struct job *job)
 {
     char hex[UUID_HEX_MAX];

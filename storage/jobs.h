@@ -117,12 +117,12 @@ struct job {
 /* In a log directory: the rings of the commit journal, journal.h. No partition is called so. */
 #define JOURNAL_DIRECTORY "millrace.journal"
 
-/* create.c: a partition's directory with its two text files, not yet flushed; what stands there
- * stays, but for that of another topic. `epochs`: of leader-epoch-checkpoint; NULL: one without
- * epochs. */
+/* partition_make.c: a partition's directory with its two text files, not yet flushed; what stands
+ * there stays, but for that of another topic. `epochs`: of leader-epoch-checkpoint; NULL: one
+ * without epochs. */
 nodiscard int partition_make(struct disk *disk, const char *directory, const struct uuid *topic_id,
                              struct bytes epochs);
-/* files.c: what the directory `name` of a dropped partition is called; `hex` makes it unique. */
+/* What the directory `name` of a dropped partition is called; `hex` makes it unique. */
 void dropped_name(char to[DISK_NAME_MAX + 1], const char *name, const char *hex);
 /* Paths, always the same: "<directory>/<20 digits>.log" (Kafka LogFileUtils). `to` has
  * DISK_PATH_MAX. */

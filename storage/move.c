@@ -26,13 +26,10 @@
  */
 #include "move.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "checkpoint.h"
-#include "hash.h"
 #include "journal.h"
-#include "uuid_text.h"
 
 enum { REST_BYTES_MAX = 4 << 20 };
 #define FREEZE_NS (10 * NS_PER_S)
@@ -398,18 +395,9 @@ static void paths_make(struct log_move *move)
 {
     const struct plog *log = move->log;
     struct move_copy *c = move->copy;
-    char hex[UUID_HEX_MAX], tail[64];
-    struct uuid id;
-    for (size_t i = 0; i < sizeof id.b; i += 8)
-        store_u64(id.b + i, hash_mix(move->seed + i));
-    uuid_hex(&id, hex);
-    int tail_n = snprintf(tail, sizeof tail, "-%d.%s-future", log->id.partition, hex);
-    int topic_n = (int)min_u64(log->id.topic.n, (uint64_t)(DISK_NAME_MAX - tail_n));
     log_directory_path(c->from, log->store->config.directory, log->id.topic, log->id.partition);
     log_directory_path(c->live, move->to->config.directory, log->id.topic, log->id.partition);
-    int n = snprintf(c->to, sizeof c->to, "%s/%.*s%s", move->to->config.directory, topic_n,
-                     (const char *)log->id.topic.ptr, tail);
-    check(n > 0 && n < (int)sizeof c->to); /* directory_take leaves room for it */
+    future_path(c->to, move->to->config.directory, log->id.topic, log->id.partition, move->seed);
 }
 
 static struct move_copy *copy_new(const struct plog *log)

@@ -11,7 +11,8 @@
  *
  *   1. what is seen is "before" or "after": of the whole request, or of each thing it names where
  *      Apache Kafka does not promise more (enum admin_unit)
- *   2. once the answer was read it is "after" (but for what the answer only promises to begin)
+ *   2. once the answer was read it is "after" (what the answer only promises to begin comes to
+ *      be so after the restart)
  *   3. a producer id that was given is not given again
  *
  * n ends when a cut comes so late that the broker has nothing to do any more.
@@ -32,6 +33,7 @@ enum {
     ADMIN_CUTS_MAX = 400,
     ADMIN_TRIES_MAX = 2000,
 };
+#define ADMIN_LATER_NS (1000 * NS_PER_MS)
 
 /* ── asking ── */
 
@@ -130,11 +132,21 @@ static bool admin_begin(struct admin *a, const struct admin_case *k)
     return k->prepare == NULL || k->prepare(a);
 }
 
-static bool admin_restart_and_look(struct admin *a, enum sim_crash kind, struct admin_state *to)
+/* `ns`: how long what was only begun may take afterwards. */
+static bool admin_restart_and_look(struct admin *a, enum sim_crash kind, uint64_t ns,
+                                   struct admin_state *to)
 {
     wire_gone(&a->wire);
     sim_down(a->sim, kind);
-    return sim_start(a->sim) && admin_look(a, to);
+    if (a->sim->options.is_verbose && a->sim->options.cut_at != 0)
+        sim_disk_print(a->sim->disk, stderr);
+    if (!sim_start(a->sim))
+        return false;
+    uint64_t until_ns = a->sim->now.ns + ns;
+    while (a->sim->now.ns < until_ns)
+        if (!sim_step(a->sim))
+            return false;
+    return admin_look(a, to);
 }
 
 static bool admin_ask(struct admin *a, const struct admin_case *k)
@@ -143,6 +155,7 @@ static bool admin_ask(struct admin *a, const struct admin_case *k)
     if (!admin_call(a, k->api_key, k->version, k->request(a)))
         return false;
     int16_t e = admin_error(k->api_key, a->response);
+    a->is_refused = e != 0;
     if (e != 0 && e != k->refusal)
         return sim_fail(a->sim, "it is refused with error %d", e);
     if (k->api_key == 22) {
@@ -163,7 +176,7 @@ static bool admin_reference(const struct sim_options *options, const struct admi
         uint64_t until_ns = a->sim->now.ns + NS_PER_S; /* what is only begun comes to its end */
         while (ok && is_after && k->unit == ADMIN_LATER && a->sim->now.ns < until_ns)
             ok = sim_step(a->sim);
-        ok = ok && admin_restart_and_look(a, SIM_KILL, is_after ? after : before);
+        ok = ok && admin_restart_and_look(a, SIM_KILL, 0, is_after ? after : before);
         memcpy(why, a->sim->why, SIM_WHY_MAX);
         admin_free(a);
     }
@@ -234,8 +247,7 @@ static bool admin_judge(struct admin *a, const struct admin_case *k, bool is_ack
                         const struct admin_state *after)
 {
     char why[SIM_WHY_MAX / 2];
-    bool is_later = k->unit == ADMIN_LATER;
-    bool may_be_before = !is_acked || is_later;
+    bool may_be_before = !is_acked || a->is_refused;
     if (states_are_equal(seen, after, k->follows) ||
         (may_be_before && states_are_equal(seen, before, NULL)))
         return true;
@@ -291,8 +303,9 @@ static enum cut admin_cut(const struct sim_options *options, const struct admin_
     for (int i = 0; is_acked && i < ADMIN_AFTER_STEPS && !sim_disk_is_dead(a->sim->disk); i++)
         ok = ok && sim_step(a->sim);
     bool is_late = !sim_disk_is_dead(a->sim->disk);
+    uint64_t later_ns = is_acked && k->unit == ADMIN_LATER ? ADMIN_LATER_NS : 0;
     ok = ok && a->sim->why[0] == 0;
-    ok = ok && admin_restart_and_look(a, kind, seen) &&
+    ok = ok && admin_restart_and_look(a, kind, later_ns, seen) &&
          admin_judge(a, k, is_acked, seen, before, after) && producer_id_is_new(a);
     if (options->is_verbose && options->cut_at != 0)
         fprintf(stderr, "%sacknowledged: %s\n-- seen:\n%s-- before:\n%s-- after:\n%s",

@@ -27,7 +27,8 @@ struct admin {
     int16_t api_key, version;
     int32_t asked; /* correlation id that is waited for */
     bool is_answered;
-    void *response; /* in the arena */
+    bool is_refused; /* the request that is cut was */
+    void *response;  /* in the arena */
     char member_id[ADMIN_ID_BYTES];
     int32_t generation;
     struct uuid topic_id;    /* of topic a */
@@ -38,7 +39,7 @@ struct admin {
 enum admin_unit {
     ADMIN_WHOLE, /* the request is one change: all of it or nothing */
     ADMIN_LINES, /* each thing it names is */
-    ADMIN_LATER, /* ... and may be so behind the answer: that only says that it was begun */
+    ADMIN_LATER, /* ... and comes to be so behind the answer, whatever happens */
 };
 
 struct admin_case {

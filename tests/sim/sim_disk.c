@@ -165,9 +165,8 @@ struct sim_node *sim_fd_node(struct sim_disk *d, int fd)
 
 bool sim_fd_takes(const struct sim_disk *d, int fd, const void *memory, uint64_t n, uint64_t pos)
 {
-    return !d->is_direct[fd] ||
-           (is_aligned((uintptr_t)memory, SIM_BLOCK) && is_aligned(n, SIM_BLOCK) &&
-            is_aligned(pos, SIM_BLOCK));
+    return !d->is_direct[fd] || (is_aligned((uintptr_t)memory, SIM_BLOCK) &&
+                                 is_aligned(n, SIM_BLOCK) && is_aligned(pos, SIM_BLOCK));
 }
 
 static int sim_open(struct disk *disk, const char *path, int how)

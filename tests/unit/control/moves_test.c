@@ -1,5 +1,6 @@
 /* moves_test.c - moves.c, dirs.c: logs that go to another directory as control sees it, and a
  * directory that fails. */
+#include "disk_tools.h"
 #include "rig.h"
 
 enum { DIRS = 3, WORKERS = 2, HELD_MAX = 8 };
@@ -36,8 +37,11 @@ static int setup(void **state)
     rig.dirs = dirs;
     rig.dirs_n = DIRS;
     rig.on_mail = on_mail;
+    rig.has_bulk = true;
     held_n = 0;
     memset(offline_n, 0, sizeof offline_n);
+    for (int i = 1; i < DIRS; i++)
+        assert_int_equal(disk_make_directory(&rig.disk.disk, dirs[i].path), 0);
     assert_int_equal(rig_start(&rig), 0);
     assert_int_equal(rig_create(&rig, "a", 6), 0);
     return 0;
@@ -50,16 +54,42 @@ static int teardown(void **state)
     return 0;
 }
 
+/* A request and what it points to. */
+struct asking {
+    struct control_op op;
+    int32_t partition;
+    struct alter_replica_log_dirs_request_dirs_topics topic;
+    struct alter_replica_log_dirs_request_dirs dir;
+    struct alter_replica_log_dirs_request request;
+};
+
+static void ask_begin(struct asking *a, uint8_t dir, int32_t partition)
+{
+    a->partition = partition;
+    a->topic =
+        (struct alter_replica_log_dirs_request_dirs_topics){bytes_of_string("a"), &a->partition, 1};
+    a->dir =
+        (struct alter_replica_log_dirs_request_dirs){bytes_of_string(dirs[dir].path), &a->topic, 1};
+    a->request = (struct alter_replica_log_dirs_request){&a->dir, 1};
+    rig_send(&rig, &a->op, 34, 2, &a->request);
+}
+
+static int16_t ask_end(struct asking *a)
+{
+    for (int i = 0; i < 200 && !a->op.mail.is_answer; i++)
+        rig_turn(&rig);
+    assert_true(a->op.mail.is_answer);
+    const struct alter_replica_log_dirs_response *r = a->op.response;
+    int16_t code = r->results[0].partitions[0].error_code;
+    arena_fini(&a->op.arena);
+    return code;
+}
+
 static int16_t ask(uint8_t dir, int32_t partition)
 {
-    struct control_op op;
-    struct alter_replica_log_dirs_request_dirs_topics t = {bytes_of_string("a"), &partition, 1};
-    struct alter_replica_log_dirs_request_dirs d = {bytes_of_string(dirs[dir].path), &t, 1};
-    struct alter_replica_log_dirs_request request = {&d, 1};
-    struct alter_replica_log_dirs_response *r = rig_ask(&rig, &op, 34, 2, &request);
-    int16_t code = r->results[0].partitions[0].error_code;
-    arena_fini(&op.arena);
-    return code;
+    struct asking a;
+    ask_begin(&a, dir, partition);
+    return ask_end(&a);
 }
 
 static void turns(int n)
@@ -68,9 +98,14 @@ static void turns(int n)
         rig_turn(&rig);
 }
 
+static const struct view_topic *rig_view_topic(void)
+{
+    return view_topic_by_name(rig_view(&rig), bytes_of_string("a"));
+}
+
 static const struct view_partition *view_of(int32_t partition)
 {
-    return &view_topic_by_name(rig_view(&rig), bytes_of_string("a"))->partitions[partition];
+    return &rig_view_topic()->partitions[partition];
 }
 
 /* The worker's next request of us; it is answered by `answer`. */
@@ -138,11 +173,13 @@ static void later_wish_counts(void **state)
     (void)state;
     uint8_t from = view_of(0)->dir, to = (uint8_t)((from + 1) % DIRS),
             third = (uint8_t)((from + 2) % DIRS);
+    struct asking other;
     assert_int_equal(ask(to, 0), 0);
     struct move_op *op = take(MOVE_LOG_BEGIN);
     held_n = 0;
-    assert_int_equal(ask(third, 0), 0);
+    ask_begin(&other, third, 0); /* it is answered when nothing of the first one is left */
     turns(5);
+    assert_false(other.op.mail.is_answer);
     assert_int_equal(held_n, 1);
     assert_int_equal(held[0]->kind, MAIL_MOVE_CANCEL);
     assert_ptr_equal(container_of(held[0], struct cancel_move, mail)->op, op);
@@ -152,6 +189,7 @@ static void later_wish_counts(void **state)
     held_n = 0;
     turns(5);
     mail_answer(&rig.posts[worker], cancel);
+    assert_int_equal(ask_end(&other), 0);
     op = take(MOVE_LOG_BEGIN);
     assert_int_equal(op->dir, third);
     held_n = 0;
@@ -181,6 +219,74 @@ static void one_at_a_time_for_each_home(void **state)
     for (int w = 0; w < WORKERS; w++)
         assert_true(n[w] <= 1);
     assert_true(held_n > 0);
+}
+
+/* How many directories of copies there are in `dir`. */
+static int futures_in(uint8_t dir)
+{
+    struct names names;
+    int n = 0;
+    assert_int_equal(names_list(&rig.disk.disk, dirs[dir].path, &names), 0);
+    for (uint32_t i = 0; i < names.n; i++)
+        n += strstr(names.v[i], "-future") != NULL;
+    names_free(&names);
+    return n;
+}
+
+/* Its directory stands when it is answered, also while another one is under way; it goes when it is
+ * taken back. */
+static void answered_move_has_its_directory(void **state)
+{
+    (void)state;
+    int32_t first = 0, second = 1;
+    while (partition_home(&rig_view_topic()->id, second, WORKERS) !=
+           partition_home(&rig_view_topic()->id, first, WORKERS))
+        second++;
+    uint8_t from = view_of(second)->dir, to = (uint8_t)((from + 1) % DIRS),
+            third = (uint8_t)((from + 2) % DIRS);
+    assert_int_equal(ask((uint8_t)((view_of(first)->dir + 1) % DIRS), first), 0);
+    assert_non_null(take(MOVE_LOG_BEGIN));
+    int before = futures_in(to), before_third = futures_in(third);
+    struct asking a;
+    ask_begin(&a, to, second);
+    rig.has_bulk = false;
+    turns(20);
+    assert_false(a.op.mail.is_answer);
+    rig.has_bulk = true;
+    assert_int_equal(ask_end(&a), 0);
+    assert_int_equal(view_of(second)->future_dir, to);
+    assert_int_equal(futures_in(to), before + 1);
+    assert_int_equal(ask(third, second), 0);
+    assert_int_equal(futures_in(to), before);
+    assert_int_equal(futures_in(third), before_third + 1);
+    assert_int_equal(ask(from, second), 0);
+    turns(20);
+    assert_int_equal(futures_in(third), before_third);
+    assert_int_equal(view_of(second)->future_dir, DIR_NONE);
+    assert_int_equal(held_n, 1);
+}
+
+/* What a start finds goes on, in a directory of its own. */
+static void found_copy_is_moved_on(void **state)
+{
+    char path[DISK_PATH_MAX];
+    struct bytes name = bytes_of_string("a");
+    (void)state;
+    const struct uuid id = rig_view_topic()->id;
+    uint8_t to = (uint8_t)((view_of(0)->dir + 1) % DIRS);
+    future_path(path, dirs[to].path, name, 0, 99);
+    assert_int_equal(future_make(&rig.disk.disk, path, &id, 0, FUTURE_NO_OTHERS), 0);
+    uint8_t there = (uint8_t)((to + 1) % DIRS) == view_of(0)->dir ? (uint8_t)((to + 2) % DIRS)
+                                                                  : (uint8_t)((to + 1) % DIRS);
+    struct uuid unknown = {{1}};
+    state_topic_by_id(&rig.control->state, &id)->partitions[0].is_found = true; /* by the sweep */
+    assert_true(control_finds_future(rig.control, name, 0, &unknown, to));
+    assert_false(control_finds_future(rig.control, name, 0, &id, to));
+    assert_true(control_finds_future(rig.control, name, 0, &id, there));
+    assert_int_equal(take(MOVE_LOG_BEGIN)->dir, to);
+    assert_int_equal(futures_in(to), 1);
+    struct disk_stat stat;
+    assert_int_equal(disk_stat(&rig.disk.disk, path, &stat), E_NOT_FOUND);
 }
 
 static void deleted_topic_ends_its_moves(void **state)
@@ -244,6 +350,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(move_that_failed_leaves_it_where_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(later_wish_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(one_at_a_time_for_each_home, setup, teardown),
+        cmocka_unit_test_setup_teardown(answered_move_has_its_directory, setup, teardown),
+        cmocka_unit_test_setup_teardown(found_copy_is_moved_on, setup, teardown),
         cmocka_unit_test_setup_teardown(deleted_topic_ends_its_moves, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_directory_is_offline_for_all, setup, teardown),
     };

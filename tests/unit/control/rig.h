@@ -51,6 +51,8 @@ struct rig {
     int open_error; /* answer of the next LOG_OPEN */
     bool is_deaf;   /* workers do not read their mail */
     bool is_asleep; /* workers do not look at the view */
+    bool has_bulk;  /* the bulk helper does what control asks of it */
+    uint8_t bulk_at;
     void (*on_mail)(struct rig *r, uint8_t worker, struct mail *mail); /* other kinds of mail */
 };
 
@@ -181,12 +183,27 @@ static inline void rig_workers_turn(struct rig *r)
 }
 
 /* One turn of everybody; answers of requests are marked in their mail. */
+static inline void rig_bulk_turn(struct rig *r)
+{
+    struct post *bulk = &r->posts[r->workers_n + 2];
+    struct mail *mail;
+    while ((mail = mail_read(bulk, &r->bulk_at)) != NULL) {
+        assert_int_equal(mail->kind, MAIL_WORK);
+        struct work_op *work = container_of(mail, struct work_op, mail);
+        work->run(work);
+        mail_answer(bulk, mail);
+    }
+    mail_flush(bulk);
+}
+
 static inline void rig_turn(struct rig *r)
 {
     r->now.ns += NS_PER_MS;
     r->now.wall_ms++;
     control_turn(r->control, r->now);
     rig_workers_turn(r);
+    if (r->has_bulk)
+        rig_bulk_turn(r);
 }
 
 static inline void rig_send(struct rig *r, struct control_op *op, int16_t key, int16_t version,
