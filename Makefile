@@ -112,7 +112,7 @@ $(B)/millrace: $(call obj,$(TOOL_C)) $(LIBS)
 	@$(call link,$(call obj,$(TOOL_C))) -lrdkafka -ljansson -o $@
 
 $(B)/millrace-dpdk.so: $(call obj,$(PORT_C))
-	@$(CC) -shared -o $@ $^ -Wl,--whole-archive $(DPDK_A:%=-l:librte_%.a) -Wl,--no-whole-archive -Wl,--exclude-libs,ALL \
+	@$(CC) -shared -o $@ $^ -Wl,--whole-archive $(DPDK_A:%=-l:librte_%.a) -Wl,--no-whole-archive -Wl,--exclude-libs,ALL -Wl,--wrap=setsockopt \
 	  -Wl,--as-needed -lnuma -lbpf -lxdp -lelf -lz -lbsd -lfdt -lm -ldl -pthread
 $(call obj,$(PORT_C)): CFLAGS := $(filter-out -march=% -fsanitize=% --coverage,$(CFLAGS)) -march=corei7 -fPIC \
   -iquote dataplane/net -isystem /usr/include/dpdk -isystem /usr/include/$(shell $(CC) -print-multiarch)/dpdk
@@ -201,8 +201,8 @@ fuzzers: $(FUZZ:%=$(B)/fuzzers/%)
 
 SCALE    ?= 1
 FULL     ?=
-bench: $(BENCH) $(PROGRAMS) $(B)/callgrind_wait.so ## our score card, figures beside their floors (RECORD=1 keeps it, SCALE=0.2 quick)
-	@$(PY) bench/scorecard.py --scale $(SCALE) $(if $(filter 1,$(RECORD)),--record) $(ARGS)
+bench: $(BENCH) $(PROGRAMS) $(B)/callgrind_wait.so ## our score card, figures beside their floors (RECORD=1 keeps it, SCALE=0.2 quick, FILL=quarter: restart on a full disk)
+	@$(PY) bench/scorecard.py --scale $(SCALE) $(if $(filter 1,$(RECORD)),--record) $(if $(FILL),--fill $(FILL)) $(ARGS)
 bench-record: ## the score card, kept in bench/results.jsonl: the next one has something to be compared with
 	@$(MAKE) bench RECORD=1
 bench-micro: $(BENCH) ## nanoseconds per operation of single parts
@@ -260,7 +260,7 @@ check: ## before each commit: lint, unit, asan, 20 simulator seeds, 20 s of fuzz
 run: $(B)/millraced ## the broker in the foreground on 127.0.0.1:9092, data in ./data (ARGS=... for more)
 	@exec $(B)/millraced --hint $(ARGS)
 
-run-dpdk: $(B)/millraced $(PORTS_SO) ## root: the broker on its own TCP (veth; KIND=tap, af_xdp; PORT=0000:xx:yy.z ADDRESS=a/n a NIC)
+run-dpdk: $(B)/millraced $(PORTS_SO) ## root: the broker on its own TCP (veth; KIND=tap, af_xdp, memif; PORT=0000:xx:yy.z ADDRESS=a/n a NIC)
 	@BROKER=$(B)/millraced tools/run_dpdk $(ARGS)
 test-dpdk: $(PROGRAMS) $(PORTS_SO) $(B)/test-dpdk/devices ## root: real clients over af_packet, tap and af_xdp, also with loss, duplicates and reordering
 	@$(PY) tools/ledger.py && { $(PY) tests/dpdk/run $(T) || [ $$? -eq 77 ]; }

@@ -3,6 +3,8 @@
 
     bench/restart.py [--partitions N] [--fill MIB ...] [--rounds N] [--syscalls]    default: 64 partitions, 16 and 4096 MiB
 
+`make bench` has it for 1 and 6 GiB; FILL='16 quarter' (here --fill): others, quarter is a quarter of the free space.
+
 For each fill a broker with one worker and default settings gets that much, then two connections write batches of 64 KiB to
 all partitions as fast as they can until it is killed. The time runs from exec to the last answer of a produce (acks=all) of
 one record to each of these partitions. It has to depend on what the journal holds, not on the bytes on the disk. The page
@@ -116,40 +118,52 @@ class Run:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def measure(args, fill):
-    trace = os.path.join(tempfile.gettempdir(), 'millrace-restart.strace.%d' % os.getpid())
-    run = Run(tempfile.mkdtemp(prefix='millrace-restart-'), args.partitions,
-              ['strace', '-D', '-f', '-c', '-S', 'calls', '-o', trace] if args.syscalls else [])
+def fill_mib(text, directory):
+    """What --fill says, in MiB: a number, or a quarter of the space that is free."""
+    return shutil.disk_usage(directory).free // 4 >> 20 if text == 'quarter' else int(text)
+
+
+def measure(directory, partitions, fill, rounds, tracer=()):
+    """Yields (MiB on the disk, s to the first connection, s to the last first answer) of each kill."""
+    run = Run(tempfile.mkdtemp(prefix='millrace-restart-', dir=directory), partitions, tracer)
     data = wire.batch([(b'k', bytes(BATCH - 100))])
     try:
         run.start()
         run.create()
-        run.write(data, max(fill << 20, args.partitions * BATCH))
-        for _ in range(args.rounds):
+        run.write(data, max(fill << 20, partitions * BATCH))
+        for _ in range(rounds):
             run.kill_at_full_rate(data)
             opened, answered = run.first_answers()
-            kib = int(subprocess.run(['du', '-sk', run.directory], capture_output=True, text=True, check=True).stdout.split()[0])
-            print('| %d | %d | %.2f | %.2f |' % (args.partitions, kib >> 10, opened, answered), flush=True)
+            du = subprocess.run(['du', '-sk', run.directory], capture_output=True, text=True, check=True)
+            yield int(du.stdout.split()[0]) >> 10, opened, answered
     finally:
         run.end()
-    if args.syscalls:
-        while not os.path.exists(trace) or os.path.getsize(trace) == 0:  # strace is no child of ours
-            time.sleep(0.05)
-        with open(trace) as f:
-            print(''.join(f.readlines()[:16]))
-        os.unlink(trace)
+
+
+def syscalls_print(trace):
+    while not os.path.exists(trace) or os.path.getsize(trace) == 0:  # strace is no child of ours
+        time.sleep(0.05)
+    with open(trace) as f:
+        print(''.join(f.readlines()[:16]))
+    os.unlink(trace)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--partitions', type=int, default=64)
-    p.add_argument('--fill', type=int, nargs='+', default=[16, 4096], help='MiB')
+    p.add_argument('--fill', nargs='+', default=['16', '4096'], help='MiB, or quarter')
     p.add_argument('--rounds', type=int, default=3)
     p.add_argument('--syscalls', action='store_true')
     args = p.parse_args()
     print('| partitions | MiB on the disk | s to the first connection | s to the last first answer |\n|---|---|---|---|')
+    trace = os.path.join(tempfile.gettempdir(), 'millrace-restart.strace.%d' % os.getpid())
+    tracer = ['strace', '-D', '-f', '-c', '-S', 'calls', '-o', trace] if args.syscalls else []
     for fill in args.fill:
-        measure(args, fill)
+        for mib, opened, answered in measure(None, args.partitions, fill_mib(fill, tempfile.gettempdir()), args.rounds, tracer):
+            print('| %d | %d | %.2f | %.2f |' % (args.partitions, mib, opened, answered), flush=True)
+        if args.syscalls:
+            syscalls_print(trace)
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -29,6 +29,7 @@ sys.path.insert(0, HERE)
 import brokers
 import classes
 import heartbeats
+import restart
 import runs
 from runs import cpu_of, median, rss_of, run_load, say, short, spread
 
@@ -249,6 +250,18 @@ def latency_classes(card):
     beside, alone, flush = (r[name] for name in ('beside, critical and bulk', 'alone', classes.FLUSH))
     card.add('critical p99 beside full rate and catch-up', [p99 for _, p99 in beside['all']], 'ms',
              max(alone['p99_ms'], flush['p99_ms']), 'larger of alone and fio\'s flush p99')
+
+
+def restarts(card):
+    """kill -9 at full rate to the first acknowledged produce on every partition written at the kill (bench/restart.py)."""
+    for text in card.args.fill:
+        fill = restart.fill_mib(text, card.directory)
+        if shutil.disk_usage(card.directory).free >> 20 < fill + 4096:
+            say('  (no room for %d MiB: left out)' % fill)
+            continue
+        rounds = list(restart.measure(card.directory, 64, fill, 2))
+        card.add('kill -9 with %.1f GB on the disk to first answers' % (rounds[-1][0] * 1.048576 / 1000),
+                 [answered for _, _, answered in rounds], 's', note='aim 2; 64 partitions')
 
 
 def topics_make(broker, name, topics, partitions):
@@ -489,7 +502,7 @@ def crc(card):
 
 
 PARTS = {'produce': produce, 'fetch': fetch, 'durable': durable, 'storage': storage, 'classes': latency_classes,
-         'partitions': partitions,
+         'partitions': partitions, 'restart': restarts,
          'connections': connections, 'hostile': hostile, 'heartbeat': heartbeat, 'crc': crc, 'instructions': instructions}
 
 
@@ -497,6 +510,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--scale', type=float, default=1.0, help='factor on the durations')
     p.add_argument('--only', default='', help='parts, by comma: ' + ', '.join(PARTS))
+    p.add_argument('--fill', nargs='+', default=['1024', '6144'], help='MiB on the disk of restart; quarter: of the free space')
     p.add_argument('--record', action='store_true', help='append a line to bench/results.jsonl')
     p.add_argument('--out', default=os.path.join(brokers.ROOT, 'build', 'scorecard.json'))
     args = p.parse_args()

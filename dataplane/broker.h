@@ -50,6 +50,7 @@ struct broker_seams {
     uint64_t descriptors_max; /* RLIMIT_NOFILE */
     uint64_t memory_bytes;    /* of the machine; 0: not checked */
     bool is_single_threaded;  /* the simulator: event descriptors are not made */
+    bool is_recovery;         /* --recover: a new log directory is refused */
 };
 
 /* Owner: main. Threads are numbered: workers 0 .. workers_n-1, then control, files, bulk. */
@@ -127,8 +128,6 @@ struct timers *broker_timers(struct broker *b, uint8_t thread);
 void broker_thread_name(const struct broker *b, uint8_t thread, char *to, size_t to_n);
 /* Nothing is under way at this thread; by the thread itself, or when none runs. */
 bool broker_thread_is_quiet(const struct broker *b, uint8_t thread);
-/* Nothing is under way anywhere: a clean stop may close the logs. When no thread runs. */
-bool broker_is_quiet(const struct broker *b);
 /* Clean stop, after the threads have stopped (or between turns in the simulator): closes every log,
  * writes the checkpoints and .kafka_cleanshutdown. b->why is set on failure. */
 nodiscard int broker_close(struct broker *b);

@@ -144,6 +144,9 @@ static int metadata_take(struct broker *b)
 {
     bool is_new = !has_meta(b, b->metadata_dir);
 
+    if (is_new && b->seams.is_recovery)
+        return refuse(b, E_NOT_FOUND, "%.200s is no log directory: there is nothing to recover",
+                      b->dirs[b->metadata_dir].path);
     for (uint8_t i = 0; is_new && i < b->dirs_n; i++)
         if (i != b->metadata_dir && has_meta(b, i))
             return refuse(b, E_INVALID,

@@ -66,10 +66,25 @@ static const char usage[] =
 
 /* ── the command line and the settings ── */
 
+static void usage_wrong(const char *word, const char *why)
+{
+    fprintf(stderr, "millraced: %s: %s\nSee: millraced --help\n", word, why);
+    exit(EXIT_USAGE);
+}
+
+static void override_take(struct options *o, const char *word, const char *value)
+{
+    if (value == NULL || strchr(value, '=') == NULL)
+        usage_wrong(word, "it needs key=value");
+    if (o->overrides_n == OVERRIDES_MAX)
+        usage_wrong(word, "too many of them; put settings into a file");
+    o->overrides[o->overrides_n++] = value;
+}
+
 static void options_parse(struct options *o, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        const char *word = argv[i], *value = NULL;
+        const char *word = argv[i];
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             fputs(usage, stdout);
             exit(0);
@@ -78,12 +93,11 @@ static void options_parse(struct options *o, int argc, char **argv)
             puts("millraced " MILLRACE_VERSION);
             exit(0);
         }
-        if (strcmp(word, "--override") == 0 && i + 1 < argc)
-            value = argv[++i];
-        else if (strncmp(word, "--override=", 11) == 0)
-            value = word + 11;
-        if (value != NULL && o->overrides_n < OVERRIDES_MAX) {
-            o->overrides[o->overrides_n++] = value;
+        if (strcmp(word, "--override") == 0) {
+            i++;
+            override_take(o, word, i < argc ? argv[i] : NULL);
+        } else if (strncmp(word, "--override=", 11) == 0) {
+            override_take(o, word, word + 11);
         } else if (strcmp(word, "--hint") == 0) {
             o->hint = "";
         } else if (strncmp(word, "--hint=", 7) == 0) {
@@ -93,8 +107,8 @@ static void options_parse(struct options *o, int argc, char **argv)
         } else if (word[0] != '-' && o->properties == NULL) {
             o->properties = word;
         } else {
-            fprintf(stderr, "millraced: cannot use '%s' here; see millraced --help\n", word);
-            exit(EXIT_USAGE);
+            usage_wrong(word,
+                        word[0] == '-' ? "unknown option" : "there is a settings file already");
         }
     }
 }
@@ -121,9 +135,6 @@ nodiscard static int settings_read(const void *context, struct config **out)
     if (rc != 0)
         return rc;
     rc = o->properties == NULL ? settings_default(c) : config_read_file(c, o->properties, stderr);
-    if (rc == E_NOT_FOUND || rc == E_DENIED)
-        fprintf(stderr, "millraced: %s: %s\n", o->properties,
-                rc == E_DENIED ? "not readable" : "no such file");
     for (int i = 0; i < o->overrides_n && rc == 0; i++)
         rc = config_override(c, o->overrides[i], stderr);
     if (rc == 0 && o->is_recovery) /* nothing will be appended */
@@ -220,7 +231,9 @@ static void print_directory(const struct broker *b)
         if (b->dirs[i].is_online)
             printf("data     %s: cluster %s, node %d, last stop %s\n", b->dirs[i].path,
                    b->directory.cluster_id, b->directory.node_id,
-                   b->dirs[i].is_clean ? "clean" : "not clean or first start");
+                   b->dirs[i].is_new     ? "none: this is the first start"
+                   : b->dirs[i].is_clean ? "clean"
+                                         : "not clean");
         else
             printf("data     %s: OFFLINE, and so are its partitions, until a start can use it: "
                    "%s\n",
@@ -442,6 +455,7 @@ static int run(const struct options *o, const struct config *config)
     machine.is_pinned_memory = strcmp(config_string(config, "dataplane.poll"), "always") == 0;
     machine_helper_cpus(&machine, cpus, cpus_n);
     machine_seams(&machine, &seams);
+    seams.is_recovery = o->is_recovery;
     signals_block(&set);
     printf("millraced " MILLRACE_VERSION ": Kafka protocol 4.3\n");
     config_report(config, stdout);

@@ -213,8 +213,10 @@ static unsigned pcap_write(struct metrics *m, const char *url, FILE *to)
     uint64_t n = 0;
 
     if (*end != 0 || worker >= b->workers_n || port >= b->workers[worker]->ports.n) {
-        fprintf(to, "/pcap/WORKER/PORT: %u workers, %u ports\n", b->workers_n,
-                b->workers[0]->ports.n);
+        fprintf(to,
+                "/pcap/WORKER/PORT, counted from 0: there are %u workers and %u ports of our "
+                "own TCP (dpdk.ports)\n",
+                b->workers_n, b->workers[0]->ports.n);
         return MHD_HTTP_NOT_FOUND;
     }
     struct now now = clock_read();

@@ -9,6 +9,7 @@
  *   REQUEST {"api","ranked_by":"total"|"own","total_ns","culprit","why","culprit_ns","version",
  *            "worker","peer","has_left","sent_ms","frame_bytes","answer_bytes","overrun":{...},
  *            "stall":{"device","directory","ns","took_ns"} (when a disk stood still meanwhile),
+ *            "network":{"holes","sent_again","window_shut"} (over our own TCP),
  *            "stages":[{"stage","text","ns","overrun_ns","culprit"}...]}
  *   TURN    {"worker","took_ns","began_ms","cause","why","steps":[{"step","ns"}...]}
  *
@@ -44,6 +45,16 @@ static const char *const window_names[TOP_WINDOWS_N] = {"start", "minute"};
 
 /* ── requests ── */
 
+/* On our own TCP two of them mean more: see transport_tcp.c. */
+static const char *stage_text(const struct slow *s, int stage)
+{
+    if (s->is_own_tcp && stage == STAGE_COMPLETE)
+        return "the packet with the last byte of the frame was received";
+    if (s->is_own_tcp && stage == STAGE_SENT)
+        return "the whole answer was acknowledged by the client";
+    return stage_rows[stage].text;
+}
+
 static void stages_write(const struct slow *s, FILE *to)
 {
     const char *comma = "";
@@ -56,7 +67,7 @@ static void stages_write(const struct slow *s, FILE *to)
         fprintf(to,
                 "%s{\"stage\":\"%s\",\"text\":\"%s\",\"ns\":%llu,\"overrun_ns\":%llu,"
                 "\"culprit\":\"%s\"}",
-                comma, stage_rows[i].name, stage_rows[i].text, (unsigned long long)s->stages_ns[i],
+                comma, stage_rows[i].name, stage_text(s, i), (unsigned long long)s->stages_ns[i],
                 (unsigned long long)overrun_ns, culprit_rows[culprit].name);
         comma = ",";
     }
@@ -106,6 +117,9 @@ static void request_write(const struct broker *b, const struct slow *s, bool is_
                 (unsigned long long)s->overrun_turn_ns, step_rows[s->overrun_step].name,
                 step_rows[s->overrun_step].text, (unsigned long long)s->overrun_step_ns);
     stall_write(b, s, to);
+    if (s->is_own_tcp)
+        fprintf(to, "\"network\":{\"holes\":%u,\"sent_again\":%u,\"window_shut\":%s},", s->holes_n,
+                s->again_n, s->was_window_shut ? "true" : "false");
     stages_write(s, to);
     fprintf(to, "}");
 }

@@ -25,7 +25,7 @@
 
 #define SLEEP_NS_MAX (100 * NS_PER_MS) /* an upper bound on noticing what nobody woke us for */
 #define TURN_NS_LONG (100 * NS_PER_MS)
-#define SLICE_NS     (100 * NS_PER_US) /* the shortest that the kernel takes */
+#define SLICE_NS     (300 * NS_PER_US)
 
 /* ── inside a thread ── */
 
@@ -145,8 +145,13 @@ static void stack_tell(struct thread *t)
 }
 
 /* Linux 6.12 lets a thread with a shorter slice take the core from one that is not through with its
- * own (3 ms): a worker that shares a core with a busy client answers at once. It costs nobody a
- * share of the core, and needs no privilege; earlier kernels do not look at it. */
+ * own (0.7 to 3 ms, with the number of cores): a worker that shares a core with a busy client
+ * answers at once. It costs nobody a share of the core, and needs no privilege; earlier kernels do
+ * not look at it. The kernel's io workers are made by this thread and have its slice.
+ *
+ * Not the shortest that the kernel takes (0.1 ms): short sleeps do not renew a slice, so an io
+ * worker would use it up within a few writes, be put aside in the middle of one, and get the core
+ * back at the next tick, up to 4 ms later, while all writes wait behind it. */
 static void thread_slice_shorten(void)
 {
     struct {

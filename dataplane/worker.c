@@ -165,11 +165,16 @@ static int worker_mail_read(struct worker *w)
 
 static int worker_flush(struct worker *w)
 {
+    bool is_paced = false;
     int n = 0;
 
-    for (uint8_t i = 0; i < w->stores_n; i++)
-        if (w->stores[i] != NULL)
-            n += store_flush(w->stores[i], w->now);
+    for (uint8_t i = 0; i < w->stores_n; i++) {
+        if (w->stores[i] == NULL)
+            continue;
+        n += store_flush(w->stores[i], w->now);
+        is_paced |= store_is_paced(w->stores[i]);
+    }
+    conns_pace(w->conns, is_paced);
     return n;
 }
 
@@ -305,6 +310,7 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
 {
     to->appended_bytes += s->appended_bytes;
     to->duplicate_batches += s->duplicate_batches;
+    to->producers_forgotten += s->producers_forgotten;
     to->write_ops += s->write_ops;
     to->write_bytes += s->write_bytes;
     to->flush_rounds += s->flush_rounds;
@@ -376,6 +382,7 @@ static void worker_copy_store(struct worker *w)
 
     stats_set(&w->stats, STAT_APPEND_BYTES, s->appended_bytes);
     stats_set(&w->stats, STAT_APPEND_DUPLICATES, s->duplicate_batches);
+    stats_set(&w->stats, STAT_PRODUCERS_FORGOTTEN, s->producers_forgotten);
     stats_set(&w->stats, STAT_WRITE_OPS, s->write_ops);
     stats_set(&w->stats, STAT_WRITE_BYTES, s->write_bytes);
     stats_set(&w->stats, STAT_FLUSH_ROUNDS, s->flush_rounds);

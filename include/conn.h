@@ -41,7 +41,8 @@ enum {
     CONN_SLOTS_MAX = 256, /* requests of one connection under way: more are left unread  */
     CONN_RX_BYTES_MAX = 256 * 1024,   /* unread bytes of one connection before it stops reading,
                                          unless a frame that long is being admitted (conn_want)   */
-    CONN_SEND_BYTES_MAX = 512 * 1024, /* of one connection in one turn */
+    CONN_SEND_BYTES_MAX = 512 * 1024, /* of one connection in one turn ... */
+    CONN_SEND_PACED_MAX = 128 * 1024, /* ... while others are in a hurry */
 };
 #define CONN_ENDED_NS_MAX                                                  \
     NS_PER_S /* a peer that ended its side waits this long for its answers \
@@ -100,6 +101,15 @@ struct conn_limits {
     uint32_t overrides_n;
 };
 
+/* What the network did to a connection since it was opened, as far as its transport knows: the
+ * difference of two is what it did in between. */
+struct conn_path {
+    bool is_known;    /* our own TCP; the kernel keeps it to itself                       */
+    uint32_t again_n; /* segments sent again                                              */
+    uint32_t holes_n; /* times that bytes came while some before them were missing        */
+    uint32_t shut_n;  /* asked whether the peer's closed window is open: it does not read */
+};
+
 /* A place in the order of a connection's answers. Owner: worker; held by one request. */
 struct conn_slot {
     struct list link; /* of the connection's slots, oldest first */
@@ -108,6 +118,7 @@ struct conn_slot {
     bool is_empty; /* finished without an answer (acks=0) */
     uint64_t
         sending_ns; /* its first byte was given to the transport: the turn's time; 0: not yet */
+    struct conn_path sending_path; /* at that time */
     struct slices answer; /* v is arena or page memory of the request, valid until `sent` */
     void (*sent)(
         struct conn_slot *slot); /* the transport no longer needs the answer's memory, or the
@@ -166,6 +177,8 @@ uint32_t conns_count(const struct conns *conns);
 /* Once a turn, "out": hands finished answers to the transports, moves unread bytes out of receive
  * buffers, lets go of what ended. Returns how much was done: the thread may sleep only after 0. */
 int conns_send_ready(struct conns *conns, struct now now);
+/* From now on a connection sends CONN_SEND_PACED_MAX in a turn, or no longer. */
+void conns_pace(struct conns *conns, bool is_paced);
 
 const struct conns_stats *conns_stats(const struct conns *conns);
 
@@ -205,6 +218,8 @@ const char *conn_peer(const struct conn *conn);
 uint64_t conn_id(const struct conn *conn);
 /* When the last byte arrived / the connection was made: the time of the turn (monotonic ns). */
 uint64_t conn_last_rx_ns(const struct conn *conn);
+/* What the network has done to it so far; all 0 when its transport does not know, or it is over. */
+void conn_path(const struct conn *conn, struct conn_path *out);
 
 /* A pointer for the Kafka layer (its per-connection state), NULL at first. */
 void *conn_user(const struct conn *conn);

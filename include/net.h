@@ -115,6 +115,8 @@ struct tcp_facts {
     uint32_t cwnd, ssthresh, in_flight, snd_wnd, rcv_wnd, unread, unsent, unacked;
     uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us;
     uint64_t rx_bytes, tx_bytes, retransmits, undos;
+    uint32_t holes;         /* times that bytes came while some before them were missing */
+    uint32_t window_probes; /* sent because the peer's window was closed                 */
 };
 
 /* ── life ── */
@@ -152,7 +154,6 @@ void net_memory(const struct net *net, int at, void **base, uint64_t *bytes);
 /* ── connections ── */
 
 nodiscard int net_listen(struct net *net, uint16_t port, uint32_t accept_max, void *user);
-void net_unlisten(struct net *net, uint16_t port);
 /* Active open; NULL without memory or ports. */
 struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user, struct now now);
 
@@ -180,6 +181,9 @@ void tcp_user_set(struct tcb *tcb, void *user);
 void *tcp_listener_user(const struct tcb *tcb); /* NULL for an active open */
 void tcp_peer(const struct tcb *tcb, uint32_t *ip, uint16_t *port);
 void tcp_facts(const struct tcb *tcb, struct tcp_facts *out);
+/* Three of these alone, for every request. */
+void tcp_troubles(const struct tcb *tcb, uint32_t *retransmits, uint32_t *holes,
+                  uint32_t *window_probes);
 const char *tcp_state_text(enum tcp_state state);
 
 #endif

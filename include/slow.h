@@ -48,6 +48,8 @@
     CULPRIT(ANSWER, "answer", "making the answer")                                                 \
     CULPRIT(ORDER, "order", "encoding, or it waited behind earlier answers of its connection")     \
     CULPRIT(CLIENT_READING, "client_reading", "the client did not read its answer")                \
+    CULPRIT(NETWORK, "network",                                                                    \
+            "it was the network: segments were lost or overtaken on their way")                    \
     CULPRIT(STALL, "disk_stall", "it was the disk: its device stood still (storage.stall.ms)")     \
     CULPRIT(OVERRUN, "turn_overrun", "a turn of the worker took too long")
 
@@ -84,6 +86,10 @@ struct slow {
     bool has_left;        /* the connection ended before the answer was sent */
     uint8_t worker;
     uint8_t stall_dir;        /* the number of the log directory that stall was in */
+    bool is_own_tcp;          /* our own TCP: the next three are known */
+    bool was_window_shut;     /* while the answer went: the client did not read */
+    uint16_t holes_n;         /* in the request as it came: bytes missing before later ones */
+    uint16_t again_n;         /* segments sent again while the answer went */
     char peer[SLOW_PEER_MAX]; /* "127.0.0.1:41234", cut; "" when unknown */
 };
 static_assert(sizeof(struct slow) % 8 == 0 && sizeof(struct slow) / 8 <= TOP_WORDS,
@@ -99,6 +105,10 @@ static inline enum culprit slow_stage_culprit(const struct slow *s, enum stage s
     enum { API_PRODUCE = 0 };
     if (stage == STAGE_MAILED && s->is_control)
         return CULPRIT_CONTROL;
+    if (stage == STAGE_COMPLETE && s->holes_n > 0)
+        return CULPRIT_NETWORK;
+    if (stage == STAGE_SENT && s->again_n > 0 && !s->was_window_shut)
+        return CULPRIT_NETWORK;
     if (stage == STAGE_PLACED && s->api_key != API_PRODUCE)
         return CULPRIT_READING;
     return (enum culprit)culprits[stage];

@@ -43,6 +43,8 @@ enum store_durability {
 
 /* millrace.latency.class: who goes first at the disk, and whose pages stay (storage/README.md). */
 enum latency_class { LATENCY_CRITICAL, LATENCY_NORMAL, LATENCY_BULK };
+/* So long after work for a critical log what is bulk goes in small pieces. */
+#define STORE_PACED_NS (200 * NS_PER_MS)
 
 enum codec {
     CODEC_NONE,
@@ -154,6 +156,7 @@ enum { LOG_DIRS_MAX = 64 }; /* log directories of one broker */
 
 struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
+    uint64_t producers_forgotten; /* as there were more than config.producers_max */
     uint64_t write_ops, write_bytes, flush_rounds, flush_ops, flush_ns_total, flush_ns_max;
     uint64_t read_hits, read_misses, read_bytes, rolls, logs_n, logs_failed_n, files_open_n;
     uint64_t logs_full_n;                /* that wait for space on the disk */
@@ -203,6 +206,10 @@ bool store_offline(struct store *store, struct now now);
 /* Housekeeping on the timer's beat (roll by time, retention, expiry of producers); bounded work per
  * call. */
 void store_tick(struct store *store, struct now now);
+/* A critical log took an append, or waited for the disk, a moment ago: what is bulk goes in small
+ * pieces, so that there is never much of it in front of the next one. */
+bool store_is_paced(const struct store *store);
+bool plog_is_critical(const struct plog *log);
 /* Nothing is dirty, under way or waited for: the store may be closed. */
 bool store_is_quiet(const struct store *store);
 const struct store_stats *store_stats(const struct store *store);

@@ -85,8 +85,10 @@ static int place_room(struct place *place, uint64_t left)
         page = cache_take(cache, PAGE_SMALL);
         place->log->small_pages_n++;
     }
-    if (page == NULL)
+    if (page == NULL) {
+        write_back_want(place->log->store); /* small logs hold more pages than bytes */
         return E_AGAIN;
+    }
     page->user[2] = align_down(place->pos, page->size);
     page->user_at = page->user_n = (uint32_t)(place->pos - page->user[2]);
     list_append(&place->fresh, &page->link);
@@ -439,6 +441,9 @@ static void append_commit(struct plog *log, struct place *place, struct segment 
     log->end.offset = batch_last_offset(b) + 1;
     log->end.bytes += b->bytes;
     log->is_changed = true;
+    plog_mark_critical(log);
+    if (log->config.latency == LATENCY_BULK)
+        store->bulk_placed += b->bytes;
     plog_charge(log);
     plog_mark_dirty(log);
     store->stats.appended_batches++;
@@ -498,6 +503,16 @@ static uint64_t append_tail_max(const struct plog *log)
     return max;
 }
 
+/* A batch of the class bulk has to wait while a critical log is active: as much of that class is
+ * under way as may stand in front of a critical record, or was placed in one turn. */
+static bool append_gives_way(const struct plog *log)
+{
+    const struct store *store = log->store;
+    if (log->config.latency != LATENCY_BULK || !store_is_paced(store))
+        return false;
+    return store->bulk_bytes >= BULK_PACED_BYTES_MAX || store->bulk_placed >= BULK_PACED_TURN_MAX;
+}
+
 /* The batch's header: where it came, or a copy when it came in pieces. */
 static const uint8_t *append_header(const struct append *append, uint8_t copy[BATCH_HEADER])
 {
@@ -521,6 +536,8 @@ static int append_try(struct plog *log, struct append *append, struct now now)
     append->start_offset = log->start;
     if (log->is_frozen)
         return refuse(append, E_AGAIN, error_text(E_AGAIN));
+    if (append_gives_way(log))
+        return E_AGAIN;
     if (append->request_version >= 0 &&
         plog_space_judge(log, append->reason, sizeof append->reason) != 0) {
         log->refused_ns = now.ns;

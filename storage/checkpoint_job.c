@@ -15,6 +15,39 @@
 #include "helper.h"
 #include "sweep.h"
 
+/* A file that says something else than the table is written anew. After a crash it may name
+ * partitions that were deleted: nothing tells the helper of them any more, and one of the same name
+ * may be made at any time. */
+static int checkpoint_renew(const struct checkpoints *c, enum checkpoint_kind kind,
+                            struct disk *disk, const char *directory)
+{
+    char path[DISK_PATH_MAX];
+    struct bytes there = {NULL, 0}, text;
+    int error = path_join(path, directory, checkpoint_name(kind));
+    if (error == 0)
+        error = file_read(disk, path, INT32_MAX, &there);
+    bool is_missing = error == E_NOT_FOUND;
+    if (error < 0 && !is_missing)
+        return error;
+    error = checkpoint_text(c, kind, &text);
+    if (error == 0) {
+        bool is_same = is_missing ? checkpoint_count(c, kind) == 0 : bytes_equal(there, text);
+        if (!is_same)
+            error = file_replace(disk, directory, checkpoint_name(kind), text);
+        file_read_free(&text);
+    }
+    file_read_free(&there);
+    return error;
+}
+
+static int checkpoints_renew(const struct checkpoints *c, struct disk *disk, const char *directory)
+{
+    int error = checkpoint_write(c, CHECKPOINT_RECOVERY_POINT, disk, directory);
+    if (error == 0)
+        error = checkpoint_renew(c, CHECKPOINT_LOG_START, disk, directory);
+    return error == 0 ? checkpoint_renew(c, CHECKPOINT_CLEANER, disk, directory) : error;
+}
+
 int helper_checkpoints(struct helper *helper, const char *directory,
                        struct checkpoints *checkpoints, bool is_behind)
 {
@@ -22,7 +55,7 @@ int helper_checkpoints(struct helper *helper, const char *directory,
     struct kept *kept = &helper->kept[helper->kept_n];
     check(helper->kept_n < LOG_DIRS_MAX && strlen(directory) < sizeof kept->directory);
     if (is_behind)
-        error = checkpoint_write(checkpoints, CHECKPOINT_RECOVERY_POINT, helper->disk, directory);
+        error = checkpoints_renew(checkpoints, helper->disk, directory);
     if (error < 0)
         return error;
     kept->checkpoints = checkpoints;

@@ -100,8 +100,8 @@ static bool segment_is_ready(const struct plog *log, const struct segment *s, in
                              int64_t now_ms)
 {
     int64_t lag_ms = log->config.min_compaction_lag_ms;
-    if (s->state != SEGMENT_SEALED || s->is_swapping || s->is_lost || s->end.offset > limit ||
-        !segment_is_settled(s))
+    if (s->state != SEGMENT_SEALED || s->is_swapping || s->is_syncing || s->is_lost ||
+        s->end.offset > limit || !segment_is_settled(s))
         return false;
     return lag_ms <= 0 || s->end.offset <= dirty_from(log) || s->max_timestamp <= now_ms - lag_ms;
 }

@@ -25,6 +25,7 @@
 #include "check.h"
 #include "disk_tools.h"
 #include "helper.h"
+#include "sweep.h"
 #include "uuid_text.h"
 
 enum { METADATA_TEXT_MAX = 64, SYNC_ALL_MIN = 8, SYNCS_NEW = 4, SYNCS_ROLL = 1 };
@@ -54,6 +55,26 @@ static int make_small(struct disk *disk, const char *directory, const char *name
     return error;
 }
 
+/* The directory of a deleted topic that had this name stands in the way, because its drop failed:
+ * it gets the name that the drop would have given it, and the next start removes it. */
+static int stranger_leave(struct disk *disk, const char *directory, const struct uuid *topic_id)
+{
+    char hex[UUID_HEX_MAX], to[DISK_PATH_MAX], name[DISK_NAME_MAX + 1], parent[DISK_PATH_MAX];
+    struct uuid found;
+    int error = partition_metadata_read(disk, directory, &found);
+    if (error == E_NOT_FOUND || error == E_CORRUPT) /* the beginning of a creation */
+        return 0;
+    if (error < 0 || uuid_equal(&found, topic_id))
+        return error;
+    uuid_hex(&found, hex);
+    dropped_name(name, path_name(directory), hex);
+    path_parent(parent, directory);
+    error = path_join(to, parent, name);
+    if (error == 0)
+        error = disk_rename(disk, directory, to);
+    return error == 0 ? directory_sync(disk, parent) : error;
+}
+
 /* The partition's directory with its two text files. */
 int partition_make(struct disk *disk, const char *directory, const struct uuid *topic_id,
                    struct bytes epochs)
@@ -64,6 +85,11 @@ int partition_make(struct disk *disk, const char *directory, const struct uuid *
     uuid_text(topic_id, id);
     int n = snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
     int error = disk_make_directory(disk, directory);
+    if (error == E_EXISTS) {
+        error = stranger_leave(disk, directory, topic_id);
+        if (error == 0)
+            error = disk_make_directory(disk, directory);
+    }
     if (error == 0 || error == E_EXISTS)
         error = make_small(disk, directory, "partition.metadata", bytes_of(text, (size_t)n),
                            (uint64_t)n);

@@ -396,7 +396,10 @@ int directory_take(struct disk *disk, const char *path, int32_t node_id, const c
                     DISK_PATH_MAX - DISK_NAME_MAX - 64, path);
     int error = make_directories(disk, path, made, &made_n);
     if (error < 0) {
-        fail(&to, error, "%s cannot be made: %s; %s", path, error_text(error), advice(error));
+        if (error == E_NOT_FOUND || error == E_EXISTS)
+            fail(&to, error, "%s cannot be made: %s", path, advice(error));
+        else
+            fail(&to, error, "%s cannot be made: %s; %s", path, error_text(error), advice(error));
         goto err_unmake;
     }
     error = lock_take(disk, path, lock_fd, &is_lock_made, &to);

@@ -15,6 +15,7 @@
  *   .index, .timeindex                entries; against the .log beside them, when it is there
  *   .txnindex, .snapshot, leader-epoch-checkpoint, partition.metadata
  *   ....cleaned, .swap, .deleted      the same, left over
+ *   log-start-offset, compacted-offset     of ours (mark.h)
  *   *-offset-checkpoint, meta.properties   of the log directory
  */
 #ifndef MILLRACE_DUMP_H
@@ -55,7 +56,7 @@ struct dump_summary {
 };
 
 /* Dumps one file. 0 also when there is damage (see the summary). E_NOT_FOUND, E_IO, E_DENIED,
- * E_NO_MEMORY; E_UNSUPPORTED: the name is of no kind it knows. */
+ * E_NO_MEMORY; E_UNSUPPORTED: the name is of no kind it knows; E_INVALID: it is a directory. */
 nodiscard int dump_file(struct disk *disk, const char *path, const struct dump_options *options,
                         FILE *to, struct dump_summary *summary);
 

@@ -20,6 +20,7 @@
 #include "check.h"
 #include "disk_tools.h"
 #include "move.h"
+#include "sweep.h"
 #include "uuid_text.h"
 
 enum { FILE_NAME_MAX = 64, UNLINK_SUFFIXES_N = 5 };
@@ -116,18 +117,32 @@ static int segment_seal(struct disk *disk, const struct job *job)
 /* ── JOB_DROP, JOB_PURGE ── */
 
 /* "<topic>-<partition>.<32 hex>-delete"; a topic too long for that is cut, as Kafka does. */
-static void delete_name(struct helper *helper, struct job *job)
+void dropped_name(char to[DISK_NAME_MAX + 1], const char *name, const char *hex)
 {
-    char hex[UUID_HEX_MAX], tail[FILE_NAME_MAX];
-    struct uuid id;
-    const char *name = path_name(job->directory), *dash = strrchr(name, '-');
+    char tail[FILE_NAME_MAX];
+    const char *dash = strrchr(name, '-');
     size_t topic_n = dash == NULL ? strlen(name) : (size_t)(dash - name);
-    prng_uuid(&helper->prng, &id);
-    uuid_hex(&id, hex);
     int tail_n = snprintf(tail, sizeof tail, "%.12s.%s-delete", dash == NULL ? "" : dash, hex);
     if (topic_n > (size_t)(DISK_NAME_MAX - tail_n))
         topic_n = (size_t)(DISK_NAME_MAX - tail_n);
-    snprintf(job->name, sizeof job->name, "%.*s%s", (int)topic_n, name, tail);
+    snprintf(to, DISK_NAME_MAX + 1, "%.*s%s", (int)topic_n, name, tail);
+}
+
+static void delete_name(struct helper *helper, struct job *job)
+{
+    char hex[UUID_HEX_MAX];
+    struct uuid id;
+    prng_uuid(&helper->prng, &id);
+    uuid_hex(&id, hex);
+    dropped_name(job->name, path_name(job->directory), hex);
+}
+
+/* A successor of the same name has it already (create.c). */
+static bool is_successor(struct disk *disk, const struct job *job)
+{
+    struct uuid found;
+    return partition_metadata_read(disk, job->directory, &found) == 0 &&
+           !uuid_equal(&found, &job->topic_id);
 }
 
 static int directory_drop(struct helper *helper, struct job *job)
@@ -135,7 +150,7 @@ static int directory_drop(struct helper *helper, struct job *job)
     char parent[DISK_PATH_MAX], to[DISK_PATH_MAX];
     struct disk_stat s;
     int error = disk_stat(helper->disk, job->directory, &s);
-    if (error == E_NOT_FOUND) {
+    if (error == E_NOT_FOUND || (error == 0 && is_successor(helper->disk, job))) {
         job->name[0] = '\0';
         return 0;
     }

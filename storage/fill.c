@@ -64,7 +64,9 @@ static void fill_slots(struct fill *fill, uint64_t slot, uint64_t to)
     struct cache *cache = &segment->store->cache;
     fill->pos = slot;
     fill->is_raw = slot + PAGE_LARGE <= segment->written_pos && raw_may_read(segment);
-    for (; fill->pages_n < FILL_PAGES_MAX && slot < to; slot += PAGE_LARGE) {
+    uint32_t pages_max =
+        fill->is_bulk && store_is_paced(segment->store) ? FILL_PACED_PAGES_MAX : FILL_PAGES_MAX;
+    for (; fill->pages_n < pages_max && slot < to; slot += PAGE_LARGE) {
         if (cache_at(cache, segment, slot, PAGE_LARGE) != NULL)
             return;
         /* An append may go on behind the bytes of the last page: only they may be written to. */
@@ -98,6 +100,7 @@ static void fill_submit(struct fill *fill)
     fill->op.op.pos = fill->pos + fill->done_bytes;
     fill->op.op.iov = fill->iov;
     fill->op.op.iov_n = n;
+    fill->op.op.is_background = fill->is_bulk && store_is_paced(segment->store);
     fill->op.op.is_once = !fill->is_raw && !segment->store->has_no_once;
     store_op_submit(segment->store, &fill->op, fill_finish);
 }
@@ -173,7 +176,8 @@ static bool fill_may(const struct store *store, const struct segment *segment)
     uint8_t latency = segment->log == NULL ? LATENCY_NORMAL : segment->log->config.latency;
     if (latency == LATENCY_CRITICAL)
         return true;
-    if (latency == LATENCY_BULK && store->fills_bulk_n >= FILLS_BULK_MAX)
+    uint32_t bulk_max = store_is_paced(store) ? FILLS_PACED_MAX : FILLS_BULK_MAX;
+    if (latency == LATENCY_BULK && store->fills_bulk_n >= bulk_max)
         return false;
     return store->fills_n < FILLS_MAX - FILLS_CRITICAL;
 }
@@ -265,6 +269,7 @@ int fill_start(struct segment *segment, uint64_t pos, uint64_t want, struct read
 {
     struct store *store = segment->store;
     check(pos < segment->written_pos);
+    plog_mark_critical(read->log);
     struct fill *fill = fill_of(store, segment, pos);
     if (fill != NULL)
         return fill_wait(&fill->reads, read);

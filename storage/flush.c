@@ -38,6 +38,7 @@
 enum {
     ONCE_MIN_BYTES = 64 << 10,      /* a run as long need not stay in the page cache */
     BACK_RUN_BYTES_MAX = 512 << 10, /* of write-back that need not hurry ... */
+    BACK_RUN_PACED_BYTES_MAX = 128 << 10,
     BACK_RUN_HURRIED_BYTES_MAX = 1 << 20,
 };
 
@@ -119,7 +120,7 @@ bool plog_write(struct plog *log)
     write->op.op.is_background = write->is_back && !write_back_hurries(store);
     uint64_t to = log->target_pos, run = BACK_RUN_HURRIED_BYTES_MAX;
     if (write->op.op.is_background)
-        run = BACK_RUN_BYTES_MAX;
+        run = store_is_paced(store) ? BACK_RUN_PACED_BYTES_MAX : BACK_RUN_BYTES_MAX;
     if (write->is_back)
         to = min_u64(to, align_down(segment->written_pos + run, RAW_BLOCK));
     write->is_raw = raw_may(segment, to) && raw_gather(write, to);
@@ -242,6 +243,7 @@ static void sync_submit(struct plog *log, struct segment *segment)
     segment->op.op.fd = segment->fd;
     segment->syncing_pos = segment->written_pos;
     segment->io_n++;
+    segment->is_syncing = true;
     segment_get(segment);
     log->syncs_n++;
     store->syncs_n++;
@@ -298,10 +300,11 @@ static void sync_moved(struct plog *log, struct now now)
 static void sync_finish(struct store_op *op, struct now now)
 {
     struct segment *segment = container_of(op, struct segment, op);
-    struct plog *log = segment->log; /* retention leaves a segment with an operation alone */
+    struct plog *log = segment->log; /* retention and compaction leave it alone meanwhile */
     struct store *store = segment->store;
     check(segment->io_n > 0 && store->syncs_n > 0 && log->syncs_n > 0);
     segment->io_n--;
+    segment->is_syncing = false;
     store->syncs_n--;
     log->syncs_n--;
     if (op->op.result < 0)
@@ -430,5 +433,6 @@ int store_flush(struct store *store, struct now now)
     n += (int)(store->stats.write_ops - writes_before);
     n += flush_rounds(store, now);
     store->is_flushing = false;
+    store->bulk_placed = 0;
     return n;
 }

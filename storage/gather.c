@@ -20,6 +20,10 @@
  * it. It may only change while none of its bytes are in a record under way or in a round of
  * write-back. At most JOURNAL_DIRECT_LOGS do so at a time: each costs a flush of its own. When less
  * comes, the log waits for its last flush and uses the journal again.
+ *
+ * Logs of the class critical come first, and do not wait for much to come: what they have goes out
+ * as a second record beside the one under way, without the others, so that it is written when that
+ * one's flush ends.
  */
 #include "journal.h"
 
@@ -112,7 +116,10 @@ bool gather_takes(struct plog *log)
         enter(log);
     }
     list_del(&log->dirty_link);
-    list_append(&log->store->unlogged, &log->dirty_link);
+    if (plog_is_critical(log))
+        list_push(&log->store->unlogged, &log->dirty_link);
+    else
+        list_append(&log->store->unlogged, &log->dirty_link);
     return true;
 }
 
@@ -174,14 +181,12 @@ static uint64_t run_room(const struct plog *log)
 
 static void put_log(struct journal_record *r, struct plog *log)
 {
-    struct journal *j = log->store->journal;
     for (uint32_t i = log->sealed_n; i < log->segments_n; i++)
         if (log->segments[i]->logged_pos < log->segments[i]->end_pos)
             put_segment(r, log, log->segments[i]);
     log->logged = log->record_marks[r->number] = log->end;
     list_append(&r->logs, &log->record_links[r->number]);
-    if (!list_is_linked(&log->behind_link))
-        list_append(&j->behind, &log->behind_link);
+    write_back_add(log->store->journal, log);
 }
 
 enum gathered { GATHERED, GATHER_WAITS, GATHER_IS_FULL };
@@ -229,6 +234,10 @@ int gather_run(struct store *store, struct now now)
         j->state == JOURNAL_IDLE && j->tail_seq > store->journal_tail_seq && !j->is_pinned;
     if (list_is_empty(&store->unlogged) && !is_tail_due)
         return 0;
+    const struct plog *first = list_first(&store->unlogged, struct plog, dirty_link);
+    bool is_early = journal_is_taken(store);
+    if (is_early && (first == NULL || !plog_is_critical(first)))
+        return 0;
     struct journal_record *r = journal_begin(store);
     if (r == NULL)
         return 0;
@@ -236,6 +245,8 @@ int gather_run(struct store *store, struct now now)
     j->is_full = false;
     list_for_each(node, next, &store->unlogged) {
         struct plog *log = list_entry(node, struct plog, dirty_link);
+        if (is_early && !plog_is_critical(log))
+            break;
         enum gathered gathered = gather_log(r, log, room);
         if (gathered == GATHER_IS_FULL) {
             j->is_full |= ring < r->bytes_max;
@@ -245,6 +256,8 @@ int gather_run(struct store *store, struct now now)
     store->stats.journal_full_n += j->is_full;
     if (r->entries_n == 0 && !(is_tail_due && journal_room(j, true) > 0))
         return 0;
+    if (!is_early)
+        j->gathered_bytes = store->stats.appended_bytes;
     journal_send(store, r, now);
     journal_grow(store);
     return 1;

@@ -118,9 +118,12 @@ struct job {
 #define JOURNAL_DIRECTORY "millrace.journal"
 
 /* create.c: a partition's directory with its two text files, not yet flushed; what stands there
- * stays. `epochs`: of leader-epoch-checkpoint; NULL: one without epochs. */
+ * stays, but for that of another topic. `epochs`: of leader-epoch-checkpoint; NULL: one without
+ * epochs. */
 nodiscard int partition_make(struct disk *disk, const char *directory, const struct uuid *topic_id,
                              struct bytes epochs);
+/* files.c: what the directory `name` of a dropped partition is called; `hex` makes it unique. */
+void dropped_name(char to[DISK_NAME_MAX + 1], const char *name, const char *hex);
 /* Paths, always the same: "<directory>/<20 digits>.log" (Kafka LogFileUtils). `to` has
  * DISK_PATH_MAX. */
 void segment_path(char *to, const char *directory, int64_t base_offset, const char *suffix);

@@ -68,13 +68,17 @@ uint32_t journal_room(struct journal *j, bool is_empty)
 
 /* ── a record ── */
 
+bool journal_is_taken(const struct store *store)
+{
+    const struct journal *j = store->journal;
+    return j->state == JOURNAL_BUSY &&
+           store->stats.appended_bytes - j->gathered_bytes < j->second_min;
+}
+
 struct journal_record *journal_begin(struct store *store)
 {
     struct journal *j = store->journal;
     if (j->state == JOURNAL_FAILED)
-        return NULL;
-    uint64_t appended = store->stats.appended_bytes;
-    if (j->state == JOURNAL_BUSY && appended - j->gathered_bytes < j->second_min)
         return NULL;
     for (uint32_t i = 0; i < JOURNAL_RECORDS; i++) {
         struct journal_record *r = &j->records[i];
@@ -233,7 +237,6 @@ void journal_send(struct store *store, struct journal_record *r, struct now now)
     j->head.total += bytes;
     r->end = j->head;
     j->state = JOURNAL_BUSY;
-    j->gathered_bytes = store->stats.appended_bytes;
     list_append(&j->under_way, &r->link);
     store->stats.journal_records++;
     write_submit(store, r);

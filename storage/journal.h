@@ -152,6 +152,7 @@ struct journal {
     uint32_t run_max;
     uint32_t second_min; /* JOURNAL_SECOND_MIN; less where tests want many of them  */
     struct list behind;  /* logs with entries that no round of write-back covers yet */
+    uint32_t behind_n;
     /* write_back.c */
     uint8_t write_back; /* enum write_back_state */
     bool has_sync_job, is_synced;
@@ -163,6 +164,8 @@ struct journal {
     uint32_t direct_n; /* logs whose bytes go straight to their segments */
 };
 
+/* A record is under way, and not enough was appended behind it for a second one. */
+bool journal_is_taken(const struct store *store);
 /* The record that may be gathered now; NULL: none, enough are under way. */
 struct journal_record *journal_begin(struct store *store);
 /* The most bytes a record may have now, 0: none; `is_empty`: one that only moves the tail. */
@@ -197,6 +200,8 @@ void gather_failed(struct store *store, struct now now);
 /* ── write_back.c ── */
 
 int write_back_run(struct store *store, struct now now);
+/* The log has entries in a record: the next round is for it, too. */
+void write_back_add(struct journal *journal, struct plog *log);
 /* The ring or the tail budget is half full: its writes no longer give way to others. */
 bool write_back_hurries(const struct store *store);
 /* The log is dropped: metadata forgot it, so nobody asks for its entries. */

@@ -187,9 +187,30 @@ static uint64_t plog_safe_bytes(const struct plog *log)
     return plog_is_group(log) ? log->durable.bytes : log->written.bytes;
 }
 
+bool plog_is_critical(const struct plog *log)
+{
+    return log->config.latency == LATENCY_CRITICAL;
+}
+
+bool store_is_paced(const struct store *store)
+{
+    return store->critical_ns != 0 && store->now.ns - store->critical_ns < STORE_PACED_NS;
+}
+
+/* Appended, and nobody was answered yet. */
+static uint64_t plog_bulk_bytes(const struct plog *log)
+{
+    if (likely(log->config.latency != LATENCY_BULK) || log->state != PLOG_OPEN)
+        return 0;
+    return log->end.bytes - (plog_is_group(log) ? log->durable : log->written).bytes;
+}
+
 void plog_charge(struct plog *log)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, bulk = plog_bulk_bytes(log);
+    check(log->store->bulk_bytes >= log->bulk_bytes);
+    log->store->bulk_bytes += bulk - log->bulk_bytes;
+    log->bulk_bytes = bulk;
     if (log->state == PLOG_OPEN)
         bytes = log->end.bytes - plog_safe_bytes(log);
     check(log->store->tail_bytes >= log->charged_bytes);

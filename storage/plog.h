@@ -27,31 +27,37 @@
 #include "aborted.h"
 #include "batch.h"
 #include "cache.h"
+#include "checkpoint.h"
 #include "epochs.h"
 #include "index.h"
 #include "jobs.h"
+#include "mark.h"
 #include "producers.h"
 #include "storage.h"
 
 enum {
     STORE_MAGIC = 0x53544f52,
-    JOBS_MAX = 64,                /* of one store with the helpers at once */
-    STALLS_N = 8,                 /* of the disk, remembered for `millrace slow` */
-    WRITES_MAX = 256,             /* write operations under way at once */
-    WRITE_IOV_MAX = 32,           /* pages of one write: 2 MiB of large ones */
-    RAW_BLOCK = 4096,             /* what O_DIRECT wants positions, lengths, memory aligned to */
-    SYNCS_MAX = 64,               /* flushes under way at once */
-    REPACKS_MAX = 16,             /* batches with bulk, or back from it, at once (repack.h) */
-    FILLS_MAX = 64,               /* reads from the disk under way at once ... */
-    FILLS_CRITICAL = 8,           /* ... these only for logs of the class critical ... */
-    FILLS_BULK_MAX = 16,          /* ... and no more than these for the class bulk */
-    FILLS_AHEAD_MAX = 32,         /* ... and ahead of a reader only while fewer are under way */
-    FILL_PAGES_MAX = 16,          /* pages of one: 1 MiB */
-    AHEAD_STREAMS_N = 32,         /* sequential readers remembered */
-    INDEX_CACHE_BYTES = 16 << 20, /* indexes of sealed segments kept in memory */
-    TICK_LOGS_MAX = 64,           /* logs looked at by one store_tick */
-    TICK_PRODUCERS_MAX = 64,      /* producers looked at per log and tick */
-    STEP_LOGS_MAX = 256,          /* pending logs looked at by one store_flush */
+    JOBS_MAX = 64,            /* of one store with the helpers at once */
+    STALLS_N = 8,             /* of the disk, remembered for `millrace slow` */
+    WRITES_MAX = 256,         /* write operations under way at once */
+    WRITE_IOV_MAX = 32,       /* pages of one write: 2 MiB of large ones */
+    RAW_BLOCK = 4096,         /* what O_DIRECT wants positions, lengths, memory aligned to */
+    SYNCS_MAX = 64,           /* flushes under way at once */
+    REPACKS_MAX = 16,         /* batches with bulk, or back from it, at once (repack.h) */
+    FILLS_MAX = 64,           /* reads from the disk under way at once ... */
+    FILLS_CRITICAL = 8,       /* ... these only for logs of the class critical ... */
+    FILLS_BULK_MAX = 16,      /* ... and no more than these for the class bulk */
+    FILLS_AHEAD_MAX = 32,     /* ... and ahead of a reader only while fewer are under way */
+    FILL_PAGES_MAX = 16,      /* pages of one: 1 MiB */
+    FILLS_PACED_MAX = 2,      /* while a critical log is active: of the class bulk ... */
+    FILL_PACED_PAGES_MAX = 4, /* ... and of each */
+    BULK_PACED_BYTES_MAX = 512 << 10, /* then, too: not yet answered of the class bulk ... */
+    BULK_PACED_TURN_MAX = 192 << 10,  /* ... and appended in one turn */
+    AHEAD_STREAMS_N = 32,             /* sequential readers remembered */
+    INDEX_CACHE_BYTES = 16 << 20,     /* indexes of sealed segments kept in memory */
+    TICK_LOGS_MAX = 64,               /* logs looked at by one store_tick */
+    TICK_PRODUCERS_MAX = 64,          /* producers looked at per log and tick */
+    STEP_LOGS_MAX = 256,              /* pending logs looked at by one store_flush */
 };
 
 /* An operation of io.h whose end is dealt with in store_flush, when the turn's time is known:
@@ -125,6 +131,7 @@ struct plog {
     uint32_t sealed_n; /* leading segments that need nothing more */
 
     uint64_t charged_bytes;  /* this log's share of store.tail_bytes */
+    uint64_t bulk_bytes;     /* ... and of store.bulk_bytes */
     uint32_t small_pages_n;  /* taken in a row ... */
     uint64_t small_pages_ns; /* ... since then: a busy log gets large pages */
     uint64_t unflushed_ns;   /* STORE_RELAXED: when the oldest unflushed byte was written */
@@ -147,10 +154,11 @@ struct plog {
     struct mark round_mark;      /* what syncing makes of it */
     struct list full_link;       /* store.full */
     uint8_t drop_step;           /* dropped logs: what is done */
+    bool may_have_directory;     /* it was found, or asked for, also in vain */
     int64_t start_safe;          /* what log-start-offset holds */
     int64_t start_writing;       /* what the job under way writes to it */
     bool has_start_job;
-    char start_text[32];               /* of that job */
+    char start_text[MARK_BYTES_MAX];   /* of that job */
     struct list start_moves;           /* who waits for it */
     uint64_t retention_at_ns;          /* by age and size not before; 0: not planned yet */
     uint64_t drop_ns;                  /* when the renamed directory may be removed */
@@ -200,6 +208,7 @@ struct segment {
     bool is_index_loading;
     bool has_file;    /* while recovering */
     bool is_unsynced; /* recovery has read or written its files, nobody flushed them    */
+    bool is_syncing;  /* a flush of it is under way, also when a job has sealed it meanwhile  */
     bool is_swapping; /* compaction renames its files: not to be opened by name         */
     bool is_lost;     /* ... that failed: nobody knows what they are called             */
     uint8_t seal_step;
@@ -349,6 +358,9 @@ struct store {
     struct list open_files, indexes;
     uint64_t index_bytes;
     uint64_t tail_bytes;  /* not yet safe, over all logs */
+    uint64_t bulk_bytes;  /* of the class bulk: nobody was answered yet; ... */
+    uint64_t bulk_placed; /* ... appended in this turn */
+    uint64_t critical_ns; /* when a log of the class critical was last worked for; 0: never */
     struct list segments; /* all structs alive */
     struct list loads;    /* indexes being read */
 
@@ -388,9 +400,9 @@ struct store {
     uint32_t checkpoints_due; /* bits of files to be written */
     bool has_checkpoint_job;
     uint64_t checkpoint_at_ns[4], checkpoint_ns, checkpoint_bytes; /* recovery point: last */
-    struct checkpoints *closed;      /* of logs that could not be opened; NULL: none */
-    struct checkpoints *checkpoints; /* as found at boot; freed when the threads run */
-    int64_t checkpoints_ms;          /* when their file of recovery points was written */
+    struct checkpoints *closed;            /* of logs that could not be opened; NULL: none */
+    struct checkpoints *checkpoints;       /* as found at boot; freed when the threads run */
+    int64_t checkpoints_ms[CHECKPOINTS_N]; /* when their files were written */
     struct compactor compactor;
     struct repack *repacks;
     struct list repacks_free;
@@ -426,6 +438,12 @@ static inline struct segment *plog_active(const struct plog *log)
     return log->segments[log->segments_n - 1];
 }
 
+static inline void plog_mark_critical(const struct plog *log)
+{
+    if (unlikely(log->config.latency == LATENCY_CRITICAL))
+        log->store->critical_ns = log->store->now.ns;
+}
+
 static inline bool plog_is_in_record(const struct plog *log)
 {
     return list_is_linked(&log->record_links[0]) || list_is_linked(&log->record_links[1]);
@@ -446,6 +464,9 @@ static inline void store_note_stall(struct store *store, uint64_t began_ns, uint
 
 /* flush.c: writes the next run to its segment. False: no operation is free, ask again. */
 bool plog_write(struct plog *log);
+
+/* write_back.c: what stands in the journal alone is wanted in its segments. */
+void write_back_want(struct store *store);
 
 /* raw.c: past the page cache. May the run up to `to` go that way? False, too: the descriptor is
  * asked for. */
@@ -610,10 +631,6 @@ void plog_compact_look(struct plog *log, struct now now);
 void plog_compact_forget(struct plog *log); /* it is dropped */
 void store_compact_tick(struct store *store, struct now now);
 void store_compact_fini(struct store *store);
-/* compact_swap.c. Boot: below it offsets may be missing; 0 when we never compacted it. E_CORRUPT.
- */
-nodiscard int compact_mark_read(struct disk *disk, const char *directory, int64_t *offset);
-extern const char compact_mark_name[];
 
 /* retention.c */
 void plog_tick(struct plog *log, struct now now);
@@ -622,9 +639,6 @@ void plog_tick(struct plog *log, struct now now);
 /* Asks for what waiting moves want written. True when nothing more can be asked for now. */
 bool start_step(struct plog *log);
 void start_moves_end(struct plog *log, int error, struct now now);
-/* Boot: the start that a partition's directory remembers; 0 when it does not. E_CORRUPT. */
-nodiscard int start_read(struct disk *disk, const char *directory, int64_t *start);
-extern const char start_name[];
 
 /* time_query.c */
 void store_answers_run(struct store *store, struct now now); /* queries that needed no search */

@@ -11,8 +11,8 @@
  * 8), so that nothing is served that a second crash could take. Until then a crash only makes the
  * next start do the same again.
  *
- * The recovery point is believed only when its file is younger than the partition's directory: a
- * topic that was deleted and made again under its old name must not inherit the old one's.
+ * What a checkpoint says is believed only when that file is younger than the partition's directory:
+ * a topic that was deleted and made again under its old name must not inherit the old one's.
  *
  * Leftovers: .deleted, .cleaned and .tmp files go, as do indexes without a .log. A compaction that
  * Apache Kafka was stopped in (.swap) was completed by the sweep before (sweep.c): finding one here
@@ -111,13 +111,15 @@ static void segment_remove(struct recovery *r, uint32_t at)
 static int store_checkpoints_load(struct store *store)
 {
     char why[256], path[DISK_PATH_MAX];
-    struct disk_stat file;
     if (store->checkpoints != NULL)
         return 0;
-    int rc = path_join(path, store->config.directory, checkpoint_name(CHECKPOINT_RECOVERY_POINT));
-    if (rc == 0)
-        rc = disk_stat(store->disk, path, &file);
-    store->checkpoints_ms = rc == 0 ? file.modified_ms : INT64_MIN;
+    for (enum checkpoint_kind kind = 0; kind < CHECKPOINTS_N; kind++) {
+        struct disk_stat file;
+        int rc = path_join(path, store->config.directory, checkpoint_name(kind));
+        if (rc == 0)
+            rc = disk_stat(store->disk, path, &file);
+        store->checkpoints_ms[kind] = rc == 0 ? file.modified_ms : INT64_MIN;
+    }
     store->checkpoints = checkpoints_new();
     if (store->checkpoints == NULL)
         return E_NO_MEMORY;
@@ -125,41 +127,44 @@ static int store_checkpoints_load(struct store *store)
                             sizeof why);
 }
 
-/* The checkpoint file was written after the partition's directory was made. */
-static bool checkpoint_is_younger(struct recovery *r)
+/* When the partition's directory was made; later than any file when that is not known. */
+static int64_t partition_made_ms(struct recovery *r)
 {
     char path[DISK_PATH_MAX];
     struct disk_stat partition;
     int rc = path_join(path, r->directory, "partition.metadata");
     if (rc == 0)
         rc = disk_stat(r->disk, path, &partition);
-    return rc == 0 && r->store->checkpoints_ms > partition.modified_ms;
+    return rc == 0 ? partition.modified_ms : INT64_MAX;
 }
 
 static void checkpoints_look(struct recovery *r)
 {
-    const struct checkpoints *c = r->store->checkpoints;
+    static const enum checkpoint_kind kinds[] = {CHECKPOINT_RECOVERY_POINT, CHECKPOINT_LOG_START,
+                                                 CHECKPOINT_CLEANER};
+    const struct store *store = r->store;
     const struct log_id *id = &r->log->id;
-    int64_t offset;
-    bool is_ours =
-        r->is_clean || checkpoint_is_younger(r); /* a clean stop wrote them for just these logs */
-    r->log->cleaner_offset = -1;
-    if (is_ours && checkpoint_get(c, CHECKPOINT_LOG_START, id->topic, id->partition, &offset))
-        r->log_start = offset;
-    if (is_ours && checkpoint_get(c, CHECKPOINT_CLEANER, id->topic, id->partition, &offset))
-        r->dense_from = r->log->cleaner_offset = offset;
-    if (r->is_clean)
-        r->recovery_point = INT64_MAX;
-    else if (is_ours &&
-             checkpoint_get(c, CHECKPOINT_RECOVERY_POINT, id->topic, id->partition, &offset))
-        r->recovery_point = offset;
+    int64_t offsets[CHECKPOINTS_N], made_ms = r->is_clean ? 0 : partition_made_ms(r);
+    for (size_t i = 0; i < array_n(kinds); i++) { /* a clean stop wrote them for just these logs */
+        enum checkpoint_kind kind = kinds[i];
+        bool is_ours = r->is_clean || store->checkpoints_ms[kind] > made_ms;
+        if (!is_ours ||
+            !checkpoint_get(store->checkpoints, kind, id->topic, id->partition, &offsets[kind]))
+            offsets[kind] = -1;
+    }
+    r->log->cleaner_offset = offsets[CHECKPOINT_CLEANER];
+    r->log_start = max_i64(r->log_start, offsets[CHECKPOINT_LOG_START]);
+    r->dense_from = max_i64(r->dense_from, offsets[CHECKPOINT_CLEANER]);
+    r->recovery_point = r->is_clean ? INT64_MAX : max_i64(offsets[CHECKPOINT_RECOVERY_POINT], 0);
 }
 
 /* Records deleted while we ran: that file is newer than the checkpoint of the last stop. */
 static int start_look(struct recovery *r)
 {
     int64_t start = 0;
-    int rc = names_have(&r->names, start_name) ? start_read(r->disk, r->directory, &start) : 0;
+    int rc = names_have(&r->names, mark_start)
+                 ? mark_read(r->disk, r->directory, mark_start, &start)
+                 : 0;
     if (rc == 0) {
         r->log->start_safe = start;
         r->log_start = max_i64(r->log_start, start);
@@ -171,8 +176,8 @@ static int start_look(struct recovery *r)
 static int compact_look(struct recovery *r)
 {
     int64_t offset = 0;
-    int rc = names_have(&r->names, compact_mark_name)
-                 ? compact_mark_read(r->disk, r->directory, &offset)
+    int rc = names_have(&r->names, mark_compacted)
+                 ? mark_read(r->disk, r->directory, mark_compacted, &offset)
                  : 0;
     if (rc == 0)
         r->dense_from = max_i64(r->dense_from, offset);
@@ -288,6 +293,7 @@ static int log_recover(struct recovery *r)
     int rc = names_list(r->disk, r->directory, &r->names);
     if (rc != 0 && rc != E_NOT_FOUND)
         return rc;
+    log->may_have_directory = rc == 0;
     checkpoints_look(r);
     if (rc == 0)
         rc = start_look(r);

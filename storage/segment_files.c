@@ -183,7 +183,7 @@ static void segment_file_done(struct job *job, struct now now)
 static void segment_first_ask(struct plog *log, struct job *job)
 {
     char *text = malloc(epochs_text_max(&log->epochs));
-    job->is_first = true;
+    job->is_first = log->may_have_directory = true;
     if (text == NULL)
         return; /* has_epochs_to_write stays */
     job->data = bytes_of(text, epochs_text(&log->epochs, text));

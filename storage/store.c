@@ -368,7 +368,8 @@ int store_log_new(struct store *store, const struct log_id *id, const struct log
 /* Nothing was ever asked of the disk for it. */
 static bool log_has_no_files(const struct plog *log)
 {
-    return log->segments_n == 1 && log->segments[0]->state == SEGMENT_NEW && log->jobs_n == 0;
+    return !log->may_have_directory && log->segments_n == 1 &&
+           log->segments[0]->state == SEGMENT_NEW && log->jobs_n == 0;
 }
 
 static void log_drop(struct store *store, struct plog *log, int reads_error)
@@ -441,6 +442,7 @@ void store_tick(struct store *store, struct now now)
 {
     store_own(store);
     store->now = now;
+    store->stats.producers_forgotten = producer_pool_forgotten(store->producers);
     for (uint64_t i = 0; i < min_u64(TICK_LOGS_MAX, store->stats.logs_n); i++) {
         struct list *l = list_pop(&store->logs);
         list_append(&store->logs, l);

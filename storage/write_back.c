@@ -8,8 +8,9 @@
  * written up to its safe places (rule 4: never more than a flushed record holds), then all files
  * are synced, then the tail moves to the record behind the newest one of the round's beginning
  * (rule 7: segments tell the end, epochs and producers of a log at every start), and the next
- * record carries it. The later a round comes, the larger its runs; it begins when the oldest entry
- * is writeback_ns old, the ring or the tail budget is a quarter full, a record found no room, or
+ * record carries it. The later a round comes, the larger its runs, and the fewer blocks are written
+ * twice because they were not full; it begins when the oldest entry is writeback_ns old, the ring
+ * or the tail budget is a quarter full, a record found no room, an append found no page, or
  * somebody waits for the files (time_query.c).
  *
  * Until it has to hurry it goes one run at a time, in the background of the device's queue: a
@@ -17,6 +18,8 @@
  * half of the room on WRITING_HURRIED_BYTES may be under way, and twice as much for each sixteenth
  * more: so under a load that never ends write-back finds the pace of the appends, instead of going
  * from too little to everything at once.
+ *
+ * While a critical log is active it is a quarter of that at a time, until it has to hurry.
  *
  * One call syncs all files where the file system allows that and there are more than a few (rule
  * 10); its bytes and sizes are the file system's to order. Else each file is flushed in the rounds
@@ -31,24 +34,36 @@
 enum {
     LOGS_PER_TURN_MAX = 64,
     SYNC_ALL_MIN = 4, /* files */
-    FILL_PART = 4,    /* of the ring, of the tail budget: a round begins */
-    HURRY_PART = 2,   /* ... and it hurries */
-    PARTS = 16,       /* in which the room is counted */
+    PARTS = 16,       /* in which the room is counted: the ring, the tail budget */
+    FILL_PARTS = 4,   /* so many are used: a round begins */
+    HURRY_PARTS = 8,  /* ... and it hurries */
+    SHORT_PARTS = 6,  /* one of short runs, of less than SHORT_RUN_BYTES, waits for so many */
+    SHORT_RUN_BYTES = 64 << 10,
     WRITING_BYTES_MAX = 512 << 10,
+    WRITING_PACED_BYTES = 128 << 10,
     WRITING_HURRIED_BYTES = 1 << 20,
     FULL_RETRY_NS = NS_PER_S,
 };
 
 /* ── a round ── */
 
+/* Sixteenths of the room, ring or tail budget, that are in use. */
+static uint64_t parts_used(const struct store *store)
+{
+    const struct journal *j = store->journal;
+    uint64_t ring = journal_used(j) * PARTS / j->bytes;
+    uint64_t tail = store->tail_bytes * PARTS / max_u64(store->config.tail_bytes_max, 1);
+    return j->is_full ? PARTS : min_u64(max_u64(ring, tail), PARTS);
+}
+
 static bool round_is_due(const struct store *store, struct now now)
 {
     const struct journal *j = store->journal;
+    bool is_short = journal_used(j) < j->behind_n * (uint64_t)SHORT_RUN_BYTES;
     if (j->entries_seq < j->tail_seq || j->is_pinned || j->state == JOURNAL_FAILED)
         return false;
-    return now.ns - j->entries_ns >= store->config.writeback_ns || j->is_full || j->is_hurried ||
-           journal_used(j) > j->bytes / FILL_PART ||
-           store->tail_bytes > store->config.tail_bytes_max / FILL_PART;
+    return now.ns - j->entries_ns >= store->config.writeback_ns || j->is_hurried ||
+           parts_used(store) >= (is_short ? SHORT_PARTS : FILL_PARTS);
 }
 
 static void round_begin(struct store *store)
@@ -58,6 +73,7 @@ static void round_begin(struct store *store)
     check(j->to_write_n == 0 && j->to_sync_n == 0);
     j->round_seq = j->flushed_seq + 1;
     j->round_tail = j->flushed;
+    j->behind_n = 0;
     while ((l = list_pop(&j->behind)) != NULL) {
         struct plog *log = list_entry(l, struct plog, behind_link);
         log->round_bytes = log->durable.bytes;
@@ -69,16 +85,33 @@ static void round_begin(struct store *store)
     store->stats.write_back_rounds++;
 }
 
+void write_back_add(struct journal *j, struct plog *log)
+{
+    if (list_is_linked(&log->behind_link))
+        return;
+    list_append(&j->behind, &log->behind_link);
+    j->behind_n++;
+}
+
 /* It has what the round wanted of it; newer entries are the next round's. */
 static void round_leave(struct journal *j, struct plog *log)
 {
     list_del(&log->round_link);
-    if (log->logged.bytes > log->settled.bytes && !list_is_linked(&log->behind_link))
-        list_append(&j->behind, &log->behind_link);
+    if (log->logged.bytes > log->settled.bytes)
+        write_back_add(j, log);
+}
+
+void write_back_want(struct store *store)
+{
+    if (store->journal != NULL)
+        store->journal->is_hurried = true;
 }
 
 void write_back_forget(struct plog *log)
 {
+    struct journal *j = log->store->journal;
+    if (list_is_linked(&log->behind_link))
+        j->behind_n--;
     struct list *const links[] = {&log->round_link, &log->behind_link, &log->record_links[0],
                                   &log->record_links[1]};
     for (size_t i = 0; i < array_n(links); i++)
@@ -93,8 +126,7 @@ static void round_pin(struct store *store)
     struct list *l;
     while ((l = list_pop(&j->to_write)) != NULL || (l = list_pop(&j->to_sync)) != NULL) {
         struct plog *log = list_entry(l, struct plog, round_link);
-        if (!list_is_linked(&log->behind_link))
-            list_append(&j->behind, &log->behind_link);
+        write_back_add(j, log);
     }
     j->to_write_n = j->to_sync_n = 0;
     j->is_pinned = true;
@@ -106,26 +138,18 @@ static void round_pin(struct store *store)
 
 enum round_step { STEP_WAITS, STEP_DONE, STEP_PINS, STEP_STARVED };
 
-/* Sixteenths of the room, ring or tail budget, that are in use. */
-static uint64_t parts_used(const struct store *store)
-{
-    const struct journal *j = store->journal;
-    uint64_t ring = journal_used(j) * PARTS / j->bytes;
-    uint64_t tail = store->tail_bytes * PARTS / max_u64(store->config.tail_bytes_max, 1);
-    return j->is_full ? PARTS : min_u64(max_u64(ring, tail), PARTS);
-}
-
 bool write_back_hurries(const struct store *store)
 {
-    return parts_used(store) >= PARTS / HURRY_PART;
+    return parts_used(store) >= HURRY_PARTS;
 }
 
 /* Of the bytes that may be under way, are there some left? */
 static bool may_write(const struct store *store)
 {
-    uint64_t parts = parts_used(store), max = WRITING_BYTES_MAX;
-    if (parts >= PARTS / HURRY_PART)
-        max = (uint64_t)WRITING_HURRIED_BYTES << (parts - PARTS / HURRY_PART);
+    uint64_t parts = parts_used(store);
+    uint64_t max = store_is_paced(store) ? WRITING_PACED_BYTES : WRITING_BYTES_MAX;
+    if (parts >= HURRY_PARTS)
+        max = (uint64_t)WRITING_HURRIED_BYTES << (parts - HURRY_PARTS);
     return store->journal->writing_bytes < max;
 }
 

@@ -13,18 +13,29 @@
 
 #include "parse.h"
 
+enum { ADMIN_PORT_DEFAULT = 9644 };
+
+/* "127.0.0.1" and "[::1]" have none. */
+static bool has_port(const char *address)
+{
+    const char *bracket = strrchr(address, ']');
+    return strchr(bracket == NULL ? address : bracket, ':') != NULL;
+}
+
+/* A socket, or an ADMIN_NO_... */
 static int admin_connect(const char *admin, int timeout_ms)
 {
+    const char *name = admin;
     struct parse_address address;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
     char port[8];
-    int fd = -1;
+    int fd = ADMIN_NO_CONNECTION;
     if (!parse_next_address(&admin, &address))
-        return -1;
-    snprintf(port, sizeof port, "%u", address.port);
+        return ADMIN_NO_ADDRESS;
+    snprintf(port, sizeof port, "%u", has_port(name) ? address.port : ADMIN_PORT_DEFAULT);
     if (getaddrinfo(address.host, port, &hints, &found) != 0)
-        return -1;
+        return ADMIN_NO_ADDRESS;
     for (struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
         fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
@@ -33,7 +44,7 @@ static int admin_connect(const char *admin, int timeout_ms)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
         if (connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
             close(fd);
-            fd = -1;
+            fd = ADMIN_NO_CONNECTION;
         }
     }
     freeaddrinfo(found);
@@ -64,7 +75,7 @@ int admin_get(const char *admin, const char *path, int timeout_ms, char **body)
 int admin_get_bytes(const char *admin, const char *path, int timeout_ms, char **body,
                     size_t *body_n)
 {
-    int fd = admin_connect(admin, timeout_ms), status = -1;
+    int fd = admin_connect(admin, timeout_ms), status = fd < 0 ? fd : ADMIN_NO_ANSWER;
     char *text = fd < 0 ? NULL : malloc(ADMIN_BYTES_MAX);
     *body = NULL;
     *body_n = 0;
@@ -76,6 +87,8 @@ int admin_get_bytes(const char *admin, const char *path, int timeout_ms, char **
             status = (int)strtol(text + 9, NULL, 10);
             *body_n = n - (size_t)(at + 4 - text);
             memmove(text, at + 4, *body_n + 1);
+            if (status != 200 && *body_n > 0 && text[*body_n - 1] == '\n')
+                text[--*body_n] = 0; /* a sentence, for cli_fail */
             *body = text;
             text = NULL;
         }
@@ -86,10 +99,13 @@ int admin_get_bytes(const char *admin, const char *path, int timeout_ms, char **
     return status;
 }
 
-int admin_failed(const struct cli *cli, const char *admin)
+int admin_failed(const struct cli *cli, const char *admin, int status)
 {
-    return cli_fail(cli,
-                    "%s does not answer.\n  --admin names the broker's admin.listeners; "
-                    "Apache Kafka has none.",
-                    admin);
+    static const char advice[] =
+        "--admin HOST:PORT names the broker's admin.listeners; Apache Kafka has none.";
+    if (status == ADMIN_NO_ADDRESS)
+        return cli_fail(cli, "%s is no address of a host that is known.\n  %s", admin, advice);
+    if (status == ADMIN_NO_CONNECTION)
+        return cli_fail(cli, "nothing answers on %s; is the broker running?\n  %s", admin, advice);
+    return cli_fail(cli, "%s does not answer as an admin listener.\n  %s", admin, advice);
 }

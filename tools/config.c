@@ -8,8 +8,7 @@
  */
 #include <stdio.h>
 
-#include "cli.h"
-#include "client.h"
+#include "remote.h"
 #include "messages.h"
 #include "parse.h"
 #include "table.h"
@@ -96,20 +95,9 @@ static bool resource_words(const struct cli *cli, int argc, char **argv, struct 
 static int resource_failed(const struct cli *cli, const struct resource_of *r, const char *name,
                            int16_t code, struct bytes message)
 {
-    char buffer[32];
-    const char *text = kafka_error_name(code, buffer, sizeof buffer);
-    if (message.n > 0)
-        return cli_fail(cli, "%s %s: %.*s (%s)", r->kind, name, (int)message.n, message.ptr, text);
-    return cli_fail(cli, "%s %s: %s", r->kind, name, text);
-}
-
-static bool connect_to(const struct cli *cli, struct client *c)
-{
-    if (client_open(c, cli->bootstrap, cli->timeout_ms) == 0)
-        return true;
-    cli_fail(cli, "%s", c->why);
-    client_close(c);
-    return false;
+    char what[512];
+    snprintf(what, sizeof what, "%s %s", r->kind, name);
+    return remote_failed(cli, what, code, message);
 }
 
 /* ── describe ── */
@@ -192,7 +180,7 @@ static int config_describe(struct cli *cli, int argc, char **argv)
         return status;
     if (argc != optind)
         return cli_usage(cli, "%s: one resource at a time", argv[optind]);
-    if (!connect_to(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     status = describe_one(cli, &c, &r, argv[optind - 1], is_all);
     client_close(&c);
@@ -269,7 +257,7 @@ static int alter(struct cli *cli, int argc, char **argv, int8_t how)
     if (argc == optind)
         return cli_usage(cli, how == OP_DELETE ? "expected one key or more"
                                                : "expected KEY=VALUE, once or more");
-    if (!connect_to(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     status = alter_send(cli, &c, &r, argv[optind - 1], argv + optind, argc - optind, how, is_dry);
     client_close(&c);

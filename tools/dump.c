@@ -21,11 +21,13 @@ const char dump_help[] =
     ".snapshot,\n"
     "  leader-epoch-checkpoint, partition.metadata, also as .cleaned, .swap or .deleted; of the "
     "log\n"
-    "  directory meta.properties and the checkpoints. Messages of the formats 0 and 1 (before "
-    "Apache\n"
-    "  Kafka 0.11) are shown as such. Nothing is changed; it needs no running broker. Damage is "
-    "shown\n"
-    "  as a row, and the exit status is then 1. Whole directories: millrace verify.\n"
+    "  directory meta.properties and the checkpoints; and log-start-offset and compacted-offset, "
+    "which\n"
+    "  are millrace's. Messages of the formats 0 and 1 (before Apache Kafka 0.11) are shown as "
+    "such.\n"
+    "  Nothing is changed; it needs no running broker. Damage is shown as a row, and the exit "
+    "status\n"
+    "  is then 1. Whole directories: millrace verify.\n"
     "\n"
     "  -r, --records           the records of each batch too\n"
     "      --value-bytes N     show at most N bytes of a key or value (default 64; 0: all)\n"
@@ -92,6 +94,11 @@ static int dump_one(const struct cli *cli, const struct dump_run *run, struct di
     int rc = dump_file(disk, path, &options, to, &sums);
     if (run->is_quiet)
         fclose(to);
+    if (rc == E_INVALID)
+        return cli_fail(cli, "%s is a directory.\n  `millrace verify DIR` checks a log directory.",
+                        path);
+    if (rc == E_NOT_FOUND)
+        return cli_fail(cli, "%s: there is no such file", path);
     if (rc == E_UNSUPPORTED)
         return cli_fail(
             cli, "%s: its name is of no kind that this command knows.\n  See: millrace dump --help",

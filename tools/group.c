@@ -15,12 +15,7 @@
 #include "parse.h"
 #include "table.h"
 
-enum {
-    API_LIST_OFFSETS = 2,
-    API_OFFSET_FETCH = 9,
-    API_LIST_GROUPS = 16,
-    API_DELETE_GROUPS = 42
-};
+enum { API_LIST_OFFSETS = 2, API_OFFSET_FETCH = 9, API_LIST_GROUPS = 16, API_DELETE_GROUPS = 42 };
 /* The versions whose meaning this file knows. */
 enum { LIST_OFFSETS_V = 7, OFFSET_FETCH_V = 9, LIST_V = 5, DELETE_V = 2 };
 
@@ -52,31 +47,9 @@ const char group_help[] =
     "  millrace group describe billing\n"
     "  millrace group reset --help\n";
 
-bool group_connect(const struct cli *cli, struct client *c)
-{
-    if (client_open(c, cli->bootstrap, cli->timeout_ms) == 0)
-        return true;
-    cli_fail(cli, "%s", c->why);
-    client_close(c);
-    return false;
-}
-
 int group_failed(const struct cli *cli, const char *group, int16_t code)
 {
-    char buffer[32];
-    const char *name = kafka_error_name(code, buffer, sizeof buffer);
-    if (code == 68)
-        return cli_fail(cli,
-                        "%s: it has members.\n  Stop its consumers first; `millrace group describe "
-                        "%s` shows them. (%s)",
-                        group, group, name);
-    if (code == 69)
-        return cli_fail(cli,
-                        "%s: there is no such group.\n  `millrace group list` shows them. (%s)",
-                        group, name);
-    if (code == 14)
-        return cli_fail(cli, "%s: the broker still loads its groups; try again. (%s)", group, name);
-    return cli_fail(cli, "%s: %s", group, name);
+    return remote_failed(cli, group, code, bytes_of("", 0));
 }
 
 /* ── what is asked ── */
@@ -204,7 +177,7 @@ static int group_list(struct cli *cli, int argc, char **argv)
         return cli_usage(cli, "takes no name; `millrace group describe %s` shows one group",
                          argv[optind]);
     struct client c;
-    if (!group_connect(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     struct list_groups_request *q = PROTO_NEW(&c.arena, list_groups_request, 1);
     const void *answer = NULL;
@@ -298,7 +271,7 @@ static int group_delete(struct cli *cli, int argc, char **argv)
     if (n < 1 || (topics_n > 0 && n > 1))
         return cli_usage(cli, n < 1 ? "expected one name or more" : "--topic goes with one group");
     struct client c;
-    if (!group_connect(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     status = topics_n > 0 ? group_forget(cli, &c, argv[optind], topics, topics_n)
                           : delete_groups(cli, &c, argv + optind, n);

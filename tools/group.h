@@ -6,8 +6,7 @@
 #ifndef MILLRACE_GROUP_COMMAND_H
 #define MILLRACE_GROUP_COMMAND_H
 
-#include "cli.h"
-#include "client.h"
+#include "remote.h"
 #include "messages.h"
 
 enum { TIME_END = -1, TIME_BEGINNING = -2 };
@@ -40,8 +39,6 @@ struct group_lines {
     struct group_offsets offsets; /* by topic and partition; also those assigned only */
 };
 
-/* Connects; on failure the reason was printed. */
-bool group_connect(const struct cli *cli, struct client *c);
 /* "group: what the broker says", CLI_FAILED. */
 int group_failed(const struct cli *cli, const char *group, int16_t code);
 /* All that the group committed; 0, E_ with c->why, or a positive Kafka code. */

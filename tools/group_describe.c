@@ -125,8 +125,7 @@ static int consumer_ask(struct client *c, struct bytes id, struct group_lines *o
         return E_NO_MEMORY;
     q->group_ids = &id;
     q->group_ids_n = 1;
-    int rc =
-        client_call(c, API_CONSUMER_GROUP_DESCRIBE, CONSUMER_DESCRIBE_V, q, &answer, NULL);
+    int rc = client_call(c, API_CONSUMER_GROUP_DESCRIBE, CONSUMER_DESCRIBE_V, q, &answer, NULL);
     if (rc != 0)
         return rc;
     const struct consumer_group_describe_response *r = answer;
@@ -252,12 +251,12 @@ static void describe_json(const struct group_lines *g)
                             o->owner.n > 0 ? cli_json_bytes(o->owner) : json_null()));
     }
     for (uint32_t i = 0; i < g->members_n; i++)
-        json_array_append_new(
-            members, json_pack("{s:o,s:o,s:o,s:o,s:o}", "member", cli_json_bytes(g->members[i].id),
-                               "instance", cli_json_bytes(g->members[i].instance), "client",
-                               cli_json_bytes(g->members[i].client_id), "host",
-                               cli_json_bytes(g->members[i].host), "epoch",
-                               number_or_null(g->members[i].epoch)));
+        json_array_append_new(members, json_pack("{s:o,s:o,s:o,s:o,s:o}", "member",
+                                                 cli_json_bytes(g->members[i].id), "instance",
+                                                 cli_json_bytes(g->members[i].instance), "client",
+                                                 cli_json_bytes(g->members[i].client_id), "host",
+                                                 cli_json_bytes(g->members[i].host), "epoch",
+                                                 number_or_null(g->members[i].epoch)));
     cli_json(json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:o}", "group", cli_json_bytes(g->name), "type",
                        g->type, "state", cli_json_bytes(g->state), "protocol_type",
                        cli_json_bytes(g->protocol_type), "protocol", cli_json_bytes(g->protocol),
@@ -271,7 +270,7 @@ int group_describe(struct cli *cli, int argc, char **argv)
     int status;
     if (!group_take_names(cli, argc, argv, 1, &status))
         return status;
-    if (!group_connect(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     status = group_ask(cli, &c, argv[optind], &lines);
     if (status == CLI_OK && cli->is_json)

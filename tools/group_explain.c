@@ -173,11 +173,11 @@ static json_t *balance_json(const struct balance *b)
     for (uint32_t i = 0; i < b->n; i++) {
         const struct load *l = &b->v[i];
         json_array_append_new(
-            list, json_pack("{s:o,s:i,s:f,s:f,s:I,s:o}", "topic", cli_json_bytes(l->offset->topic),
-                            "partition", l->offset->partition, "in_per_s", l->in_s,
-                            "committed_per_s", l->out_s, "lag", (json_int_t)l->lag, "member",
-                            l->offset->owner.n > 0 ? cli_json_bytes(l->offset->owner)
-                                                   : json_null()));
+            list,
+            json_pack("{s:o,s:i,s:f,s:f,s:I,s:o}", "topic", cli_json_bytes(l->offset->topic),
+                      "partition", l->offset->partition, "in_per_s", l->in_s, "committed_per_s",
+                      l->out_s, "lag", (json_int_t)l->lag, "member",
+                      l->offset->owner.n > 0 ? cli_json_bytes(l->offset->owner) : json_null()));
     }
     double lag = b->n == 0 ? 0 : (double)b->v->lag, rate = b->n == 0 ? 0 : busiest(b)->in_s;
     return json_pack("{s:f,s:f,s:f,s:I,s:f,s:f,s:o}", "seconds", b->seconds, "in_per_s", b->in_s,
@@ -192,7 +192,7 @@ static int balance_report(const struct cli *cli, const char *name, double second
     struct client c;
     struct group_lines before, after;
     struct balance b;
-    if (!group_connect(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     double began = clock_s();
     int status = group_ask(cli, &c, name, &before);
@@ -296,7 +296,7 @@ static int explain_report(const struct cli *cli, const char *admin, const char *
     if (group != NULL)
         status = CLI_OK;
     else if (status < 0)
-        status = admin_failed(cli, admin);
+        status = admin_failed(cli, admin, status);
     else if (status == 404)
         status = group_failed(cli, name, 69);
     else
@@ -328,7 +328,8 @@ int group_explain(struct cli *cli, int argc, char **argv)
         if (option == WINDOW && strcmp(optarg, "0") == 0)
             window_ms = 0;
         else if (option == WINDOW && !parse_duration_ms(optarg, &window_ms))
-            return cli_usage(cli, "--window %s: a time like 500ms, 10s or 2m, or 0", optarg);
+            return cli_usage(cli, "--window %s: expected a time such as 500ms, 10s or 2m, or 0",
+                             optarg);
     }
     if (option == CLI_OPTION_END)
         return status;

@@ -419,7 +419,7 @@ int group_reset(struct cli *cli, int argc, char **argv)
     if (r.kind == RESET_PLAN && r.topics_n > 0)
         return cli_usage(cli, "--from-file names the partitions: not with --topic");
     struct client c;
-    if (!group_connect(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     status = reset_run(cli, &c, argv[optind], &r);
     client_close(&c);

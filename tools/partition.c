@@ -6,8 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "cli.h"
-#include "client.h"
+#include "remote.h"
 #include "messages.h"
 #include "parse.h"
 
@@ -39,15 +38,6 @@ const char partition_help[] =
     "  millrace partition add orders --to 24\n"
     "  millrace partition trim --help\n";
 
-static bool connect_to(const struct cli *cli, struct client *c)
-{
-    if (client_open(c, cli->bootstrap, cli->timeout_ms) == 0)
-        return true;
-    cli_fail(cli, "%s", c->why);
-    client_close(c);
-    return false;
-}
-
 /* ── add ── */
 
 static int add_send(const struct cli *cli, struct client *c, const char *topic, int64_t count,
@@ -57,7 +47,6 @@ static int add_send(const struct cli *cli, struct client *c, const char *topic, 
     struct create_partitions_request_topics *one =
         PROTO_NEW(&c->arena, create_partitions_request_topics, 1);
     const void *out;
-    char buffer[32];
     if (request == NULL || one == NULL)
         return cli_fail(cli, "out of memory");
     one->name = bytes_of_string(topic);
@@ -74,11 +63,7 @@ static int add_send(const struct cli *cli, struct client *c, const char *topic, 
         return cli_fail(cli, "the broker answers for %d topics instead of one", answer->results_n);
     const struct create_partitions_response_results *r = answer->results;
     if (r->error_code != 0)
-        return cli_fail(cli, "%s: %.*s%s%s%s", topic, (int)r->error_message.n,
-                        r->error_message.n > 0 ? (const char *)r->error_message.ptr : "",
-                        r->error_message.n > 0 ? " (" : "",
-                        kafka_error_name(r->error_code, buffer, sizeof buffer),
-                        r->error_message.n > 0 ? ")" : "");
+        return remote_failed(cli, topic, r->error_code, r->error_message);
     if (cli->is_json)
         cli_json(json_pack("{s:s,s:I,s:b}", "topic", topic, "partitions", (json_int_t)count,
                            "validated_only", is_dry));
@@ -107,7 +92,7 @@ static int partition_add(struct cli *cli, int argc, char **argv)
         return status;
     if (argc - optind != 1 || count == 0)
         return cli_usage(cli, "expected one topic and --to N");
-    if (!connect_to(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     status = add_send(cli, &c, argv[optind], count, is_dry);
     client_close(&c);
@@ -125,7 +110,7 @@ static int trim_send(const struct cli *cli, struct client *c, const char *topic,
     struct delete_records_request_topics_partitions *part =
         PROTO_NEW(&c->arena, delete_records_request_topics_partitions, 1);
     const void *out;
-    char buffer[32];
+    char what[320];
     if (request == NULL || one == NULL || part == NULL)
         return cli_fail(cli, "out of memory");
     part->partition_index = (int32_t)partition;
@@ -142,9 +127,9 @@ static int trim_send(const struct cli *cli, struct client *c, const char *topic,
     if (answer->topics_n != 1 || answer->topics->partitions_n != 1)
         return cli_fail(cli, "the broker does not answer for one partition");
     const struct delete_records_response_topics_partitions *p = answer->topics->partitions;
+    snprintf(what, sizeof what, "%s-%" PRId64, topic, partition);
     if (p->error_code != 0)
-        return cli_fail(cli, "%s-%" PRId64 ": %s", topic, partition,
-                        kafka_error_name(p->error_code, buffer, sizeof buffer));
+        return remote_failed(cli, what, p->error_code, bytes_of("", 0));
     if (cli->is_json)
         cli_json(json_pack("{s:s,s:I,s:I}", "topic", topic, "partition", (json_int_t)partition,
                            "first_offset", (json_int_t)p->low_watermark));
@@ -174,7 +159,7 @@ static int partition_trim(struct cli *cli, int argc, char **argv)
     if (argc - optind != 2 || !has_before ||
         !parse_number(argv[optind + 1], 0, INT32_MAX, &partition))
         return cli_usage(cli, "expected a topic, a partition and --before OFFSET");
-    if (!connect_to(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     status = trim_send(cli, &c, argv[optind], partition, before);
     client_close(&c);

@@ -55,7 +55,7 @@ struct produce {
     rd_kafka_conf_t *conf;
     rd_kafka_t *rk;
     rd_kafka_resp_err_t error; /* of the first record that failed */
-    uint64_t sent_n, acknowledged_n, failed_n, bytes_n;
+    uint64_t sent_n, acknowledged_n, failed_n, bytes_n, acknowledged_bytes_n;
     int64_t began_ms, told_ms;
 };
 
@@ -72,6 +72,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     (void)rk;
     if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         p->acknowledged_n++;
+        p->acknowledged_bytes_n += m->len + m->key_len;
         return;
     }
     p->failed_n++;
@@ -272,8 +273,8 @@ static int finish(struct produce *p, int status)
     uint64_t open_n = p->sent_n - p->acknowledged_n - p->failed_n;
     double seconds = (double)(clock_ms() - p->began_ms) / 1e3;
     if (p->failed_n > 0)
-        status = cli_fail(p->cli, "%s: %" PRIu64 " records were refused: %s", p->topic, p->failed_n,
-                          librdkafka_text(p->error));
+        status = cli_fail(p->cli, "%s: %" PRIu64 " of %" PRIu64 " records refused: %s", p->topic,
+                          p->failed_n, p->sent_n, librdkafka_text(p->error));
     else if (open_n > 0)
         status = cli_fail(
             p->cli,
@@ -286,7 +287,7 @@ static int finish(struct produce *p, int status)
                            seconds));
     else if (!p->is_quiet)
         fprintf(stderr, "%" PRIu64 " records, %" PRIu64 " bytes in %.2f s (%.0f records/s)\n",
-                p->acknowledged_n, p->bytes_n, seconds,
+                p->acknowledged_n, p->acknowledged_bytes_n, seconds,
                 (double)p->acknowledged_n / (seconds > 0.001 ? seconds : 0.001));
     return status;
 }

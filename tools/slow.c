@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "admin.h"
+#include "proto.h"
 
 enum { BAR_N = 44, TURNS_SHOWN = 8, STEP_NS_SHOWN = 10000 };
 
@@ -40,6 +41,7 @@ const char slow_help[] =
     "    min_bytes             the consumer asked to wait (fetch.min.bytes, fetch.max.wait.ms)\n"
     "    mail, turn_overrun    a worker is busy: more dataplane.workers, or cores of their own\n"
     "    order                 look at the requests before it on the same connection (peer)\n"
+    "    network               segments were lost; known over our own TCP alone\n"
     "    client_reading        the client does not take its answers: it is slow, or its network\n"
     "\n"
     "  Fetches stand twice: by their whole time, and by the time beside their wait for records.\n"
@@ -96,6 +98,7 @@ static void request_print(const json_t *r, unsigned place)
     uint64_t total_ns = number_of(r, "total_ns"), at_ns = 0;
     const json_t *stages = json_object_get(r, "stages"), *stage;
     const json_t *overrun = json_object_get(r, "overrun"), *stall = json_object_get(r, "stall");
+    const json_t *network = json_object_get(r, "network");
     size_t i;
     printf("  %u. %.2f ms  sent ", place, ms_of(total_ns));
     when_print(number_of(r, "sent_ms"));
@@ -113,6 +116,10 @@ static void request_print(const json_t *r, unsigned place)
         printf("     it was the disk: device %s stalled %.0f ms (%s), of which it waited %.2f ms\n",
                text_of(stall, "device"), ms_of(number_of(stall, "took_ns")),
                text_of(stall, "directory"), ms_of(number_of(stall, "ns")));
+    if (number_of(network, "holes") + number_of(network, "sent_again") > 0)
+        printf("     the network: %" PRIu64 " times bytes of the request were missing, %" PRIu64
+               " segments of the answer were sent again\n",
+               number_of(network, "holes"), number_of(network, "sent_again"));
     json_array_foreach(stages, i, stage)
     {
         uint64_t ns = number_of(stage, "ns");
@@ -204,7 +211,7 @@ static int slow_ask(const struct cli *cli, const char *admin, const char *last, 
     int status = admin_get(admin, "/slow", cli->timeout_ms, &text);
     json_t *answer = status == 200 ? json_loads(text, 0, NULL) : NULL;
     if (status < 0)
-        status = admin_failed(cli, admin);
+        status = admin_failed(cli, admin, status);
     else if (answer == NULL)
         status = cli_fail(cli, "%s answers %d: %.200s", admin, status, text);
     else
@@ -212,6 +219,14 @@ static int slow_ask(const struct cli *cli, const char *admin, const char *last, 
     json_decref(answer);
     free(text);
     return status;
+}
+
+static bool is_api(const char *name)
+{
+    for (int16_t key = 0; key < PROTO_APIS_N; key++)
+        if (proto_api_name(key) != NULL && strcasecmp(name, proto_api_name(key)) == 0)
+            return true;
+    return false;
 }
 
 int slow_command(struct cli *cli, int argc, char **argv)
@@ -236,6 +251,9 @@ int slow_command(struct cli *cli, int argc, char **argv)
     if (argc != optind)
         return cli_usage(cli, "%s: no argument is expected", argv[optind]);
     if (strcmp(last, "minute") != 0 && strcmp(last, "start") != 0)
-        return cli_usage(cli, "--last %s: minute or start", last);
+        return cli_usage(cli, "--last %s: expected minute or start", last);
+    if (api != NULL && !is_api(api))
+        return cli_usage(cli, "--api %s: expected an API such as Produce; `millrace api` has all",
+                         api);
     return slow_ask(cli, admin, last, api);
 }

@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli.h"
-#include "client.h"
+#include "remote.h"
 #include "messages.h"
 #include "parse.h"
 #include "table.h"
@@ -73,30 +72,17 @@ const char topic_help[] =
     "  millrace topic create orders --partitions 12\n"
     "  millrace topic describe --help\n";
 
-/* What went wrong with a topic, in one line: the broker's sentence, or the error's name. */
+/* What went wrong with a topic. */
 static int topic_failed(const struct cli *cli, struct bytes name, int16_t code,
                         struct bytes message)
 {
-    char buffer[32];
-    const char *text = kafka_error_name(code, buffer, sizeof buffer);
-    if (message.n > 0)
-        return cli_fail(cli, "%.*s: %.*s (%s)", (int)name.n, name.ptr, (int)message.n, message.ptr,
-                        text);
+    char what[320];
     if (code == ERROR_UNKNOWN_TOPIC)
         return cli_fail(
             cli, "%.*s: there is no such topic.\n  `millrace topic list` shows those there are.",
             (int)name.n, name.ptr);
-    return cli_fail(cli, "%.*s: %s", (int)name.n, name.ptr, text);
-}
-
-/* Connects; on failure the reason was printed. */
-static bool connect_to(const struct cli *cli, struct client *c)
-{
-    if (client_open(c, cli->bootstrap, cli->timeout_ms) == 0)
-        return true;
-    cli_fail(cli, "%s", c->why);
-    client_close(c);
-    return false;
+    snprintf(what, sizeof what, "%.*s", (int)name.n, name.ptr);
+    return remote_failed(cli, what, code, message);
 }
 
 /* ── create ── */
@@ -204,7 +190,7 @@ static int topic_create(struct cli *cli, int argc, char **argv)
     if (argc - optind != 1)
         return cli_usage(cli, "expected one name");
     struct client c;
-    if (!connect_to(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     const struct create_topics_response *answer;
     int rc = create_send(&c, cli, argv[optind], &o, &answer);
@@ -286,7 +272,7 @@ static int topic_list(struct cli *cli, int argc, char **argv)
         return cli_usage(cli, "takes no name; `millrace topic describe %s` shows one topic",
                          argv[optind]);
     struct client c;
-    if (!connect_to(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     const struct metadata_response *answer;
     if (ask_metadata(&c, NULL, &answer) != 0) {
@@ -509,7 +495,7 @@ static int topic_describe(struct cli *cli, int argc, char **argv)
     if (argc - optind != 1)
         return cli_usage(cli, "expected one name");
     struct client c;
-    if (!connect_to(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     status = describe_one(cli, &c, argv[optind], is_all);
     client_close(&c);
@@ -554,7 +540,7 @@ static int topic_delete(struct cli *cli, int argc, char **argv)
     if (argc == optind)
         return cli_usage(cli, "expected one name or more");
     struct client c;
-    if (!connect_to(cli, &c))
+    if (!remote_connect(cli, &c))
         return CLI_FAILED;
     const struct delete_topics_response *answer;
     if (delete_send(&c, cli, argv + optind, argc - optind, &answer) != 0) {

@@ -15,7 +15,6 @@ static const struct {
     {"", "version", "--version"},
     {"", "acl", "ACLs are not served"},
     {"", "reset", "millrace group reset NAME"},
-    {"", "-b", "--bootstrap-server HOST:PORT"},
     {"", "-L", "millrace topic list, millrace cluster"},
     {"", "-C", "millrace consume TOPIC"},
     {"", "-P", "millrace produce TOPIC"},
@@ -78,6 +77,8 @@ const char *words_elsewhere(const char *command, const char *word)
     for (size_t i = 0; i < array_n(ELSEWHERE); i++)
         if (strcmp(command, ELSEWHERE[i].command) == 0 && strcmp(word, ELSEWHERE[i].word) == 0)
             return ELSEWHERE[i].ours;
+    if (strcmp(word, "-b") == 0 || strcmp(word, "--broker-list") == 0)
+        return "--bootstrap-server HOST:PORT";
     return NULL;
 }
 

@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "endpoint.h"
@@ -137,6 +139,27 @@ static int bad(const char *what, const char *value, const char *want)
     return 2;
 }
 
+static int wrong_option(const char *word, bool lacks_value)
+{
+    fprintf(stderr, "millrace bench: %s%s\nSee: millrace bench --help\n",
+            lacks_value ? "a value is missing behind " : "unknown option ", word);
+    return 2;
+}
+
+/* Known before the load runs, not after it. */
+static int check_file(const char *what, const char *path)
+{
+    char directory[PATH_MAX];
+    if (path == NULL)
+        return 0;
+    const char *slash = strrchr(path, '/');
+    snprintf(directory, sizeof directory, "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
+             slash == NULL ? "." : path);
+    return access(directory, W_OK | X_OK) == 0 || access(path, W_OK) == 0
+               ? 0
+               : bad(what, path, "no file can be written there");
+}
+
 /* A positive number with an optional k, M suffix. */
 static bool parse_number(const char *text, double min, double max, double *out)
 {
@@ -162,7 +185,7 @@ static int parse_rates(struct load_options *o, const char *text)
     snprintf(copy, sizeof copy, "%s", text);
     for (char *part = strtok_r(copy, ",", &save); part != NULL; part = strtok_r(NULL, ",", &save)) {
         if (o->rates_n == LOAD_STEPS_MAX)
-            return bad("rate", text, "too many steps (32 at most)");
+            return bad("rate", text, "at most 32 steps");
         double *rate = &o->rates[o->rates_n++];
         *rate = 0;
         if (strcmp(part, "max") != 0 && !parse_number(part, 0.001, 1e9, rate))
@@ -219,7 +242,7 @@ static int parse_seconds(const char *name, const char *text, double min, double 
 {
     return parse_number(text, min, LOAD_SECONDS_MAX / 2, out)
                ? 0
-               : bad(name, text, "seconds, at most 3600");
+               : bad(name, text, "seconds, 3600 at most");
 }
 
 static int parse_whole(const char *name, const char *text, uint64_t max, uint64_t *out)
@@ -294,7 +317,7 @@ static int parse_flag(struct load_options *o, int c, const char *arg)
     case O_ADDRESS:
     case O_GATEWAY: return parse_port(o, c, arg);
     case O_PID: return parse_int("broker-pid", arg, INT32_MAX, &o->broker_pid);
-    default: fprintf(stderr, "millrace bench: try --help\n"); return 2;
+    default: return 2; /* no option of the table comes here */
     }
 }
 
@@ -343,7 +366,10 @@ int load_options_parse(struct load_options *o, const char *bootstrap, int argc, 
         .label = "",
     };
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) {
+        if (c == '?' || c == ':')
+            return wrong_option(argv[optind - 1], c == ':');
         if (c == O_HELP) {
             fputs(bench_help, stdout);
             return -1;
@@ -353,7 +379,8 @@ int load_options_parse(struct load_options *o, const char *bootstrap, int argc, 
             return rc;
     }
     if (optind < argc) {
-        fprintf(stderr, "millrace bench: '%s' is not an option; try --help\n", argv[optind]);
+        fprintf(stderr, "millrace bench: %s: no argument is expected\nSee: millrace bench --help\n",
+                argv[optind]);
         return 2;
     }
     if (o->producers_n + o->consumers_n * o->groups_n == 0)
@@ -368,6 +395,10 @@ int load_options_parse(struct load_options *o, const char *bootstrap, int argc, 
     if (o->keys_n == 0 && o->keys != LOAD_KEYS_UNIFORM)
         return bad("key-distribution", "", "goes with --keys");
     int rc = check_port(o);
+    if (rc == 0)
+        rc = check_file("json", o->json_path);
+    if (rc == 0)
+        rc = check_file("html", o->html_path);
     if (rc != 0)
         return rc;
     if (o->window == 0)

@@ -14,7 +14,9 @@
  * write-back, zeroing and the making of files are in the window as they are in the long run.
  *
  * trickle: batches of 1 KiB, 16 appends in each turn, of logs in no order; the next turn when all
- * are durable, PAUSE_US later.
+ * are durable, PAUSE_US later. What is counted begins when the ring has its size, and goes from the
+ * beginning of a round of write-back to the beginning of another: what a round leaves behind is the
+ * same at both ends.
  *
  * floor: what the device takes: 1 MiB written past the page cache at depth 8, in order, by
  * io_uring; into a new file, or into one that is written already (what most measure).
@@ -40,7 +42,8 @@ enum {
     WAIT_NS = NS_PER_MS / 4,
     TRICKLE_N = 16,
     PAUSE_US = 500,
-    TRICKLE_WARM_BYTES = 24 << 20, /* the ring has grown, rounds follow each other */
+    TRICKLE_WARM_BYTES = 8 << 20, /* at least; and at most, when the disk has no room for the ring */
+    TRICKLE_WARM_BYTES_MAX = 256 << 20,
     FLOOR_DEPTH = 8,
     FLOOR_BYTES = 1 << 20,
 };
@@ -49,6 +52,7 @@ enum {
 struct counters {
     uint64_t ns, cpu_us, device_bytes, own_bytes, flushes, batches, bytes;
     uint64_t own_flushes, records, record_ns; /* of the home; the helpers flush what they make */
+    uint64_t record_bytes;
 };
 
 /* One connection, as the store sees it. Owner: main. */
@@ -116,6 +120,7 @@ static struct counters counters_read(const char *directory)
         c.own_flushes = s->journal_flushes + s->flush_ops;
         c.records = s->journal_records;
         c.record_ns = s->journal_ns_total;
+        c.record_bytes = s->journal_bytes;
     }
     c.batches = load.acked;
     c.bytes = load.acked_bytes;
@@ -129,11 +134,12 @@ static void report(const char *name, const struct counters *a, const struct coun
     const struct store_stats *s = store_stats(load.ground.store);
     printf(
         "%s mb_per_s=%.1f cpu_s_per_gb=%.3f device_bytes_per_byte=%.3f own_bytes_per_byte=%.3f "
-        "flushes_per_batch=%.4f own_flushes_per_batch=%.4f record_ms=%.2f batches=%.0f rolls=%llu "
+        "record_bytes_per_byte=%.3f flushes_per_batch=%.4f own_flushes_per_batch=%.4f record_ms=%.2f batches=%.0f rolls=%llu "
         "rounds=%llu records=%llu wraps=%.1f\n",
         name, bytes * 1000 / (double)(b->ns - a->ns), (double)(b->cpu_us - a->cpu_us) / bytes * 1e3,
         (double)(b->device_bytes - a->device_bytes) / bytes,
-        (double)(b->own_bytes - a->own_bytes) / bytes, (double)(b->flushes - a->flushes) / batches,
+        (double)(b->own_bytes - a->own_bytes) / bytes,
+        (double)(b->record_bytes - a->record_bytes) / bytes, (double)(b->flushes - a->flushes) / batches,
         (double)(b->own_flushes - a->own_flushes) / batches,
         (double)(b->record_ns - a->record_ns) / (double)max_u64(b->records - a->records, 1) / 1e6,
         batches, (unsigned long long)s->rolls, (unsigned long long)s->write_back_rounds,
@@ -243,16 +249,33 @@ static int bulk(uint8_t durability, const char *name, const char *directory, uin
     return 0;
 }
 
+static void trickle_turn(struct prng *prng, uint32_t logs_n)
+{
+    uint64_t until = load.acked_bytes + TRICKLE_N * load.batch_bytes;
+    uint32_t at = (uint32_t)prng_below(prng, logs_n);
+    for (uint32_t i = 0; i < TRICKLE_N; i++)
+        list_append(&load.ready, &load.producers[(at + i * 61) % logs_n].link);
+    load_until(until);
+    usleep(PAUSE_US);
+}
+
+/* ... until so much is acknowledged and a round of write-back begins. */
 static void trickle_turns(struct prng *prng, uint32_t logs_n, uint64_t bytes)
 {
-    while (load.acked_bytes < bytes) {
-        uint64_t until = load.acked_bytes + TRICKLE_N * load.batch_bytes;
-        uint32_t at = (uint32_t)prng_below(prng, logs_n);
-        for (uint32_t i = 0; i < TRICKLE_N; i++)
-            list_append(&load.ready, &load.producers[(at + i * 61) % logs_n].link);
-        load_until(until);
-        usleep(PAUSE_US);
-    }
+    const struct store_stats *s = store_stats(load.ground.store);
+    while (load.acked_bytes < bytes)
+        trickle_turn(prng, logs_n);
+    for (uint64_t rounds = s->write_back_rounds; s->write_back_rounds == rounds;)
+        trickle_turn(prng, logs_n);
+}
+
+static void trickle_warm(struct prng *prng, uint32_t logs_n)
+{
+    const struct journal *j = load.ground.store->journal;
+    while (load.acked_bytes < TRICKLE_WARM_BYTES ||
+           (j->bytes < j->bytes_max && load.acked_bytes < TRICKLE_WARM_BYTES_MAX))
+        trickle_turn(prng, logs_n);
+    trickle_turns(prng, logs_n, load.acked_bytes);
 }
 
 static int trickle(const char *directory, uint32_t logs_n, uint64_t bytes)
@@ -262,9 +285,9 @@ static int trickle(const char *directory, uint32_t logs_n, uint64_t bytes)
     batch_make(RECORD_BYTES + 80, RECORD_BYTES - 80);
     load.appends_max = TRICKLE_N;
     load_open(directory, 128 << 20, logs_n, STORE_GROUP);
-    trickle_turns(&prng, logs_n, TRICKLE_WARM_BYTES);
+    trickle_warm(&prng, logs_n);
     struct counters a = counters_read(directory);
-    trickle_turns(&prng, logs_n, TRICKLE_WARM_BYTES + bytes);
+    trickle_turns(&prng, logs_n, load.acked_bytes + bytes);
     struct counters b = counters_read(directory);
     report("trickle", &a, &b);
     ground_close(&load.ground);

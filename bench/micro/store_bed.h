@@ -83,7 +83,7 @@ static inline void ground_open(struct ground *g, const char *parent, uint64_t jo
                                   .raw_bytes_min = 32 << 10,
                                   .recovery_point_ns = 60 * NS_PER_S,
                                   .recovery_bytes_max = 256 << 20,
-                                  .writeback_ns = NS_PER_S};
+                                  .writeback_ns = 10 * NS_PER_S};
     snprintf(config.directory, sizeof config.directory, "%s", g->directory);
     check(store_init(&g->store, &config, g->io, disk_posix(), &g->pages, &g->timers,
                      &g->posts[THREAD_STORE], THREAD_FILES, THREAD_BULK) == 0);

@@ -61,6 +61,8 @@ WORKLOADS = [
 DURABLE = workload('64-producers-16kb-batches', producers=64, batch=16384)
 FULL_WORKLOADS = [workload('10000-partitions-1kb', partitions=1000, batch=4096, topics=10)]
 CURVE = (0.2, 0.5, 0.8, 0.95)
+SAME_RATE = 0  # in place of a share: both brokers at one rate
+CURVE_POINTS_N = 2 * len(CURVE) + 4
 RUN_S, WARMUP_S, CURVE_S, PERF_S, BETWEEN_S = 9, 3, 6, 8, 3
 PERF_RATE = 20000
 FAIRNESS = 'fairness'  # a name for --only: kafka-producer-perf-test beside the generator, and nothing else
@@ -92,6 +94,10 @@ def read_figures(r):
     return dict(figures(r), **{'us CPU/request': 0})
 
 
+def share_text(share):
+    return 'same' if share == SAME_RATE else '%.0f %%' % (share * 100)
+
+
 def ratio_of(row, key, direction):
     """How many times better millrace is; None when there is nothing to compare."""
     ours, theirs = (median([f[key] for f in row[b]]) for b in ('millrace', 'kafka'))
@@ -110,7 +116,7 @@ class Comparison:
 
     def pair_of_brokers(self, directory):
         ours = 'relaxed' if self.pair.startswith('D0') else 'group'
-        workers = 1 if self.placement == 'split' else max(1, os.cpu_count() or 1)
+        workers = 1 if self.placement == 'split' else 0
         return (brokers.Millrace(os.path.join(directory, 'millrace'), ours, workers),
                 brokers.Kafka(os.path.join(directory, 'kafka'), flushes=self.pair.endswith('D2')))
 
@@ -184,20 +190,27 @@ class Comparison:
                 say('  %s: BEHIND, it does not reach this rate' % name)
 
     def curve(self, both, w, directory):
-        """Latency at shares of each broker's own maximum."""
+        """Latency at shares of each broker's own maximum, and of both at one rate: the lowest of these shares of the
+        smaller maximum, A B B A."""
         base = next(r for r in self.rows if r['name'] == w.name)
+        own = {b.name: median([f['records/s'] for f in base[b.name]]) for b in both}
         say('\nlatency at shares of each broker\'s own maximum, %s  [%s, %s]' % (w.name, self.pair, self.placement))
         for broker in both:
-            own = median([f['records/s'] for f in base[broker.name]])
             for share in CURVE:
-                runs.settle(directory)
-                f = figures(run_load(broker, w.options, own * share, max(2, CURVE_S * self.args.scale),
-                                     max(1, WARMUP_S * self.args.scale), self.client_cpu))
-                self.curves.append({'broker': broker.name, 'share': share, 'rate': own * share, 'pair': self.pair,
-                                    'placement': self.placement, **f})
-                say('  %-9s %3.0f %% = %9.0f records/s   p50 %s  p99 %s  p99.9 %s  p99.99 %s ms%s' % (
-                    broker.name, share * 100, own * share, short(f['p50 ms']), short(f['p99 ms']),
-                    short(f['p99.9 ms']), short(f['p99.99 ms']), '   BEHIND' if f['is_behind'] else ''))
+                self.curve_point(broker, w, directory, share, own[broker.name] * share)
+        say('and of both at the same rate')
+        for broker in (both[0], both[1], both[1], both[0]):
+            self.curve_point(broker, w, directory, SAME_RATE, min(own.values()) * CURVE[0])
+
+    def curve_point(self, broker, w, directory, share, rate):
+        runs.settle(directory)
+        f = figures(run_load(broker, w.options, rate, max(2, CURVE_S * self.args.scale),
+                             max(1, WARMUP_S * self.args.scale), self.client_cpu))
+        self.curves.append({'broker': broker.name, 'share': share, 'rate': rate, 'pair': self.pair,
+                            'placement': self.placement, **f})
+        say('  %-9s %4s = %9.0f records/s   p50 %s  p99 %s  p99.9 %s  p99.99 %s ms%s' % (
+            broker.name, share_text(share), rate, short(f['p50 ms']), short(f['p99 ms']), short(f['p99.9 ms']),
+            short(f['p99.99 ms']), '   BEHIND' if f['is_behind'] else ''))
 
     def run(self, directory, workloads, with_perf):
         both = self.pair_of_brokers(directory)
@@ -280,6 +293,24 @@ def ratio_table(data):
     return '\n'.join(out)
 
 
+def curve_table(data):
+    """Latency over rate: a line for each share and pair of classes, medians where a point was measured more than once."""
+    points = collections.defaultdict(list)
+    for c in data['curves']:
+        points[(c['placement'], c['pair'], c['share']), c['broker']].append(c)
+    out = ['| share of its own maximum | durability | millrace: records/s, p50, p99, p99.9 ms | Apache Kafka |', '|---|---|---|---|']
+    for place, pair, share in dict.fromkeys(key for key, _ in points):
+        texts = []
+        for broker in ('millrace', 'kafka'):
+            got = points[(place, pair, share), broker]
+            texts.append('{:,.0f}: '.format(median([c['rate'] for c in got])) + ', '.join(
+                short(median([c[key] for c in got])) for key in ('p50 ms', 'p99 ms', 'p99.9 ms')) + (
+                    ' (behind)' if any(c['is_behind'] for c in got) else '') if got else '')
+        share = 'both at the same rate' if share == SAME_RATE else share_text(share)
+        out.append('| %s | %s | %s |' % (share + ('' if place == 'shared' else ', ' + place), pair, ' | '.join(texts)))
+    return '\n'.join(out) if points else ''
+
+
 def markdown(data):
     """README's table: what was measured, and on what."""
     h = data['host']
@@ -315,7 +346,7 @@ def estimate_minutes(args, placements, pairs):
     at_share = max(2, CURVE_S * args.scale) + max(1, WARMUP_S * args.scale) + BETWEEN_S
     for those in [workloads_of(args, pair) for pair in pairs] * len(placements):
         seconds += bool(those) * (2 * max(6, 60 * args.scale) + 15) + runs_n * len(those) * each
-        seconds += sum(w.many for w in those) / MANY * PRIME_S + any(w.name == MAIN for w in those) * 2 * len(CURVE) * at_share
+        seconds += sum(w.many for w in those) / MANY * PRIME_S + any(w.name == MAIN for w in those) * CURVE_POINTS_N * at_share
     if not args.only:
         seconds += 60 + PRIME_S
     if not args.no_perf_test and args.only in ('', FAIRNESS):
@@ -380,7 +411,7 @@ def main():
     except KeyboardInterrupt:
         brokers.die('interrupted; the brokers were stopped and their data removed')
     if args.markdown:
-        print('\n' + ratio_table(data) + '\n\n' + markdown(data))
+        print('\n'.join(['', ratio_table(data), '', curve_table(data), '', markdown(data)]))
 
 
 if __name__ == '__main__':

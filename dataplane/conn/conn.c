@@ -394,6 +394,11 @@ int conns_send_ready(struct conns *conns, struct now now)
     return done + conns->has_news + !list_is_empty(&conns->attend);
 }
 
+void conns_pace(struct conns *conns, bool is_paced)
+{
+    conns->is_paced = is_paced;
+}
+
 /* ── stopping ── */
 
 static void stop_fire(struct timer *timer, struct now now)
@@ -479,6 +484,13 @@ uint64_t conn_last_rx_ns(const struct conn *conn)
 {
     return conn->has_arrived ? max_u64(conn->last_rx_ns, conns_now_ns(conn->conns))
                              : conn->last_rx_ns;
+}
+
+void conn_path(const struct conn *conn, struct conn_path *out)
+{
+    *out = (struct conn_path){.is_known = false};
+    if (conn->transport->path != NULL && conn->state != CONN_FREE)
+        conn->transport->path(conn, out);
 }
 
 void *conn_user(const struct conn *conn)

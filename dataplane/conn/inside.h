@@ -21,7 +21,7 @@ enum {
     CONN_DIRECT_MIN = 65536,  /* admitted bytes to come that are received in place */
     CONN_IOV_N = 8,           /* pieces of a send without a page for them */
     CONN_PEER_TEXT_MAX = 56,  /* "[ipv6]:port" */
-    CONN_FACTS_MAX = 160,
+    CONN_FACTS_MAX = 192,
     CONN_CHUNK_BYTES = 65536, /* given to the TCP engine, and told as sent, at once */
     CONN_CHUNKS_N = CONN_SEND_BYTES_MAX / CONN_CHUNK_BYTES,
 };
@@ -48,6 +48,7 @@ struct transport {
     bool (*is_holding)(const struct conn *conn);
     /* What it knows of the path, in words; may be NULL. */
     void (*facts)(const struct conn *conn, char *to, size_t to_n);
+    void (*path)(const struct conn *conn, struct conn_path *out); /* may be NULL */
 };
 
 /* A connection over a kernel socket. Owner: worker. */
@@ -177,6 +178,7 @@ struct conns {
     struct timers *timers;
     uint64_t now_ns; /* of the last turn */
     bool is_stopping;
+    bool is_paced; /* CONN_SEND_PACED_MAX counts */
     bool has_news; /* a connection became ready since conns_ready_next last gave NULL */
     struct timer stop;
     struct list open, free;

@@ -35,6 +35,7 @@ bool conn_slot_open(struct conn *conn, struct conn_slot *slot)
     slot->conn = conn;
     slot->is_finished = slot->is_empty = false;
     slot->sending_ns = 0;
+    slot->sending_path = (struct conn_path){.is_known = false};
     slot->answer = (struct slices){NULL, 0, 0};
     list_append(&conn->slots, &slot->link);
     conn->slots_n++;
@@ -99,29 +100,37 @@ int slots_release_skipped(struct conns *conns)
 
 /* ── sending ── */
 
+static void slot_begin(const struct conn *conn, struct conn_slot *slot)
+{
+    slot->sending_ns = conns_now_ns(conn->conns);
+    conn_path(conn, &slot->sending_path);
+}
+
 /* The pieces of finished answers from (tx_at, tx_bytes) on; returns how many, and whether more
  * wait. */
 static uint32_t pieces_gather(const struct conn *conn, struct iovec *iov, uint32_t max,
                               bool *has_more)
 {
     struct slices_at at = conn->tx_at;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, bytes_max = CONN_SEND_BYTES_MAX;
     uint32_t n = 0;
     *has_more = false;
+    if (conn->conns->is_paced)
+        bytes_max = CONN_SEND_PACED_MAX;
     list_for_each(l, next, &conn->slots) {
         struct conn_slot *slot = list_entry(l, struct conn_slot, link);
         if (!slot->is_finished)
             return n;
-        if (slot->sending_ns == 0 && n < max && bytes < CONN_SEND_BYTES_MAX)
-            slot->sending_ns = conns_now_ns(conn->conns);
+        if (slot->sending_ns == 0 && n < max && bytes < bytes_max)
+            slot_begin(conn, slot);
         for (; at.i < slot->answer.n; at = (struct slices_at){at.i + 1, 0}) {
             const struct slice *s = &slot->answer.v[at.i];
             if (s->n == at.at)
                 continue;
-            *has_more = n == max || bytes == CONN_SEND_BYTES_MAX;
+            *has_more = n == max || bytes == bytes_max;
             if (*has_more)
                 return n;
-            uint64_t part = min_u64(s->n - at.at, CONN_SEND_BYTES_MAX - bytes);
+            uint64_t part = min_u64(s->n - at.at, bytes_max - bytes);
             iov[n++] = (struct iovec){(void *)(uintptr_t)(s->ptr + at.at), part};
             bytes += part;
         }

@@ -215,9 +215,18 @@ static void tcp_facts_write(const struct conn *conn, char *to, size_t to_n)
         return;
     tcp_facts(conn->tcp.tcb, &f);
     snprintf(to, to_n,
-             "%s rtt=%uus rto=%ums cwnd=%u mss=%u in_flight=%u unsent=%u retransmits=%llu",
+             "%s rtt=%uus rto=%ums cwnd=%u mss=%u in_flight=%u unsent=%u retransmits=%llu "
+             "holes=%u window_probes=%u",
              tcp_state_text((enum tcp_state)f.state), f.srtt_us, f.rto_us / 1000, f.cwnd, f.mss,
-             f.in_flight, f.unsent, (unsigned long long)f.retransmits);
+             f.in_flight, f.unsent, (unsigned long long)f.retransmits, f.holes, f.window_probes);
+}
+
+static void tcp_path(const struct conn *conn, struct conn_path *out)
+{
+    if (conn->tcp.tcb == NULL)
+        return;
+    out->is_known = true;
+    tcp_troubles(conn->tcp.tcb, &out->again_n, &out->holes_n, &out->shut_n);
 }
 
 const struct transport transport_tcp = {
@@ -229,6 +238,7 @@ const struct transport transport_tcp = {
     .turn = tcp_turn,
     .is_holding = tcp_is_holding,
     .facts = tcp_facts_write,
+    .path = tcp_path,
 };
 
 /* ── what the engine says ── */

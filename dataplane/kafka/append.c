@@ -9,6 +9,9 @@
  * tail budget) and when it is for none of the partitions that somebody in front waits for. So
  * batches for a partition reach its log in the order their requests came, whatever waits.
  *
+ * An operation for logs of the class critical alone passes all that wait, under the same condition,
+ * and is placed as soon as it comes: so no bulk that waits for its turn stands in front of it.
+ *
  * A batch that must be inflated or compressed anew first (storage.h, struct repack) is with the
  * bulk helper for a while. Its operation is *held* then: it stands in a list of its own, in order,
  * and so does every later one that is for a partition somebody there waits for; the others pass,
@@ -28,6 +31,8 @@
 /* Behind an operation that waits for room, so many are looked at for one that may go on; and so
  * many partitions of those that wait are remembered. */
 enum { APPEND_LOOKS_MAX = 64, APPEND_BLOCKED_MAX = 128 };
+/* An operation passes those that wait when it has so few partitions, and after so many looks. */
+enum { APPEND_PASS_PARTS_MAX = 8, APPEND_PASS_LOOKS_MAX = 1024 };
 /* Partitions of a held operation about which bulk is asked ahead. */
 enum { APPEND_AHEAD_MAX = 16 };
 
@@ -434,6 +439,55 @@ static void append_timeout(struct timer *timer, struct now now)
         append_done(op, now);
 }
 
+/* ── passing ── */
+
+static bool append_is_critical(const struct kafka *k, const struct append_op *op)
+{
+    int n = 0;
+    for (const struct append_part *part = op->at; part != NULL; part = part->next) {
+        const struct plog *log = store_log_find(k->store, &part->topic_id, part->partition);
+        if (log == NULL || !plog_is_critical(log) || ++n > APPEND_PASS_PARTS_MAX)
+            return false;
+    }
+    return true;
+}
+
+/* May it pass everybody that waits? */
+static bool append_may_pass(const struct kafka *k, const struct append_op *op)
+{
+    int looks = 0;
+    if (!list_is_empty(&k->held) || !append_is_critical(k, op))
+        return false;
+    list_for_each(l, next, &k->appends) {
+        const struct append_op *other = list_entry(l, struct append_op, link);
+        for (const struct append_part *o = other->at; o != NULL; o = o->next)
+            for (const struct append_part *part = op->at; part != NULL; part = part->next)
+                if (++looks > APPEND_PASS_LOOKS_MAX ||
+                    (o->partition == part->partition && uuid_equal(&o->topic_id, &part->topic_id)))
+                    return false;
+    }
+    return true;
+}
+
+/* Behind those that passed before and wait for room. */
+static void append_pass(struct kafka *k, struct append_op *op, struct now now)
+{
+    struct list *before = &k->appends;
+    int done = 0;
+    op->is_urgent = true;
+    while (before->next != &k->appends &&
+           list_entry(before->next, struct append_op, link)->is_urgent)
+        before = before->next;
+    list_push(before, &op->link);
+    if (before != &k->appends)
+        return;
+    enum append_now how = append_place(k, op, &done, now);
+    if (how == APPEND_PLACED)
+        append_placed(op, now);
+    else if (how == APPEND_WITH_BULK)
+        append_hold(k, op);
+}
+
 void append_begin(struct kafka *home, struct append_op *op, struct now now)
 {
     op->home = home;
@@ -444,6 +498,10 @@ void append_begin(struct kafka *home, struct append_op *op, struct now now)
     timer_init(&op->timer, append_timeout);
     timer_set(home->timers, &op->timer, op->deadline_ns);
     bool is_first = list_is_empty(&home->appends);
+    if (!is_first && append_may_pass(home, op)) {
+        append_pass(home, op, now);
+        return;
+    }
     list_append(&home->appends, &op->link);
     if (is_first) /* else appends_turn, once for all that came in a turn */
         appends_run(home, now);

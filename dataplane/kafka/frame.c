@@ -175,6 +175,7 @@ void frames_end_more(struct kafka_conn *c)
 /* Reads the prefix; false: not there yet, or the connection was closed for it. */
 static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
 {
+    struct conn_path path;
     uint8_t prefix[4];
     if (conn_unread(c->conn) < sizeof prefix)
         return false;
@@ -188,7 +189,17 @@ static bool frame_prefix(struct kafka *k, struct kafka_conn *c, struct now now)
     c->frame_bytes = (uint64_t)length;
     c->first_ns = now.ns;
     c->whole_ns = 0;
+    conn_path(c->conn, &path);
+    c->holes_n = path.holes_n;
     return true;
+}
+
+static void frame_whole(struct kafka_conn *c, struct now now)
+{
+    struct conn_path path;
+    c->whole_ns = now.ns;
+    conn_path(c->conn, &path);
+    c->holes_n = path.is_known ? path.holes_n - c->holes_n : 0;
 }
 
 enum frame_step { FRAME_BEGUN, FRAME_INCOMPLETE, FRAME_REFUSED, FRAME_STOP };
@@ -208,7 +219,7 @@ static enum frame_step frame_step(struct kafka *k, struct kafka_conn *c, bool ha
     bool is_large = c->frame_bytes > FRAME_SMALL_MAX;
     bool is_whole = conn_unread(c->conn) >= c->frame_bytes;
     if (is_whole && c->whole_ns == 0)
-        c->whole_ns = now.ns;
+        frame_whole(c, now);
     if (is_large && !c->is_admitted) {
         if (!frame_may_go(k, c, has_turn))
             return FRAME_REFUSED;

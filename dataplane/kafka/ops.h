@@ -62,6 +62,7 @@ struct append_op {
     bool is_settling;  /* its waits are being registered: `at` is the next part */
     bool knows_logs;   /* those of its parts were found in this turn: none is gone or has moved */
     bool is_held;      /* in the list of those that bulk works for */
+    bool is_urgent;    /* it passed those that wait */
     bool is_abandoned; /* its connection is gone: placed, but not waited for */
     bool is_done;
     int16_t acks;

@@ -153,6 +153,7 @@ bool request_begin(struct kafka *k, struct kafka_conn *conn, const struct view *
     r->stages[STAGE_FIRST_BYTE] = conn->first_ns;
     r->stages[STAGE_COMPLETE] = conn->whole_ns;
     r->stages[STAGE_STARTED] = now.ns;
+    r->holes_n = conn->whole_ns != 0 ? conn->holes_n : 0;
     r->size = (uint32_t)min_u64(conn->frame_bytes, UINT32_MAX);
     conn->frame_bytes = 0;
     k->begun_n++;

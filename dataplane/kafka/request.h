@@ -142,6 +142,7 @@ struct request {
     uint64_t stages[STAGES_N];
     uint32_t size, answer_size; /* of its frame, of its answer: for slow.c */
     struct op_stall stall;      /* the worst of its operations, for slow.c */
+    uint32_t holes_n;           /* in its frame as it came (struct conn_path) */
 };
 
 /* What the Kafka layer keeps per connection. Owner: worker. */
@@ -154,6 +155,7 @@ struct kafka_conn {
     uint64_t frame_bytes; /* of the frame whose prefix was read; 0: the prefix is next  */
     uint64_t first_ns;    /* when its first byte was seen                               */
     uint64_t whole_ns;    /* when its last was; 0: not yet                              */
+    uint32_t holes_n;     /* struct conn_path, at its first byte; then since then       */
     uint64_t admitted_ns;
     bool is_admitted;  /* a large frame: its bytes are reserved                      */
     struct timer slow; /* of a large frame                                           */

@@ -58,6 +58,22 @@ void op_stall_measure(struct op_stall *stall, struct store *store, uint64_t begu
     stall->dir = dir;
 }
 
+/* What the network did while the request came and while its answer went. */
+static void slow_fill_path(struct slow *s, const struct request *r)
+{
+    const struct conn_path *began = &r->slot.sending_path;
+    struct conn_path path;
+    if (r->conn == NULL)
+        return;
+    conn_path(r->conn->conn, &path);
+    s->is_own_tcp = path.is_known;
+    s->holes_n = (uint16_t)min_u64(r->holes_n, UINT16_MAX);
+    if (!path.is_known || !began->is_known)
+        return;
+    s->again_n = (uint16_t)min_u64(path.again_n - began->again_n, UINT16_MAX);
+    s->was_window_shut = path.shut_n != began->shut_n;
+}
+
 static void slow_fill(struct slow *s, const struct request *r, struct now now)
 {
     memset(s, 0, sizeof *s);
@@ -75,6 +91,7 @@ static void slow_fill(struct slow *s, const struct request *r, struct now now)
     s->is_control = r->api->where == API_CONTROL;
     s->has_left = r->conn == NULL;
     s->worker = r->kafka->config.worker;
+    slow_fill_path(s, r);
     if (r->conn != NULL)
         snprintf(s->peer, sizeof s->peer, "%s", conn_peer(r->conn->conn));
 }

@@ -207,6 +207,7 @@ struct tcb {
     struct list recs, sent;
     uint32_t pipe, sacked, lost; /* bytes            */
     uint32_t sacked_n, lost_n;   /* segments; records */
+    uint32_t window_probes;
     struct cc cc;
 
     /* loss recovery (tcp_loss.c) */
@@ -231,6 +232,7 @@ struct tcb {
     uint8_t
         head[HEAD_MAX]; /* of its frames; what varies is 0 in it. Once the peer's SYN is known */
     uint32_t head_ip_sum, head_tcp_sum; /* over it, and the pseudo header; without lengths */
+    uint32_t holes;                     /* times that the first range out of order came       */
     uint64_t due[TIMERS_N];             /* ns; 0: not set */
     struct timer timer;
     uint64_t tx_bytes;
@@ -530,8 +532,6 @@ bool rec_send(struct tcb *tcb, struct tx_rec *rec);
 struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n);
 bool tcp_send_new(struct tcb *tcb);   /* one segment of unsent bytes, whatever cwnd says */
 uint16_t tcb_window(struct tcb *tcb); /* what to announce; moves rcv_edge */
-bool tcb_syn_send(struct tcb *tcb);
-uint32_t tcb_payload_max(const struct tcb *tcb);
 
 /* n bytes from (ext, at) on become pieces of the packet, which holds their slices. */
 static inline void payload_attach(struct pkt *pkt, const struct tx_ext *ext, uint32_t at,

@@ -122,21 +122,6 @@ int net_listen(struct net *net, uint16_t port, uint32_t accept_max, void *user)
     return E_NO_MEMORY;
 }
 
-void net_unlisten(struct net *net, uint16_t port)
-{
-    struct tcp_listener *listener = listener_find(net, port);
-    if (listener == NULL)
-        return;
-    listener->is_open = false;
-    for (int i = 0; i <= SYN_RETRIES; i++) {
-        list_for_each(l, next, &net->syns[i]) {
-            struct syn_entry *entry = list_entry(l, struct syn_entry, link);
-            if (entry->listener == listener)
-                syn_free(net, entry);
-        }
-    }
-}
-
 /* ── pools ── */
 
 struct tx_ext *ext_new(struct net *net)
@@ -380,6 +365,15 @@ uint64_t tcp_unacked(const struct tcb *tcb)
     return tcb->queued;
 }
 
+void tcp_troubles(const struct tcb *tcb, uint32_t *retransmits, uint32_t *holes,
+                  uint32_t *window_probes)
+{
+    check(tcb->magic == TCB_MAGIC);
+    *retransmits = tcb->retransmits;
+    *holes = tcb->holes;
+    *window_probes = tcb->window_probes;
+}
+
 void tcp_facts(const struct tcb *tcb, struct tcp_facts *out)
 {
     *out = (struct tcp_facts){
@@ -401,5 +395,7 @@ void tcp_facts(const struct tcb *tcb, struct tcp_facts *out)
         .tx_bytes = tcb->tx_bytes,
         .retransmits = tcb->retransmits,
         .undos = tcb->undos,
+        .holes = tcb->holes,
+        .window_probes = tcb->window_probes,
     };
 }

@@ -131,6 +131,7 @@ static void persist_fire(struct tcb *tcb)
         if (tcb->probes_n < UINT8_MAX)
             tcb->probes_n++;
         count(tcb->net, NET_WINDOW_PROBES);
+        tcb->window_probes++;
         if (tcb->probes_n > 2)
             tcb_hop_doubt(tcb);
         tcb_probe(tcb);

@@ -115,12 +115,17 @@ static uint64_t number_read(const char *path)
     return strtoull(line, NULL, 10);
 }
 
-uint64_t port_huge_free_n(const struct port_machine *m)
+static uint64_t huge_n(const struct port_machine *m, const char *which)
 {
     char path[PATH_N];
 
-    path_make(m, path, "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+    path_make(m, path, "/sys/kernel/mm/hugepages/hugepages-2048kB/%s_hugepages", which);
     return number_read(path);
+}
+
+uint64_t port_huge_free_n(const struct port_machine *m)
+{
+    return huge_n(m, "free");
 }
 
 /* The last part of where a link points; "" when there is none. */
@@ -186,14 +191,46 @@ nodiscard static int check_pci(const struct port_machine *m, const char *name, c
     if (strcmp(driver, "uio_pci_generic") == 0 || strcmp(driver, "igb_uio") == 0 ||
         strcmp(driver, "mlx5_core") == 0 || strcmp(driver, "mlx4_core") == 0)
         return 0; /* the last two work beside the kernel's driver */
+    if (driver[0] == 0)
+        return because(why, why_n,
+                       "driver binding: %s is bound to no driver, not to vfio-pci: modprobe "
+                       "vfio-pci && echo vfio-pci > /sys/bus/pci/devices/%s/driver_override && "
+                       "echo %s > /sys/bus/pci/drivers_probe",
+                       name, name, name);
     return because(why, why_n,
                    "driver binding: %s is bound to %s, not to vfio-pci: modprobe vfio-pci && echo "
                    "vfio-pci > /sys/bus/pci/devices/%s/driver_override && echo %s > "
                    "/sys/bus/pci/devices/%s/driver/unbind; echo %s > /sys/bus/pci/drivers_probe",
-                   name, driver[0] == 0 ? "no driver" : driver, name, name, name, name);
+                   name, driver, name, name, name, name);
 }
 
 /* ── devices of the kernel ── */
+
+/* An XDP socket has a queue of the interface to itself. */
+nodiscard static int check_queues(const struct port_machine *m, const struct port_config *p,
+                                  const char *interface, char *why, size_t why_n)
+{
+    char driver[PORT_NAME_MAX], text[LINE_N], path[PATH_N];
+    unsigned long first = 0, n = 1, there = 0;
+
+    port_driver_of(p->name, driver, sizeof driver);
+    if (strcmp(driver, "net_af_xdp") != 0)
+        return 0;
+    if (port_devarg(p->devargs, "start_queue", text, sizeof text))
+        first = strtoul(text, NULL, 10);
+    if (port_devarg(p->devargs, "queue_count", text, sizeof text))
+        n = strtoul(text, NULL, 10);
+    for (bool is_there = true; is_there; there += is_there) {
+        path_make(m, path, "/sys/class/net/%s/queues/rx-%lu", interface, there);
+        is_there = access(path, F_OK) == 0;
+    }
+    if (there == 0 || first + n <= there)
+        return 0;
+    return because(why, why_n,
+                   "queue count: %s wants queues %lu to %lu of %s, which has %lu: ethtool -L %s "
+                   "combined %lu, or fewer by queue_count= in dpdk.devargs",
+                   p->name, first, first + n - 1, interface, there, interface, first + n);
+}
 
 nodiscard static int check_interface(const struct port_machine *m, const struct port_config *p,
                                      char *why, size_t why_n)
@@ -221,7 +258,7 @@ nodiscard static int check_interface(const struct port_machine *m, const struct 
     if ((strtoul(line, NULL, 16) & 1) == 0)
         return because(why, why_n, "device: %s: the interface %s is down: ip link set %s up",
                        p->name, interface, interface);
-    return 0;
+    return check_queues(m, p, interface, why, why_n);
 }
 
 nodiscard static int check_virtual(const struct port_machine *m, const struct port_config *p,
@@ -267,7 +304,8 @@ int port_check(const struct port_machine *m, const struct ports_config *config,
                uint64_t memory_bytes, bool *use_huge, char *why, size_t why_n)
 {
     uint64_t needed_n = (memory_bytes + HUGE_BYTES - 1) / HUGE_BYTES;
-    uint64_t free_n = port_huge_free_n(m);
+    uint64_t free_n = port_huge_free_n(m), nr_n = huge_n(m, "nr");
+    uint64_t to_set_n = needed_n + (nr_n > free_n ? nr_n - free_n : 0); /* others have theirs */
     const char *pci = NULL;
     int rc;
 
@@ -286,12 +324,12 @@ int port_check(const struct port_machine *m, const struct ports_config *config,
                        "hugepages: %llu of 2 MiB are needed, %llu are free: echo %llu > "
                        "/proc/sys/vm/nr_hugepages, or dpdk.huge=no",
                        (unsigned long long)needed_n, (unsigned long long)free_n,
-                       (unsigned long long)needed_n);
+                       (unsigned long long)to_set_n);
     if (!*use_huge && pci != NULL)
         return because(why, why_n,
                        "hugepages: the PCI device %s needs %llu of 2 MiB, %llu are free: echo %llu "
                        "> /proc/sys/vm/nr_hugepages",
                        pci, (unsigned long long)needed_n, (unsigned long long)free_n,
-                       (unsigned long long)needed_n);
+                       (unsigned long long)to_set_n);
     return 0;
 }

@@ -36,6 +36,7 @@
 #include "port_inside.h"
 
 #include "bytes.h"
+#include "checksum.h"
 #include "pkt.h"
 #include "prng.h"
 #undef unused /* DPDK has a parameter of that name */
@@ -49,6 +50,7 @@
 #include <rte_mempool.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     RX_DESCRIPTORS_N = 1024,
@@ -96,6 +98,7 @@ struct device {
     struct port port;
     uint16_t id;
     bool is_started, is_physical;
+    bool is_virtio;  /* net_virtio, net_virtio_user, net_vhost: see is_sum_good */
     bool has_ip_sum; /* it writes the IPv4 header's checksum of what it cuts */
     struct queue queues[PORT_QUEUES_MAX];
     int wait_fds[PORT_QUEUES_MAX];
@@ -147,13 +150,17 @@ static struct rte_mbuf *rx_own(struct queue *q, struct rte_mbuf *m)
     return copy;
 }
 
-/* NONE is DPDK's word for a checksum that nobody has filled in, of data that is known to be whole:
- * a packet of virtio that has not crossed a wire. */
-static bool is_sum_good(const struct rte_mbuf *m)
+/* NONE is a driver's word for a checksum that is wrong in the packet while the data are whole. From
+ * virtio it means that the sender, on this machine, left the sum to a device that had nothing to
+ * do: the field must say so, and the packet has met no wire. Whatever else is not GOOD the engine
+ * verifies, so no driver's mistaken NONE lets a broken packet in. */
+static bool is_sum_good(const struct device *d, const struct rte_mbuf *m)
 {
     uint64_t sum = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
 
-    return sum == RTE_MBUF_F_RX_L4_CKSUM_GOOD || sum == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+    return sum == RTE_MBUF_F_RX_L4_CKSUM_GOOD ||
+           (unlikely(sum == RTE_MBUF_F_RX_L4_CKSUM_NONE) && d->is_virtio &&
+            sum_tcp_is_open(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len));
 }
 
 static uint32_t dpdk_rx(struct port *port, uint16_t queue, struct pkt **v, uint32_t max)
@@ -180,7 +187,7 @@ static uint32_t dpdk_rx(struct port *port, uint16_t queue, struct pkt **v, uint3
         bool is_ip_good =
             (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
         pkt->flags =
-            (uint16_t)((is_sum_good(m) ? PKT_SUM_GOOD : 0) | (is_ip_good ? PKT_IP_GOOD : 0));
+            (uint16_t)((is_sum_good(d, m) ? PKT_SUM_GOOD : 0) | (is_ip_good ? PKT_IP_GOOD : 0));
         pkt->pieces_n = 0;
         pkt->owner = (struct slice_owner){1, rx_release};
         v[out_n++] = pkt;
@@ -521,6 +528,20 @@ static void reference_decide(struct device *d, const char *devargs)
         f->offloads |= PORT_TX_REFERENCE;
 }
 
+nodiscard static int fanout_join(struct device *d, char *why, size_t why_n)
+{
+    const struct port_facts *f = &d->port.facts;
+
+    if (strcmp(f->driver, "net_af_packet") != 0)
+        return 0;
+    int error = port_fanout_join(d->wait_fds, f->queues_n, (uint16_t)(getpid() + d->id));
+    return error == 0 ? 0
+                      : because(why, why_n,
+                                "queue count: the %u queues of %s cannot share the interface: %s: "
+                                "qpairs=1 in dpdk.devargs",
+                                f->queues_n, f->name, strerror(error));
+}
+
 nodiscard static int queues_setup(struct device *d, const struct port_config *p,
                                   const struct ports_config *config, char *why, size_t why_n)
 {
@@ -551,7 +572,7 @@ nodiscard static int queues_setup(struct device *d, const struct port_config *p,
                            d->port.facts.name, i, d->port.facts.queues_n, strerror(-rc),
                            i > 0 ? i : 1);
     }
-    return 0;
+    return fanout_join(d, why, why_n);
 }
 
 static uint16_t queues_possible(const struct rte_eth_dev_info *info, uint16_t wished)
@@ -571,6 +592,7 @@ nodiscard static int device_configure(struct device *d, const struct port_config
         return because(why, why_n, "device: %s does not answer", f->name);
     snprintf(f->driver, sizeof f->driver, "%s", info.driver_name);
     d->is_physical = port_is_pci(p->name);
+    d->is_virtio = strncmp(f->driver, "net_virtio", 10) == 0 || strcmp(f->driver, "net_vhost") == 0;
     f->mtu = p->mtu != 0 ? p->mtu : 1500;
     f->room_n = room_of(f->mtu);
     f->packets_n = config->packets_n;

@@ -32,6 +32,7 @@ struct queued {
     uint8_t state;
     uint32_t topic;
     int32_t partition;
+    uint32_t birth; /* of the topic it is for */
     uint32_t records_n;
     uint64_t first_number;
     uint32_t tombstones; /* a bit per record */
@@ -42,7 +43,7 @@ struct queued {
     uint8_t data[SIM_BATCH_BYTES];
 };
 
-enum sent_kind { SENT_CREATE, SENT_INIT, SENT_PRODUCE, SENT_FETCH, SENT_MOVE };
+enum sent_kind { SENT_INIT, SENT_PRODUCE, SENT_FETCH, SENT_START };
 
 /* A request under way, in the order sent. */
 struct sent {
@@ -50,8 +51,11 @@ struct sent {
     uint8_t kind;
     int16_t version;
     int16_t acks;
-    bool is_stale;  /* SENT_FETCH: asked before a rewind */
-    uint32_t topic; /* SENT_CREATE */
+    bool is_stale; /* SENT_FETCH, SENT_START: asked before a rewind */
+    uint32_t births[SIM_TOPICS_MAX];
+    int64_t start_min[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX]; /* the model's then */
+    uint32_t topic;                                        /* SENT_START */
+    int32_t partition;
     struct queued *batches[SIM_TOPICS_MAX * SIM_PARTITIONS_MAX];
     uint32_t batches_n;
 };
@@ -67,12 +71,16 @@ struct sim_client {
     int16_t producer_epoch;
     bool is_retrying; /* idempotent: something failed; wait for the flight to land, then send again
                        */
+    uint32_t births[SIM_TOPICS_MAX]; /* the topics it knows */
     uint64_t next_number[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
     uint64_t order;
     uint16_t life; /* how many connections the broker has ended */
     struct queued queue[SIM_QUEUE];
     int64_t position[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
     int64_t high[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
+    int64_t start[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
+    bool wants_start[SIM_TOPICS_MAX][SIM_PARTITIONS_MAX];
+    uint64_t lost_ns; /* when a connection ended with something under way */
     uint64_t idle_until_ns;
 };
 
@@ -106,11 +114,52 @@ int64_t client_position(const struct sim_client *c, uint32_t topic, int32_t part
     return c->position[topic][partition];
 }
 
+int64_t client_start(const struct sim_client *c, uint32_t topic, int32_t partition)
+{
+    return c->start[topic][partition];
+}
+
+bool client_is_loose(const struct sim_client *c)
+{
+    return c->acks == 0;
+}
+
+bool client_is_over(const struct sim_client *c, uint32_t topic, uint64_t now_ns, uint64_t late_ns)
+{
+    for (uint32_t i = 0; i < c->flight_n; i++)
+        for (uint32_t b = 0; b < c->flight[i].batches_n; b++)
+            if (c->flight[i].batches[b]->topic == topic)
+                return false;
+    return c->lost_ns == 0 || now_ns - c->lost_ns > late_ns;
+}
+
+/* What it had to do with topics that were deleted is over. */
+static void client_look(const struct sim *s, struct sim_client *c)
+{
+    for (uint32_t t = 0; t < s->topics_n; t++) {
+        if (c->births[t] == s->topics[t].birth)
+            continue;
+        c->births[t] = s->topics[t].birth;
+        memset(c->next_number[t], 0, sizeof c->next_number[t]);
+        memset(c->position[t], 0, sizeof c->position[t]);
+        memset(c->start[t], 0, sizeof c->start[t]);
+        memset(c->wants_start[t], 0, sizeof c->wants_start[t]);
+        for (int p = 0; p < SIM_PARTITIONS_MAX; p++)
+            c->high[t][p] = -1;
+    }
+    for (int i = 0; i < SIM_QUEUE; i++)
+        if (c->queue[i].state != BATCH_UNDER_WAY &&
+            c->queue[i].birth != s->topics[c->queue[i].topic].birth)
+            c->queue[i].state = BATCH_FREE;
+}
+
 void client_rewind(struct sim_client *c)
 {
     for (uint32_t i = 0; i < c->flight_n; i++)
         c->flight[i].is_stale = true;
     memset(c->position, 0, sizeof c->position);
+    memset(c->start, 0, sizeof c->start);
+    memset(c->wants_start, 0, sizeof c->wants_start);
     for (int t = 0; t < SIM_TOPICS_MAX; t++)
         for (int p = 0; p < SIM_PARTITIONS_MAX; p++)
             c->high[t][p] = -1;
@@ -121,7 +170,8 @@ bool client_is_done(const struct sim *s, const struct sim_client *c)
     if (c->role == SIM_CONSUMER) {
         for (uint32_t t = 0; t < s->topics_n; t++)
             for (int32_t p = 0; s->topics[t].is_created && p < s->topics[t].partitions_n; p++)
-                if (c->high[t][p] < 0 || c->position[t][p] < c->high[t][p])
+                if (c->births[t] != s->topics[t].birth || c->high[t][p] < 0 ||
+                    c->wants_start[t][p] || c->position[t][p] < c->high[t][p])
                     return false;
         return true;
     }
@@ -135,8 +185,10 @@ bool client_is_done(const struct sim *s, const struct sim_client *c)
 
 /* What was under way will not be answered: an idempotent producer sends it again, a plain one gives
  * it up. */
-static void flight_lost(struct sim_client *c)
+static void flight_lost(struct sim_client *c, uint64_t now_ns)
 {
+    if (c->flight_n > 0)
+        c->lost_ns = now_ns;
     for (uint32_t i = 0; i < c->flight_n; i++)
         for (uint32_t b = 0; b < c->flight[i].batches_n; b++)
             c->flight[i].batches[b]->state =
@@ -145,27 +197,27 @@ static void flight_lost(struct sim_client *c)
     c->flight_n = 0;
 }
 
-void client_broker_gone(struct sim_client *c)
+void client_broker_gone(const struct sim *s, struct sim_client *c)
 {
     wire_gone(&c->wire);
     for (int i = 0; i < SIM_QUEUE; i++) /* also what an ended connection has left to be repeated */
         c->queue[i].may_be_forgotten |=
             c->queue[i].state == BATCH_UNDER_WAY || c->queue[i].state == BATCH_FAILED;
-    flight_lost(c);
+    flight_lost(c, s->now.ns);
 }
 
-static struct sent *client_sent(struct sim_client *c, uint8_t kind, int16_t version)
+static struct sent *client_sent(const struct sim *s, struct sim_client *c, uint8_t kind,
+                                int16_t version)
 {
     struct sent *sent = &c->flight[c->flight_n++];
     *sent = (struct sent){
         .correlation_id = c->wire.correlation_id + 1, .kind = kind, .version = version};
+    for (uint32_t t = 0; t < s->topics_n; t++) {
+        sent->births[t] = s->topics[t].birth;
+        for (int p = 0; p < SIM_PARTITIONS_MAX; p++)
+            sent->start_min[t][p] = s->topics[t].logs[p].start_min;
+    }
     return sent;
-}
-
-static void client_queue(struct sim_client *c, int16_t api_key, int16_t version,
-                         const void *request, struct arena *arena)
-{
-    wire_queue(&c->wire, api_key, version, request, arena);
 }
 
 /* ── producing ── */
@@ -225,7 +277,7 @@ static void batch_fill(struct sim *s, struct sim_client *c, struct queued *q)
         uint32_t bytes =
             VALUE_HEADER + (uint32_t)prng_below(&s->prng, prng_chance(&s->prng, 10) ? 2000 : 100);
         store_u32(value, c->number);
-        store_u32(value + 4, q->topic * SIM_PARTITIONS_MAX + (uint32_t)q->partition);
+        store_u32(value + 4, sim_where(s, q->topic, q->partition));
         store_u64(value + 8, (uint64_t)c->life << SIM_LIFE_SHIFT | (q->first_number + i));
         memset(value + VALUE_HEADER, (int)(q->first_number + i), bytes - VALUE_HEADER);
         bool is_compacted = s->topics[q->topic].is_compacted;
@@ -259,7 +311,10 @@ static void client_invent(struct sim *s, struct sim_client *c)
         struct queued *q = &c->queue[i];
         if (q->state != BATCH_FREE)
             continue;
-        *q = (struct queued){.state = BATCH_WAITING, .topic = topic, .order = ++c->order};
+        *q = (struct queued){.state = BATCH_WAITING,
+                             .topic = topic,
+                             .birth = s->topics[topic].birth,
+                             .order = ++c->order};
         q->partition = (int32_t)prng_below(&s->prng, (uint64_t)s->topics[topic].partitions_n);
         batch_fill(s, c, q);
         return;
@@ -287,7 +342,7 @@ static void client_produce(struct sim *s, struct sim_client *c)
     int16_t version = (int16_t)(3 + prng_below(&s->prng, 10));
     if (s->options.is_packing) /* zstd is refused before */
         version = (int16_t)max_i64(version, 7);
-    struct sent *sent = client_sent(c, SENT_PRODUCE, version);
+    struct sent *sent = client_sent(s, c, SENT_PRODUCE, version);
     arena_init(&arena, NULL, NULL, MIB(8));
     struct produce_request *r = PROTO_NEW(&arena, produce_request, 1);
     r->acks = sent->acks = c->acks;
@@ -318,7 +373,7 @@ static void client_produce(struct sim *s, struct sim_client *c)
     if (sent->batches_n == 0) {
         c->flight_n--;
     } else {
-        client_queue(c, 0, version, r, &arena);
+        wire_queue(&c->wire, 0, version, r, &arena);
         if (c->acks == 0) { /* no answer will come: given up at once */
             for (uint32_t i = 0; i < sent->batches_n; i++)
                 sent->batches[i]->state = BATCH_FREE;
@@ -367,6 +422,10 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
                 return sim_fail(s, "client %u: an answer for a partition that was not asked",
                                 c->number);
             answered++;
+            if (q->birth != s->topics[q->topic].birth) { /* deleted meanwhile */
+                q->state = BATCH_FREE;
+                continue;
+            }
             if (a->error_code != 0) {
                 bool is_again =
                     c->role == SIM_IDEMPOTENT_PRODUCER && !is_forgotten(c, q, a->error_code);
@@ -379,8 +438,7 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
             }
             for (uint32_t i = 0; i < q->records_n; i++) {
                 struct sim_record record = {.producer = c->number,
-                                            .partition = q->topic * SIM_PARTITIONS_MAX +
-                                                         (uint32_t)q->partition,
+                                            .where = sim_where(s, q->topic, q->partition),
                                             .number = q->first_number + i,
                                             .life = c->life,
                                             .is_tombstone = (q->tombstones & 1u << i) != 0,
@@ -398,100 +456,17 @@ static bool produce_answer(struct sim *s, struct sim_client *c, struct sent *sen
     return true;
 }
 
-/* ── setting up: topics, producer ids ── */
+/* ── producer ids ── */
 
-static void client_create(struct sim *s, struct sim_client *c, uint32_t topic)
+static void client_init_producer(const struct sim *s, struct sim_client *c)
 {
     struct arena arena;
-    struct sent *sent = client_sent(c, SENT_CREATE, 5);
-    arena_init(&arena, NULL, NULL, MIB(1));
-    struct create_topics_request *r = PROTO_NEW(&arena, create_topics_request, 1);
-    sent->topic = topic;
-    r->topics = PROTO_NEW(&arena, create_topics_request_topics, 1);
-    r->topics_n = 1;
-    r->topics[0].name = bytes_of_string(s->topics[topic].name);
-    r->topics[0].num_partitions = s->topics[topic].partitions_n;
-    r->topics[0].replication_factor = 1;
-    bool is_compacted = s->topics[topic].is_compacted;
-    bool is_timed = is_compacted || topic == 1;
-    static const char *const compacted[][2] = {{"cleanup.policy", "compact"},
-                                               {"min.cleanable.dirty.ratio", "0.01"},
-                                               {"delete.retention.ms", "300"}};
-    static_assert(SIM_HORIZON_MS == 300, "as written here");
-    static const char *const codecs[CODECS_N] = {"uncompressed", "gzip", "snappy", "lz4", "zstd"};
-    r->topics[0].configs = PROTO_NEW(&arena, create_topics_request_topics_configs, 5);
-    r->topics[0].configs_n = is_compacted ? 4 : 1;
-    r->topics[0].configs[0].name = bytes_of_string(is_timed ? "segment.ms" : "segment.bytes");
-    r->topics[0].configs[0].value = bytes_of_string(is_timed ? "40" : "1048576");
-    for (int i = 0; is_compacted && i < 3; i++) {
-        r->topics[0].configs[1 + i].name = bytes_of_string(compacted[i][0]);
-        r->topics[0].configs[1 + i].value = bytes_of_string(compacted[i][1]);
-    }
-    if (s->topics[topic].codec != CODEC_PRODUCER) {
-        struct create_topics_request_topics_configs *config =
-            &r->topics[0].configs[r->topics[0].configs_n++];
-        config->name = bytes_of_string("compression.type");
-        config->value = bytes_of_string(codecs[s->topics[topic].codec]);
-    }
-    r->timeout_ms = 30000;
-    client_queue(c, 19, 5, r, &arena);
-    arena_fini(&arena);
-}
-
-static bool create_answer(struct sim *s, struct sim_client *c, struct sent *sent,
-                          struct proto_in *in)
-{
-    struct create_topics_response r;
-    if (proto_decode(&proto_create_topics_response, sent->version, in, &r) != 0 || r.topics_n != 1)
-        return sim_fail(s, "client %u: a CreateTopics answer cannot be decoded", c->number);
-    int16_t e = r.topics[0].error_code;
-    if (e == 0 || e == 36) /* TOPIC_ALREADY_EXISTS: an earlier try whose answer was lost */
-        s->topics[sent->topic].is_created = true;
-    else if (s->options.is_verbose)
-        fprintf(stderr, "  client %u: create error %d\n", c->number, e);
-    return true;
-}
-
-/* A log goes to another of the directories while it is written. */
-static void client_move(struct sim *s, struct sim_client *c)
-{
-    static const char *const paths[] = {"/data", "/data2", "/data3"};
-    struct arena arena;
-    uint32_t topic = (uint32_t)prng_below(&s->prng, s->topics_n);
-    int32_t partition = (int32_t)prng_below(&s->prng, (uint64_t)s->topics[topic].partitions_n);
-    struct alter_replica_log_dirs_request_dirs_topics of = {bytes_of_string(s->topics[topic].name),
-                                                            &partition, 1};
-    struct alter_replica_log_dirs_request_dirs dir = {
-        bytes_of_string(paths[prng_below(&s->prng, array_n(paths))]), &of, 1};
-    struct alter_replica_log_dirs_request r = {&dir, 1};
-    client_sent(c, SENT_MOVE, 2);
-    arena_init(&arena, NULL, NULL, MIB(1));
-    client_queue(c, 34, 2, &r, &arena);
-    arena_fini(&arena);
-}
-
-static bool move_answer(struct sim *s, struct sim_client *c, struct sent *sent, struct proto_in *in)
-{
-    struct alter_replica_log_dirs_response r;
-    if (proto_decode(&proto_alter_replica_log_dirs_response, sent->version, in, &r) != 0 ||
-        r.results_n != 1 || r.results[0].partitions_n != 1)
-        return sim_fail(s, "client %u: an AlterReplicaLogDirs answer cannot be decoded", c->number);
-    int16_t e = r.results[0].partitions[0].error_code;
-    s->moves_n += e == 0;
-    return e == 0 || e == 3 || e == 56
-               ? true
-               : sim_fail(s, "client %u: AlterReplicaLogDirs: error %d", c->number, e);
-}
-
-static void client_init_producer(struct sim_client *c)
-{
-    struct arena arena;
-    client_sent(c, SENT_INIT, 4);
+    client_sent(s, c, SENT_INIT, 4);
     arena_init(&arena, NULL, NULL, MIB(1));
     struct init_producer_id_request *r = PROTO_NEW(&arena, init_producer_id_request, 1);
     r->transactional_id = (struct bytes){NULL, 0};
     r->transaction_timeout_ms = 60000;
-    client_queue(c, 22, 4, r, &arena);
+    wire_queue(&c->wire, 22, 4, r, &arena);
     arena_fini(&arena);
 }
 
@@ -518,7 +493,7 @@ static void client_fetch(struct sim *s, struct sim_client *c)
     int16_t version = (int16_t)(4 + prng_below(&s->prng, 9));
     if (s->options.is_packing)
         version = (int16_t)max_i64(version, 10);
-    client_sent(c, SENT_FETCH, version);
+    client_sent(s, c, SENT_FETCH, version);
     arena_init(&arena, NULL, NULL, MIB(1));
     struct fetch_request *r = PROTO_NEW(&arena, fetch_request, 1);
     r->max_wait_ms = (int32_t)prng_below(&s->prng, 300);
@@ -540,8 +515,51 @@ static void client_fetch(struct sim *s, struct sim_client *c)
             topic->partitions[p].partition_max_bytes = 1 + (int32_t)prng_below(&s->prng, 60000);
         }
     }
-    client_queue(c, 1, version, r, &arena);
+    wire_queue(&c->wire, 1, version, r, &arena);
     arena_fini(&arena);
+}
+
+/* A log that does not begin at its offset any more is asked where it does. */
+static bool client_ask_start(const struct sim *s, struct sim_client *c)
+{
+    struct arena arena;
+    for (uint32_t t = 0; t < s->topics_n; t++) {
+        int32_t p = 0;
+        while (p < s->topics[t].partitions_n && !c->wants_start[t][p])
+            p++;
+        if (!s->topics[t].is_created || p == s->topics[t].partitions_n)
+            continue;
+        struct sent *sent = client_sent(s, c, SENT_START, 5);
+        sent->topic = t;
+        sent->partition = p;
+        struct list_offsets_request_topics_partitions part = {p, -1, -2};
+        struct list_offsets_request_topics topic = {bytes_of_string(s->topics[t].name), &part, 1};
+        struct list_offsets_request r = {.replica_id = -1, .topics = &topic, .topics_n = 1};
+        arena_init(&arena, NULL, NULL, MIB(1));
+        wire_queue(&c->wire, 2, 5, &r, &arena);
+        arena_fini(&arena);
+        return true;
+    }
+    return false;
+}
+
+static bool start_answer(struct sim *s, struct sim_client *c, struct sent *sent,
+                         struct proto_in *in)
+{
+    struct list_offsets_response r;
+    uint32_t t = sent->topic;
+    int32_t p = sent->partition;
+    if (proto_decode(&proto_list_offsets_response, sent->version, in, &r) != 0 || r.topics_n != 1 ||
+        r.topics[0].partitions_n != 1)
+        return sim_fail(s, "client %u: a ListOffsets answer cannot be decoded", c->number);
+    const struct list_offsets_response_topics_partitions *a = &r.topics[0].partitions[0];
+    if (a->error_code != 0 || sent->is_stale || sent->births[t] != s->topics[t].birth)
+        return true;
+    if (!model_start(s, t, p, a->offset, sent->start_min[t][p]))
+        return false;
+    c->position[t][p] = c->start[t][p] = a->offset;
+    c->wants_start[t][p] = false;
+    return true;
 }
 
 static bool consume_records(struct sim *s, struct sim_client *c, uint32_t topic, int32_t partition,
@@ -559,11 +577,12 @@ static bool consume_records(struct sim *s, struct sim_client *c, uint32_t topic,
             return sim_fail(s, "%s-%d at %" PRId64 ": bad record", s->topics[topic].name, partition,
                             b->base_offset);
         struct sim_record r = {.producer = load_u32(said.ptr),
-                               .partition = load_u32(said.ptr + 4),
+                               .where = load_u32(said.ptr + 4),
                                .number = load_u64(said.ptr + 8) & ((1ull << SIM_LIFE_SHIFT) - 1),
                                .life = (uint16_t)(load_u64(said.ptr + 8) >> SIM_LIFE_SHIFT),
                                .is_tombstone = record.value.ptr == NULL,
-                               .ms = b->base_timestamp + record.timestamp_delta};
+                               .ms = b->base_timestamp + record.timestamp_delta,
+                               .bytes = (uint32_t)record.value.n + SIM_RECORD_REST};
         if (b->base_offset + record.offset_delta < c->position[topic][partition])
             continue;
         if (!model_seen(s, topic, partition, b->base_offset + record.offset_delta, &r))
@@ -625,6 +644,32 @@ static bool consume(struct sim *s, struct sim_client *c, uint32_t topic, int32_t
     return ok;
 }
 
+/* One partition of an answer. */
+static bool fetch_part(struct sim *s, struct sim_client *c, const struct sent *sent, uint32_t t,
+                       const struct fetch_response_responses_partitions *a)
+{
+    const struct sim_topic *topic = &s->topics[t];
+    int32_t p = a->partition_index;
+    if (sent->is_stale || sent->births[t] != topic->birth)
+        return true;
+    if (a->error_code == 1 && s->options.has_changes)
+        c->wants_start[t][p] = true;
+    else if (a->error_code == 1)
+        return sim_fail(
+            s, "%s-%d: offset %" PRId64 " is out of range; the log is %" PRId64 "..%" PRId64,
+            topic->name, p, c->position[t][p], a->log_start_offset, a->high_watermark);
+    if (a->error_code == 3 && topic->is_created && !topic->is_going)
+        return sim_fail(s, "%s-%d: a created topic is unknown", topic->name, p);
+    if (a->error_code != 0)
+        return true;
+    c->high[t][p] = a->high_watermark;
+    if (a->records.bytes > 0 && c->position[t][p] < sent->start_min[t][p])
+        return sim_fail(
+            s, "%s-%d: records at %" PRId64 " are read, but those below %" PRId64 " were deleted",
+            topic->name, p, c->position[t][p], sent->start_min[t][p]);
+    return consume(s, c, t, p, &a->records);
+}
+
 static bool fetch_answer(struct sim *s, struct sim_client *c, struct sent *sent,
                          struct proto_in *in)
 {
@@ -638,23 +683,9 @@ static bool fetch_answer(struct sim *s, struct sim_client *c, struct sent *sent,
             t++;
         if (t == s->topics_n)
             return sim_fail(s, "client %u: Fetch answers an unknown topic", c->number);
-        for (int32_t j = 0; j < r.responses[i].partitions_n; j++) {
-            struct fetch_response_responses_partitions *p = &r.responses[i].partitions[j];
-            if (p->error_code == 1 && !sent->is_stale)
-                return sim_fail(
-                    s,
-                    "%s-%d: offset %" PRId64 " is out of range; the log is %" PRId64 "..%" PRId64,
-                    s->topics[t].name, p->partition_index, c->position[t][p->partition_index],
-                    p->log_start_offset, p->high_watermark);
-            if (p->error_code == 3 && s->topics[t].is_created)
-                return sim_fail(s, "%s-%d: a created topic is unknown", s->topics[t].name,
-                                p->partition_index);
-            if (p->error_code != 0 || sent->is_stale)
-                continue;
-            c->high[t][p->partition_index] = p->high_watermark;
-            if (!consume(s, c, t, p->partition_index, &p->records))
+        for (int32_t j = 0; j < r.responses[i].partitions_n; j++)
+            if (!fetch_part(s, c, sent, t, &r.responses[i].partitions[j]))
                 return false;
-        }
     }
     return true;
 }
@@ -669,7 +700,7 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
     struct proto_in in;
     struct sent sent;
     int32_t correlation_id = 0;
-    static const int16_t keys[] = {19, 22, 0, 1, 34};
+    static const int16_t keys[] = {22, 0, 1, 2};
     bool ok = false;
     if (c->flight_n == 0)
         return sim_fail(s, "client %u: an answer nobody asked for", c->number);
@@ -681,14 +712,12 @@ static bool client_answer(struct sim *s, struct sim_client *c, const uint8_t *fr
         correlation_id != sent.correlation_id)
         ok = sim_fail(s, "client %u: answer %d where %d was due", c->number, correlation_id,
                       sent.correlation_id);
-    else if (sent.kind == SENT_CREATE)
-        ok = create_answer(s, c, &sent, &in);
     else if (sent.kind == SENT_INIT)
         ok = init_answer(s, c, &sent, &in);
     else if (sent.kind == SENT_PRODUCE)
         ok = produce_answer(s, c, &sent, &in);
-    else if (sent.kind == SENT_MOVE)
-        ok = move_answer(s, c, &sent, &in);
+    else if (sent.kind == SENT_START)
+        ok = start_answer(s, c, &sent, &in);
     else
         ok = fetch_answer(s, c, &sent, &in);
     arena_fini(&arena);
@@ -713,29 +742,17 @@ static void client_ask(struct sim *s, struct sim_client *c)
         return;
     if (prng_chance(&s->prng, 20))
         c->idle_until_ns = s->now.ns + prng_below(&s->prng, 20 * NS_PER_MS);
-    if (c->number == 0) {
-        for (uint32_t t = 0; t < s->topics_n; t++) {
-            if (!s->topics[t].is_created && c->flight_n == 0) {
-                client_create(s, c, t);
-                return;
-            }
-        }
-    }
     if (c->role == SIM_CONSUMER) {
         bool any = false;
         for (uint32_t t = 0; t < s->topics_n; t++)
             any |= s->topics[t].is_created;
-        if (any && c->flight_n == 0)
+        if (any && c->flight_n == 0 && !client_ask_start(s, c))
             client_fetch(s, c);
         return;
     }
     if (c->role == SIM_IDEMPOTENT_PRODUCER && c->producer_id < 0) {
         if (c->flight_n == 0)
-            client_init_producer(c);
-        return;
-    }
-    if (s->options.seed % 3 == 0 && prng_below(&s->prng, 40) == 0) {
-        client_move(s, c);
+            client_init_producer(s, c);
         return;
     }
     client_retry(c);
@@ -754,9 +771,9 @@ static bool client_frame(struct sim *s, void *context, const uint8_t *frame, uin
 /* The broker ended the connection, as it does after an error when acks=0. What it had taken from it
  * may still be appended, behind what comes by the next one: order holds per connection, so what a
  * plain producer has not sent yet goes, too, and the next batches are of another life. */
-static void connection_ended(struct sim_client *c)
+static void connection_ended(const struct sim *s, struct sim_client *c)
 {
-    flight_lost(c);
+    flight_lost(c, s->now.ns);
     if (c->role != SIM_PRODUCER)
         return;
     c->life++;
@@ -766,16 +783,17 @@ static void connection_ended(struct sim_client *c)
 
 bool client_turn(struct sim *s, struct sim_client *c)
 {
+    client_look(s, c);
     if (!wire_is_connected(&c->wire) && !wire_connect(s, &c->wire))
         return true;
     if (!s->is_draining && c->role != SIM_PRODUCER && prng_below(&s->prng, 2000) == 0) {
         wire_disconnect(&c->wire);
-        flight_lost(c);
+        flight_lost(c, s->now.ns);
         return true;
     }
     client_ask(s, c);
     enum wire_end end = wire_pump(s, &c->wire, client_frame, c);
     if (end == WIRE_ENDED)
-        connection_ended(c);
+        connection_ended(s, c);
     return end != WIRE_FAILED;
 }

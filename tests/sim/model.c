@@ -27,7 +27,15 @@ static struct sim_known *known(struct sim_log *log, int64_t offset)
 
 static bool same(const struct sim_record *a, const struct sim_record *b)
 {
-    return a->producer == b->producer && a->partition == b->partition && a->number == b->number;
+    return a->producer == b->producer && a->where == b->where && a->number == b->number;
+}
+
+/* A producer that waits for no answer sent it to a topic that was deleted and made again meanwhile.
+ */
+static bool is_stray(const struct sim *s, const struct sim_record *r)
+{
+    return s->options.has_changes && r->producer < s->clients_n &&
+           client_is_loose(s->clients[r->producer]);
 }
 
 /* Rule 2, and half of 1: what is known of an offset does not change. */
@@ -41,9 +49,11 @@ static struct sim_known *note(struct sim *s, uint32_t topic, int32_t partition, 
                  s->topics[topic].name, partition, offset);
         return NULL;
     }
-    if (record->partition != topic * SIM_PARTITIONS_MAX + (uint32_t)partition) {
-        sim_fail(s, "%s %s-%d at %" PRId64 ": the record belongs to partition %u", how,
-                 s->topics[topic].name, partition, offset, record->partition);
+    if (record->where != sim_where(s, topic, partition) && !is_stray(s, record)) {
+        sim_fail(s,
+                 "%s %s-%d at %" PRId64 ": the record belongs to partition %u of birth %u, not %u",
+                 how, s->topics[topic].name, partition, offset, record->where & 0xff,
+                 record->where >> 8, s->topics[topic].birth);
         return NULL;
     }
     if (k->is_known && !same(&k->record, record)) {
@@ -123,7 +133,8 @@ static bool check_compacted(struct sim *s, uint32_t topic, int32_t partition, in
             int64_t last = -1, found = -1;
             for (int64_t offset = 0; offset < end && offset < log->n; offset++) {
                 const struct sim_known *k = &log->v[offset];
-                if (!k->is_known || k->record.producer != p || slot_of(&k->record) != slot)
+                if (!k->is_known || k->record.producer != p || slot_of(&k->record) != slot ||
+                    k->record.where != sim_where(s, topic, partition))
                     continue;
                 last = offset;
                 found = k->is_found ? offset : found;
@@ -143,15 +154,17 @@ void model_rewind(struct sim *s)
                 s->topics[t].logs[p].v[offset].is_found = false;
 }
 
-/* Rule 4 over the whole partition. */
-static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
+/* Rule 4 over the whole partition. Behind a start that moved the numbers begin anywhere. */
+static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_t start,
+                        int64_t end)
 {
     struct {
         uint64_t next;
         uint16_t life;
+        bool has_begun;
     } lives[SIM_CLIENTS_MAX][SIM_LIVES] = {0};
     struct sim_log *log = &s->topics[topic].logs[partition];
-    for (int64_t offset = 0; offset < end; offset++) {
+    for (int64_t offset = start; offset < end; offset++) {
         const struct sim_record *r = &log->v[offset].record;
         bool is_strict;
         if (s->topics[topic].is_compacted && (offset >= log->n || !log->v[offset].is_found))
@@ -159,12 +172,17 @@ static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_
         if (r->producer >= s->clients_n)
             return sim_fail(s, "%s-%d at %" PRId64 ": unknown producer %u", s->topics[topic].name,
                             partition, offset, r->producer);
+        if (r->where != sim_where(s, topic, partition))
+            continue;
         is_strict = client_role(s->clients[r->producer]) == SIM_IDEMPOTENT_PRODUCER &&
                     !s->topics[topic].is_compacted;
         uint32_t slot = is_strict ? 0 : r->life % SIM_LIVES;
         uint64_t *next = &lives[r->producer][slot].next;
         if (!is_strict && lives[r->producer][slot].life != r->life)
             *next = 0;
+        if (start > 0 && !lives[r->producer][slot].has_begun)
+            *next = r->number;
+        lives[r->producer][slot].has_begun = true;
         lives[r->producer][slot].life = r->life;
         if (is_strict ? r->number != *next : r->number < *next)
             return sim_fail(
@@ -176,7 +194,65 @@ static bool check_order(struct sim *s, uint32_t topic, int32_t partition, int64_
     return true;
 }
 
-bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
+/* ── the start of a log ── */
+
+bool model_start(struct sim *s, uint32_t topic, int32_t partition, int64_t start, int64_t start_min)
+{
+    const struct sim_topic *t = &s->topics[topic];
+    const struct sim_log *log = &t->logs[partition];
+    if (start < start_min)
+        return sim_fail(s,
+                        "%s-%d begins at %" PRId64 ", but records below %" PRId64 " were deleted",
+                        t->name, partition, start, start_min);
+    if (start <= log->start_max || t->retention_bytes >= 0)
+        return true;
+    if (t->retention_ms < 0)
+        return sim_fail(s, "%s-%d begins at %" PRId64 ", but nobody deleted beyond %" PRId64,
+                        t->name, partition, start, log->start_max);
+    for (int64_t offset = log->start_max; offset < start && offset < log->n; offset++)
+        if (log->v[offset].is_known && s->now.wall_ms - log->v[offset].record.ms <= t->retention_ms)
+            return sim_fail(
+                s, "%s-%d begins at %" PRId64 ", but %" PRId64 " is younger than its retention",
+                t->name, partition, start, offset);
+    return true;
+}
+
+/* Retention by size leaves at least retention.bytes; only judged where no crash took a tail. */
+static bool check_kept(struct sim *s, uint32_t topic, int32_t partition, int64_t start, int64_t end)
+{
+    const struct sim_topic *t = &s->topics[topic];
+    const struct sim_log *log = &t->logs[partition];
+    int64_t bytes = 0;
+    if (t->retention_bytes < 0 || start <= log->start_max || s->crashes_n > 0)
+        return true;
+    for (int64_t offset = start; offset < end && offset < log->n; offset++)
+        bytes += log->v[offset].record.bytes;
+    if (bytes >= t->retention_bytes)
+        return true;
+    return sim_fail(s, "%s-%d keeps %" PRId64 " bytes, but its retention is %" PRId64, t->name,
+                    partition, bytes, t->retention_bytes);
+}
+
+void model_forget(struct sim *s, uint32_t topic)
+{
+    for (int p = 0; p < SIM_PARTITIONS_MAX; p++) {
+        struct sim_log *log = &s->topics[topic].logs[p];
+        free(log->v);
+        *log = (struct sim_log){.v = NULL};
+    }
+}
+
+void model_cut(struct sim *s, uint32_t topic, int32_t partition, int64_t end)
+{
+    struct sim_log *log = &s->topics[topic].logs[partition];
+    for (int64_t offset = end; offset < log->n; offset++)
+        log->v[offset] = (struct sim_known){.is_known = false};
+    log->n = min_i64(log->n, end);
+    log->acked_end = min_i64(log->acked_end, end);
+    log->seen_end = min_i64(log->seen_end, end);
+}
+
+bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t start, int64_t end)
 {
     struct sim_log *log = &s->topics[topic].logs[partition];
     const char *name = s->topics[topic].name;
@@ -187,12 +263,14 @@ bool model_check_end(struct sim *s, uint32_t topic, int32_t partition, int64_t e
         return sim_fail(s, "%s-%d ends at %" PRId64 ", but a consumer had read offset %" PRId64,
                         name, partition, end, log->seen_end - 1);
     if (s->topics[topic].is_compacted)
-        return check_compacted(s, topic, partition, end) && check_order(s, topic, partition, end);
-    for (int64_t offset = 0; offset < end; offset++)
+        return check_compacted(s, topic, partition, end) &&
+               check_order(s, topic, partition, start, end);
+    for (int64_t offset = start; offset < end; offset++)
         if (offset >= log->n || !log->v[offset].is_seen)
             return sim_fail(s, "%s-%d: offset %" PRId64 " was never delivered", name, partition,
                             offset);
-    return check_order(s, topic, partition, end);
+    return check_kept(s, topic, partition, start, end) &&
+           check_order(s, topic, partition, start, end);
 }
 
 void model_processed(struct sim *s, uint32_t topic, int32_t partition, int64_t from, int64_t to)

@@ -26,10 +26,16 @@
 #include <sys/mman.h>
 
 #include "check.h"
-#include "journal.h"
 #include "member.h"
+#include "operator.h"
+#include "plog.h"
 
-enum { SIM_STEPS_MAX = 2000000, CANARY_SEEDS = 120 };
+enum {
+    SIM_STEPS_MAX = 2000000,
+    CANARY_SEEDS = 120,
+    SIM_RETENTION_MS = 150,
+    SIM_RETENTION_BYTES = 30000,
+};
 
 #define SIM_RUN_NS         (NS_PER_S / 2)
 #define SIM_COMPACT_RUN_NS (3 * NS_PER_S) /* the broker looks at its logs every 100 ms */
@@ -180,10 +186,13 @@ void sim_down(struct sim *s, enum sim_crash kind)
     free(s->broker);
     s->broker = NULL;
     for (uint32_t i = 0; i < s->clients_n; i++)
-        client_broker_gone(s->clients[i]);
+        client_broker_gone(s, s->clients[i]);
+    if (s->operator!= NULL)
+        operator_broker_gone(s, s->operator);
     for (uint32_t i = 0; i < s->members_n; i++)
         member_broker_gone(s->members[i]);
     sim_disk_crash(s->disk, kind);
+    plant_crash(s);
     if (kind == SIM_POWER)
         model_power_cut(s);
 }
@@ -211,14 +220,15 @@ static bool sim_crash(struct sim *s)
     return sim_start(s);
 }
 
-static bool sim_stop_clean(struct sim *s)
+/* `between`: what happens while the broker is down; NULL: nothing. */
+static bool sim_stop_clean(struct sim *s, bool (*between)(struct sim *s))
 {
     thread_self = NULL;
     int rc = broker_close(s->broker);
     if (rc != 0)
         return sim_fail(s, "the clean stop failed: %s", error_text(rc));
     sim_down(s, SIM_KILL);
-    return sim_start(s);
+    return (between == NULL || between(s)) && sim_start(s);
 }
 
 /* ── a step ── */
@@ -236,31 +246,11 @@ static void sim_time(struct sim *s)
         sim_net_clock(s->net, s->now);
 }
 
-/* Planted bugs of the broker; and loads that are small here act as large ones do. */
-static void sim_plant_step(struct sim *s)
-{
-    for (uint8_t i = 0; i < s->options.workers_n; i++) {
-        struct journal *j = s->broker->workers[i]->store->journal;
-        if (j == NULL)
-            continue;
-        if (s->options.seed % 2 != 0)
-            j->second_min = 1; /* two records are under way all the time */
-        if (j->state != JOURNAL_IDLE)
-            continue;
-        if (s->options.plant == SIM_PLANT_TAIL_EARLY && j->tail_seq <= j->flushed_seq) {
-            j->tail_seq = j->flushed_seq + 1;
-            j->tail = j->flushed;
-        }
-        if (s->options.plant == SIM_PLANT_REUSE_EARLY)
-            j->tail_safe = j->flushed;
-    }
-}
-
 bool sim_step(struct sim *s)
 {
     uint8_t threads_n = broker_threads_n(s->broker);
     sim_time(s);
-    sim_plant_step(s);
+    plant_step(s);
     for (uint8_t i = 0; i < threads_n; i++) {
         uint8_t thread = (uint8_t)prng_below(&s->prng, threads_n);
         thread_self = broker_self(s->broker, thread);
@@ -270,6 +260,8 @@ bool sim_step(struct sim *s)
     thread_self = NULL;
     if (s->net != NULL)
         sim_net_turn(s->net, s->now);
+    if (s->operator!= NULL &&(!operator_turn(s, s->operator) || s->why[0] != 0))
+        return false;
     for (uint32_t i = 0; i < s->clients_n; i++) {
         struct sim_client *c = s->clients[prng_below(&s->prng, s->clients_n)];
         if (!client_turn(s, c) || s->why[0] != 0)
@@ -319,6 +311,8 @@ static bool sim_load(struct sim *s)
 
 static bool all_done(const struct sim *s, bool are_producers)
 {
+    if (!operator_is_done(s, s->operator))
+        return false;
     for (uint32_t i = 0; i < s->clients_n; i++)
         if ((client_role(s->clients[i]) != SIM_CONSUMER) == are_producers &&
             !client_is_done(s, s->clients[i]))
@@ -359,24 +353,48 @@ static bool group_until_done(struct sim *s)
     return sim_fail(s, "the group has not committed everything after %d steps", SIM_STEPS_MAX / 10);
 }
 
+static struct sim_client *sim_reader(const struct sim *s)
+{
+    struct sim_client *reader = NULL;
+    for (uint32_t i = 0; i < s->clients_n; i++)
+        if (client_role(s->clients[i]) == SIM_CONSUMER)
+            reader = s->clients[i];
+    return reader;
+}
+
 /* Everything is read from the beginning and compared. */
 static bool sim_verify(struct sim *s)
 {
-    struct sim_client *reader = NULL;
-    for (uint32_t i = 0; i < s->clients_n; i++) {
-        if (client_role(s->clients[i]) == SIM_CONSUMER) {
-            reader = s->clients[i];
-            client_rewind(reader);
-        }
-    }
+    const struct sim_client *reader = sim_reader(s);
+    for (uint32_t i = 0; i < s->clients_n; i++)
+        if (client_role(s->clients[i]) == SIM_CONSUMER)
+            client_rewind(s->clients[i]);
     model_rewind(s);
     if (!sim_until_done(s, false, "consumers"))
         return false;
     for (uint32_t t = 0; t < s->topics_n; t++)
         for (int32_t p = 0; s->topics[t].is_created && p < s->topics[t].partitions_n; p++)
-            if (!model_check_end(s, t, p, client_position(reader, t, p)))
+            if (!model_check_end(s, t, p, client_start(reader, t, p),
+                                 client_position(reader, t, p)))
                 return false;
     return true;
+}
+
+static bool logs_cut(struct sim *s)
+{
+    const struct sim_client *reader = sim_reader(s);
+    for (uint32_t t = 0; t < s->topics_n; t++)
+        for (int32_t p = 0; !s->topics[t].is_compacted && p < s->topics[t].partitions_n; p++)
+            if (prng_chance(&s->prng, 50) && !operator_truncate(s, t, p, client_start(reader, t, p),
+                                                                client_position(reader, t, p)))
+                return false;
+    return true;
+}
+
+/* Logs are cut as those of a follower are; what is left stays, after a crash, too. */
+static bool sim_truncate(struct sim *s)
+{
+    return sim_stop_clean(s, logs_cut) && sim_verify(s) && sim_crash(s) && sim_verify(s);
 }
 
 static bool sim_script(struct sim *s)
@@ -393,80 +411,12 @@ static bool sim_script(struct sim *s)
         return false;
     if (!sim_crash(s) || !sim_verify(s))
         return false;
-    return sim_stop_clean(s) && sim_verify(s);
+    if (!sim_stop_clean(s, NULL) || !sim_verify(s))
+        return false;
+    return !s->options.has_changes || sim_truncate(s);
 }
 
 /* ── one seed ── */
-
-static void sim_configure_net(struct sim *s)
-{
-    static const char *const fixed[] = {"listeners=PLAINTEXT://10.0.0.1:9092", "dpdk.ports=sim0",
-                                        "dpdk.port.0.address=10.0.0.1/24"};
-    char text[128] = "dpdk.devargs=";
-    if (s->net == NULL) {
-        check(config_override(s->config, "listeners=PLAINTEXT://127.0.0.1:9092", stderr) == 0);
-        return;
-    }
-    for (size_t i = 0; i < array_n(fixed); i++)
-        check(config_override(s->config, fixed[i], stderr) == 0);
-    sim_net_devargs(s->net, text + strlen(text), sizeof text - strlen(text));
-    check(config_override(s->config, text, stderr) == 0);
-}
-
-static void sim_configure(struct sim *s)
-{
-    char text[128];
-    static const char *const fixed[] = {
-        "node.id=1",
-        "storage.cache.bytes=67108864",
-        "storage.tail.bytes=8388608",
-        "log.flush.offset.checkpoint.interval.ms=30",
-        "log.flush.start.offset.checkpoint.interval.ms=40",
-        "replica.high.watermark.checkpoint.interval.ms=20",
-        "offsets.topic.num.partitions=2",
-        "group.min.session.timeout.ms=1",
-        "group.initial.rebalance.delay.ms=5",
-        "group.consumer.min.heartbeat.interval.ms=10",
-        "group.consumer.heartbeat.interval.ms=10",
-        "group.consumer.assignment.interval.ms=3",
-        "log.cleaner.backoff.ms=10",
-    };
-    check(config_new(&s->config) == 0);
-    for (size_t i = 0; i < array_n(fixed); i++)
-        check(config_override(s->config, fixed[i], stderr) == 0);
-    for (int i = 0; i < 2; i++) {
-        snprintf(text, sizeof text, "group.consumer.%ssession.timeout.ms=%d", i == 0 ? "min." : "",
-                 s->session_ms);
-        check(config_override(s->config, text, stderr) == 0);
-    }
-    sim_configure_net(s);
-    check(config_override(s->config,
-                          s->options.seed % 3 == 0 || s->options.is_admin
-                              ? "log.dirs=/data,/data2,/data3"
-                              : "log.dirs=/data",
-                          stderr) == 0);
-    bool is_small = s->options.plant == SIM_PLANT_REUSE_EARLY; /* it wraps within a run */
-    snprintf(text, sizeof text, "storage.journal.bytes=%u",
-             s->options.has_no_journal ? 0
-             : is_small                ? 64u << 10
-                                       : 64u << (10 + s->options.seed % 6));
-    check(config_override(s->config, text, stderr) == 0);
-    snprintf(text, sizeof text, "storage.writeback.ms=%d", is_small ? 60000 : 20);
-    check(config_override(s->config, text, stderr) == 0);
-    static const uint32_t directs[] = {1, 0, 4096, 16384};
-    snprintf(text, sizeof text, "storage.direct.min.bytes=%u",
-             directs[s->options.seed % array_n(directs)]);
-    check(config_override(s->config, text, stderr) == 0);
-    snprintf(text, sizeof text, "dataplane.workers=%u", s->options.workers_n);
-    check(config_override(s->config, text, stderr) == 0);
-    check(config_override(s->config,
-                          s->options.is_packing ? "storage.validate.compressed=true"
-                                                : "storage.validate.compressed=false",
-                          stderr) == 0);
-    snprintf(text, sizeof text, "storage.durability=%s",
-             s->options.durability == STORE_GROUP ? "group" : "relaxed");
-    check(config_override(s->config, text, stderr) == 0);
-}
 
 struct sim *sim_new(const struct sim_options *options)
 {
@@ -484,13 +434,20 @@ struct sim *sim_new(const struct sim_options *options)
     sim_disk_clock(s->disk, s->now.ns, s->now.wall_ms);
     if (options->has_net)
         s->net = sim_net_new(prng_next(&s->prng), s->now);
-    sim_configure(s);
+    configure(s);
     s->topics_n = 1 + (uint32_t)prng_below(&s->prng, SIM_TOPICS_MAX);
     for (uint32_t t = 0; t < s->topics_n; t++) {
         snprintf(s->topics[t].name, sizeof s->topics[t].name, "topic%u", t);
         s->topics[t].partitions_n = 1 + (int32_t)prng_below(&s->prng, SIM_PARTITIONS_MAX);
+        s->topics[t].retention_ms = s->topics[t].retention_bytes = -1;
     }
     s->topics[s->topics_n - 1].is_compacted = options->is_compacting;
+    for (uint32_t t = 0; options->has_changes && t < s->topics_n; t++) {
+        if (!s->topics[t].is_compacted && (options->seed + t) % 4 == 1)
+            s->topics[t].retention_ms = SIM_RETENTION_MS;
+        if (!s->topics[t].is_compacted && (options->seed + t) % 4 == 2)
+            s->topics[t].retention_bytes = SIM_RETENTION_BYTES;
+    }
     for (uint32_t t = 0; t < s->topics_n; t++)
         s->topics[t].codec = !options->is_packing || (t + options->seed) % 6 == CODECS_N
                                  ? CODEC_PRODUCER
@@ -501,8 +458,9 @@ struct sim *sim_new(const struct sim_options *options)
         s->clients[i] = client_new(s, i, roles[i]);
     s->members_n =
         options->has_group ? SIM_MEMBERS_MAX : (uint32_t)prng_below(&s->prng, SIM_MEMBERS_MAX + 1);
-    if (options->is_admin)
+    if (options->is_admin || options->has_changes)
         s->members_n = 0;
+    s->operator= options->is_admin ? NULL : operator_new();
     s->group_kind = (uint8_t)prng_below(&s->prng, SIM_KINDS_N);
     for (uint32_t i = 0; i < s->members_n; i++)
         s->members[i] = member_new(i);
@@ -520,6 +478,8 @@ void sim_free(struct sim *s)
         client_free(s->clients[i]);
     for (uint32_t i = 0; i < s->members_n; i++)
         member_free(s->members[i]);
+    if (s->operator!= NULL)
+        operator_free(s->operator);
     model_free(s);
     if (s->net != NULL)
         sim_net_free(s->net);
@@ -538,6 +498,7 @@ static void counts_add(struct sim_counts *to, const struct sim_counts *c)
     to->logs_failed += c->logs_failed;
     to->dirs_failed += c->dirs_failed;
     to->logs_cut += c->logs_cut;
+    to->deletions += c->deletions;
 }
 
 static bool sim_run(const struct sim_options *options, bool expect_failure,
@@ -550,12 +511,12 @@ static bool sim_run(const struct sim_options *options, bool expect_failure,
         sim_net_counts(s->net, &frames_n, &lost_n);
     if (!ok && !expect_failure)
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " turns, %" PRIu64 " crashes: %s\n"
-               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s%s%s%s --verbose\n",
+               "  replay: build/sim --seed %" PRIu64 " --workers %u%s%s%s%s%s%s%s%s --verbose\n",
                options->seed, s->turns_n, s->crashes_n, s->why, options->seed, options->workers_n,
                options->durability == STORE_RELAXED ? " --relaxed" : "",
                options->has_faults ? " --faults" : "", options->has_net ? " --net" : "",
-               options->has_group ? " --group" : "", options->is_compacting ? " --compact" : "",
-               options->is_packing ? " --pack" : "",
+               options->has_group ? " --group" : "", options->has_changes ? " --changes" : "",
+               options->is_compacting ? " --compact" : "", options->is_packing ? " --pack" : "",
                options->has_no_journal ? " --no-journal" : "");
     else if (options->is_verbose)
         printf("seed %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " crashes, %" PRIu64
@@ -587,6 +548,7 @@ static bool sim_canary(struct sim_options options, enum sim_plant plant)
         options.is_compacting = true;
         options.run_ns = SIM_COMPACT_RUN_NS;
     }
+    options.has_changes = plant == SIM_PLANT_HEIR || plant == SIM_PLANT_START_LOST;
     for (uint64_t seed = 1; seed <= CANARY_SEEDS; seed++) {
         options.seed = seed;
         options.workers_n = seed % 2 == 0 ? 3 : 1;
@@ -624,6 +586,8 @@ static int usage(void)
         "  --net          clients come by our own TCP, over a network that loses, doubles, "
         "reorders\n"
         "                 and breaks frames; of --seeds every fourth does\n"
+        "  --changes      topics are deleted and made again, records deleted, partitions added, "
+        "logs cut\n"
         "  --compact      the last topic is a compacted one\n"
         "  --pack         topics compress anew what producers send; all batches are inflated\n"
         "  --plant NAME   a planted bug (sim_disk.h): no-flush, ring-flush, tail-early ..\n"
@@ -657,7 +621,8 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
         o.has_faults |= i % 4 == 3;
         o.has_no_journal = i % 6 == 5;
         o.has_net |= !o.has_group && (i % 8 == 1 || i % 8 == 4);
-        o.has_group |= i % 3 == 1;
+        o.has_changes |= i % 11 % 2 == 0;
+        o.has_group |= i % 3 == 1 && !o.has_changes;
         o.is_compacting = i % 3 == 0;
         o.is_packing |= i % 4 >= 2 && i % 5 < 3; /* of those with faults, too */
     }
@@ -672,12 +637,25 @@ static struct sim_options options_of_seed(const struct asked *asked, uint64_t i)
 static bool options_parse(int argc, char **argv, struct asked *asked)
 {
     static const struct option longs[] = {
-        {"seeds", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},    {"workers", 1, NULL, 'w'},
-        {"relaxed", 0, NULL, 'r'},    {"faults", 0, NULL, 'd'},  {"plant", 1, NULL, 'p'},
-        {"canary", 0, NULL, 'y'},     {"verbose", 0, NULL, 'v'}, {"group", 0, NULL, 'g'},
-        {"net", 0, NULL, 't'},        {"compact", 0, NULL, 'c'}, {"pack", 0, NULL, 'k'},
-        {"no-journal", 0, NULL, 'j'}, {"admin", 2, NULL, 'a'},   {"at", 1, NULL, 'o'},
-        {"cut", 1, NULL, 'q'},        {"run-ms", 1, NULL, 'm'},  {0},
+        {"seeds", 1, NULL, 'n'},
+        {"seed", 1, NULL, 's'},
+        {"workers", 1, NULL, 'w'},
+        {"relaxed", 0, NULL, 'r'},
+        {"faults", 0, NULL, 'd'},
+        {"plant", 1, NULL, 'p'},
+        {"canary", 0, NULL, 'y'},
+        {"verbose", 0, NULL, 'v'},
+        {"group", 0, NULL, 'g'},
+        {"net", 0, NULL, 't'},
+        {"compact", 0, NULL, 'c'},
+        {"pack", 0, NULL, 'k'},
+        {"changes", 0, NULL, 'x'},
+        {"no-journal", 0, NULL, 'j'},
+        {"admin", 2, NULL, 'a'},
+        {"at", 1, NULL, 'o'},
+        {"cut", 1, NULL, 'q'},
+        {"run-ms", 1, NULL, 'm'},
+        {0},
     };
     struct sim_options *options = &asked->options;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -687,6 +665,7 @@ static bool options_parse(int argc, char **argv, struct asked *asked)
         case 'w': options->workers_n = (uint8_t)strtoul(optarg, NULL, 10); break;
         case 'd': options->has_faults = true; break;
         case 'g': options->has_group = true; break;
+        case 'x': options->has_changes = true; break;
         case 'r': options->durability = STORE_RELAXED; break;
         case 't': options->has_net = true; break;
         case 'c': options->is_compacting = true; break;
@@ -768,9 +747,9 @@ int main(int argc, char **argv)
     }
     printf("%" PRIu64 " kills, %" PRIu64 " power cuts, %" PRIu64 " faults, %" PRIu64
            " rolls, %" PRIu64 " compactions, %" PRIu64 " logs failed, %" PRIu64
-           " directories failed, %" PRIu64 " logs cut at a start\n",
+           " directories failed, %" PRIu64 " logs cut at a start, %" PRIu64 " deletions\n",
            counts.kills, counts.power_cuts, counts.faults, counts.rolls, counts.compactions,
-           counts.logs_failed, counts.dirs_failed, counts.logs_cut);
+           counts.logs_failed, counts.dirs_failed, counts.logs_cut, counts.deletions);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed > 0;
 }

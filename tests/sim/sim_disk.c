@@ -364,6 +364,8 @@ static int sim_rename(struct disk *disk, const char *from, const char *to)
         return E_NOT_FOUND;
     if (sim_disk_counts(d))
         return E_IO;
+    if (d->plant == SIM_PLANT_START_LOST && strcmp(last_to, "log-start-offset") == 0)
+        return 0;
     uint64_t number = ++d->changes_n;
     directory_change(d, at, last_from, NULL, number);
     directory_change(d, at_to, last_to, node, number);

@@ -72,26 +72,28 @@ bool sim_disk_is_dead(const struct sim_disk *d);
 void sim_disk_has_no_sync_all(struct sim_disk *d, bool has_none);
 /* As on a file system without O_DIRECT. */
 void sim_disk_has_no_direct(struct sim_disk *d, bool has_none);
-/* Planted bugs: what the checks must find. Those of the disk report success and do not do it; the
- * last two are the broker's, made by sim.c between turns. */
-#define SIM_PLANTS(PLANT)                                                                         \
-    PLANT(NONE, "none")                                                                           \
-    PLANT(NO_FLUSH, "no-flush")             /* no file is ever flushed */                         \
-    PLANT(RING_FLUSH, "ring-flush")         /* journals are not */                                \
-    PLANT(SEGMENT_FLUSH, "segment-flush")   /* segments are not: the tail moves too early */      \
-    PLANT(NAMES, "names")                   /* directories are not */                             \
-    PLANT(METADATA_FLUSH, "metadata-flush") /* metadata is not: it is answered too early */       \
-    PLANT(RING_LOST, "ring-lost")           /* one write of a journal in 30 never happens */      \
-    PLANT(RING_SHORT, "ring-short")         /* ... is cut, and called whole */                    \
-    PLANT(RING_MISPLACED, "ring-misplaced") /* ... goes to the block behind: writes overlap */    \
-    PLANT(RING_SPOILED, "ring-spoiled")     /* a power cut damages a flushed record */            \
-    PLANT(SEGMENT_LOST, "segment-lost")     /* one write back in 30 never happens */              \
-    PLANT(SEGMENT_MISPLACED, "segment-misplaced") /* ... goes 512 bytes further */                \
-    PLANT(NO_CLEAN_SYNC, "no-clean-sync")         /* the output of a compaction is not flushed */ \
-    PLANT(NO_REPLAY, "no-replay")                 /* a crash takes the journals */                \
-    PLANT(TAIL_EARLY, "tail-early")               /* the tail passes what is not written back */  \
-    PLANT(REUSE_EARLY, "reuse-early") /* space is used again before the tail passed it */         \
-    PLANT(DROP_EARLY, "drop-early")   /* --admin: logs go before the topic's record is durable */
+/* Planted bugs: what the checks must find. Those of the disk report success and do not do it;
+ * the others are the broker's (plant.c, admin.c). */
+#define SIM_PLANTS(PLANT)                                                                          \
+    PLANT(NONE, "none")                                                                            \
+    PLANT(NO_FLUSH, "no-flush")             /* no file is ever flushed */                          \
+    PLANT(RING_FLUSH, "ring-flush")         /* journals are not */                                 \
+    PLANT(SEGMENT_FLUSH, "segment-flush")   /* segments are not: the tail moves too early */       \
+    PLANT(NAMES, "names")                   /* directories are not */                              \
+    PLANT(METADATA_FLUSH, "metadata-flush") /* metadata is not: it is answered too early */        \
+    PLANT(RING_LOST, "ring-lost")           /* one write of a journal in 30 never happens */       \
+    PLANT(RING_SHORT, "ring-short")         /* ... is cut, and called whole */                     \
+    PLANT(RING_MISPLACED, "ring-misplaced") /* ... goes to the block behind: writes overlap */     \
+    PLANT(RING_SPOILED, "ring-spoiled")     /* a power cut damages a flushed record */             \
+    PLANT(SEGMENT_LOST, "segment-lost")     /* one write back in 30 never happens */               \
+    PLANT(SEGMENT_MISPLACED, "segment-misplaced") /* ... goes 512 bytes further */                 \
+    PLANT(NO_CLEAN_SYNC, "no-clean-sync")         /* the output of a compaction is not flushed */  \
+    PLANT(NO_REPLAY, "no-replay")                 /* a crash takes the journals */                 \
+    PLANT(TAIL_EARLY, "tail-early")               /* the tail passes what is not written back */   \
+    PLANT(REUSE_EARLY, "reuse-early") /* space is used again before the tail passed it */          \
+    PLANT(START_LOST, "start-lost")   /* DeleteRecords is answered before its file has its name */ \
+    PLANT(HEIR, "heir") /* the journal's runs of a deleted topic go to the next of its name */     \
+    PLANT(DROP_EARLY, "drop-early") /* --admin: logs go before the topic's record is durable */
 
 enum sim_plant {
 #define PLANT(name, text) SIM_PLANT_##name,

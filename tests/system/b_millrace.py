@@ -60,7 +60,10 @@ def test_meant(cli):
                          (('topic', '--create', '--topic', 't'), 'millrace topic create NAME'),
                          (('group', 'seek', 'g'), 'millrace group reset'), (('consume', 't', '-o', 'start'), '--from POSITION'),
                          (('consume', '--topic', 't'), 'the topic stands alone'), (('consume', 't', '--from-beginning'), 'the default'),
-                         (('-b', 'x', 'topic', 'list'), '--bootstrap-server'), (('config', 'get', 'topic', 't'), 'config describe')):
+                         (('-b', 'x', 'topic', 'list'), '--bootstrap-server'), (('topic', 'list', '-b', 'x'), '--bootstrap-server'),
+                         (('slow', '--api', 'Produced'), 'millrace api'), (('slow', '--last', 'hour'), 'minute or start'),
+                         (('bench', '--bogus'), 'unknown option --bogus'), (('bench', '--rate'), 'missing behind --rate'),
+                         (('bench', '--json', '/no/such/x.json'), 'no file can be written there'), (('config', 'get', 'topic', 't'), 'config describe')):
         out, err = cli.run(*words, expect=USAGE)
         lib.check(meant in err and not out, '%r: stdout %r, stderr %r' % (words, out, err))
     _, err = cli.run('utterly-different', expect=USAGE)
@@ -105,6 +108,10 @@ def test_unreachable():
         lib.check('millraced' in err and nobody.bootstrap in err, '%r without a broker: %s' % (words, err))
     _, err = Cli('no-such-host.invalid:9092').run('cluster', expect=FAILED)
     lib.check('no-such-host.invalid' in err, 'an unknown name: %s' % err)
+    for words in (('slow',), ('conn', 'list'), ('pcap',), ('group', 'explain', 'g')):
+        for admin, why in ((nobody.bootstrap, 'nothing answers on ' + nobody.bootstrap), ('no-such-host.invalid:1', 'no address')):
+            _, err = nobody.run(*words, '--admin', admin, expect=FAILED)
+            lib.check(why in err and '--admin HOST:PORT' in err, '%r at %s: %s' % (words, admin, err))
 
 
 def test_configs(cli, topic):
@@ -137,6 +144,10 @@ def test_partitions(cli, topic):
     lib.equal(cli.json('partition', 'add', topic, '--to', '3')['partitions'], 3, 'add')
     _, err = cli.run('partition', 'add', topic, '--to', '3', expect=FAILED)
     lib.check('already has 3 partition(s)' in err, 'as many: %s' % err)
+    for words in (('partition', 'add', 'no-such', '--to', '2'), ('partition', 'trim', topic, '9', '--before', '1'),
+                  ('config', 'describe', 'topic', 'no-such')):
+        _, err = cli.run(*words, expect=FAILED)
+        lib.check('there is no such topic or partition' in err and 'topic list' in err, '%r: %s' % (words, err))
     lib.equal(len(cli.json('topic', 'describe', topic)['partitions']), 3, 'partitions')
 
 
@@ -225,7 +236,9 @@ def test_dump(cli, broker, topic):
         f.write(bytes([byte ^ 4]))
     out, err = cli.run('dump', logs[0], expect=FAILED)
     lib.check('damage' in out and 'damaged' in err, 'dump of a damaged file: %s %s' % (out[-300:], err))
-    _, err = cli.run('dump', os.path.join(directory, 'no-such.log'), expect=FAILED)
+    for name, why in (('no-such.log', 'there is no such file'), ('', 'is a directory')):
+        _, err = cli.run('dump', os.path.join(directory, name), expect=FAILED)
+        lib.check(why in err, 'dump of %r: %s' % (name, err))
     cli.run('dump', __file__, expect=FAILED)
 
 

@@ -448,11 +448,59 @@ static void tail_budget_is_shared_by_class(void **state)
     rig_settle(&rig);
 }
 
+/* How many batches of 60 KB find room in one turn. */
+static uint32_t bulk_in_a_turn(void)
+{
+    struct append out;
+    uint32_t n = 0;
+    while (n < 20 && rig_append_to(&rig, rig.log, 1, 60000, 'b', &out) == 0)
+        n++;
+    return n;
+}
+
+/* While a critical log is active little of bulk is placed in a turn, and little waits to be
+ * answered; without one there is no such limit. */
+static void bulk_gives_way_while_a_critical_log_is_active(void **state)
+{
+    struct plog *critical = rig_log_new(&rig, 1);
+    struct append out;
+    (void)state;
+    rig.log_config.latency = LATENCY_CRITICAL;
+    plog_configure(critical, &rig.log_config);
+    rig.log_config.latency = LATENCY_BULK;
+    plog_configure(rig.log, &rig.log_config);
+    assert_int_equal(bulk_in_a_turn(), 20);
+    rig_settle(&rig);
+    assert_int_equal(rig.store->bulk_bytes, 0);
+    assert_int_equal(rig_append_to(&rig, critical, 1, 100, 'c', &out), 0);
+    rig_settle(&rig);
+    rig.is_io_held = true;
+    uint32_t n = 0, all = 0;
+    for (int turns = 0; turns < 20; turns++, all += n) {
+        n = bulk_in_a_turn();
+        assert_true(n <= BULK_PACED_TURN_MAX / 60000 + 1);
+        assert_int_equal(rig_append_to(&rig, critical, 1, 100, 'c', &out), 0);
+        rig_turn(&rig);
+    }
+    assert_true(all >= BULK_PACED_BYTES_MAX / 60100 && all <= BULK_PACED_BYTES_MAX / 60000 + 1);
+    assert_int_equal(n, 0);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    assert_int_equal(rig.store->bulk_bytes, 0);
+    assert_true(bulk_in_a_turn() > 0); /* again, when the first ones were answered */
+    rig_settle(&rig);
+    rig.now.ns += STORE_PACED_NS;
+    (void)store_flush(rig.store, rig.now);
+    assert_int_equal(bulk_in_a_turn(), 20);
+    rig_settle(&rig);
+}
+
 int main(void)
 {
 #define WITH_LOG(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH_LOG(append_gives_offsets_and_stamps_the_epoch),
+        WITH_LOG(bulk_gives_way_while_a_critical_log_is_active),
         WITH_LOG(append_every_split_gives_the_same_log),
         WITH_LOG(append_batches_of_all_sizes_read_back_from_memory_and_disk),
         WITH_LOG(append_after_eviction_and_restarts_of_pages_reads_back),

@@ -244,6 +244,19 @@ static void compaction_keeps_the_last_record_of_every_key(void **state)
     assert_int_equal(rig_offsets(rig.log).end, 200);
 }
 
+/* A job has sealed it, but a flush that began before is still under way. */
+static void segment_that_is_being_flushed_is_not_compacted(void **state)
+{
+    (void)state;
+    put_many(200, 10, CODEC_NONE);
+    rig.log->segments[0]->is_syncing = true;
+    rig_wait_ms(&rig, 500);
+    assert_int_equal(store_stats(rig.store)->compactions, 0);
+    rig.log->segments[0]->is_syncing = false;
+    compact(1);
+    check_latest();
+}
+
 static void compaction_of_every_codec_keeps_the_codec(void **state)
 {
     (void)state;
@@ -591,6 +604,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(compaction_keeps_the_last_record_of_every_key),
         CASE(compaction_of_every_codec_keeps_the_codec),
+        CASE(segment_that_is_being_flushed_is_not_compacted),
         CASE(compaction_survives_crash_and_clean_start),
         CASE(second_compaction_goes_on_from_the_first),
         CASE(clean_log_is_left_alone),

@@ -5,6 +5,7 @@
 #include "disk_tools.h"
 #include "fault_disk.h"
 #include "samples.h"
+#include "sweep.h"
 #include "unit.h"
 #include "uuid_text.h"
 
@@ -422,6 +423,44 @@ static void drop_of_a_directory_never_made_does_nothing(void **state)
     assert_string_equal(job->name, "");
 }
 
+/* The drop of a deleted topic failed: one of its name does not take over what is left of it. */
+static void directory_of_another_topic_leaves_its_name(void **state)
+{
+    char left[DISK_NAME_MAX + 1];
+    struct uuid id;
+    (void)state;
+    struct job *job = job_of(JOB_SEGMENT_CREATE);
+    job->is_first = true;
+    assert_int_equal(run(job), 0);
+    close_fds(job);
+    for (uint64_t n = 1;; n++) { /* an error leaves the old one or a new one */
+        job = job_of(JOB_SEGMENT_CREATE);
+        job->is_first = true;
+        job->topic_id.b[0] ^= 0xff;
+        fault_disk_arm(&fault, n, E_IO, false);
+        int error = run(job);
+        close_fds(job);
+        if (!fault.is_fired) {
+            assert_int_equal(error, 0);
+            break;
+        }
+    }
+    fault_disk_arm(&fault, 0, 0, false);
+    assert_int_equal(partition_metadata_read(disk_posix(), partition, &id), 0);
+    assert_true(uuid_equal(&id, &job->topic_id));
+    job = job_of(JOB_DROP); /* of the first one, at last: it is not there any more */
+    char hex[UUID_HEX_MAX];
+    uuid_hex(&job->topic_id, hex);
+    dropped_name(left, "my-topic-3", hex);
+    assert_true(test_exists(root, left));
+    assert_int_equal(run(job), 0);
+    assert_string_equal(job->name, "");
+    assert_true(test_exists(root, "my-topic-3"));
+    assert_int_equal(path_join(job->directory, root, left), 0);
+    assert_int_equal(directory_remove(disk_posix(), job->directory), 0);
+    assert_int_equal(directory_remove(disk_posix(), partition), 0);
+}
+
 static void drop_of_the_longest_topic_fits_a_name(void **state)
 {
     char longest[300];
@@ -548,6 +587,7 @@ int main(void)
         FILE_TEST(drop_renames_and_purge_removes),
         FILE_TEST(drop_of_a_directory_never_made_does_nothing),
         FILE_TEST(drop_of_the_longest_topic_fits_a_name),
+        FILE_TEST(directory_of_another_topic_leaves_its_name),
         FILE_TEST(drop_and_purge_that_failed_anywhere_can_be_repeated),
         FILE_TEST(open_write_and_close_jobs_do_so),
         FILE_TEST(turn_does_no_more_than_its_budget),

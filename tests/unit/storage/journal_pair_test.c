@@ -96,6 +96,31 @@ static void second_record_waits_until_enough_is_appended_behind_the_first(void *
         assert_int_equal(rig_offsets(logs[i]).durable, rig_offsets(logs[i]).end);
 }
 
+/* It does not wait for the record under way, nor for others' bytes. */
+static void record_of_a_critical_log_goes_out_beside_another(void **state)
+{
+    (void)state;
+    rig.log_config.latency = LATENCY_CRITICAL;
+    plog_configure(logs[3], &rig.log_config);
+    rig.is_io_held = true;
+    append(0, 100, 'a');
+    rig_turn(&rig);
+    append(1, 100, 'b');
+    append(3, 100, 'c');
+    rig_turn(&rig);
+    assert_int_equal(rig.io.io.under_way, 4);
+    assert_int_equal(journal()->records[1].entries_n, 1);
+    assert_int_equal(logs[3]->logged.offset, 1);
+    assert_int_equal(logs[1]->logged.offset, 0);
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    for (int i = 0; i < LOGS_MAX; i++)
+        assert_int_equal(rig_offsets(logs[i]).durable, rig_offsets(logs[i]).end);
+    assert_int_equal(rig_offsets(logs[1]).durable, 1);
+    restart();
+    assert_int_equal(rig_offsets(logs[3]).end, 1);
+}
+
 int main(void)
 {
 #define WITH_LOGS(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -103,6 +128,7 @@ int main(void)
         WITH_LOGS(second_record_on_the_device_first_is_told_behind_the_first),
         WITH_LOGS(start_ends_at_the_first_record_that_is_not_whole),
         WITH_LOGS(first_record_fails_and_takes_the_second_with_it),
+        WITH_LOGS(record_of_a_critical_log_goes_out_beside_another),
         WITH_LOGS(second_record_waits_until_enough_is_appended_behind_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

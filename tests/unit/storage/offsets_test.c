@@ -210,6 +210,83 @@ static void start_after_a_crash_reads_bodies_from_the_recovery_point_on(void **s
     assert_int_equal(on_disk(CHECKPOINT_RECOVERY_POINT, 0), 4);
 }
 
+/* The broker was killed when a topic had been deleted: a start knows nothing of it but what stands
+ * in the checkpoint files. */
+static void start_after_a_crash_takes_deleted_topics_out_of_the_files(void **state)
+{
+    struct checkpoints *c = checkpoints_new();
+    int64_t offsets[CHECKPOINTS_N] = {5, 4, 5, 3};
+    (void)state;
+    assert_int_equal(checkpoint_set_all(c, bytes_of_string("topic"), 7, offsets), 0);
+    assert_int_equal(checkpoints_write(c, disk_posix(), rig.directory), 0);
+    checkpoints_free(c);
+    rig_append(&rig, 5, 10, 'a');
+    rig_settle(&rig);
+    rig_stop(&rig);
+    rig_start(&rig);
+    rig_log_new(&rig, 0);
+    c = checkpoints_new();
+    assert_int_equal(store_checkpoints_fill(rig.store, c), 0);
+    assert_int_equal(helper_checkpoints(rig.files, rig.directory, c, true), 0);
+    assert_int_equal(on_disk(CHECKPOINT_RECOVERY_POINT, 7), -1);
+    assert_int_equal(on_disk(CHECKPOINT_LOG_START, 7), -1);
+    assert_int_equal(on_disk(CHECKPOINT_CLEANER, 7), -1);
+}
+
+/* Each file is judged by its own age: that the recovery points were just written says nothing of
+ * the other two. */
+static void start_and_cleaner_of_a_deleted_topic_are_not_its_successors(void **state)
+{
+    struct recovery_report report = {0};
+    struct log_id id = rig_id(0);
+    struct timespec older[2] = {{1000000000, 0}, {1000000000, 0}};
+    struct timespec younger[2] = {{2000000000, 0}, {2000000000, 0}};
+    struct checkpoints *c = checkpoints_new();
+    int64_t offsets[CHECKPOINTS_N] = {5, 4, 5, 3};
+    char path[128];
+    (void)state;
+    rig_append(&rig, 5, 10, 'a');
+    rig_settle(&rig);
+    rig_stop(&rig);
+    assert_int_equal(checkpoint_set_all(c, bytes_of_string("topic"), 0, offsets), 0);
+    assert_int_equal(checkpoints_write(c, disk_posix(), rig.directory), 0);
+    checkpoints_free(c);
+    for (enum checkpoint_kind kind = 0; kind < CHECKPOINTS_N; kind++) {
+        snprintf(path, sizeof path, "%s/%s", rig.directory, checkpoint_name(kind));
+        assert_int_equal(
+            utimensat(AT_FDCWD, path, kind == CHECKPOINT_RECOVERY_POINT ? younger : older, 0), 0);
+    }
+    rig_start(&rig);
+    assert_int_equal(store_log_recover(rig.store, &id, &rig.log_config, false, &report, &rig.log),
+                     0);
+    assert_int_equal(rig_offsets(rig.log).start, 0);
+    assert_int_equal(rig_offsets(rig.log).end, 5);
+    assert_int_equal(rig.log->cleaner_offset, -1);
+}
+
+/* Its creation failed after the directory was made. */
+static void dropped_log_takes_a_directory_that_was_made_in_vain(void **state)
+{
+    struct append out;
+    (void)state;
+    struct plog *log = rig_log_new(&rig, 3);
+    rig.disk.fail_at = rig.disk.n + 6;
+    assert_int_equal(rig_append_to(&rig, log, 1, 10, 'a', &out), 0);
+    for (int i = 0; i < 20; i++)
+        rig_turn(&rig);
+    char path[128];
+    struct disk_stat stat;
+    snprintf(path, sizeof path, "%s/topic-3", rig.directory);
+    assert_int_equal(disk_stat(disk_posix(), path, &stat), 0);
+    snprintf(path, sizeof path, "%s/topic-3/00000000000000000000.log", rig.directory);
+    assert_int_equal(disk_stat(disk_posix(), path, &stat), E_NOT_FOUND);
+    store_log_drop(rig.store, log);
+    rig_settle(&rig);
+    snprintf(path, sizeof path, "%s/topic-3", rig.directory);
+    assert_int_equal(disk_stat(disk_posix(), path, &stat), E_NOT_FOUND);
+    rig.disk.fail_at = 0;
+}
+
 static void log_that_cannot_be_opened_keeps_its_offsets(void **state)
 {
     struct recovery_report report = {0};
@@ -247,6 +324,9 @@ int main(void)
         OFFSETS(rolled_segment_that_is_not_sealed_holds_the_recovery_point),
         OFFSETS(start_after_a_crash_reads_bodies_from_the_recovery_point_on),
         OFFSETS(log_that_cannot_be_opened_keeps_its_offsets),
+        OFFSETS(start_after_a_crash_takes_deleted_topics_out_of_the_files),
+        OFFSETS(start_and_cleaner_of_a_deleted_topic_are_not_its_successors),
+        OFFSETS(dropped_log_takes_a_directory_that_was_made_in_vain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

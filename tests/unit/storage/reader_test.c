@@ -164,6 +164,8 @@ static void read_of_a_critical_log_does_not_wait_for_others(void **state)
         }
     }
     rig_forget_pages(&rig);
+    rig.now.ns += STORE_PACED_NS;
+    (void)store_flush(rig.store, rig.now);
     rig.is_io_held = true;
     for (int i = 0; i < LOGS_N; i++)
         for (int j = 0; j < READS_N; j++) {
@@ -188,6 +190,47 @@ static void read_of_a_critical_log_does_not_wait_for_others(void **state)
             read_release(&rr[i][j].read);
         }
     assert_int_equal(rig.store->fills_bulk_n, 0);
+}
+
+/* While a critical log is active bulk reads little at a time, and lets others pass. */
+static void read_of_a_bulk_log_is_small_beside_a_critical_one(void **state)
+{
+    enum { READS_N = 6 };
+    static struct rig_read rr[READS_N];
+    struct plog *critical = rig_log_new(&rig, 1);
+    struct append out;
+    (void)state;
+    rig.log_config.latency = LATENCY_CRITICAL;
+    plog_configure(critical, &rig.log_config);
+    rig.log_config.latency = LATENCY_BULK;
+    plog_configure(rig.log, &rig.log_config);
+    for (int i = 0; i < READS_N; i++) {
+        assert_int_equal(rig_append_to(&rig, rig.log, 1, 600000, 'x', &out), 0);
+        rig_settle(&rig);
+    }
+    rig_forget_pages(&rig);
+    assert_int_equal(rig_append_to(&rig, critical, 1, 100, 'y', &out), 0);
+    rig_settle(&rig);
+    rig.is_io_held = true;
+    for (int i = 0; i < READS_N; i++) {
+        rr[i] = (struct rig_read){
+            .read = {
+                .offset = i, .bytes_max = 600100, .at_least_one = true, .done = rig_read_done}};
+        assert_int_equal(plog_read(rig.log, &rr[i].read, rig.now), E_AGAIN);
+        assert_true(rig.store->fills_bulk_n <= FILLS_PACED_MAX);
+    }
+    assert_int_equal(rig.store->fills_bulk_n, FILLS_PACED_MAX);
+    list_for_each(node, next, &rig.store->fills) {
+        const struct fill *fill = list_entry(node, struct fill, link);
+        assert_true(fill->op.op.is_background);
+        assert_true(fill->bytes <= FILL_PACED_PAGES_MAX * PAGE_LARGE);
+    }
+    rig.is_io_held = false;
+    rig_settle(&rig);
+    for (int i = 0; i < READS_N; i++) {
+        assert_true(rr[i].is_done && rr[i].error == 0);
+        read_release(&rr[i].read);
+    }
 }
 
 /* 60 batches of 150 KB, not in memory. */
@@ -610,6 +653,7 @@ int main(void)
         WITH_LOG(read_without_waiting_touches_only_memory),
         WITH_LOG(read_many_wait_for_one_fill),
         WITH_LOG(read_of_a_critical_log_does_not_wait_for_others),
+        WITH_LOG(read_of_a_bulk_log_is_small_beside_a_critical_one),
         WITH_LOG(reads_in_sequence_are_read_ahead_for),
         WITH_LOG(reads_of_two_readers_in_turn_are_both_read_ahead_for),
         WITH_LOG(reads_without_order_are_not_read_ahead_for),

@@ -29,6 +29,7 @@ struct plog {
     struct uuid id;
     int32_t partition, epoch;
     uint8_t durability;
+    bool is_critical;
     bool has_room;  /* also while the store is full: of a higher class */
     bool is_packed; /* its batches go by bulk */
     struct plog_offsets o;
@@ -237,6 +238,11 @@ uint64_t store_stalled(struct store *store, uint64_t from_ns, uint64_t to_ns, ui
     *took_ns = store->stall_to_ns - store->stall_from_ns;
     *dir = 3;
     return to - from;
+}
+
+bool plog_is_critical(const struct plog *log)
+{
+    return log->is_critical;
 }
 
 struct plog_times plog_times(const struct plog *log)

@@ -413,6 +413,52 @@ static void request_tells_who_asked_and_how_much(void **state)
     scene_end(&s);
 }
 
+/* A request whose `stage` took nearly all of its time. */
+static struct slow slow_in(enum stage stage)
+{
+    uint64_t at[STAGES_N] = {0}, ns = NS_PER_S;
+    struct slow s = {.is_own_tcp = true};
+    for (int i = 0; i < STAGES_N; i++)
+        at[i] = ns += i == (int)stage ? DELAY * NS_PER_MS : 1000;
+    slow_measure(&s, at, NULL);
+    return s;
+}
+
+static enum culprit blamed(const struct slow *s)
+{
+    uint64_t took_ns;
+    return slow_culprit(s, &took_ns);
+}
+
+static void bytes_missing_from_a_request_blame_the_network(void **state)
+{
+    (void)state;
+    struct slow s = slow_in(STAGE_COMPLETE);
+    assert_int_equal(blamed(&s), CULPRIT_CLIENT_SENDING);
+    s.holes_n = 1;
+    assert_int_equal(blamed(&s), CULPRIT_NETWORK);
+}
+
+static void answer_sent_again_blames_the_network_unless_the_client_did_not_read(void **state)
+{
+    (void)state;
+    struct slow s = slow_in(STAGE_SENT);
+    assert_int_equal(blamed(&s), CULPRIT_CLIENT_READING);
+    s.again_n = 1;
+    assert_int_equal(blamed(&s), CULPRIT_NETWORK);
+    s.was_window_shut = true;
+    assert_int_equal(blamed(&s), CULPRIT_CLIENT_READING);
+}
+
+/* What was lost took no time of these. */
+static void losses_do_not_blame_the_network_for_other_stages(void **state)
+{
+    (void)state;
+    struct slow s = slow_in(STAGE_FLUSHED);
+    s.again_n = s.holes_n = 3;
+    assert_int_equal(blamed(&s), CULPRIT_DEVICE_FLUSH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +481,9 @@ int main(void)
         TEST(client_that_does_not_read_is_blamed),
         TEST(turn_that_overran_is_blamed_with_its_step),
         TEST(request_tells_who_asked_and_how_much),
+        TEST(bytes_missing_from_a_request_blame_the_network),
+        TEST(answer_sent_again_blames_the_network_unless_the_client_did_not_read),
+        TEST(losses_do_not_blame_the_network_for_other_stages),
     };
     return TESTS_RUN(tests);
 }

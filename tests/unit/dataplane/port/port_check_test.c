@@ -87,9 +87,10 @@ static void port_is(const char *name, const char *devargs)
     snprintf(config.ports[0].devargs, PORT_TEXT_MAX, "%s", devargs);
 }
 
-static void huge_are(const char *n)
+static void huge_are(const char *free_n, const char *n)
 {
-    file("/sys/kernel/mm/hugepages/hugepages-2048kB", "free_hugepages", n);
+    file("/sys/kernel/mm/hugepages/hugepages-2048kB", "free_hugepages", free_n);
+    file("/sys/kernel/mm/hugepages/hugepages-2048kB", "nr_hugepages", n);
 }
 
 /* A NIC bound to vfio-pci, in IOMMU group 7, that we may open. */
@@ -116,7 +117,7 @@ static void ready_device_passes_in_huge_pages_when_enough_are_free(void **state)
     (void)state;
     pci_make("../../bus/pci/drivers/vfio-pci", "../../kernel/iommu_groups/7");
     file("/dev/vfio", "7", "");
-    huge_are("32\n");
+    huge_are("32\n", "32\n");
     assert_int_equal(port_check(&machine, &config, MEMORY, &use_huge, why, sizeof why), 0);
     assert_true(use_huge);
 }
@@ -126,7 +127,7 @@ static void huge_pages_missing_says_how_many_to_make(void **state)
     (void)state;
     pci_make("drivers/vfio-pci", "groups/7");
     file("/dev/vfio", "7", "");
-    huge_are("31\n");
+    huge_are("31\n", "31\n");
     refused("hugepages: ", "echo 32 > /proc/sys/vm/nr_hugepages");
     port_is("net_null0", "");
     snprintf(config.huge, sizeof config.huge, "yes");
@@ -136,6 +137,15 @@ static void huge_pages_missing_says_how_many_to_make(void **state)
     assert_false(use_huge);
 }
 
+static void huge_pages_of_others_stay_theirs(void **state)
+{
+    (void)state;
+    pci_make("drivers/vfio-pci", "groups/7");
+    file("/dev/vfio", "7", "");
+    huge_are("2\n", "50\n");
+    refused("hugepages: ", "32 of 2 MiB, 2 are free: echo 80 > /proc/sys/vm/nr_hugepages");
+}
+
 static void other_driver_says_how_to_bind(void **state)
 {
     (void)state;
@@ -143,14 +153,15 @@ static void other_driver_says_how_to_bind(void **state)
     refused("driver binding: " PCI " is bound to e1000e",
             "echo " PCI " > /sys/bus/pci/devices/" PCI "/driver/unbind");
     assert_int_equal(unlink(path_of("/sys/bus/pci/devices/" PCI "/driver")), 0);
-    refused("driver binding: " PCI " is bound to no driver", "modprobe vfio-pci");
+    refused("driver binding: " PCI " is bound to no driver",
+            "driver_override && echo " PCI " > /sys/bus/pci/drivers_probe");
 }
 
 static void no_iommu_group_says_what_to_boot_with(void **state)
 {
     (void)state;
     pci_make("drivers/vfio-pci", NULL);
-    huge_are("100\n");
+    huge_are("100\n", "100\n");
     refused("IOMMU: ", "intel_iommu=on iommu=pt");
     file("/sys/module/vfio/parameters", "enable_unsafe_noiommu_mode", "Y\n");
     assert_int_equal(port_check(&machine, &config, MEMORY, &use_huge, why, sizeof why), 0);
@@ -160,7 +171,7 @@ static void group_that_cannot_be_opened_says_who_must_own_it(void **state)
 {
     (void)state;
     pci_make("drivers/vfio-pci", "groups/7");
-    huge_are("100\n");
+    huge_are("100\n", "100\n");
     refused("permissions: /dev/vfio/7", "chown 1000 /dev/vfio/7");
 }
 
@@ -198,6 +209,21 @@ static void interfaces_that_are_not_there_or_down_are_named(void **state)
     refused("device: net_tap0: there is no /dev/net/tun", "modprobe tun");
 }
 
+static void xdp_socket_needs_a_queue_of_the_interface(void **state)
+{
+    (void)state;
+    file("/sys/class/net/veth0", "flags", "0x1003\n");
+    folder("/sys/class/net/veth0/queues/rx-0");
+    folder("/sys/class/net/veth0/queues/rx-1");
+    port_is("net_af_xdp0", "iface=veth0,start_queue=1,queue_count=2");
+    refused("queue count: net_af_xdp0 wants queues 1 to 2 of veth0, which has 2: ",
+            "ethtool -L veth0 combined 3");
+    port_is("net_af_xdp0", "iface=veth0,queue_count=2");
+    assert_int_equal(port_check(&machine, &config, MEMORY, &use_huge, why, sizeof why), 0);
+    port_is("net_af_packet0", "iface=veth0,qpairs=4"); /* any number: they share the interface */
+    assert_int_equal(port_check(&machine, &config, MEMORY, &use_huge, why, sizeof why), 0);
+}
+
 static void names_are_told_apart(void **state)
 {
     char text[32];
@@ -219,12 +245,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(ready_device_passes_in_huge_pages_when_enough_are_free),
         T(huge_pages_missing_says_how_many_to_make),
+        T(huge_pages_of_others_stay_theirs),
         T(other_driver_says_how_to_bind),
         T(no_iommu_group_says_what_to_boot_with),
         T(group_that_cannot_be_opened_says_who_must_own_it),
         T(device_that_is_not_there_says_how_to_find_it),
         T(missing_capabilities_are_named),
         T(interfaces_that_are_not_there_or_down_are_named),
+        T(xdp_socket_needs_a_queue_of_the_interface),
         T(names_are_told_apart),
     };
     return TESTS_RUN(tests);
