@@ -349,7 +349,10 @@ static void host_answer(void *context, struct control_op *op)
 
 static void host_next_gone(void *context, struct group *group, int16_t error)
 {
-    next_host_gone(context, group, error);
+    if (group->migration != NULL)
+        migration_end(context, group->migration);
+    if (group->next != NULL)
+        next_host_gone(context, group, error);
 }
 
 static void append_done(struct coordinator *co, struct coordinator_write *w, int16_t error)
@@ -523,6 +526,11 @@ static int pieces_turn(struct coordinator *co)
             list_append(&co->many, l);
         is_spent = coordinator_work(co, 0);
     }
+    for (bool is_spent = false; !is_spent && (l = list_pop(&co->migrations)) != NULL; n++) {
+        list_append(&co->migrations, l);
+        migration_step(co, list_entry(l, struct migration, link));
+        is_spent = coordinator_work(co, 0);
+    }
     for (bool is_spent = false; !is_spent && (l = list_pop(&co->applying)) != NULL; n++) {
         if (!apply_step(co, list_entry(l, struct coordinator_partition, applying_link)))
             list_append(&co->applying, l);
@@ -570,7 +578,8 @@ void coordinator_stats(struct coordinator *co)
         failed_n += co->partitions[i].state == COORDINATOR_FAILED;
     const uint64_t v[GROUP_STATS_N] = {
         /* a KIP-848 group hangs at an empty classic one */
-        [GROUP_STAT_CLASSIC_EMPTY] = groups->states_n[GROUP_EMPTY] - nexts->groups_n,
+        [GROUP_STAT_CLASSIC_EMPTY] =
+            groups->states_n[GROUP_EMPTY] - (nexts->groups_n - co->loose_n),
         [GROUP_STAT_CLASSIC_PREPARING] = groups->states_n[GROUP_PREPARING],
         [GROUP_STAT_CLASSIC_COMPLETING] = groups->states_n[GROUP_COMPLETING],
         [GROUP_STAT_CLASSIC_STABLE] = groups->states_n[GROUP_STABLE],
@@ -602,7 +611,7 @@ bool coordinator_is_tired(const struct coordinator *co)
 bool coordinator_is_quiet(const struct coordinator *co)
 {
     return co->away_n == 0 && co->writes_n == 0 && list_is_empty(&co->many) &&
-           list_is_empty(&co->nexts.jobs);
+           list_is_empty(&co->nexts.jobs) && list_is_empty(&co->migrations);
 }
 
 /* ── begin and end ── */
@@ -644,6 +653,7 @@ int coordinator_init(struct coordinator **out, struct control *c)
     co->groups.stats = &co->stats;
     list_init(&co->dirty);
     list_init(&co->many);
+    list_init(&co->migrations);
     list_init(&co->open);
     list_init(&co->applying);
     co->retention_ms = config_int(config, "offsets.retention.minutes") * 60000;
@@ -674,6 +684,7 @@ void coordinator_fini(struct coordinator *co)
     timer_stop(co->control->timers, &co->check);
     co->groups.host.answer = no_answer;
     groups_fini(&co->groups);
+    migrations_fini(co);
     next_host_fini(co);
     for (int32_t i = 0; i < co->partitions_n; i++) {
         timer_stop(co->control->timers, &co->partitions[i].retry);

@@ -116,6 +116,8 @@ struct coordinator {
     struct coordinator_partition *partitions; /* NULL: the topic is not there */
     bool is_detaching; /* the topic went; what is away must come back first */
     uint32_t away_n, loads_n, writes_n;
+    struct list migrations; /* struct migration */
+    uint32_t loose_n;       /* KIP-848 groups that hang at no group: not yet, or not any more */
     struct list many;     /* requests about many groups under way: struct control_op */
     struct list open;     /* struct coordinator_write */
     struct list applying; /* struct coordinator_partition */

@@ -158,7 +158,7 @@ void group_free(struct group *group, int16_t error)
 {
     group_state_put(group, GROUP_DEAD);
     group->groups->states_n[GROUP_DEAD]--;
-    if (group->next != NULL)
+    if (group->next != NULL || group->migration != NULL)
         group->groups->host.next_gone(group->groups->host.context, group, error);
     list_for_each(l, next, &group->members)
         group_member_remove(list_entry(l, struct group_member, link), error);
@@ -227,6 +227,7 @@ void group_state_put(struct group *group, enum group_state state)
     group->groups->states_n[group->state]--;
     group->groups->states_n[state]++;
     group->state = (uint8_t)state;
+    group->version++;
 }
 
 void group_state_set(struct group *group, enum group_state state, struct now now)
@@ -274,6 +275,7 @@ void group_member_link(struct group_member *member)
     }
     group->members_n++;
     groups->members_n++;
+    group->version++;
 }
 
 void group_member_rename(struct group_member *member, struct bytes id)
@@ -382,6 +384,7 @@ void group_member_remove(struct group_member *member, int16_t error)
     list_del(&member->link);
     list_del(&member->id_link);
     list_del(&member->instance_link);
+    group->version++;
     group->members_n--;
     group->groups->members_n--;
     group->groups->bytes -= member->bytes;

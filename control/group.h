@@ -170,6 +170,8 @@ struct group {
     int64_t state_wall_ms;   /* when the state was entered: offsets expire from EMPTY's */
     struct offsets *offsets; /* committed offsets (offsets.h); NULL = none yet */
     struct group_next *next; /* the KIP-848 group of this id (group_next.h); NULL = none */
+    struct migration *migration; /* it becomes the other kind over turns (group_migrate.c) */
+    uint64_t version;            /* grows when its state or members change */
     bool has_record;         /* while loading: a metadata record of it is the last one */
     struct group_rebalance *rebalances; /* heap: a ring of rebalances_max, for the explainer */
     uint32_t rebalances_max;
@@ -185,7 +187,7 @@ struct group_host {
      * group_appended with `number`, and `op` (its response is set; NULL: none) is answered, after
      * an error with that error. */
     void (*append)(void *context, struct group *group, uint64_t number, struct control_op *op);
-    /* The group goes, and group->next with it; NULL: no group has one. */
+    /* The group goes, and group->next and group->migration with it; NULL: no group has either. */
     void (*next_gone)(void *context, struct group *group, int16_t error);
     void *context;
 };

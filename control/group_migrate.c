@@ -11,6 +11,10 @@
  *          each member's assignment its target; the members are told to join again, unless the one
  *          that is gone was replaced by a static member of the same instance
  *
+ * It takes turns (struct migration): the new form is made beside the old one, a piece in each turn,
+ * and takes its place in one. Requests that would change the group wait until then and run again;
+ * what timers change makes it begin anew. A small group is done within the call that begins it.
+ *
  * The old form's tombstones and the new form's records stand in one write, so a start finds one or
  * the other. A write too large for that is cut, and a start may then find neither: members join
  * anew.
@@ -30,7 +34,15 @@
 #include "group_protocol.h"
 #include "messages.h"
 
-enum { ARENA_BYTES_MAX = 64 << 20 };
+enum {
+    ARENA_BYTES_MAX = 64 << 20,
+    /* In the units of NEXT_WORK_, a member each: */
+    WORK_MEMBER = 90,
+    WORK_SETTLE = 32,
+    WORK_RECORD = 30,
+    WORK_GONE = 8,
+    WORK_FREE = 18,
+};
 #define CANNOT "Cannot upgrade classic group %.*s to consumer group because "
 
 /* ── up ── */
@@ -134,45 +146,7 @@ static int member_up(struct coordinator *co, struct group_next *g, const struct 
     return e;
 }
 
-static void target_record(struct group_records *records, const struct next_member *m)
-{
-    next_records_target(records, m, &m->target);
-}
-
-/* Kafka's order: members, epoch, targets, their epoch, what each has. */
-static void records_up(struct group_records *records, const struct group_next *g)
-{
-    struct list *members = (struct list *)(uintptr_t)&g->members;
-    list_for_each(l, next, members)
-        next_records_member(records, list_entry(l, struct next_member, link));
-    next_records_epoch(records, g);
-    list_for_each(l2, next2, members)
-        target_record(records, list_entry(l2, struct next_member, link));
-    next_records_target_epoch(records, g);
-    list_for_each(l3, next3, members)
-        next_records_current(records, list_entry(l3, struct next_member, link));
-}
-
-static struct group_next *group_up(struct coordinator *co, struct group *group, int *error)
-{
-    struct group_next *g = group_next_new(&co->nexts, group->id, group);
-    int e = g == NULL ? E_NO_MEMORY : 0;
-    list_for_each(l, next, &group->members)
-        if (e == 0)
-            e = member_up(co, g, list_entry(l, struct group_member, link));
-    if (e == 0) {
-        g->epoch = g->assignment_epoch = group->generation;
-        e = group_next_restored(g, co->control->now);
-    }
-    if (e == 0)
-        g->hash = next_topics_hash(g);
-    if (e < 0 && g != NULL)
-        group_next_free(g);
-    *error = e;
-    return e < 0 ? NULL : g;
-}
-
-static bool may_migrate_up(const struct coordinator *co, const struct group *group, struct fault *f)
+bool migrate_up_may(const struct coordinator *co, const struct group *group, struct fault *f)
 {
     const struct next_config *config = &co->nexts.config;
     const char *why = !config->may_upgrade ? "the online upgrade is disabled"
@@ -190,39 +164,238 @@ static bool may_migrate_up(const struct coordinator *co, const struct group *gro
     return true;
 }
 
-bool migrate_up(struct coordinator *co, struct group *group, struct fault *f)
+/* The one whose heartbeat began it is told; the others try for themselves. */
+static void up_fail(struct coordinator *co, struct migration *m, int e)
 {
-    struct group_records records = {0};
-    int e = 0;
-    if (!may_migrate_up(co, group, f))
-        return false;
-    struct group_next *g = group_up(co, group, &e);
-    if (g == NULL && e == E_MALFORMED)
-        return fault_set(f, KAFKA_GROUP_ID_NOT_FOUND,
-                         CANNOT "the embedded consumer protocol is malformed.", (int)group->id.n,
-                         (const char *)group->id.ptr);
-    if (g == NULL)
-        return fault_set(f, KAFKA_UNKNOWN_SERVER_ERROR, "%s", "");
-    group_records_metadata_gone(&records, group->id);
-    records_up(&records, g);
-    if (!next_host_write(co, group, &records, NULL)) {
-        group_records_fini(&records);
-        group_next_free(g);
-        return fault_set(f, KAFKA_UNKNOWN_SERVER_ERROR, "%s", "");
-    }
-    group_records_fini(&records);
+    struct group *group = m->group;
+    struct control_op *op =
+        container_of(list_entry(list_pop(&m->waiting), struct mail, link), struct control_op, mail);
+    struct fault f = {0};
+    if (e == E_MALFORMED)
+        fault_set(&f, KAFKA_GROUP_ID_NOT_FOUND,
+                  CANNOT "the embedded consumer protocol is malformed.", (int)group->id.n,
+                  (const char *)group->id.ptr);
+    else
+        fault_set(&f, KAFKA_UNKNOWN_SERVER_ERROR, "%s", "");
+    migration_end(co, m);
+    next_refuse(op, &f);
+    coordinator_answer(co, op);
+}
+
+/* In one turn: the write, and who is in the group. */
+static int up_finish(struct coordinator *co, struct migration *m)
+{
+    struct group *group = m->group;
+    struct group_next *g = m->next;
+    if (!next_host_write(co, group, &m->records, NULL))
+        return E_NO_MEMORY;
+    group_next_begin(g, co->control->now);
     list_for_each(l, next, &group->members)
         group_member_remove(list_entry(l, struct group_member, link), KAFKA_REBALANCE_IN_PROGRESS);
     list_for_each(l2, next2, &group->pending)
         group_pending_free(list_entry(l2, struct group_pending, link));
     timer_stop(group->groups->timers, &group->rebalance);
     group->is_appending = false;
-    e = group_restore(group, NULL);
+    int e = group_restore(group, NULL);
     check(e == 0); /* it makes nothing */
     group->next = g;
+    m->next = NULL;
+    co->loose_n--;
     g->last = co->next_number; /* of the write above: answers wait for it */
     co->ups_n++;
+    return 0;
+}
+
+/* One member of the phase. */
+static int up_one(struct coordinator *co, struct migration *m, uint32_t *work)
+{
+    struct next_member *member = list_entry(m->at, struct next_member, link);
+    *work = WORK_RECORD;
+    switch (m->phase) {
+    case UP_MEMBERS:
+        *work = WORK_MEMBER;
+        return member_up(co, m->next, list_entry(m->at, struct group_member, link));
+    case UP_SETTLE: *work = WORK_SETTLE; return next_member_settle(member);
+    case UP_RECORDS: next_records_member(&m->records, member); break;
+    case UP_TARGETS: next_records_target(&m->records, member, &member->target); break;
+    default: next_records_current(&m->records, member); break;
+    }
+    return m->records.error;
+}
+
+/* Kafka's order of records: members, epoch, targets, their epoch, what each has. */
+static void up_phase_end(struct migration *m)
+{
+    struct group_next *g = m->next;
+    if (m->phase == UP_SETTLE) {
+        g->epoch = (int32_t)max_i64(g->epoch, m->group->generation);
+        g->assignment_epoch = (int32_t)max_i64(g->assignment_epoch, m->group->generation);
+        g->hash = next_topics_hash(g);
+        group_records_metadata_gone(&m->records, m->group->id);
+    } else if (m->phase == UP_RECORDS) {
+        next_records_epoch(&m->records, g);
+    } else if (m->phase == UP_TARGETS) {
+        next_records_target_epoch(&m->records, g);
+    }
+    m->phase++;
+    m->at = g->members.next;
+}
+
+static void up_step(struct coordinator *co, struct migration *m)
+{
+    struct group *group = m->group;
+    int e = 0;
+    if (group->version != m->version) { /* a timer changed it: the heartbeat begins anew */
+        migration_end(co, m);
+        return;
+    }
+    while (e == 0 && m->phase < UP_FINISH) {
+        const struct list *end = m->phase == UP_MEMBERS ? &group->members : &m->next->members;
+        uint32_t work = 0;
+        if (m->at == end) {
+            up_phase_end(m);
+            continue;
+        }
+        struct list *at = m->at;
+        e = up_one(co, m, &work);
+        m->at = at->next;
+        if (coordinator_work(co, work) && e == 0)
+            return;
+    }
+    if (e == 0)
+        e = up_finish(co, m);
+    if (e < 0)
+        up_fail(co, m, e);
+    else
+        migration_end(co, m);
+}
+
+/* ── one that goes on over turns ── */
+
+static struct migration *migration_new(struct coordinator *co, struct group *group)
+{
+    struct migration *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return NULL;
+    m->group = group;
+    m->version = group->version;
+    list_init(&m->made);
+    list_init(&m->waiting);
+    list_init(&m->link);
+    list_append(&co->migrations, &m->link);
+    group->migration = m;
+    return m;
+}
+
+void migrate_up(struct coordinator *co, struct group *group, struct control_op *op)
+{
+    struct migration *m = migration_new(co, group);
+    if (m != NULL)
+        m->next = group_next_new(&co->nexts, group->id, group);
+    if (m == NULL || m->next == NULL) {
+        struct fault f = {.code = KAFKA_UNKNOWN_SERVER_ERROR};
+        if (m != NULL)
+            migration_end(co, m);
+        next_refuse(op, &f);
+        coordinator_answer(co, op);
+        return;
+    }
+    co->loose_n++;
+    m->phase = UP_MEMBERS;
+    m->at = group->members.next;
+    list_append(&m->waiting, &op->mail.link);
+    if (!coordinator_work(co, 0))
+        migration_step(co, m);
+}
+
+static void member_made_free(struct group_member *m);
+static void down_step(struct coordinator *co, struct migration *m);
+static void free_step(struct coordinator *co, struct migration *m);
+
+void migration_step(struct coordinator *co, struct migration *m)
+{
+    if (m->phase <= UP_FINISH)
+        up_step(co, m);
+    else if (m->phase < DOWN_FREE)
+        down_step(co, m);
+    else
+        free_step(co, m);
+}
+
+void migration_end(struct coordinator *co, struct migration *m)
+{
+    struct list *l;
+    m->group->migration = NULL;
+    list_del(&m->link);
+    while ((l = list_pop(&m->made)) != NULL)
+        member_made_free(list_entry(l, struct group_member, link));
+    if (m->phase <= UP_FINISH && m->next != NULL) {
+        co->loose_n--;
+        group_next_free(m->next);
+    }
+    group_records_fini(&m->records);
+    group_records_fini(&m->gone);
+    if (!co->groups.is_ending && m->op != NULL) {
+        next_host_refuse(m->op, KAFKA_UNKNOWN_SERVER_ERROR);
+        coordinator_answer(co, m->op);
+    }
+    while (!co->groups.is_ending && (l = list_pop(&m->waiting)) != NULL)
+        next_host_again(
+            co, container_of(list_entry(l, struct mail, link), struct control_op, mail));
+    free(m);
+}
+
+void migrations_fini(struct coordinator *co)
+{
+    struct list *l;
+    while ((l = list_pop(&co->migrations)) != NULL) { /* all others went with their groups */
+        struct migration *m = list_entry(l, struct migration, link);
+        check(m->phase == DOWN_FREE);
+        group_next_free(m->next);
+        co->loose_n--;
+        free(m);
+    }
+}
+
+static struct bytes group_id_of(const struct control_op *op)
+{
+    switch (op->api_key) {
+    case 11: return ((const struct join_group_request *)op->request)->group_id;
+    case 12: return ((const struct heartbeat_request *)op->request)->group_id;
+    case 13: return ((const struct leave_group_request *)op->request)->group_id;
+    case 14: return ((const struct sync_group_request *)op->request)->group_id;
+    case 68: return ((const struct consumer_group_heartbeat_request *)op->request)->group_id;
+    default: return (struct bytes){NULL, 0}; /* it changes no member */
+    }
+}
+
+bool migration_holds(struct coordinator *co, struct control_op *op)
+{
+    if (list_is_empty(&co->migrations))
+        return false;
+    struct bytes id = group_id_of(op);
+    struct group *group = id.ptr == NULL ? NULL : group_find(&co->groups, id);
+    if (group == NULL || group->migration == NULL)
+        return false;
+    list_append(&group->migration->waiting, &op->mail.link);
     return true;
+}
+
+void migration_take_back(struct coordinator *co, struct group *group, struct group_records *records,
+                         struct control_op **op)
+{
+    struct migration *m = group->migration;
+    struct group_records before = m->records;
+    check(m->phase >= DOWN_MEMBERS && m->phase < DOWN_FREE); /* going up it has no timers yet */
+    m->records = (struct group_records){0};
+    group_records_join(&before, records);
+    group_records_fini(records);
+    *records = before;
+    if (*op == NULL) {
+        *op = m->op;
+        m->op = NULL;
+    }
+    migration_end(co, m);
 }
 
 /* ── down ── */
@@ -251,12 +424,27 @@ static int protocols_down(struct group_member *to, const struct next_classic *fr
     return 0;
 }
 
-static int member_down(struct group *group, const struct next_member *from)
+static void member_made_free(struct group_member *m)
+{
+    bytes_heap_free(&m->id);
+    bytes_heap_free(&m->instance_id);
+    bytes_heap_free(&m->client_id);
+    bytes_heap_free(&m->client_host);
+    bytes_heap_free(&m->assignment);
+    free(m->protocols);
+    free(m->memory);
+    free(m);
+}
+
+/* A member of the classic group, which is none of it yet. */
+static int member_down(struct migration *to, const struct next_member *from)
 {
     struct group_member *m = calloc(1, sizeof *m);
     if (m == NULL)
         return E_NO_MEMORY;
-    m->group = group;
+    list_init(&m->link);
+    list_append(&to->made, &m->link);
+    m->group = to->group;
     m->id = bytes_heap_copy(from->id);
     m->instance_id = bytes_heap_copy(from->instance_id);
     m->client_id = bytes_heap_copy(from->client_id);
@@ -269,26 +457,25 @@ static int member_down(struct group *group, const struct next_member *from)
     if (m->id.ptr == NULL || m->assignment.ptr == NULL ||
         (from->instance_id.ptr != NULL && m->instance_id.ptr == NULL))
         e = E_NO_MEMORY;
-    group_member_link(m);
-    group_member_count(m);
     return e;
 }
 
-static int group_down(struct group *group, const struct group_next *g, struct now now)
+static int group_down(struct group *group, struct migration *from, struct now now)
 {
-    int e = 0;
+    const struct group_next *g = group->next;
+    struct list *l;
     group_common_forget(group);
-    list_for_each(l, next, (struct list *)(uintptr_t)&g->members)
-        if (e == 0)
-            e = member_down(group, list_entry(l, struct next_member, link));
+    while ((l = list_pop(&from->made)) != NULL) {
+        struct group_member *m = list_entry(l, struct group_member, link);
+        group_member_link(m);
+        group_member_count(m);
+    }
     group->generation = g->epoch;
     group->protocol_type = bytes_heap_copy(bytes_of_string("consumer"));
     group->protocol = bytes_heap_copy(group_protocol_select(group));
-    if (group->protocol_type.ptr == NULL || group->protocol.ptr == NULL)
-        e = E_NO_MEMORY;
     group_state_set(group, GROUP_STABLE, now);
     group_restored(group, now);
-    return e;
+    return group->protocol_type.ptr == NULL || group->protocol.ptr == NULL ? E_NO_MEMORY : 0;
 }
 
 /* Neither form can go on: members join anew. */
@@ -311,24 +498,124 @@ static void give_up(struct coordinator *co, struct group *group, struct control_
     }
 }
 
+/* Its old form hangs at no group any more and is freed over turns: nothing of it may fire. */
+static void down_detach(struct coordinator *co, struct migration *m)
+{
+    struct group *group = m->group;
+    struct group_next *g = group->next;
+    group->next = NULL;
+    next_host_waiting_answer(co, g, UINT64_MAX, KAFKA_REBALANCE_IN_PROGRESS);
+    list_for_each(l, next, &g->members) {
+        struct next_member *member = list_entry(l, struct next_member, link);
+        next_classic_clear(member);
+        timer_stop(co->nexts.timers, &member->session);
+        timer_stop(co->nexts.timers, &member->rebalance);
+    }
+    next_owners_forget(g);
+    struct migration *rest = calloc(1, sizeof *rest);
+    if (rest == NULL) {
+        group_next_free(g);
+        return;
+    }
+    co->loose_n++;
+    rest->phase = DOWN_FREE;
+    rest->next = g;
+    list_init(&rest->link);
+    list_append(&co->migrations, &rest->link);
+}
+
+/* In one turn: the write, and who is in the group. */
+static void down_finish(struct coordinator *co, struct migration *m)
+{
+    struct group *group = m->group;
+    struct now now = co->control->now;
+    bool keeps_generation = group->next->keeps_generation;
+    struct control_op *op = m->op;
+    m->op = NULL;
+    int e = group_down(group, m, now);
+    group_records_join(&m->records, &m->gone);
+    group_records_metadata(&m->records, group);
+    if (e < 0 || !next_host_write(co, group, &m->records, op)) {
+        migration_end(co, m);
+        give_up(co, group, op);
+        return;
+    }
+    down_detach(co, m);
+    migration_end(co, m);
+    co->downs_n++;
+    if (!keeps_generation)
+        group_prepare_rebalance(group, GROUP_CAUSE_DOWNGRADED, NULL, (struct bytes){NULL, 0}, now);
+}
+
+static int down_one(struct migration *m, const struct next_member *member, uint32_t *work)
+{
+    *work = m->phase == DOWN_MEMBERS ? WORK_RECORD + member->names.n : WORK_GONE;
+    if (m->phase == DOWN_MEMBERS)
+        return member_down(m, member);
+    next_records_member_gone(&m->gone, m->group->id, member->id);
+    return m->gone.error;
+}
+
+static void down_step(struct coordinator *co, struct migration *m)
+{
+    struct group *group = m->group;
+    struct list *members = &group->next->members;
+    int e = 0;
+    while (e == 0 && m->phase < DOWN_FINISH) {
+        uint32_t work = 0;
+        if (m->at == members) {
+            if (m->phase == DOWN_GONE)
+                next_records_rest_gone(&m->gone, group->next);
+            m->phase++;
+            m->at = members->next;
+            continue;
+        }
+        e = down_one(m, list_entry(m->at, struct next_member, link), &work);
+        m->at = m->at->next;
+        if (coordinator_work(co, work) && e == 0)
+            return;
+    }
+    if (e == 0) {
+        down_finish(co, m);
+        return;
+    }
+    struct control_op *op = m->op;
+    m->op = NULL;
+    migration_end(co, m);
+    give_up(co, group, op);
+}
+
+static void free_step(struct coordinator *co, struct migration *m)
+{
+    struct list *l;
+    while (!list_is_empty(&m->next->members)) {
+        l = m->next->members.next;
+        next_member_free(list_entry(l, struct next_member, link));
+        if (coordinator_work(co, WORK_FREE))
+            return;
+    }
+    co->loose_n--;
+    list_del(&m->link);
+    group_next_free(m->next);
+    free(m);
+}
+
 void migrate_down(struct coordinator *co, struct group *group, struct group_records *records,
                   struct control_op *op)
 {
-    struct group_next *g = group->next;
-    struct now now = co->control->now;
-    bool keeps_generation = g->keeps_generation;
     check(group->state == GROUP_EMPTY && group->members_n == 0);
-    next_records_group_gone(records, g);
-    int e = group_down(group, g, now);
-    group_records_metadata(records, group);
-    if (e < 0 || !next_host_write(co, group, records, op)) {
+    next_job_end(group->next);
+    struct migration *m = migration_new(co, group);
+    if (m == NULL) {
         group_records_fini(records);
         give_up(co, group, op);
         return;
     }
-    group_records_fini(records);
-    next_host_gone(co, group, KAFKA_REBALANCE_IN_PROGRESS);
-    co->downs_n++;
-    if (!keeps_generation)
-        group_prepare_rebalance(group, GROUP_CAUSE_DOWNGRADED, NULL, (struct bytes){NULL, 0}, now);
+    m->records = *records;
+    *records = (struct group_records){0};
+    m->op = op;
+    m->phase = DOWN_MEMBERS;
+    m->at = group->next->members.next;
+    if (!coordinator_work(co, 0))
+        migration_step(co, m);
 }

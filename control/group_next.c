@@ -395,6 +395,12 @@ void next_owners_add(struct next_member *m)
         owner_add(m, &m->revoking.v[i]);
 }
 
+void next_owners_forget(struct group_next *g)
+{
+    free(g->owners.v);
+    g->owners = (struct next_owners){0};
+}
+
 void next_owners_remove(struct next_member *m)
 {
     for (uint32_t i = 0; m->group->owners.mask != 0 && i < m->assigned.n; i++)

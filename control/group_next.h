@@ -350,6 +350,9 @@ struct next_record;
 nodiscard int group_next_apply(struct group_next *group, const struct next_record *record);
 /* After the last record: what cannot be is dropped, sessions begin. E_NO_MEMORY. */
 nodiscard int group_next_restored(struct group_next *group, struct now now);
+/* The halves of it: a member's sets in order and in the table of owners; then sessions begin. */
+nodiscard int next_member_settle(struct next_member *member);
+void group_next_begin(struct group_next *group, struct now now);
 bool group_next_is_nothing(const struct group_next *group);
 
 /* ── inside ── */
@@ -395,6 +398,7 @@ nodiscard int next_owners_reserve(struct group_next *group, uint32_t n); /* room
 /* All that the member has, in or out of the table. */
 void next_owners_add(struct next_member *member);
 void next_owners_remove(struct next_member *member);
+void next_owners_forget(struct group_next *group); /* of all, when the group goes */
 
 /* The next step of a member towards its target. has_changed: a record was made. */
 nodiscard int next_reconcile(struct next_member *member,

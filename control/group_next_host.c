@@ -164,9 +164,8 @@ static void op_answer(struct coordinator *co, struct control_op *op, int16_t err
     coordinator_answer(co, op);
 }
 
-/* Those that wait for writes up to `number`. */
-static void waiting_answer(struct coordinator *co, struct group_next *g, uint64_t number,
-                           int16_t error)
+void next_host_waiting_answer(struct coordinator *co, struct group_next *g, uint64_t number,
+                              int16_t error)
 {
     while (!list_is_empty(&g->waiting)) {
         struct control_op *op = op_of(g->waiting.next);
@@ -180,21 +179,27 @@ static void waiting_answer(struct coordinator *co, struct group_next *g, uint64_
 void next_host_gone(struct coordinator *co, struct group *group, int16_t error)
 {
     struct group_next *g = group->next;
+    if (group->migration != NULL)
+        migration_end(co, group->migration);
     group->next = NULL;
     if (g->job != NULL)
         list_splice(&g->waiting, &g->job->waiting);
     if (co->groups.is_ending) /* the workers' requests may be gone already: none is touched */
         list_init(&g->waiting);
-    waiting_answer(co, g, UINT64_MAX, error);
+    next_host_waiting_answer(co, g, UINT64_MAX, error);
     group_next_free(g);
 }
 
-/* As if it had just come. */
+void next_host_again(struct coordinator *co, struct control_op *op)
+{
+    enum { HEARTBEAT = 12, NEXT_HEARTBEAT = 68 };
+    bool is_beat = op->api_key == HEARTBEAT || op->api_key == NEXT_HEARTBEAT;
+    list_append(is_beat ? &co->control->heartbeats : &co->control->waiting, &op->mail.link);
+}
+
 static void host_again(void *context, struct control_op *op)
 {
-    struct coordinator *co = context;
-    list_append(op->api_key == 68 ? &co->control->heartbeats : &co->control->waiting,
-                &op->mail.link);
+    next_host_again(context, op);
 }
 
 /* ── records ── */
@@ -235,7 +240,7 @@ static void write_done(struct coordinator *co, struct coordinator_write *w, int1
     if (g == NULL || w->number > g->last || w->number <= g->done)
         return;
     g->done = w->number;
-    waiting_answer(co, g, w->number, error);
+    next_host_waiting_answer(co, g, w->number, error);
     if (error != 0 && co->partitions[group->partition].state == COORDINATOR_ACTIVE &&
         error == KAFKA_UNKNOWN_SERVER_ERROR)
         lost(co, group);
@@ -282,6 +287,8 @@ static void host_append(void *context, struct group_next *g, struct group_record
 {
     struct coordinator *co = context;
     struct group *group = g->holder;
+    if (group->migration != NULL)
+        migration_take_back(co, group, records, &op);
     bool is_empty = records->n == 0 && records->error == 0;
     if (next_may_downgrade(g)) {
         migrate_down(co, group, records, op);
@@ -313,11 +320,11 @@ static void refuse(struct coordinator *co, struct control_op *op, struct fault *
     coordinator_answer(co, op);
 }
 
-/* An empty classic group makes room; one with members becomes a KIP-848 group. */
+/* An empty classic group makes room; one with members will become a KIP-848 group. */
 static bool may_take(struct coordinator *co, struct group *group, struct fault *f)
 {
     if (group->state != GROUP_EMPTY)
-        return migrate_up(co, group, f);
+        return migrate_up_may(co, group, f);
     list_for_each(l, next, &group->pending)
         group_pending_free(list_entry(l, struct group_pending, link));
     if (group->protocol_type.ptr == NULL)
@@ -353,6 +360,8 @@ static struct group *group_of(struct coordinator *co,
                   "There are as many groups as groups.max allows.");
         return NULL;
     }
+    if (group->state != GROUP_EMPTY)
+        return group; /* migrate_up is next */
     if (group->next == NULL)
         group->next = group_next_new(&co->nexts, group->id, group);
     if (group->next == NULL)
@@ -377,6 +386,10 @@ void next_heartbeat_run(struct coordinator *co, struct control_op *op)
     struct group *group = f.code != 0 ? NULL : group_of(co, r, partition, &f);
     if (group == NULL) {
         refuse(co, op, &f);
+        return;
+    }
+    if (group->next == NULL) {
+        migrate_up(co, group, op);
         return;
     }
     group_next_heartbeat(group->next, op, co->control->now);

@@ -232,6 +232,11 @@ void next_records_group_gone(struct group_records *r, const struct group_next *g
 {
     list_for_each(l, next, (struct list *)(uintptr_t)&g->members)
         next_records_member_gone(r, g->id, list_entry(l, struct next_member, link)->id);
+    next_records_rest_gone(r, g);
+}
+
+void next_records_rest_gone(struct group_records *r, const struct group_next *g)
+{
     list_for_each(l2, next2, (struct list *)(uintptr_t)&g->regexes)
         next_records_gone(r, NEXT_RECORD_REGEX, g->id,
                           list_entry(l2, struct next_regex, link)->text);

@@ -46,6 +46,8 @@ void next_records_member_gone(struct group_records *records, struct bytes group,
                               struct bytes member_id);
 /* All of the group's. */
 void next_records_group_gone(struct group_records *records, const struct group_next *group);
+/* The same but for its members. */
+void next_records_rest_gone(struct group_records *records, const struct group_next *group);
 
 /* A decoded record: views into key, value and the arena. */
 struct next_record {

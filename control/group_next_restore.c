@@ -215,10 +215,9 @@ static void parts_settle(struct next_member *m, struct next_parts *p, bool is_ow
     p->n = kept;
 }
 
-static int member_settle(struct next_member *m, struct now now)
+int next_member_settle(struct next_member *m)
 {
     struct group_next *g = m->group;
-    struct nexts *nexts = g->nexts;
     int e = next_owners_reserve(g, m->assigned.n + m->revoking.n);
     if (e < 0)
         return e;
@@ -236,13 +235,26 @@ static int member_settle(struct next_member *m, struct now now)
     next_owners_add(m);
     g->epoch = (int32_t)max_i64(g->epoch, m->epoch);
     g->assignment_epoch = (int32_t)max_i64(g->assignment_epoch, m->epoch);
-    next_session_renew(m, now);
     m->rebalance_epoch = m->epoch;
-    if (m->state == NEXT_UNREVOKED && m->classic == NULL)
-        timer_set(nexts->timers, &m->rebalance,
-                  now.ns + (uint64_t)max_i64(m->rebalance_timeout_ms, 0) * NS_PER_MS);
     next_member_count(m);
     return 0;
+}
+
+void group_next_begin(struct group_next *g, struct now now)
+{
+    list_for_each(l2, next2, &g->regexes)
+        if (list_entry(l2, struct next_regex, link)->members_n == 0)
+            next_regex_free(g, list_entry(l2, struct next_regex, link));
+    g->epoch = (int32_t)max_i64(g->epoch, g->assignment_epoch);
+    g->metadata_version = 0; /* topics may be others by now */
+    list_for_each(l, next, &g->members) {
+        struct next_member *m = list_entry(l, struct next_member, link);
+        next_session_renew(m, now);
+        if (m->state == NEXT_UNREVOKED && m->classic == NULL)
+            timer_set(g->nexts->timers, &m->rebalance,
+                      now.ns + (uint64_t)max_i64(m->rebalance_timeout_ms, 0) * NS_PER_MS);
+        next_member_note(m);
+    }
 }
 
 int group_next_restored(struct group_next *g, struct now now)
@@ -254,16 +266,10 @@ int group_next_restored(struct group_next *g, struct now now)
             next_member_free(m);
             continue;
         }
-        int e = member_settle(m, now);
+        int e = next_member_settle(m);
         if (e < 0)
             return e;
     }
-    list_for_each(l2, next2, &g->regexes)
-        if (list_entry(l2, struct next_regex, link)->members_n == 0)
-            next_regex_free(g, list_entry(l2, struct next_regex, link));
-    g->epoch = (int32_t)max_i64(g->epoch, g->assignment_epoch);
-    g->metadata_version = 0; /* topics may be others by now */
-    list_for_each(l3, next3, &g->members)
-        next_member_note(list_entry(l3, struct next_member, link));
+    group_next_begin(g, now);
     return 0;
 }

@@ -94,6 +94,8 @@ static void leave(struct coordinator *co, struct control_op *op)
 enum verdict group_request_run(struct control *c, struct control_op *op)
 {
     struct coordinator *co = c->coordinator;
+    if (migration_holds(co, op))
+        return VERDICT_TAKEN;
     switch (op->api_key) {
     case 8: offset_commit_run(co, op); break;
     case 9: offset_fetch_run(co, op); break;
