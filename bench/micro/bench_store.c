@@ -42,8 +42,8 @@ enum {
     WAIT_NS = NS_PER_MS / 4,
     TRICKLE_N = 16,
     PAUSE_US = 500,
-    TRICKLE_WARM_BYTES = 8 << 20, /* at least; and at most, when the disk has no room for the ring */
-    TRICKLE_WARM_BYTES_MAX = 256 << 20,
+    TRICKLE_WARM_BYTES = 8 << 20,       /* at least; and at most, ... */
+    TRICKLE_WARM_BYTES_MAX = 256 << 20, /* ... when the disk has no room for the ring */
     FLOOR_DEPTH = 8,
     FLOOR_BYTES = 1 << 20,
 };
@@ -134,12 +134,14 @@ static void report(const char *name, const struct counters *a, const struct coun
     const struct store_stats *s = store_stats(load.ground.store);
     printf(
         "%s mb_per_s=%.1f cpu_s_per_gb=%.3f device_bytes_per_byte=%.3f own_bytes_per_byte=%.3f "
-        "record_bytes_per_byte=%.3f flushes_per_batch=%.4f own_flushes_per_batch=%.4f record_ms=%.2f batches=%.0f rolls=%llu "
+        "record_bytes_per_byte=%.3f flushes_per_batch=%.4f own_flushes_per_batch=%.4f "
+        "record_ms=%.2f batches=%.0f rolls=%llu "
         "rounds=%llu records=%llu wraps=%.1f\n",
         name, bytes * 1000 / (double)(b->ns - a->ns), (double)(b->cpu_us - a->cpu_us) / bytes * 1e3,
         (double)(b->device_bytes - a->device_bytes) / bytes,
         (double)(b->own_bytes - a->own_bytes) / bytes,
-        (double)(b->record_bytes - a->record_bytes) / bytes, (double)(b->flushes - a->flushes) / batches,
+        (double)(b->record_bytes - a->record_bytes) / bytes,
+        (double)(b->flushes - a->flushes) / batches,
         (double)(b->own_flushes - a->own_flushes) / batches,
         (double)(b->record_ns - a->record_ns) / (double)max_u64(b->records - a->records, 1) / 1e6,
         batches, (unsigned long long)s->rolls, (unsigned long long)s->write_back_rounds,
