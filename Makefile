@@ -194,7 +194,7 @@ tsan: ## unit tests with ThreadSanitizer
 F        ?=
 MINUTES  ?= 1
 FUZZ_S   ?= $(shell echo $$(($(MINUTES) * 60)))
-fuzz: ## fuzz every target (F=name: one) for MINUTES=1 each with libFuzzer, ASan and UBSan
+fuzz: ## fuzz every target (F=name,name: these) for MINUTES=1 each with libFuzzer, ASan and UBSan
 	@$(if $(FUZZ),$(MAKE) MODE=fuzz fuzzers && $(PY) tools/fuzz.py build/fuzz/fuzzers '$(F)' $(FUZZ_S),\
 	  echo "fuzz: no target here (tests/fuzz/fuzz_*.c)")
 fuzzers: $(FUZZ:%=$(B)/fuzzers/%)

@@ -52,7 +52,7 @@ enum {
     FILLS_PACED_MAX = 2,      /* while a critical log is active: of the class bulk ... */
     FILL_PACED_PAGES_MAX = 4, /* ... and of each */
     BULK_PACED_BYTES_MAX = 512 << 10, /* then, too: not yet answered of the class bulk ... */
-    BULK_PACED_TURN_MAX = 192 << 10,  /* ... and appended in one turn */
+    BULK_PACED_TURN_MAX = 96 << 10,   /* ... and appended in one turn, before it ends */
     AHEAD_STREAMS_N = 32,             /* sequential readers remembered */
     INDEX_CACHE_BYTES = 16 << 20,     /* indexes of sealed segments kept in memory */
     TICK_LOGS_MAX = 64,               /* logs looked at by one store_tick */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """fuzz.py - runs libFuzzer targets, each for a while, one after the other.
 
-    tools/fuzz.py DIRECTORY_OF_TARGETS NAME_OR_EMPTY SECONDS
+    tools/fuzz.py DIRECTORY_OF_TARGETS NAMES SECONDS     names by comma; none: every target
 
 Found inputs grow build/fuzz/found/<name>/; tests/fuzz/corpus/<name>/ (in git) is only read. An input that breaks a
 target is minimised and put into tests/fuzz/corpus/<name>/crash-*, where `make unit` finds it from then on.
@@ -50,10 +50,13 @@ def fuzz(target, name, seconds):
 
 def main(directory, only, seconds):
     names = sorted(os.path.basename(p) for p in glob.glob(directory + "/*") if os.access(p, os.X_OK))
-    names = [n for n in names if only in ("", n)]
-    if not names:
-        sys.exit(f"fuzz: no target named '{only}'")
-    return 1 if sum(fuzz(os.path.join(directory, n), n, seconds) for n in names) else 0
+    wanted = only.split(",") if only else names
+    for n in wanted:
+        if n not in names:
+            sys.exit(f"fuzz: no target named '{n}'; there are {', '.join(names)}")
+    failed = sum(fuzz(os.path.join(directory, n), n, seconds) for n in wanted)
+    print(f"{len(wanted) - failed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

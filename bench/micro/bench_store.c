@@ -42,9 +42,8 @@ enum {
     WAIT_NS = NS_PER_MS / 4,
     TRICKLE_N = 16,
     PAUSE_US = 500,
-    TRICKLE_WARM_BYTES =
-        8 << 20, /* at least; and at most, when the disk has no room for the ring */
-    TRICKLE_WARM_BYTES_MAX = 256 << 20,
+    TRICKLE_WARM_BYTES = 8 << 20,       /* at least; and at most, ... */
+    TRICKLE_WARM_BYTES_MAX = 256 << 20, /* ... when the disk has no room for the ring */
     FLOOR_DEPTH = 8,
     FLOOR_BYTES = 1 << 20,
 };
