@@ -112,7 +112,7 @@ $(B)/millrace: $(call obj,$(TOOL_C)) $(LIBS)
 	@$(call link,$(call obj,$(TOOL_C))) -lrdkafka -ljansson -o $@
 
 $(B)/millrace-dpdk.so: $(call obj,$(PORT_C))
-	@$(CC) -shared -o $@ $^ -Wl,--whole-archive $(DPDK_A:%=-l:librte_%.a) -Wl,--no-whole-archive -Wl,--exclude-libs,ALL \
+	@$(CC) -shared -o $@ $^ -Wl,--whole-archive $(DPDK_A:%=-l:librte_%.a) -Wl,--no-whole-archive -Wl,--exclude-libs,ALL -Wl,--wrap=setsockopt \
 	  -Wl,--as-needed -lnuma -lbpf -lxdp -lelf -lz -lbsd -lfdt -lm -ldl -pthread
 $(call obj,$(PORT_C)): CFLAGS := $(filter-out -march=% -fsanitize=% --coverage,$(CFLAGS)) -march=corei7 -fPIC \
   -iquote dataplane/net -isystem /usr/include/dpdk -isystem /usr/include/$(shell $(CC) -print-multiarch)/dpdk

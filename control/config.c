@@ -381,13 +381,6 @@ bool config_bool(const struct config *config, const char *key)
     return strcmp(value_text(config, row), "true") == 0;
 }
 
-double config_double(const struct config *config, const char *key)
-{
-    const struct config_row *row = row_must(key);
-    check(row->type == CONFIG_DOUBLE);
-    return strtod(value_text(config, row), NULL);
-}
-
 bool config_is_set(const struct config *config, const char *key)
 {
     return config->values[row_must(key) - broker_rows].text != NULL;

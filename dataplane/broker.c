@@ -616,14 +616,6 @@ bool broker_thread_is_quiet(const struct broker *b, uint8_t thread)
     return !mail_has_more(post);
 }
 
-bool broker_is_quiet(const struct broker *b)
-{
-    for (uint8_t i = 0; i < broker_threads_n(b); i++)
-        if (!broker_thread_is_quiet(b, i))
-            return false;
-    return true;
-}
-
 /* ── stop ── */
 
 /* The logs of one directory; what stands in its way takes nothing from the others. */

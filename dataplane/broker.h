@@ -128,8 +128,6 @@ struct timers *broker_timers(struct broker *b, uint8_t thread);
 void broker_thread_name(const struct broker *b, uint8_t thread, char *to, size_t to_n);
 /* Nothing is under way at this thread; by the thread itself, or when none runs. */
 bool broker_thread_is_quiet(const struct broker *b, uint8_t thread);
-/* Nothing is under way anywhere: a clean stop may close the logs. When no thread runs. */
-bool broker_is_quiet(const struct broker *b);
 /* Clean stop, after the threads have stopped (or between turns in the simulator): closes every log,
  * writes the checkpoints and .kafka_cleanshutdown. b->why is set on failure. */
 nodiscard int broker_close(struct broker *b);

@@ -310,6 +310,7 @@ static void stats_sum(struct store_stats *to, const struct store_stats *s)
 {
     to->appended_bytes += s->appended_bytes;
     to->duplicate_batches += s->duplicate_batches;
+    to->producers_forgotten += s->producers_forgotten;
     to->write_ops += s->write_ops;
     to->write_bytes += s->write_bytes;
     to->flush_rounds += s->flush_rounds;
@@ -381,6 +382,7 @@ static void worker_copy_store(struct worker *w)
 
     stats_set(&w->stats, STAT_APPEND_BYTES, s->appended_bytes);
     stats_set(&w->stats, STAT_APPEND_DUPLICATES, s->duplicate_batches);
+    stats_set(&w->stats, STAT_PRODUCERS_FORGOTTEN, s->producers_forgotten);
     stats_set(&w->stats, STAT_WRITE_OPS, s->write_ops);
     stats_set(&w->stats, STAT_WRITE_BYTES, s->write_bytes);
     stats_set(&w->stats, STAT_FLUSH_ROUNDS, s->flush_rounds);

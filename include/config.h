@@ -107,7 +107,6 @@ bool config_controller(const struct config *config, struct listener *out);
 const char *config_string(const struct config *config, const char *key); /* NULL = null */
 int64_t config_int(const struct config *config, const char *key);        /* INT, SHORT, LONG */
 bool config_bool(const struct config *config, const char *key);
-double config_double(const struct config *config, const char *key);
 /* True when the key was set by the file or an override (source STATIC_BROKER_CONFIG). */
 bool config_is_set(const struct config *config, const char *key);
 /* One line per setting that is set: honoured, ignored (why), refused. Printed at start. */

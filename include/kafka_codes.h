@@ -153,16 +153,4 @@ enum kafka_code {
 #undef CODE
 };
 
-/* "UNKNOWN_TOPIC_OR_PARTITION"; "?" for a number without a name. */
-static inline const char *kafka_code_name(int16_t code)
-{
-    switch (code) {
-#define CODE(name, number) \
-    case number: return #name;
-        KAFKA_CODES(CODE)
-#undef CODE
-    default: return "?";
-    }
-}
-
 #endif

@@ -59,8 +59,6 @@ uint32_t lane_rx(struct lane *lane, struct now now);
 uint32_t lane_tx(struct lane *lane, struct now now);
 /* Something waits that only a turn moves. */
 bool lane_is_busy(struct lane *lane);
-/* A device or another lane still has packets of ours. */
-bool lane_is_quiet(const struct lane *lane);
 /* Which worker the flow belongs to. */
 uint8_t lane_owner(const struct lane *lane, uint32_t peer_ip, uint16_t peer_port, uint32_t ip,
                    uint16_t port);

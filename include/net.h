@@ -154,7 +154,6 @@ void net_memory(const struct net *net, int at, void **base, uint64_t *bytes);
 /* ── connections ── */
 
 nodiscard int net_listen(struct net *net, uint16_t port, uint32_t accept_max, void *user);
-void net_unlisten(struct net *net, uint16_t port);
 /* Active open; NULL without memory or ports. */
 struct tcb *tcp_connect(struct net *net, uint32_t ip, uint16_t port, void *user, struct now now);
 

@@ -156,6 +156,7 @@ enum { LOG_DIRS_MAX = 64 }; /* log directories of one broker */
 
 struct store_stats {
     uint64_t appended_batches, appended_bytes, appended_records, duplicate_batches;
+    uint64_t producers_forgotten; /* as there were more than config.producers_max */
     uint64_t write_ops, write_bytes, flush_rounds, flush_ops, flush_ns_total, flush_ns_max;
     uint64_t read_hits, read_misses, read_bytes, rolls, logs_n, logs_failed_n, files_open_n;
     uint64_t logs_full_n;                /* that wait for space on the disk */

@@ -1,7 +1,7 @@
 /*
  * compact_swap.c - the files of a cleaned group take the place of the old ones.
  *
- * Owner: bulk (compact_mark_read: main at boot).
+ * Owner: bulk.
  *
  * N is the first of the group; the content of N.log.cleaned and its indexes is durable before. A
  * crash between any two steps leaves the old segments or the new one, never a mixture:
@@ -25,10 +25,9 @@
 
 #include "compact.h"
 #include "disk_tools.h"
-#include "text.h"
+#include "mark.h"
 
-enum { MARK_FILE_MAX = 64, SUFFIX_MAX = 32 };
-const char compact_mark_name[] = "compacted-offset";
+enum { SUFFIX_MAX = 32 };
 
 /* The .log is last. */
 static const char *const parts[] = {".index", ".timeindex", ".txnindex", ".log"};
@@ -61,11 +60,9 @@ static int rename_part(struct disk *disk, const struct compact *c, const char *p
 
 int compact_mark_write(struct compact *c, struct disk *disk)
 {
-    char text[MARK_FILE_MAX];
     if (c->has_marker)
         return 0;
-    int n = snprintf(text, sizeof text, "0\n%" PRId64 "\n", c->map_end);
-    int error = file_replace(disk, c->directory, compact_mark_name, bytes_of(text, (size_t)n));
+    int error = mark_write(disk, c->directory, mark_compacted, c->map_end);
     c->has_marker = error == 0;
     return error;
 }
@@ -111,34 +108,4 @@ void compact_unlink(const struct compact *c, struct disk *disk)
         snprintf(suffix, sizeof suffix, "%s.cleaned", parts[part]);
         (void)unlink_file(disk, c, group_base(c), suffix); /* else the next start's sweep */
     }
-}
-
-/* ── boot ── */
-
-static int mark_parse(struct bytes text, int64_t *offset)
-{
-    struct bytes line;
-    int64_t version;
-    if (!text_line(&text, &line) || !text_number(&line, 0, 0, &version) || line.n > 0)
-        return E_CORRUPT;
-    if (!text_line(&text, &line) || !text_number(&line, 0, INT64_MAX, offset) || line.n > 0)
-        return E_CORRUPT;
-    return 0;
-}
-
-int compact_mark_read(struct disk *disk, const char *directory, int64_t *offset)
-{
-    char path[DISK_PATH_MAX];
-    struct bytes text;
-    *offset = 0;
-    int error = path_join(path, directory, compact_mark_name);
-    if (error == 0)
-        error = file_read(disk, path, MARK_FILE_MAX, &text);
-    if (error == E_NOT_FOUND)
-        return 0;
-    if (error < 0)
-        return error == E_TOO_LARGE ? E_CORRUPT : error;
-    error = mark_parse(text, offset);
-    file_read_free(&text);
-    return error;
 }

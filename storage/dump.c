@@ -19,6 +19,7 @@
 #include "compress.h"
 #include "disk_tools.h"
 #include "dump_row.h"
+#include "mark.h"
 #include "sweep.h"
 
 enum { SMALL_FILE_BYTES_MAX = 256 << 20, SEARCH_CHUNK = 64 << 10 };
@@ -343,6 +344,21 @@ static bool suffix_is(const char *suffix, const char *kind)
             strcmp(suffix + n, ".swap") == 0 || strcmp(suffix + n, ".deleted") == 0);
 }
 
+/* A file of ours. */
+static int dump_mark(struct dump *d, struct bytes content)
+{
+    int64_t offset;
+    if (mark_parse(content, &offset) != 0) {
+        row_damage(d, 0, "it is not \"0\" and one offset, a line each");
+        return 0;
+    }
+    d->sum->entries_n++;
+    row_begin(d, "mark", true);
+    row_int(d, "offset", offset);
+    row_end(d);
+    return 0;
+}
+
 static int dump_small(struct dump *d, const char *name)
 {
     struct bytes content;
@@ -358,6 +374,8 @@ static int dump_small(struct dump *d, const char *name)
         error = dump_partition_metadata(d, content);
     else if (strcmp(name, "meta.properties") == 0)
         error = dump_properties(d, content);
+    else if (strcmp(name, mark_start) == 0 || strcmp(name, mark_compacted) == 0)
+        error = dump_mark(d, content);
     else if (strstr(name, "-offset-checkpoint") != NULL)
         error = dump_checkpoint(d, name, content);
     else if (is_segment && suffix_is(suffix, ".index"))

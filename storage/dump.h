@@ -15,6 +15,7 @@
  *   .index, .timeindex                entries; against the .log beside them, when it is there
  *   .txnindex, .snapshot, leader-epoch-checkpoint, partition.metadata
  *   ....cleaned, .swap, .deleted      the same, left over
+ *   log-start-offset, compacted-offset     of ours (mark.h)
  *   *-offset-checkpoint, meta.properties   of the log directory
  */
 #ifndef MILLRACE_DUMP_H

@@ -22,6 +22,7 @@
 
 #include "disk_tools.h"
 #include "helper.h"
+#include "mark.h"
 #include "sweep.h"
 
 void move_copy_release(struct move_copy *c, struct disk *disk)
@@ -158,23 +159,21 @@ static int make_active(struct disk *disk, const struct move_copy *c)
 
 static int finish(struct disk *disk, struct move_copy *c)
 {
-    static const char mark[] = "compacted-offset";
-    char from[DISK_PATH_MAX], to[DISK_PATH_MAX], text[32];
+    char from[DISK_PATH_MAX], to[DISK_PATH_MAX];
     int error = unlink_below(disk, c->to, c->first_offset);
     if (error == 0)
         error = copy_suffix(disk, c, c->end_offset, ".snapshot");
     if (error == 0)
-        error = path_join(from, c->from, mark);
+        error = path_join(from, c->from, mark_compacted);
     if (error == 0)
-        error = path_join(to, c->to, mark);
+        error = path_join(to, c->to, mark_compacted);
     if (error == 0)
         error = copy_file(disk, c, from, to);
     if (error == 0)
         error =
             file_replace(disk, c->to, "leader-epoch-checkpoint", bytes_of(c->epochs, c->epochs_n));
-    int n = snprintf(text, sizeof text, "0\n%" PRId64 "\n", c->start);
     if (error == 0 && c->start > 0)
-        error = file_replace(disk, c->to, "log-start-offset", bytes_of(text, (size_t)n));
+        error = mark_write(disk, c->to, mark_start, c->start);
     if (error == 0)
         error = file_sync(disk, c->to, "partition.metadata");
     if (error == 0)

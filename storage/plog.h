@@ -31,6 +31,7 @@
 #include "epochs.h"
 #include "index.h"
 #include "jobs.h"
+#include "mark.h"
 #include "producers.h"
 #include "storage.h"
 
@@ -157,7 +158,7 @@ struct plog {
     int64_t start_safe;          /* what log-start-offset holds */
     int64_t start_writing;       /* what the job under way writes to it */
     bool has_start_job;
-    char start_text[32];               /* of that job */
+    char start_text[MARK_BYTES_MAX];   /* of that job */
     struct list start_moves;           /* who waits for it */
     uint64_t retention_at_ns;          /* by age and size not before; 0: not planned yet */
     uint64_t drop_ns;                  /* when the renamed directory may be removed */
@@ -630,10 +631,6 @@ void plog_compact_look(struct plog *log, struct now now);
 void plog_compact_forget(struct plog *log); /* it is dropped */
 void store_compact_tick(struct store *store, struct now now);
 void store_compact_fini(struct store *store);
-/* compact_swap.c. Boot: below it offsets may be missing; 0 when we never compacted it. E_CORRUPT.
- */
-nodiscard int compact_mark_read(struct disk *disk, const char *directory, int64_t *offset);
-extern const char compact_mark_name[];
 
 /* retention.c */
 void plog_tick(struct plog *log, struct now now);
@@ -642,9 +639,6 @@ void plog_tick(struct plog *log, struct now now);
 /* Asks for what waiting moves want written. True when nothing more can be asked for now. */
 bool start_step(struct plog *log);
 void start_moves_end(struct plog *log, int error, struct now now);
-/* Boot: the start that a partition's directory remembers; 0 when it does not. E_CORRUPT. */
-nodiscard int start_read(struct disk *disk, const char *directory, int64_t *start);
-extern const char start_name[];
 
 /* time_query.c */
 void store_answers_run(struct store *store, struct now now); /* queries that needed no search */

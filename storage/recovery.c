@@ -162,7 +162,9 @@ static void checkpoints_look(struct recovery *r)
 static int start_look(struct recovery *r)
 {
     int64_t start = 0;
-    int rc = names_have(&r->names, start_name) ? start_read(r->disk, r->directory, &start) : 0;
+    int rc = names_have(&r->names, mark_start)
+                 ? mark_read(r->disk, r->directory, mark_start, &start)
+                 : 0;
     if (rc == 0) {
         r->log->start_safe = start;
         r->log_start = max_i64(r->log_start, start);
@@ -174,8 +176,8 @@ static int start_look(struct recovery *r)
 static int compact_look(struct recovery *r)
 {
     int64_t offset = 0;
-    int rc = names_have(&r->names, compact_mark_name)
-                 ? compact_mark_read(r->disk, r->directory, &offset)
+    int rc = names_have(&r->names, mark_compacted)
+                 ? mark_read(r->disk, r->directory, mark_compacted, &offset)
                  : 0;
     if (rc == 0)
         r->dense_from = max_i64(r->dense_from, offset);

@@ -19,9 +19,6 @@
 #include "disk_tools.h"
 #include "plog.h"
 
-enum { START_FILE_MAX = 64 };
-const char start_name[] = "log-start-offset";
-
 static void start_written(struct job *job, struct now now)
 {
     struct plog *log = job->subject;
@@ -61,9 +58,8 @@ bool start_step(struct plog *log)
     if (job == NULL)
         return false;
     log->start_writing = log->start;
-    int n = snprintf(log->start_text, sizeof log->start_text, "0\n%" PRId64 "\n", log->start);
-    snprintf(job->name, sizeof job->name, "%s", start_name);
-    job->data = bytes_of(log->start_text, (size_t)n);
+    snprintf(job->name, sizeof job->name, "%s", mark_start);
+    job->data = mark_text(log->start_text, log->start);
     log->has_start_job = true;
     log->jobs_n++;
     store_job_send(log->store, job, start_written, log);
@@ -106,37 +102,4 @@ int plog_start_move(struct plog *log, struct start_move *move, struct now now)
     (void)start_step(log); /* none free: the pending list asks again */
     plog_mark_pending(log);
     return E_AGAIN;
-}
-
-/* "0\n<digits>\n" */
-static int start_parse(struct bytes text, int64_t *start)
-{
-    char digits[START_FILE_MAX], *end;
-    if (text.n < 4 || text.n >= sizeof digits || memcmp(text.ptr, "0\n", 2) != 0)
-        return E_CORRUPT;
-    memcpy(digits, text.ptr + 2, text.n - 2);
-    digits[text.n - 2] = 0;
-    size_t n = strspn(digits, "0123456789");
-    if (n == 0 || n > 19 || strcmp(digits + n, "\n") != 0)
-        return E_CORRUPT;
-    unsigned long long v = strtoull(digits, &end, 10);
-    *start = (int64_t)v;
-    return v <= (unsigned long long)INT64_MAX ? 0 : E_CORRUPT;
-}
-
-int start_read(struct disk *disk, const char *directory, int64_t *start)
-{
-    char path[DISK_PATH_MAX];
-    struct bytes text;
-    *start = 0;
-    int rc = path_join(path, directory, start_name);
-    if (rc == 0)
-        rc = file_read(disk, path, START_FILE_MAX, &text);
-    if (rc == E_NOT_FOUND)
-        return 0;
-    if (rc < 0)
-        return rc == E_TOO_LARGE ? E_CORRUPT : rc;
-    rc = start_parse(text, start);
-    file_read_free(&text);
-    return rc;
 }

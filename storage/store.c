@@ -442,6 +442,7 @@ void store_tick(struct store *store, struct now now)
 {
     store_own(store);
     store->now = now;
+    store->stats.producers_forgotten = producer_pool_forgotten(store->producers);
     for (uint64_t i = 0; i < min_u64(TICK_LOGS_MAX, store->stats.logs_n); i++) {
         struct list *l = list_pop(&store->logs);
         list_append(&store->logs, l);

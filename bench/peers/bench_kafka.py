@@ -116,7 +116,7 @@ class Comparison:
 
     def pair_of_brokers(self, directory):
         ours = 'relaxed' if self.pair.startswith('D0') else 'group'
-        workers = 1 if self.placement == 'split' else max(1, os.cpu_count() or 1)
+        workers = 1 if self.placement == 'split' else 0
         return (brokers.Millrace(os.path.join(directory, 'millrace'), ours, workers),
                 brokers.Kafka(os.path.join(directory, 'kafka'), flushes=self.pair.endswith('D2')))
 

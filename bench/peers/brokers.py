@@ -108,7 +108,9 @@ class Broker:
 class Millrace(Broker):
     def __init__(self, directory, durability, workers):
         super().__init__('millrace', directory)
-        self.settings = {'storage.durability': durability, 'dataplane.workers': workers}
+        self.settings = {'storage.durability': durability}
+        if workers:  # 0: the default, one less than there are cores
+            self.settings['dataplane.workers'] = workers
         self.conditions = {'log.segment.delete.delay.ms': DELETE_DELAY_MS}
         self.wrapper = []  # valgrind and the like
 

@@ -13,6 +13,10 @@
  * waits behind them; and when their connection goes, control is told (MAIL_CANCEL) and gives them
  * back.
  *
+ * When a generation is complete, a thousand of them come back at once; half requests_per_turn are
+ * answered in a turn, because each is a send of its own: other answers (heartbeats, produces) go
+ * out with each portion instead of behind them all.
+ *
  * The answer's structs stand in the operation's arena (heap, made by control) until they are bytes.
  */
 #include "request.h"
@@ -99,6 +103,7 @@ void forward_send(struct request *r, int16_t key, int16_t version, const void *b
     list_init(&f->op.mail.link);
     f->op.api_key = key;
     f->op.api_version = version;
+    r->is_crowd = api_waits_for_others(key);
     f->op.client_id = utf8_is_valid(r->client_id) ? r->client_id : bytes_of("?", 1);
     request_client_host(r, f->op.client_host, sizeof f->op.client_host);
     f->op.client = client_copy(r, key);

@@ -51,7 +51,8 @@ static void kafka_lists_init(struct kafka *k)
     struct list *const lists[] = {
         &k->free,      &k->run,   &k->encode,     &k->sent,       &k->wait_answer, &k->wait_control,
         &k->wait_join, &k->conns, &k->conns_free, &k->conn_pages, &k->wait_small,  &k->wait_large,
-        &k->appends,   &k->held,  &k->settling,   &k->reads,      &k->spare};
+        &k->appends,   &k->held,  &k->settling,   &k->reads,      &k->spare,
+        &k->crowd};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }
@@ -150,6 +151,7 @@ int kafka_turn(struct kafka *k, const struct view *view, struct now now)
     k->reads_left = READ_PARTS_TURN;
     k->settle_left = SETTLE_PARTS_TURN;
     k->encode_units = ENCODE_UNITS_TURN;
+    k->crowd_left = max_i64(k->config.requests_per_turn / 2, 1);
     int done = turns_step_of(k->turns, STEP_READS, reads_turn(k, now));
     done += turns_step_of(k->turns, STEP_APPENDS, appends_turn(k, now));
     done += turns_step_of(k->turns, STEP_ANSWERS, requests_turn(k, view, now));

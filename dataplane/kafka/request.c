@@ -98,7 +98,7 @@ static void request_reset(struct request *r, struct kafka_conn *conn)
     r->conn = conn;
     list_append(&conn->requests, &r->conn_link);
     r->api = NULL;
-    r->is_large = r->is_unanswered = r->holds_control = false;
+    r->is_large = r->is_unanswered = r->holds_control = r->is_crowd = false;
     r->version = 0;
     r->correlation_id = 0;
     r->client_id = (struct bytes){NULL, 0};
@@ -216,7 +216,7 @@ void request_run(struct request *r)
     if (r->state == REQUEST_RELEASING || list_is_linked(&r->run_link))
         return;
     check(r->state == REQUEST_WAITING || r->state == REQUEST_PARKED);
-    list_append(&r->kafka->run, &r->run_link);
+    list_append(r->is_crowd ? &r->kafka->crowd : &r->kafka->run, &r->run_link);
 }
 
 static void request_end(struct request *r);
@@ -458,7 +458,9 @@ static int requests_run(struct kafka *k, const struct view *view, struct now now
     int done = 0;
     uint32_t budget =
         k->config.requests_max; /* what runs now may put itself back for the next turn */
-    struct list now_list;
+    struct list now_list, *told;
+    for (; k->crowd_left > 0 && (told = list_pop(&k->crowd)) != NULL; k->crowd_left--)
+        list_append(&k->run, told);
     list_init(&now_list);
     list_splice(&now_list, &k->run);
     for (struct list *l; budget-- > 0 && (l = list_pop(&now_list)) != NULL; done++) {

@@ -118,6 +118,7 @@ struct request {
     bool is_large;           /* holds a place of the large frames                          */
     bool is_unanswered;      /* acks=0                                                     */
     bool holds_control;      /* counted in control_n, or join_n                            */
+    bool is_crowd;           /* answered together with others: goes on by way of crowd     */
     int16_t version;
     int32_t correlation_id;
     struct bytes client_id; /* view into the frame: gone with it                          */
@@ -188,6 +189,8 @@ struct kafka {
     struct list spare;        /* small pages for arenas, at most SPARE_PAGES_MAX */
     uint32_t spare_n;
     struct list free, run, encode, sent;
+    struct list crowd;        /* those that many are told at once, half requests_per_turn */
+    uint32_t crowd_left;      /* of them in this turn */
     struct list wait_answer;  /* fetches that wait for the answer budget */
     struct list wait_control; /* requests that wait for a place at control */
     struct list wait_join;    /* the same, JoinGroup and SyncGroup          */

@@ -478,12 +478,6 @@ bool lane_is_busy(struct lane *lane)
     return false;
 }
 
-bool lane_is_quiet(const struct lane *lane)
-{
-    const struct pkt_pool *head = &lane->net->head, *big = &lane->net->big;
-    return head->free_n == head->n && big->free_n == big->n;
-}
-
 /* ── stop ── */
 
 /* What is on its way comes home, whatever it was sent for. */

@@ -532,8 +532,6 @@ bool rec_send(struct tcb *tcb, struct tx_rec *rec);
 struct tx_rec *rec_split(struct tcb *tcb, struct tx_rec *rec, uint32_t n);
 bool tcp_send_new(struct tcb *tcb);   /* one segment of unsent bytes, whatever cwnd says */
 uint16_t tcb_window(struct tcb *tcb); /* what to announce; moves rcv_edge */
-bool tcb_syn_send(struct tcb *tcb);
-uint32_t tcb_payload_max(const struct tcb *tcb);
 
 /* n bytes from (ext, at) on become pieces of the packet, which holds their slices. */
 static inline void payload_attach(struct pkt *pkt, const struct tx_ext *ext, uint32_t at,

@@ -108,7 +108,7 @@ static void range_drop(struct tcb *tcb, struct pkt *range, enum net_stat why)
 }
 
 /* Gives up the highest range; false when there is none. */
-bool reasm_reclaim(struct tcb *tcb)
+static bool highest_drop(struct tcb *tcb, enum net_stat why)
 {
     struct pkt **at = &tcb->ooo;
     if (*at == NULL)
@@ -117,8 +117,13 @@ bool reasm_reclaim(struct tcb *tcb)
         at = &(*at)->rx.range_next;
     struct pkt *range = *at;
     *at = NULL;
-    range_drop(tcb, range, NET_DROP_OOO_RECLAIM);
+    range_drop(tcb, range, why);
     return true;
+}
+
+bool reasm_reclaim(struct tcb *tcb)
+{
+    return highest_drop(tcb, NET_DROP_OOO_RECLAIM);
 }
 
 void reasm_drop_all(struct tcb *tcb)
@@ -211,7 +216,7 @@ static void ooo_insert(struct tcb *tcb, struct pkt *pkt, struct seq seq)
     recent_push(tcb, seq);
     range_absorb(tcb, range);
     while (tcb->ooo_ranges_n > OOO_RANGES_MAX)
-        reasm_reclaim(tcb);
+        (void)highest_drop(tcb, NET_DROP_OOO_RANGES);
 }
 
 /* Ranges that rcv_nxt has reached become readable. */

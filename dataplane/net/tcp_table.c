@@ -122,21 +122,6 @@ int net_listen(struct net *net, uint16_t port, uint32_t accept_max, void *user)
     return E_NO_MEMORY;
 }
 
-void net_unlisten(struct net *net, uint16_t port)
-{
-    struct tcp_listener *listener = listener_find(net, port);
-    if (listener == NULL)
-        return;
-    listener->is_open = false;
-    for (int i = 0; i <= SYN_RETRIES; i++) {
-        list_for_each(l, next, &net->syns[i]) {
-            struct syn_entry *entry = list_entry(l, struct syn_entry, link);
-            if (entry->listener == listener)
-                syn_free(net, entry);
-        }
-    }
-}
-
 /* ── pools ── */
 
 struct tx_ext *ext_new(struct net *net)

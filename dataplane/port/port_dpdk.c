@@ -50,6 +50,7 @@
 #include <rte_mempool.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     RX_DESCRIPTORS_N = 1024,
@@ -527,6 +528,20 @@ static void reference_decide(struct device *d, const char *devargs)
         f->offloads |= PORT_TX_REFERENCE;
 }
 
+nodiscard static int fanout_join(struct device *d, char *why, size_t why_n)
+{
+    const struct port_facts *f = &d->port.facts;
+
+    if (strcmp(f->driver, "net_af_packet") != 0)
+        return 0;
+    int error = port_fanout_join(d->wait_fds, f->queues_n, (uint16_t)(getpid() + d->id));
+    return error == 0 ? 0
+                      : because(why, why_n,
+                                "queue count: the %u queues of %s cannot share the interface: %s: "
+                                "qpairs=1 in dpdk.devargs",
+                                f->queues_n, f->name, strerror(error));
+}
+
 nodiscard static int queues_setup(struct device *d, const struct port_config *p,
                                   const struct ports_config *config, char *why, size_t why_n)
 {
@@ -557,7 +572,7 @@ nodiscard static int queues_setup(struct device *d, const struct port_config *p,
                            d->port.facts.name, i, d->port.facts.queues_n, strerror(-rc),
                            i > 0 ? i : 1);
     }
-    return 0;
+    return fanout_join(d, why, why_n);
 }
 
 static uint16_t queues_possible(const struct rte_eth_dev_info *info, uint16_t wished)

@@ -43,6 +43,8 @@ struct port_fds {
 void port_fds_find(struct port_fds *fds, const char *driver, const char *devargs);
 /* The lowest of `after` that was not there before; -1. */
 int port_fds_new(const struct port_fds *before, const struct port_fds *after);
+/* port_fanout.c: the packet sockets of a device's queues share its frames; 0, or errno. */
+nodiscard int port_fanout_join(const int *fds, uint32_t n, uint16_t group);
 /* port_facts.c */
 enum { PORT_TX_PARTS_MAX = 64 }; /* buffers of one copied packet */
 struct rte_eth_dev_info;

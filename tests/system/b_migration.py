@@ -9,6 +9,7 @@ import time
 import kafka_java
 import lib
 import members
+import pace
 import wire
 from members import Member
 
@@ -49,7 +50,7 @@ def roll(t, broker, python, strategy, is_static):
         for i in range(3):
             replace(i, strategy)
         lib.wait_until(lambda: kind_of(broker, group) == ['classic'], 30, 'a classic group again')
-        lib.equal(producer.wait(90), 0, 'the producer ends')
+        lib.equal(producer.wait(pace.limit(90)), 0, 'the producer ends')
         team.wait_all(PARTITIONS, RECORDS)
     finally:
         producer.kill()

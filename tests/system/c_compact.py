@@ -2,6 +2,7 @@
 import glob
 import os
 import random
+import re
 
 import kafka_java
 import lib
@@ -13,6 +14,11 @@ CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 CLEANER = {'log.cleaner.backoff.ms': 100, 'log.initial.task.delay.ms': 100}
 CONFIGS = {'cleanup.policy': 'compact', 'segment.bytes': 1 << 20, 'min.cleanable.dirty.ratio': '0.01',
            'index.interval.bytes': 1000}
+
+
+# A batch that is kept for its producer's last sequence has no records, in Apache Kafka's logs, too; its header's timestamp
+# stands in the index, and kafka-dump-log misses a record of that time.
+EMPTY = re.compile(r'Found timestamp mismatch in :.*\n(\s+Index timestamp: \d+, log timestamp: -1\n)+')
 
 
 class Model:
@@ -66,6 +72,12 @@ def active_base(broker):
     return max([int(os.path.basename(f)[:20]) for f in glob.glob(os.path.join(broker.data, TOPIC + '-0', '*.log'))] or [-1])
 
 
+def offsets_below(broker, offset):
+    """How many records are left in front of it; the segment behind it, up to 1 MiB, is not the cleaner's yet."""
+    _, out, _ = lib.run(lib.MILLRACE, '--bootstrap-server', broker.bootstrap, 'consume', TOPIC, '-F', '%o\\n')
+    return sum(int(o) < offset for o in out.split())
+
+
 def wait_compacted(broker, what):
     lib.wait_until(lambda: cleaner_offset(broker) == active_base(broker) > 0, 90, what)
 
@@ -77,6 +89,7 @@ def test_dump(broker):
                                        '--deep-iteration', ok=False)
     text = out.decode('utf-8', 'replace') + err
     lib.check(status == 0, 'kafka-dump-log: status %d: %s' % (status, err[-800:]))
+    text = EMPTY.sub('', text)
     for word in ('Mismatches in', 'Found timestamp mismatch', 'Exception', 'isvalid: false', 'out of order'):
         lib.check(word not in text, 'kafka-dump-log says: %s' % [x for x in text.splitlines() if word in x][:3])
     lib.check('deleteHorizonMs: OptionalLong[' in text, 'no tombstone has a delete horizon')
@@ -125,8 +138,9 @@ def test(t):
     model = Model(t)
     model.produce(broker, ROUNDS)
     wait_compacted(broker, 'the topic is compacted')
-    records = model.check(broker, 'compacted by us')
-    lib.check(records < model.produced * 2 // 3, '%d records of %d are left' % (records, model.produced))
+    model.check(broker, 'compacted by us')
+    cleaned = offsets_below(broker, cleaner_offset(broker))
+    lib.check(0 < cleaned <= KEYS, '%d records are left below the cleaner, of %d keys' % (cleaned, KEYS))
     lib.check(broker.metric('millrace_compactions_total') >= 1, 'no compaction is counted')
     lib.equal(broker.metric('millrace_logs_uncleanable'), 0, 'logs that failed to be compacted')
     broker.kill()

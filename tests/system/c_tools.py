@@ -170,7 +170,7 @@ def part_records(s):
       stdin='h1:x\tone:1\nh1:y\tone:2\n')
     s('kafka-console-producer --topic none --producer-property max.block.ms=2000', stdin='x\n')
     s('kafka-console-producer --topic t1 --compression-codec rar', stdin='x\n')
-    consumer = 'kafka-console-consumer --timeout-ms 8000 '
+    consumer = 'kafka-console-consumer --timeout-ms 60000 '
     s(consumer + '--topic t1 --from-beginning --max-messages 40 --formatter-property print.key=true')
     s(consumer + '--topic t2 --from-beginning --max-messages 2 --formatter-property print.headers=true '
       '--formatter-property print.key=true --formatter-property print.offset=true --formatter-property print.partition=true')
@@ -186,7 +186,7 @@ def part_records(s):
       '--group-protocol consumer', numbers=True)
     s('kafka-producer-perf-test --bare --topic t4 --num-records 500 --record-size 100 --throughput -1 '
       '--bootstrap-server BROKER --command-property acks=all', numbers=True)
-    s('kafka-consumer-perf-test --topic t4 --num-records 500 --group g-perf', numbers=True)
+    s('kafka-consumer-perf-test --topic t4 --num-records 500 --group g-perf --timeout 60000', numbers=True)
 
 
 def part_offsets(s):
@@ -218,7 +218,7 @@ def part_offsets(s):
         --topic-partitions t1:1,t.*:0 --exclude-internal-topics
         --exclude-internal-topics'''.strip().splitlines():
         s('kafka-get-offsets ' + line.strip())
-    s('kafka-console-consumer --topic t.dot_under --from-beginning --max-messages 3 --timeout-ms 8000 '
+    s('kafka-console-consumer --topic t.dot_under --from-beginning --max-messages 3 --timeout-ms 60000 '
       '--formatter-property print.timestamp=true')
 
 

@@ -13,6 +13,7 @@ import subprocess
 import zlib
 
 import lib
+import pace
 import wire
 
 VERSION = '4.3.1'
@@ -181,4 +182,4 @@ class Kafka:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(pace.limit(30))

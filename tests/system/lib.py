@@ -32,6 +32,7 @@ import time
 import traceback
 import urllib.request
 
+import pace
 import wire
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -90,14 +91,16 @@ def own_broker_only():
 
 
 def wait_until(condition, limit_s, what):
-    end = time.monotonic() + limit_s
+    begin = time.monotonic()
     while not condition():
-        check(time.monotonic() < end, 'not within %.0f s: %s' % (limit_s, what))
+        took = time.monotonic() - begin
+        check(took < pace.limit(limit_s), 'not within %.0f s: %s' % (took, what))
         time.sleep(0.02)
 
 
 def run(*command, stdin=None, timeout=60, env=None, ok=True, cwd=None):
     """Runs a program -> (status, stdout bytes, stderr text); with ok, a status other than 0 fails the test."""
+    timeout = pace.limit(timeout)
     try:
         p = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, env=env, cwd=cwd)
     except subprocess.TimeoutExpired as e:
@@ -186,14 +189,16 @@ class Broker:
             return False
 
     def wait_ready(self, limit_s=START_S):
-        end = time.monotonic() + limit_s
+        begin = time.monotonic()
         while not self.answers():
+            took = time.monotonic() - begin
             check(self.process.poll() is None, 'the broker ended at its start with status %s' % self.process.poll())
-            check(time.monotonic() < end, 'the broker does not answer %.0f s after its start' % limit_s)
+            check(took < pace.limit(limit_s), 'the broker does not answer %.0f s after its start' % took)
             time.sleep(0.02)
 
     def wait_end(self, limit_s=STOP_S):
         """-> exit status (negative: the signal)."""
+        limit_s = pace.limit(limit_s)
         try:
             return self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
@@ -224,7 +229,7 @@ class Broker:
 
     def metrics_text(self):
         url = 'http://127.0.0.1:%d/metrics' % self.metrics_port
-        with urllib.request.urlopen(url, timeout=5) as f:
+        with urllib.request.urlopen(url, timeout=pace.limit(5)) as f:
             return f.read().decode()
 
     def metric(self, name):

@@ -10,6 +10,7 @@ import threading
 import time
 
 import lib
+import pace
 
 VENV = os.path.join(lib.ROOT, 'build', 'confluent')
 
@@ -55,7 +56,7 @@ class Member:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(20)
+                self.process.wait(pace.limit(20))
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.reader.join(5)
@@ -84,7 +85,7 @@ def produce(bootstrap, python, topic, partitions, first, n, rate):
             'p = Producer({"bootstrap.servers": sys.argv[1], "enable.idempotence": True})\n'
             'for i in range(int(sys.argv[3]), int(sys.argv[3]) + int(sys.argv[4])):\n'
             '    p.produce(sys.argv[2], str(i), partition=i %% %d)\n    p.poll(0)\n'
-            '    time.sleep(1 / float(sys.argv[5]))\nexit(p.flush(60))\n' % partitions)
+            '    time.sleep(1 / float(sys.argv[5]))\nexit(p.flush(600))\n' % partitions)
     return subprocess.Popen([python, '-c', code, bootstrap, topic, str(first), str(n), str(rate)])
 
 
@@ -146,7 +147,7 @@ def kill_add_pause(team, broker, name, partitions, records, options=lambda i: ()
         lib.wait_until(lambda: added.of('seen'), 60, 'the member that was added sees records')
         broker.kill()
         start_again(team.t, broker)
-        lib.equal(producer.wait(90), 0, 'the producer ends')
+        lib.equal(producer.wait(pace.limit(90)), 0, 'the producer ends')
         team.wait_all(partitions, records)
     finally:
         producer.kill()

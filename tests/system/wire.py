@@ -9,6 +9,8 @@ import socket
 import struct
 import time
 
+import pace
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 ERRORS = {
@@ -280,7 +282,7 @@ def read_response(name, version, data):
 class Conn:
     def __init__(self, bootstrap, timeout=10.0):
         host, port = bootstrap.rsplit(':', 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=timeout)
+        self.socket = socket.create_connection((host, int(port)), timeout=pace.limit(timeout))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.correlation_id = random.randrange(1, 1 << 24)
 
@@ -419,7 +421,7 @@ def create_topic(bootstrap, name, partitions=1, configs=None, limit=20.0):
         out = c.call('CreateTopics', 7, topics=[topic], timeout_ms=10000)['topics'][0]
         if out['error_code'] not in (0, 36):
             raise ValueError('CreateTopics %s: %d %s' % (name, out['error_code'], out['error_message']))
-        end = time.time() + limit
+        end = time.time() + pace.limit(limit)
         while True:
             t = c.call('Metadata', 12, topics=[dict(name=name)])['topics'][0]
             if t['error_code'] == 0 and len(t['partitions']) == partitions and \

@@ -101,7 +101,6 @@ static void file_sets_values_and_defaults_stay(void **state)
     assert_null(config_string(config, "log.retention.ms"));
     assert_true(config_is_set(config, "num.partitions"));
     assert_false(config_is_set(config, "message.max.bytes"));
-    assert_true(config_double(config, "log.cleaner.min.cleanable.ratio") == 0.5);
 }
 
 static void last_of_two_lines_counts(void **state)

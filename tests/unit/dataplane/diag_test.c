@@ -64,7 +64,7 @@ static void diag_full_ring_drops_and_counts(void **state)
     (void)state;
     for (uint64_t second = 0; second < 100; second++)
         for (int i = 0; i < DIAG_PER_SECOND_MAX; i++, written++)
-            diag_write(d, at_ms(second * 1000), DIAG_STOP_WAITS, NULL, 0, 0);
+            diag_write(d, at_ms(second * 1000), DIAG_APPENDS_REFUSED, NULL, 0, 0);
     while (diag_read(d, &e))
         read++;
     assert_int_equal(read, DIAG_SLOTS_N);

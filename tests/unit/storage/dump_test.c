@@ -532,6 +532,18 @@ static void damaged_small_files_are_told(void **state)
     assert_int_equal(sum.damages_n, 1);
 }
 
+static void offset_in_a_file_of_ours_is_shown_and_judged(void **state)
+{
+    (void)state;
+    test_file(directory, "log-start-offset", "0\n42\n", 5);
+    assert_int_equal(dump("log-start-offset", batches), 0);
+    has("mark offset 42\n");
+    assert_int_equal(sum.damages_n, 0);
+    test_file(directory, "compacted-offset", "0\n42", 4); /* ends early */
+    assert_int_equal(dump("compacted-offset", batches), 0);
+    assert_int_equal(sum.damages_n, 1);
+}
+
 static void what_is_no_file_of_a_partition_is_unsupported(void **state)
 {
     (void)state;
@@ -601,6 +613,7 @@ int main(void)
         FILE_TEST(small_files_of_kafka_are_shown),
         FILE_TEST(indexes_are_checked_against_the_log),
         FILE_TEST(damaged_small_files_are_told),
+        FILE_TEST(offset_in_a_file_of_ours_is_shown_and_judged),
         FILE_TEST(what_is_no_file_of_a_partition_is_unsupported),
         FILE_TEST(empty_segment_is_sound),
         FILE_TEST(every_failing_operation_is_an_error),

@@ -176,7 +176,8 @@ static void damaged_file_is_refused(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "", "0\n", "1\n5\n", "0\n5", "0\n-5\n", "0\n5x\n", "0\n99999999999999999999\n"};
+        "",          "0\n",     "1\n5\n", "0\n5", "0\n-5\n", "0\n5x\n", "0\n99999999999999999999\n",
+        "0\n5\n6\n", "0\n\n5\n"};
     for (uint32_t i = 0; i < array_n(texts); i++) {
         char path[DISK_PATH_MAX], directory[DISK_PATH_MAX];
         int64_t start;
@@ -186,7 +187,7 @@ static void damaged_file_is_refused(void **state)
         assert_non_null(f);
         fputs(texts[i], f);
         fclose(f);
-        assert_int_equal(start_read(&rig.disk.disk, directory, &start), E_CORRUPT);
+        assert_int_equal(mark_read(&rig.disk.disk, directory, mark_start, &start), E_CORRUPT);
     }
 }
 

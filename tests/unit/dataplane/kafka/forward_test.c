@@ -167,6 +167,48 @@ static void joins_have_places_of_their_own(void **state)
     bed_free(bed);
 }
 
+/* A generation is complete: everybody is answered, half requests_per_turn in a turn; the heartbeat
+ * behind them all goes out with the first portion. */
+static void crowd_of_answers_lets_a_heartbeat_pass(void **state)
+{
+    (void)state;
+    enum { CONNS = 3, EACH = 8 };
+    struct bed *bed = bed_new(1);
+    struct kafka *k = bed->workers[0].kafka;
+    struct client c[CONNS], member;
+    int32_t ids[CONNS][EACH], beat_id;
+    struct join_group_request q = join_of();
+    struct heartbeat_request beat = {.group_id = bytes_of_string("g"),
+                                     .member_id = bytes_of_string("m")};
+    k->config.requests_per_turn = 8;
+    for (int i = 0; i < CONNS; i++)
+        c[i] = client_connect(bed);
+    member = client_connect(bed);
+    bed->is_control_slow = true;
+    for (int n = 0; n < EACH; n++)
+        for (int i = 0; i < CONNS; i++)
+            ids[i][n] = client_send(&c[i], 11, 9, &q);
+    bed_turns(bed, 20);
+    assert_int_equal(k->join_n, CONNS * EACH);
+    beat_id = client_send(&member, 12, 4, &beat);
+    bed_turns(bed, 4);
+    bed->is_control_slow = false;
+    uint32_t turns = 0;
+    for (; !client_has_answer(&member) && turns < 100; turns++)
+        bed_turn(bed);
+    assert_in_range(turns, 1, 3);
+    assert_int_equal(k->join_n, 0);                             /* all are back from control ... */
+    assert_true(k->states_n[REQUEST_WAITING] >= CONNS * EACH - 3 * 4); /* ... few went on */
+    assert_non_null(client_answer(&member, 12, 4, beat_id));
+    for (int n = 0; n < EACH; n++)
+        for (int i = 0; i < CONNS; i++)
+            assert_non_null(client_answer(&c[i], 11, 9, ids[i][n]));
+    for (int i = 0; i < CONNS; i++)
+        client_close(&c[i]);
+    client_close(&member);
+    bed_free(bed);
+}
+
 static void join_of_a_closed_connection_comes_back(void **state)
 {
     (void)state;
@@ -222,6 +264,7 @@ int main(void)
         TEST(requests_beyond_controls_places_wait),
         TEST(full_control_delays_no_partition),
         TEST(joins_have_places_of_their_own),
+        TEST(crowd_of_answers_lets_a_heartbeat_pass),
         TEST(join_of_a_closed_connection_comes_back),
         TEST(closing_at_any_turn_releases_everything),
     };

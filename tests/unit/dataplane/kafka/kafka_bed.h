@@ -271,7 +271,7 @@ static void bed_control_answer(struct bed *bed, struct control_op *op)
         if (op->api_key == 19)
             op->response = bed_create_topics(bed, op);
         else
-            op->response = arena_alloc(&op->arena, proto_response(op->api_key)->size);
+            op->response = proto_new(proto_response(op->api_key)->fields, &op->arena, 1);
     }
     mail_answer(&bed->control, &op->mail);
 }

@@ -317,6 +317,20 @@ static void sack_blocks_name_the_newest_range_first(void **state)
     peer_free(p);
 }
 
+static void ranges_out_of_order_beyond_their_number_are_dropped_from_the_top(void **state)
+{
+    (void)state;
+    struct peer *p = established();
+    const uint32_t over_n = 6;
+    for (uint32_t i = 0; i < OOO_RANGES_MAX + over_n; i++)
+        peer_send(p, ACK, 101 + i * 200, 1, 100);
+    assert_int_equal(p->tcb->ooo_ranges_n, OOO_RANGES_MAX);
+    assert_int_equal(net_stat(p->net, NET_DROP_OOO_RANGES), over_n);
+    assert_int_equal(net_stat(p->net, NET_DROP_OOO_RECLAIM), 0);
+    assert_int_equal(p->tcb->ooo->rx.seq.v, PEER_ISS + 101); /* what is read first stays */
+    peer_free(p);
+}
+
 static void bug_54_segment_beyond_the_window_is_cut_at_its_edge(void **state)
 {
     (void)state;
@@ -385,6 +399,7 @@ int main(void)
         TEST(initial_numbers_differ_by_flow_and_grow_with_time),
         TEST(bug_34_overlaps_of_every_kind_give_the_right_bytes),
         TEST(sack_blocks_name_the_newest_range_first),
+        TEST(ranges_out_of_order_beyond_their_number_are_dropped_from_the_top),
         TEST(bug_54_segment_beyond_the_window_is_cut_at_its_edge),
         TEST(bug_53_tiny_segments_cost_what_they_carry),
         TEST(bug_55_out_of_order_is_given_up_before_memory_ends),
