@@ -1,6 +1,6 @@
 /*
- * group_migrate_large_test.c - a group of 400 changes its kind over turns: who asks meanwhile waits,
- * what timers change makes it begin anew, and it may end at any time.
+ * group_migrate_large_test.c - a group of 400 changes its kind over turns: who asks meanwhile
+ * waits, what timers change makes it begin anew, and it may end at any time.
  */
 #include "coordinator_bed.h"
 
@@ -82,7 +82,8 @@ static void stable_classic(void)
         turns_until(&ops[i]);
         const struct join_group_response *r = ops[i].response;
         assert_int_equal(r->error_code, 0);
-        snprintf(ids[i], sizeof ids[i], "%.*s", (int)r->member_id.n, (const char *)r->member_id.ptr);
+        snprintf(ids[i], sizeof ids[i], "%.*s", (int)r->member_id.n,
+                 (const char *)r->member_id.ptr);
         if (bytes_equal(r->leader, r->member_id))
             leader = i;
         plan[i] = (struct sync_group_request_assignments){bytes_of_string(ids[i]), plan_make(i)};

@@ -1,5 +1,6 @@
 /*
- * produce_bed.h - what the tests of Produce share: batches in request order through three partitions.
+ * produce_bed.h - what the tests of Produce share: batches in request order through three
+ * partitions.
  *
  * Owner: the test program.
  */
