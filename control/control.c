@@ -9,8 +9,8 @@
  * wait.
  *
  * Bounds: CONTROL_REQUESTS_PER_TURN requests begin in a turn; one request makes at most
- * RECORDS_N_MAX records, CONTROL_CHANGE_WORK of them in a turn (VERDICT_MORE); orders to workers go out in portions (orders.c). What waits is bounded by
- * the workers' control_requests_max.
+ * RECORDS_N_MAX records, CONTROL_CHANGE_WORK of them in a turn (VERDICT_MORE); orders to workers go
+ * out in portions (orders.c). What waits is bounded by the workers' control_requests_max.
  */
 #include "check.h"
 #include "control_inside.h"
@@ -47,7 +47,7 @@ static const struct control_row rows[] = {
     {19, CHANGES, create_topics_run},
     {20, CHANGES, delete_topics_run},
     {22, ANY, init_producer_id_run}, /* asks for a new block by itself, through control_may_change
-                                        */
+                                      */
     {32, READS, describe_configs_run},
     {33, CHANGES, alter_configs_run},
     {34, CHANGES, alter_replica_log_dirs_run},

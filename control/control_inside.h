@@ -14,13 +14,12 @@
  *   DROPPING  the view without the deleted topics is published; their logs are dropped
  *
  * The answers leave at the end, in the order of the requests. A request that deletes topics ends
- * its round, so a topic of the same name is made only when the old one's logs are gone. A request of
- * many records goes on over turns (`changing`): its records are made, one batch of them is appended,
- * and they are applied, a piece in each turn. The round stays OPEN until then, and whatever would
- * change or show the state waits: nobody sees a part of it, and the log has all of it or none. A
- * metadata
- * log that failed ends it all: nothing is published or changed any more (is_failed), requests that
- * need it close their connection.
+ * its round, so a topic of the same name is made only when the old one's logs are gone. A request
+ * of many records goes on over turns (`changing`): its records are made, one batch of them is
+ * appended, and they are applied, a piece in each turn. The round stays OPEN until then, and
+ * whatever would change or show the state waits: nobody sees a part of it, and the log has all of
+ * it or none. A metadata log that failed ends it all: nothing is published or changed any more
+ * (is_failed), requests that need it close their connection.
  */
 #ifndef MILLRACE_CONTROL_INSIDE_H
 #define MILLRACE_CONTROL_INSIDE_H
@@ -106,8 +105,8 @@ struct control {
     bool is_reloading; /* the round under way is that of a file read again */
     bool is_failed;
     bool is_stopping;
-    bool ends_round; /* no further change in this round */
-    bool is_dirty;   /* something was appended in this round */
+    bool ends_round;             /* no further change in this round */
+    bool is_dirty;               /* something was appended in this round */
     struct control_op *changing; /* a change that goes on over turns, NULL: none ... */
     void *change;                /* ... how far it is: its handler's, in its arena */
     int32_t change_work;         /* what is left for changes in this turn */

@@ -4,9 +4,9 @@
  * Owner: control.
  *
  * Checks and sentences of Kafka's ControllerApis and ReplicationControlManager. One PARTITION
- * record each, all of a request in one batch, made and applied over turns; a topic that fails, also because the batch would
- * become too long, leaves none. The topic joins the round's list: its new logs are opened before
- * the view says that they are there.
+ * record each, all of a request in one batch, made and applied over turns; a topic that fails, also
+ * because the batch would become too long, leaves none. The topic joins the round's list: its new
+ * logs are opened before the view says that they are there.
  */
 #include <stdlib.h>
 

@@ -4,9 +4,9 @@
  * Owner: control.
  *
  * Checks and sentences of Kafka's ControllerApis.deleteTopics. One REMOVE_TOPIC record each, all of
- * a request in one batch, made and applied over turns. The topic leaves the view when the round is durable; its logs are dropped
- * behind that. A request that removed something ends its round, so the name is free again only when
- * the old logs are gone.
+ * a request in one batch, made and applied over turns. The topic leaves the view when the round is
+ * durable; its logs are dropped behind that. A request that removed something ends its round, so
+ * the name is free again only when the old logs are gone.
  */
 #include <stdlib.h>
 
@@ -199,8 +199,7 @@ enum verdict delete_topics_run(struct control *c, struct control_op *op)
     for (uint32_t i = 0; i < run->n; i++) {
         struct deletion *d = &run->list[i];
         if (e < 0 && d->code == KAFKA_NONE)
-            deletion_fault(d,
-                           e == E_TOO_LARGE ? KAFKA_POLICY_VIOLATION : KAFKA_KAFKA_STORAGE_ERROR,
+            deletion_fault(d, e == E_TOO_LARGE ? KAFKA_POLICY_VIOLATION : KAFKA_KAFKA_STORAGE_ERROR,
                            e == E_TOO_LARGE ? "Unable to perform excessively large batch operation."
                                             : error_text(e));
         answer_one(d, &run->response->responses[i], &op->arena);
