@@ -118,10 +118,10 @@ struct coordinator {
     uint32_t away_n, loads_n, writes_n;
     struct list migrations; /* struct migration */
     uint32_t loose_n;       /* KIP-848 groups that hang at no group: not yet, or not any more */
-    struct list many;     /* requests about many groups under way: struct control_op */
-    struct list open;     /* struct coordinator_write */
-    struct list applying; /* struct coordinator_partition */
-    struct list dirty;    /* partitions whose writes may leave */
+    struct list many;       /* requests about many groups under way: struct control_op */
+    struct list open;       /* struct coordinator_write */
+    struct list applying;   /* struct coordinator_partition */
+    struct list dirty;      /* partitions whose writes may leave */
     int32_t load_at;
     int64_t retention_ms, check_interval_ms, metadata_max;
     struct timer check;               /* expiry */

@@ -138,9 +138,9 @@ struct group_rebalance {
     int64_t began_wall_ms;
     uint64_t joining_ns, syncing_ns; /* how long each half took; 0 = has not ended */
     uint32_t members_before, members_after, late_n;
-    char who[64];      /* the member that caused it, shortened */
-    char reason[128];  /* its own words (KIP-800) */
-    char last[64];     /* who joined last: what the others waited for */
+    char who[64];               /* the member that caused it, shortened */
+    char reason[128];           /* its own words (KIP-800) */
+    char last[64];              /* who joined last: what the others waited for */
     struct group_pause *pauses; /* heap: pauses_n, the longest first; NULL = none */
     uint8_t pauses_n;
     uint32_t paused_n; /* all members that paused, also those whose pauses were shorter */
@@ -165,14 +165,14 @@ struct group {
     struct bytes common; /* a protocol that every member offers, heap; ptr NULL = not looked for */
     struct list members, pending;
     uint32_t members_n, pending_n, joining_n, static_n;
-    struct timer rebalance;  /* join deadline, initial delay, or sync deadline, by state */
-    uint64_t delay_left_ns;  /* of the rebalance timeout behind the initial delay */
-    int64_t state_wall_ms;   /* when the state was entered: offsets expire from EMPTY's */
-    struct offsets *offsets; /* committed offsets (offsets.h); NULL = none yet */
-    struct group_next *next; /* the KIP-848 group of this id (group_next.h); NULL = none */
+    struct timer rebalance;      /* join deadline, initial delay, or sync deadline, by state */
+    uint64_t delay_left_ns;      /* of the rebalance timeout behind the initial delay */
+    int64_t state_wall_ms;       /* when the state was entered: offsets expire from EMPTY's */
+    struct offsets *offsets;     /* committed offsets (offsets.h); NULL = none yet */
+    struct group_next *next;     /* the KIP-848 group of this id (group_next.h); NULL = none */
     struct migration *migration; /* it becomes the other kind over turns (group_migrate.c) */
     uint64_t version;            /* grows when its state or members change */
-    bool has_record;         /* while loading: a metadata record of it is the last one */
+    bool has_record;             /* while loading: a metadata record of it is the last one */
     struct group_rebalance *rebalances; /* heap: a ring of rebalances_max, for the explainer */
     uint32_t rebalances_max;
     uint32_t rebalances_n; /* ever */

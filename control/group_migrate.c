@@ -340,8 +340,8 @@ void migration_end(struct coordinator *co, struct migration *m)
         coordinator_answer(co, m->op);
     }
     while (!co->groups.is_ending && (l = list_pop(&m->waiting)) != NULL)
-        next_host_again(
-            co, container_of(list_entry(l, struct mail, link), struct control_op, mail));
+        next_host_again(co,
+                        container_of(list_entry(l, struct mail, link), struct control_op, mail));
     free(m);
 }
 

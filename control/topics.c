@@ -22,7 +22,7 @@
 
 enum {
     PARTITIONS_PER_REQUEST_MAX = 10000,
-    WORK_TOPIC = 5, /* checks and an answer, in records (CONTROL_CHANGE_WORK) ... */
+    WORK_TOPIC = 5,      /* checks and an answer, in records (CONTROL_CHANGE_WORK) ... */
     WORK_SETTINGS = 100, /* ... when it has settings of its own */
 };
 
@@ -298,7 +298,7 @@ struct create_run {
     bool is_too_long;  /* more records than one operation may make: nothing is made */
     bool is_checked;   /* all of it: the records stand there */
     const struct create_topics_response_topics *plain; /* an answer that others share */
-    int32_t at;        /* of the request's topics: the next one */
+    int32_t at;                                        /* of the request's topics: the next one */
     int32_t partition, partitions_n; /* of the last one: whose records are to be made yet */
 };
 

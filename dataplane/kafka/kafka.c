@@ -51,8 +51,7 @@ static void kafka_lists_init(struct kafka *k)
     struct list *const lists[] = {
         &k->free,      &k->run,   &k->encode,     &k->sent,       &k->wait_answer, &k->wait_control,
         &k->wait_join, &k->conns, &k->conns_free, &k->conn_pages, &k->wait_small,  &k->wait_large,
-        &k->appends,   &k->held,  &k->settling,   &k->reads,      &k->spare,
-        &k->crowd};
+        &k->appends,   &k->held,  &k->settling,   &k->reads,      &k->spare,       &k->crowd};
     for (size_t i = 0; i < array_n(lists); i++)
         list_init(lists[i]);
 }

@@ -65,16 +65,16 @@ static void stable_classic(void)
     restart();
     coordinator_make();
     for (int i = 0; i < MEMBERS_N; i++) {
-        protocols[i] = (struct join_group_request_protocols){bytes_of_string("range"),
-                                                             subscription_make()};
-        joins[i] = (struct join_group_request){
-            .group_id = group_name(),
-            .session_timeout_ms = i == MEMBERS_N - 1 ? SHORT_MS : LONG_MS,
-            .rebalance_timeout_ms = LONG_MS,
-            .member_id = bytes_of_string(""),
-            .protocol_type = bytes_of_string("consumer"),
-            .protocols = &protocols[i],
-            .protocols_n = 1};
+        protocols[i] =
+            (struct join_group_request_protocols){bytes_of_string("range"), subscription_make()};
+        joins[i] = (struct join_group_request){.group_id = group_name(),
+                                               .session_timeout_ms =
+                                                   i == MEMBERS_N - 1 ? SHORT_MS : LONG_MS,
+                                               .rebalance_timeout_ms = LONG_MS,
+                                               .member_id = bytes_of_string(""),
+                                               .protocol_type = bytes_of_string("consumer"),
+                                               .protocols = &protocols[i],
+                                               .protocols_n = 1};
         rig_send(&rig, &ops[i], 11, 3, &joins[i]);
     }
     int leader = -1;
@@ -109,14 +109,14 @@ static void next_send(int32_t epoch)
 {
     static struct bytes name;
     name = bytes_of_string("t");
-    next_beat = (struct consumer_group_heartbeat_request){
-        .group_id = group_name(),
-        .member_id = bytes_of_string("newcomer"),
-        .member_epoch = epoch,
-        .rebalance_timeout_ms = epoch == 0 ? LONG_MS : -1,
-        .subscribed_topic_names = &name,
-        .subscribed_topic_names_n = epoch == 0 ? 1 : -1,
-        .topic_partitions_n = epoch == 0 ? 0 : -1};
+    next_beat =
+        (struct consumer_group_heartbeat_request){.group_id = group_name(),
+                                                  .member_id = bytes_of_string("newcomer"),
+                                                  .member_epoch = epoch,
+                                                  .rebalance_timeout_ms = epoch == 0 ? LONG_MS : -1,
+                                                  .subscribed_topic_names = &name,
+                                                  .subscribed_topic_names_n = epoch == 0 ? 1 : -1,
+                                                  .topic_partitions_n = epoch == 0 ? 0 : -1};
     rig_send(&rig, &next_op, 68, 1, &next_beat);
 }
 
@@ -272,8 +272,8 @@ static void down_ends_with_its_partition(void **state)
                                &rig.control->coordinator->partitions[partition]);
     assert_null(group());
     turns_until(&next_op);
-    assert_int_not_equal(
-        ((struct consumer_group_heartbeat_response *)next_op.response)->error_code, 0);
+    assert_int_not_equal(((struct consumer_group_heartbeat_response *)next_op.response)->error_code,
+                         0);
     arena_fini(&next_op.arena);
     assert_int_equal(rig.control->coordinator->nexts.groups_n, 0);
 }

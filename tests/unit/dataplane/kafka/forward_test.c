@@ -197,7 +197,7 @@ static void crowd_of_answers_lets_a_heartbeat_pass(void **state)
     for (; !client_has_answer(&member) && turns < 100; turns++)
         bed_turn(bed);
     assert_in_range(turns, 1, 3);
-    assert_int_equal(k->join_n, 0);                             /* all are back from control ... */
+    assert_int_equal(k->join_n, 0); /* all are back from control ... */
     assert_true(k->states_n[REQUEST_WAITING] >= CONNS * EACH - 3 * 4); /* ... few went on */
     assert_non_null(client_answer(&member, 12, 4, beat_id));
     for (int n = 0; n < EACH; n++)
