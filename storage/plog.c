@@ -197,20 +197,22 @@ bool store_is_paced(const struct store *store)
     return store->critical_ns != 0 && store->now.ns - store->critical_ns < STORE_PACED_NS;
 }
 
-/* Appended, and nobody was answered yet. */
-static uint64_t plog_bulk_bytes(const struct plog *log)
+/* What was appended and nobody was answered for yet, of the class bulk. */
+static void plog_charge_bulk(struct plog *log)
 {
-    if (likely(log->config.latency != LATENCY_BULK) || log->state != PLOG_OPEN)
-        return 0;
-    return log->end.bytes - (plog_is_group(log) ? log->durable : log->written).bytes;
+    uint64_t bytes = 0;
+    if (log->config.latency == LATENCY_BULK && log->state == PLOG_OPEN)
+        bytes = log->end.bytes - (plog_is_group(log) ? log->durable : log->written).bytes;
+    check(log->store->bulk_bytes >= log->bulk_bytes);
+    log->store->bulk_bytes += bytes - log->bulk_bytes;
+    log->bulk_bytes = bytes;
 }
 
 void plog_charge(struct plog *log)
 {
-    uint64_t bytes = 0, bulk = plog_bulk_bytes(log);
-    check(log->store->bulk_bytes >= log->bulk_bytes);
-    log->store->bulk_bytes += bulk - log->bulk_bytes;
-    log->bulk_bytes = bulk;
+    uint64_t bytes = 0;
+    if (unlikely(log->config.latency == LATENCY_BULK || log->bulk_bytes != 0))
+        plog_charge_bulk(log);
     if (log->state == PLOG_OPEN)
         bytes = log->end.bytes - plog_safe_bytes(log);
     check(log->store->tail_bytes >= log->charged_bytes);

@@ -452,14 +452,22 @@ static int requests_sent(struct kafka *k, struct now now)
     return done;
 }
 
+/* So many of a crowd as may go on in this turn. */
+static void crowd_run(struct kafka *k)
+{
+    struct list *told;
+    for (; k->crowd_left > 0 && (told = list_pop(&k->crowd)) != NULL; k->crowd_left--)
+        list_append(&k->run, told);
+}
+
 static int requests_run(struct kafka *k, const struct view *view, struct now now)
 {
     int done = 0;
     uint32_t budget =
         k->config.requests_max; /* what runs now may put itself back for the next turn */
-    struct list now_list, *told;
-    for (; k->crowd_left > 0 && (told = list_pop(&k->crowd)) != NULL; k->crowd_left--)
-        list_append(&k->run, told);
+    struct list now_list;
+    if (unlikely(!list_is_empty(&k->crowd)))
+        crowd_run(k);
     list_init(&now_list);
     list_splice(&now_list, &k->run);
     for (struct list *l; budget-- > 0 && (l = list_pop(&now_list)) != NULL; done++) {
