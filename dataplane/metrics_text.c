@@ -192,8 +192,7 @@ static void dirs_write(const struct broker *b, FILE *to)
 {
     static const char *const names[] = {"offline", "logs", "free_bytes", "reserve_bytes"};
     static const char *const texts[] = {
-        "1: the log directory could not be used at start, or has failed since; its logs are "
-        "offline.",
+        "1: the log directory could not be used at start, or failed since; its logs are offline.",
         "Partition logs in the directory.",
         "Free bytes on its disk; 0 when not looked at.",
         "Bytes of its reserve file; 0 when it is given up, or there is none.",
