@@ -406,6 +406,7 @@ int store_flush(struct store *store, struct now now)
         struct store_op *op = container_of(l, struct store_op, op.link);
         store_note_stall(store, op->began_ns, now.ns);
         op->finish(op, now);
+        n++; /* who waited for it has work in the next turn */
     }
     if (store->fills_n > 0)
         fills_stamp(store, now);

@@ -75,7 +75,7 @@ static void group_append_is_written_then_flushed_then_visible(void **state)
     assert_int_equal(queued(), IO_SYNC);
     assert_int_equal(rig.io.io.under_way, 1);
     fake_io_complete(&rig.io, 0);
-    rig_turn(&rig);
+    assert_true(rig_turn(&rig) > 0); /* who was woken has work: the thread may not sleep */
     assert_int_equal(durable.woken_n, 1);
     assert_int_equal(high.woken_n, 1);
     assert_int_equal(high.error, 0);
