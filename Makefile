@@ -200,9 +200,10 @@ fuzz: ## fuzz every target (F=name,name: these) for MINUTES=1 each with libFuzze
 fuzzers: $(FUZZ:%=$(B)/fuzzers/%)
 
 SCALE    ?= 1
+BENCH_SCALE = $(if $(filter command%,$(origin SCALE)),$(SCALE),0.5) # its parts repeat; 1 takes nine minutes or more
 FULL     ?=
-bench: $(BENCH) $(PROGRAMS) $(B)/callgrind_wait.so ## our score card, figures beside their floors (RECORD=1 keeps it, SCALE=0.2 quick, FILL=quarter: restart on a full disk)
-	@$(PY) bench/scorecard.py --scale $(SCALE) $(if $(filter 1,$(RECORD)),--record) $(if $(FILL),--fill $(FILL)) $(ARGS)
+bench: $(BENCH) $(PROGRAMS) $(B)/callgrind_wait.so ## our score card, figures beside their floors (RECORD=1 keeps it; SCALE=0.5, 0.2 quick, FILL=quarter: restart on a full disk)
+	@$(PY) bench/scorecard.py --scale $(BENCH_SCALE) $(if $(filter 1,$(RECORD)),--record) $(if $(FILL),--fill $(FILL)) $(ARGS)
 bench-record: ## the score card, kept in bench/results.jsonl: the next one has something to be compared with
 	@$(MAKE) bench RECORD=1
 bench-micro: $(BENCH) ## nanoseconds per operation of single parts
