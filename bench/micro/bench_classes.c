@@ -43,17 +43,10 @@ struct load {
 static const char *case_now;
 static struct load load;
 
-static struct slices bulk_make(struct ground *g, int32_t partition)
+/* One batch for one partition. */
+static struct slices batch_frame(struct ground *g, int32_t partition, struct slices records)
 {
-    static uint8_t batch[BATCH_BYTES_MAX], value[BATCH_RECORD_BYTES];
-    struct batch_builder b;
     struct produce_request *q = PROTO_NEW(&g->arena, produce_request, 1);
-    struct slice *v = arena_alloc(&g->arena, sizeof *v);
-    memset(value, 'x', sizeof value);
-    batch_begin(&b, batch, sizeof batch);
-    while (batch_add(&b, g->now.wall_ms, bytes_of(NULL, 0), bytes_of(value, sizeof value)) == 0)
-        continue;
-    *v = (struct slice){batch, batch_end(&b, 0, -1), NULL};
     q->acks = -1;
     q->timeout_ms = 30000;
     q->topic_data = PROTO_NEW(&g->arena, produce_request_topic_data, 1);
@@ -63,24 +56,26 @@ static struct slices bulk_make(struct ground *g, int32_t partition)
     q->topic_data->partition_data =
         PROTO_NEW(&g->arena, produce_request_topic_data_partition_data, 1);
     q->topic_data->partition_data->index = partition;
-    q->topic_data->partition_data->records = (struct slices){v, 1, v->n};
+    q->topic_data->partition_data->records = records;
     return request_bytes(g, API_PRODUCE, 12, q);
+}
+
+static struct slices bulk_make(struct ground *g, int32_t partition)
+{
+    static uint8_t batch[BATCH_BYTES_MAX], value[BATCH_RECORD_BYTES];
+    struct batch_builder b;
+    struct slice *v = arena_alloc(&g->arena, sizeof *v);
+    memset(value, 'x', sizeof value);
+    batch_begin(&b, batch, sizeof batch);
+    while (batch_add(&b, g->now.wall_ms, bytes_of(NULL, 0), bytes_of(value, sizeof value)) == 0)
+        continue;
+    *v = (struct slice){batch, batch_end(&b, 0, -1), NULL};
+    return batch_frame(g, partition, (struct slices){v, 1, v->n});
 }
 
 static struct slices critical_make(struct ground *g)
 {
-    struct produce_request *q = PROTO_NEW(&g->arena, produce_request, 1);
-    q->acks = -1;
-    q->timeout_ms = 30000;
-    q->topic_data = PROTO_NEW(&g->arena, produce_request_topic_data, 1);
-    q->topic_data_n = 1;
-    q->topic_data->name = bytes_of_string("bench-topic");
-    q->topic_data->partition_data_n = 1;
-    q->topic_data->partition_data =
-        PROTO_NEW(&g->arena, produce_request_topic_data_partition_data, 1);
-    q->topic_data->partition_data->index = CRITICAL_PARTITION;
-    q->topic_data->partition_data->records = batch_of(g);
-    return request_bytes(g, API_PRODUCE, 12, q);
+    return batch_frame(g, CRITICAL_PARTITION, batch_of(g));
 }
 
 /* A frame in as many receives as it takes. */
