@@ -373,6 +373,18 @@ void group_session_renew(struct group_member *member, struct now now)
     timer_set(member->group->groups->timers, &member->session, now.ns + (uint64_t)ms * NS_PER_MS);
 }
 
+void group_member_free(struct group_member *member)
+{
+    bytes_heap_free(&member->id);
+    bytes_heap_free(&member->instance_id);
+    bytes_heap_free(&member->client_id);
+    bytes_heap_free(&member->client_host);
+    bytes_heap_free(&member->assignment);
+    free(member->protocols);
+    free(member->memory);
+    free(member);
+}
+
 void group_member_remove(struct group_member *member, int16_t error)
 {
     struct group *group = member->group;
@@ -399,14 +411,7 @@ void group_member_remove(struct group_member *member, int16_t error)
         group_answer_join(group->groups, join, error, bytes_of("", 0));
     if (sync != NULL)
         group_answer_sync(group->groups, sync, error, NULL);
-    bytes_heap_free(&member->id);
-    bytes_heap_free(&member->instance_id);
-    bytes_heap_free(&member->client_id);
-    bytes_heap_free(&member->client_host);
-    bytes_heap_free(&member->assignment);
-    free(member->protocols);
-    free(member->memory);
-    free(member);
+    group_member_free(member);
 }
 
 void group_member_timers(struct group_member *member)

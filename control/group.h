@@ -293,6 +293,8 @@ void group_join_expired(struct group *group, struct now now);
 void group_sync_expired(struct group *group, struct now now);
 void group_member_remove(struct group_member *member, int16_t error);
 void group_member_timers(struct group_member *member);
+/* What a member holds, and itself: it is in no list and waits for nothing any more. */
+void group_member_free(struct group_member *member);
 nodiscard int group_pending_new(struct group *group, struct bytes id, int32_t session_timeout_ms,
                                 struct now now);
 void group_pending_free(struct group_pending *pending);

@@ -308,7 +308,6 @@ void migrate_up(struct coordinator *co, struct group *group, struct control_op *
         migration_step(co, m);
 }
 
-static void member_made_free(struct group_member *m);
 static void down_step(struct coordinator *co, struct migration *m);
 static void free_step(struct coordinator *co, struct migration *m);
 
@@ -328,7 +327,7 @@ void migration_end(struct coordinator *co, struct migration *m)
     m->group->migration = NULL;
     list_del(&m->link);
     while ((l = list_pop(&m->made)) != NULL)
-        member_made_free(list_entry(l, struct group_member, link));
+        group_member_free(list_entry(l, struct group_member, link));
     if (m->phase <= UP_FINISH && m->next != NULL) {
         co->loose_n--;
         group_next_free(m->next);
@@ -422,18 +421,6 @@ static int protocols_down(struct group_member *to, const struct next_classic *fr
     }
     to->protocols_n = from->protocols_n;
     return 0;
-}
-
-static void member_made_free(struct group_member *m)
-{
-    bytes_heap_free(&m->id);
-    bytes_heap_free(&m->instance_id);
-    bytes_heap_free(&m->client_id);
-    bytes_heap_free(&m->client_host);
-    bytes_heap_free(&m->assignment);
-    free(m->protocols);
-    free(m->memory);
-    free(m);
 }
 
 /* A member of the classic group, which is none of it yet. */
